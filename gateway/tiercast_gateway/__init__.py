@@ -1,0 +1,1 @@
+"""Everything that serves a sub-tree: children, streams, depot, orders, status."""

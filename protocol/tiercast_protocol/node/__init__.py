@@ -1,0 +1,1 @@
+"""What every daemon is made of: links, stores, outbox and inbox, control socket, lifecycle, config, logs."""

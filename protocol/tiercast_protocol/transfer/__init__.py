@@ -1,0 +1,1 @@
+"""Moving chunks over one hop: pure machines, no I/O, no clock."""

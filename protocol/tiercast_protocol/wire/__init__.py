@@ -1,0 +1,1 @@
+"""What goes over the wire: envelope, messages, codec, frames, topics, access.  Pure."""

@@ -1,0 +1,270 @@
+"""The message catalogue: every kind, its type, and which way it goes.
+
+Rules
+- One table, `CATALOGUE`, from kind to type.  Names carry their version; a change that an old reader
+  can't ignore is a new kind.
+- Fields are only ever added, with a default.
+- Times are milliseconds since 1970, sizes are bytes, digests are 32 bytes.
+- "up" is towards the server, "down" towards the endpoints (docs/protocol.md, section 4).
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from tiercast_protocol.errors import MessageInvalid
+from tiercast_protocol.wire import codec
+from tiercast_protocol.wire.envelope import Envelope
+
+T = TypeVar("T", bound="Message")
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Root of all bodies."""
+
+
+# -- between neighbours ------------------------------------------------------------------------------
+
+
+class Ack(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Both ways.  `ids` of envelopes are in the receiver's database: forget them, never repeat them."""
+
+    ids: list[bytes]
+
+
+class Hello(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Both ways, at every connect.  `boot` changes with every start: the other side repeats its wants."""
+
+    boot: bytes
+    role: str = "endpoint"
+    software: str = ""
+    free: int = 0
+
+
+class Gone(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Up, the will of a child's control connection."""
+
+    boot: bytes
+
+
+class GroupJoin(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Down.  Subscribe to the bulk topic of `group` (a number of the parent's), then say `GroupJoined`."""
+
+    group: int
+    epoch: bytes
+
+
+class GroupLeave(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Down.  Unsubscribe from `group`."""
+
+    group: int
+    epoch: bytes
+
+
+class GroupJoined(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Up.  The broker acknowledged the subscription; frames for the group reach this child."""
+
+    group: int
+    epoch: bytes
+
+
+class Absent(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Down.  No tier above holds these chunks (32 bytes each); asking again is in vain for now."""
+
+    digests: bytes
+    reason: str = "unknown"
+
+
+# -- enrolment ---------------------------------------------------------------------------------------
+
+
+class TokenIssued(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Down to the gateway that will be the parent: its broker lets `join-<token_id>` in until `expires`."""
+
+    token_id: str
+    password_hash: str
+    parent: str
+    expires: int
+
+
+class EnrolRequest(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Up from a node that joins.  `proof` is HMAC-SHA256(secret, public_key | name), so the token can't be
+    used for another key; `signature` is the new key's, over the same, so the key is held.
+    """
+
+    token_id: str
+    name: str
+    role: str
+    public_key: bytes
+    password_hash: str
+    proof: bytes
+    signature: bytes
+
+
+class EnrolReply(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Down to a node that joins: its credential signed by the region, or why not."""
+
+    token_id: str
+    accepted: bool
+    credential: bytes = b""
+    signature: bytes = b""
+    code: str = ""
+    reason: str = ""
+
+
+class Admitted(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Down to the new node's parent; every gateway on the way learns the route to the node."""
+
+    name: str
+    role: str
+    parent: str
+    public_key: bytes
+    password_hash: str
+    generation: int
+    token_id: str = ""
+
+
+class Dismissed(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Down to the parent of a node that was removed from the region."""
+
+    name: str
+
+
+# -- orders and what came of them --------------------------------------------------------------------
+
+
+class OrderTarget(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """One target of an order: its leaf's `index` in the target tree and the sibling digests up to the root."""
+
+    node: str
+    index: int
+    proof: list[bytes]
+
+
+class OrderBundle(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Down.  A signed order and those of its targets that are below the receiver (or are the receiver)."""
+
+    order: bytes
+    signature: bytes
+    targets: list[OrderTarget]
+
+
+class StatusRecord(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """What one target says of one job at one revision and attempt; the highest `seq` wins.
+
+    `state` is one of `tiercast_protocol.content.receipt.STATES`.  `done` and `total` are bytes of the
+    present step.  A final state carries the endpoint's `receipt` and its `signature`.
+    """
+
+    job: str
+    revision: int
+    target: str
+    attempt: int
+    seq: int
+    state: str
+    at: int
+    code: str = ""
+    detail: str = ""
+    done: int = 0
+    total: int = 0
+    receipt: bytes = b""
+    signature: bytes = b""
+
+
+class Status(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Up.  Records merged over the sender's sub-tree since its last one."""
+
+    records: list[StatusRecord]
+
+
+# -- looking inside ----------------------------------------------------------------------------------
+
+
+class Query(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Down to one node: run a reading verb of its control socket."""
+
+    verb: str
+    args: dict[str, object] = {}
+
+
+class Answer(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Up to the server: what `Query` with envelope id `query` gave; `error` as a UsageError's map."""
+
+    query: bytes
+    result: object = None
+    error: dict[str, str] = {}
+
+
+# -- on the bulk connection, never in an envelope ----------------------------------------------------
+
+
+class Piece(msgspec.Struct, frozen=True, array_like=True):
+    """`length` bytes at `offset` of the stored form (of `size` bytes) of the chunk `digest`."""
+
+    digest: bytes
+    size: int
+    offset: int
+    length: int
+
+
+class Report(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Up, QoS 0, idempotent: a child's whole say in its transfer from its parent (docs/protocol.md, section 6).
+
+    Attributes:
+        session: random, new at each start of the child; counters belong to it.
+        received: payload bytes of bulk frames received in this session (marks settle what was lost).
+        window: bytes that may be under way beyond `received`.
+        mark: highest mark answered; 0 is none.
+        wants: digests wanted from now on, 32 bytes each, in the order wished.
+        repairs: (digest, offset, length) that are missing though the parent sent them.
+        drops: digests no longer wanted.
+    """
+
+    session: int
+    received: int
+    window: int
+    mark: int = 0
+    wants: bytes = b""
+    repairs: list[tuple[bytes, int, int]] = []
+    drops: bytes = b""
+
+
+CATALOGUE: dict[str, type[Message]] = {
+    "ack.v1": Ack,
+    "hello.v1": Hello,
+    "gone.v1": Gone,
+    "group.join.v1": GroupJoin,
+    "group.leave.v1": GroupLeave,
+    "group.joined.v1": GroupJoined,
+    "absent.v1": Absent,
+    "token.issued.v1": TokenIssued,
+    "enrol.request.v1": EnrolRequest,
+    "enrol.reply.v1": EnrolReply,
+    "node.admitted.v1": Admitted,
+    "node.dismissed.v1": Dismissed,
+    "order.v1": OrderBundle,
+    "status.v1": Status,
+    "query.v1": Query,
+    "answer.v1": Answer,
+    "transfer.report.v1": Report,
+}
+KIND_OF: dict[type[Message], str] = {type_: kind for kind, type_ in CATALOGUE.items()}
+
+#: Kinds that are worthless a moment later: never put into an outbox, never acknowledged.
+EPHEMERAL = frozenset(
+    {"ack.v1", "hello.v1", "gone.v1", "group.join.v1", "group.leave.v1", "group.joined.v1", "absent.v1"}
+)
+
+
+def body_of(envelope: Envelope, type_: type[T]) -> T:
+    """The envelope's body as `type_`.
+
+    Raises:
+        MessageInvalid: the body is not of that shape.
+    """
+    try:
+        return codec.decode(envelope.body, type_)
+    except MessageInvalid as error:
+        raise MessageInvalid(error.reason, envelope.kind) from error

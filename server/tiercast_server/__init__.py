@@ -1,0 +1,1 @@
+"""The root gateway plus the region: database, library, enrolment, jobs."""
