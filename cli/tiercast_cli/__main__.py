@@ -1,0 +1,84 @@
+"""The command `tiercast`: nouns and verbs over the control socket of any tier.
+
+Exit codes: 0 done; 1 refused or broken; 2 wrong usage; 3 no daemon at the socket; 4 a watched job ended badly
+somewhere; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tiercast_cli import cabinets, depots, groups, jobs, links, nodes, packages
+from tiercast_cli.options import set_socket
+
+_EPILOG = """\b
+Examples:
+  tiercast node list
+  tiercast package build ./hello --name hello --version 1.0
+  tiercast job install hello --on pc-17 --watch
+\b
+Exit codes:
+  0 done   1 refused or broken   2 wrong usage   3 no daemon at the socket
+  4 a watched job did not end well everywhere   130 interrupted
+"""
+
+app = typer.Typer(
+    name="tiercast",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Gets packages onto many machines through thin links, and proves what happened.",
+    epilog=_EPILOG,
+)
+for noun, part in (
+    ("job", jobs),
+    ("package", packages),
+    ("cabinet", cabinets),
+    ("node", nodes),
+    ("group", groups),
+    ("depot", depots),
+    ("link", links),
+):
+    app.add_typer(part.app, name=noun)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from tiercast_protocol import __version__
+
+        print(f"tiercast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    socket: Annotated[
+        str,
+        typer.Option(
+            "--socket", envvar="TIERCAST_SOCKET", help="The daemon's control socket; the local server's by default."
+        ),
+    ] = "",
+    version: Annotated[  # noqa: ARG001 - its callback answers
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """Options before the noun."""
+    set_socket(socket)
+
+
+@app.command()
+def status(*, json: Annotated[bool, typer.Option("--json", help="One line of JSON instead of text.")] = False) -> None:
+    """Look inside the daemon at the socket: broker, depot, children."""
+    nodes.status(json=json)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""What the exit code of `tiercast` says (docs/operations.md, "Exit codes").
+
+Rules
+- A code never changes its meaning; scripts stand on it.
+- 2 is also what the command line's own parser gives for a wrong option.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class ExitCode(enum.IntEnum):
+    """All exit codes."""
+
+    OK = 0
+    FAILED = 1  # the daemon refused or something broke; the message says what
+    USAGE = 2  # a wrong option, an unknown name, a file with mistakes
+    UNREACHABLE = 3  # no daemon listens at the socket
+    JOB_FAILED = 4  # the job that was waited for ended, but not well on every target
+    INTERRUPTED = 130  # Ctrl-C; what the server was asked to do goes on
+
+
+#: Error codes of the control socket that stand for the caller's mistake rather than for a failure.
+_USAGE_SUFFIXES = (
+    "unknown",
+    "invalid",
+    "empty",
+    "exists",
+    "ambiguous",
+    "confirm",
+    "role",
+    "used",
+    "conflict",
+    "in-use",
+)
+
+
+def exit_code_of(error_code: str) -> ExitCode:
+    """The exit code for the stable code of a UsageError ("package.unknown" -> USAGE)."""
+    if error_code == "daemon.unreachable":
+        return ExitCode.UNREACHABLE
+    return ExitCode.USAGE if error_code.rpartition(".")[2] in _USAGE_SUFFIXES else ExitCode.FAILED

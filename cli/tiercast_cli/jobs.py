@@ -1,0 +1,258 @@
+"""`tiercast job ...`: have a package installed, removed, preloaded or purged, and see what came of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from tiercast_cli import words
+from tiercast_cli.durations import seconds_of
+from tiercast_cli.exitcodes import ExitCode
+from tiercast_cli.options import Job, Json, Node, OnGroups, OnNodes, Package
+from tiercast_cli.session import ask, emit, run
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Orders to many machines, and what came of them.")
+
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Stay and watch until every target has ended.")]
+Expires = Annotated[str, typer.Option("--expires", help="How long absent targets are waited for: 12h, 30d.")]
+Note = Annotated[str, typer.Option("--note", help="Why; shown with the job.")]
+
+_INSTALL = """\b
+Examples:
+  tiercast job install hello --on pc-17 --watch
+  tiercast job install editor=2.1 --group sales --expires 7d
+"""
+_REMOVE = """\b
+Example:
+  tiercast job remove hello --group sales --watch
+"""
+
+
+@app.command(epilog=_INSTALL)
+def install(
+    package: Package,
+    *,
+    on: OnNodes = [],  # noqa: B006 - typer copies it
+    group: OnGroups = [],  # noqa: B006 - typer copies it
+    watch: Watch = False,
+    expires: Expires = "30d",
+    note: Note = "",
+    json: Json = False,
+) -> None:
+    """Install a package on endpoints."""
+    _order("install", package, on, group, watch=watch, expires=expires, note=note, json=json)
+
+
+@app.command(epilog=_REMOVE)
+def remove(
+    package: Package,
+    *,
+    on: OnNodes = [],  # noqa: B006 - typer copies it
+    group: OnGroups = [],  # noqa: B006 - typer copies it
+    watch: Watch = False,
+    expires: Expires = "30d",
+    note: Note = "",
+    json: Json = False,
+) -> None:
+    """Remove a package from endpoints."""
+    _order("remove", package, on, group, watch=watch, expires=expires, note=note, json=json)
+
+
+@app.command()
+def preload(
+    package: Package,
+    *,
+    on: OnNodes = [],  # noqa: B006 - typer copies it
+    group: OnGroups = [],  # noqa: B006 - typer copies it
+    watch: Watch = False,
+    expires: Expires = "30d",
+    note: Note = "",
+    json: Json = False,
+) -> None:
+    """Bring a package into the depots of gateways, to be installed from there later."""
+    _order("preload", package, on, group, watch=watch, expires=expires, note=note, json=json)
+
+
+@app.command()
+def purge(
+    package: Package,
+    *,
+    on: OnNodes = [],  # noqa: B006 - typer copies it
+    group: OnGroups = [],  # noqa: B006 - typer copies it
+    watch: Watch = False,
+    expires: Expires = "30d",
+    note: Note = "",
+    json: Json = False,
+) -> None:
+    """Delete a package from the depots of gateways."""
+    _order("purge", package, on, group, watch=watch, expires=expires, note=note, json=json)
+
+
+def _order(
+    kind: str, package: str, on: list[str], group: list[str], *, watch: bool, expires: str, note: str, json: bool
+) -> None:
+    made: dict[str, Any] = {}
+
+    async def work() -> None:
+        made.update(
+            await ask(
+                "job.create",
+                type=kind,
+                package=package,
+                targets=on,
+                groups=group,
+                note=note,
+                expires_s=seconds_of(expires, "--expires"),
+                options={},
+            )
+        )
+        if not json:
+            count = made["targets"]
+            print(f"Job {made['job']}: {kind} {package} on {count} {'node' if count == 1 else 'nodes'}.")
+        if watch:
+            await _follow(made["job"], json=json)
+        elif json:
+            emit(made)
+        else:
+            print(f"Watch it: tiercast job watch {made['job']}")
+
+    run(work, as_json=json, on_interrupt=lambda: _attach(made.get("job", "")))
+
+
+def _attach(job: str) -> str:
+    if not job:
+        return "Interrupted before the job was made; 'tiercast job list' shows whether it was."
+    return f"Job {job} goes on.  Watch it again: tiercast job watch {job}   Stop it: tiercast job cancel {job}"
+
+
+async def _follow(job: str, *, json: bool) -> None:
+    from tiercast_cli.live import follow  # noqa: PLC0415 - only who watches pays for it
+
+    progress = await follow(job, quiet=json)
+    if json:
+        emit({"job": progress.snapshot})
+    else:
+        print(progress.headline())
+    if not progress.well:
+        raise SystemExit(ExitCode.JOB_FAILED)
+
+
+@app.command("watch")
+def watch_(job: Job, *, json: Json = False) -> None:
+    """Watch a job until every target has ended.  Ctrl-C stops the watching, not the job."""
+
+    async def work() -> None:
+        await _follow(job, json=json)
+
+    run(work, as_json=json, on_interrupt=lambda: _attach(job))
+
+
+@app.command("list")
+def list_(
+    *, limit: Annotated[int, typer.Option("--limit", help="The newest so many.")] = 50, json: Json = False
+) -> None:
+    """List jobs, newest first."""
+
+    async def work() -> None:
+        jobs: list[dict[str, Any]] = await ask("job.list", limit=limit)
+        if json:
+            emit({"jobs": jobs})
+            return
+        rows = [
+            (
+                j["job"],
+                j["type"],
+                f"{j['package']} {j.get('version', '')}",
+                j["state"],
+                j["targets"],
+                _counts(j),
+                words.moment(j["created"]),
+            )
+            for j in jobs
+        ]
+        print(words.table(("job", "type", "package", "state", "targets", "counts", "created"), rows))
+
+    run(work, as_json=json)
+
+
+@app.command()
+def show(job: Job, *, json: Json = False) -> None:
+    """Show a job: every target, every hop, and why."""
+
+    async def work() -> None:
+        found: dict[str, Any] = await ask("job.show", job=job)
+        if json:
+            emit({"job": found})
+            return
+        print(f"job {found['job']}  {found['type']} {found['package']} {found.get('version', '')}  {found['state']}")
+        by = found.get("by") or "-"
+        print(f"ordered {words.moment(found['created'])} by {by}, expires {words.moment(found['expires'])}")
+        if found.get("note"):
+            print(found["note"])
+        rows = [
+            (
+                t["node"],
+                t.get("parent") or "-",
+                t["state"],
+                words.share(int(t.get("done") or 0), int(t.get("total") or 0)),
+                " ".join(x for x in (t.get("code") or "", t.get("detail") or "") if x),
+            )
+            for t in found["targets"]
+        ]
+        print(words.table(("target", "parent", "state", "held", "why"), rows))
+        if found.get("hops"):
+            hops = [
+                (h["node"], h["state"], words.share(int(h.get("done") or 0), int(h.get("total") or 0)))
+                for h in found["hops"]
+            ]
+            print(words.table(("hop", "state", "held"), hops))
+
+    run(work, as_json=json)
+
+
+@app.command()
+def cancel(job: Job, *, json: Json = False) -> None:
+    """Cancel a job wherever it has not ended; what is installed stays installed."""
+
+    async def work() -> None:
+        result = await ask("job.cancel", job=job)
+        emit(result or {}) if json else print(f"Job {job} is being cancelled; 'tiercast job show {job}' tells where.")
+
+    run(work, as_json=json)
+
+
+@app.command()
+def delete(job: Job, *, json: Json = False) -> None:
+    """Forget a job that has ended."""
+
+    async def work() -> None:
+        result = await ask("job.delete", job=job)
+        emit(result or {}) if json else print(f"Job {job} is forgotten.")
+
+    run(work, as_json=json)
+
+
+@app.command()
+def receipt(job: Job, node: Node, *, json: Json = False) -> None:
+    """Show the receipt that an endpoint signed: what ran, how it ended, what it printed."""
+
+    async def work() -> None:
+        found: dict[str, Any] = await ask("job.receipt", job=job, node=node)
+        if json:
+            emit({"receipt": found})
+            return
+        for key, value in found.items():
+            if key != "programs":
+                print(f"{key:>12}  {value.hex() if isinstance(value, bytes) else value}")
+        for program in found.get("programs") or []:
+            print(f"\n$ {' '.join(program['argv'])}   exit {program['exit']}, {program['seconds']:.1f} s")
+            print(
+                program["output"] if isinstance(program["output"], str) else program["output"].decode(errors="replace")
+            )
+
+    run(work, as_json=json)
+
+
+def _counts(job: dict[str, Any]) -> str:
+    return " ".join(f"{state}:{n}" for state, n in sorted(job.get("counts", {}).items()) if n)

@@ -1,0 +1,134 @@
+"""`tiercast node ...`: who belongs to the region."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from tiercast_cli import words
+from tiercast_cli.durations import seconds_of
+from tiercast_cli.options import At, Json, Node
+from tiercast_cli.session import ask, emit, run
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Gateways and endpoints of the region.")
+
+_INVITE = """\b
+Examples:
+  tiercast node invite berlin --gateway
+  tiercast node invite pc-17 --parent berlin --valid 7d
+"""
+
+
+@app.command(epilog=_INVITE)
+def invite(
+    name: Annotated[str, typer.Argument(help="What the new node will be called.")],
+    *,
+    gateway: Annotated[bool, typer.Option("--gateway", help="A gateway; an endpoint by default.")] = False,
+    parent: Annotated[str, typer.Option("--parent", help="The node it joins below; the server by default.")] = "",
+    valid: Annotated[str, typer.Option("--valid", help="How long the token may wait: 30m, 12h, 7d.")] = "24h",
+    replace: Annotated[bool, typer.Option("--replace", help="A new machine takes over an existing name.")] = False,
+    json: Json = False,
+) -> None:
+    """Make a one-time token with which a machine joins the region."""
+
+    async def work() -> None:
+        role = "gateway" if gateway else "endpoint"
+        result = await ask(
+            "node.invite", name=name, role=role, parent=parent, ttl_s=seconds_of(valid, "--valid"), replace=replace
+        )
+        if json:
+            emit(result)
+            return
+        print(
+            f"Token for {role} {name}, below {result['parent']}, valid until {words.moment(result['expires'])}, once."
+        )
+        print("On the new machine:\n")
+        print(f"  tiercast-{role} join {result['token']}")
+
+    run(work, as_json=json)
+
+
+@app.command("list")
+def list_(*, json: Json = False) -> None:
+    """List every node, who is its parent, and whether it is there now."""
+
+    async def work() -> None:
+        nodes: list[dict[str, Any]] = await ask("node.list")
+        if json:
+            emit({"nodes": nodes})
+            return
+        now = time.time()
+        rows = [
+            (
+                n["name"],
+                n["role"],
+                n["parent"] or "-",
+                "online" if n["online"] else "offline",
+                words.ago(n["since"], now=now),
+            )
+            for n in nodes
+        ]
+        print(words.table(("name", "role", "parent", "state", "since"), rows))
+
+    run(work, as_json=json)
+
+
+@app.command()
+def show(name: Node, *, json: Json = False) -> None:
+    """Show all that the server knows of one node."""
+
+    async def work() -> None:
+        node: dict[str, Any] = await ask("node.show", name=name)
+        if json:
+            emit({"node": node})
+            return
+        for key, value in node.items():
+            print(f"{key:>14}  {_shown(key, value)}")
+
+    run(work, as_json=json)
+
+
+@app.command()
+def remove(name: Node, *, json: Json = False) -> None:
+    """Take a node out of the region: its key and its place on the broker are worth nothing from then on."""
+
+    async def work() -> None:
+        result = await ask("node.remove", name=name)
+        emit(result or {}) if json else print(f"{name} no longer belongs to the region.")
+
+    run(work, as_json=json)
+
+
+@app.command()
+def status(*, node: At = "", json: Json = False) -> None:
+    """Look inside a daemon: broker, depot, children."""
+
+    async def work() -> None:
+        state: dict[str, Any] = await (ask("status", node=node) if node else ask("status"))
+        if json:
+            emit({"status": state})
+            return
+        print(f"{state['role']} {state['name']} of region {state['region']}, version {state['version']}")
+        broker = state.get("broker", {})
+        print(f"broker {broker.get('kind', '-')} at {broker.get('url', '-')}")
+        depot = state.get("depot", {})
+        print(f"depot {words.size(depot.get('bytes', 0))} in {depot.get('chunks', 0)} chunks")
+        children = state.get("children", [])
+        if children:
+            rows = [
+                (c["name"], c["role"], "online" if c["online"] else "offline", c.get("lane", "-"), c.get("wanted", 0))
+                for c in children
+            ]
+            print(words.table(("child", "role", "state", "lane", "chunks wanted"), rows))
+
+    run(work, as_json=json)
+
+
+def _shown(key: str, value: object) -> str:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, int) and not isinstance(value, bool) and key in {"since", "joined", "last_seen", "expires"}:
+        return words.moment(value)
+    return str(value)

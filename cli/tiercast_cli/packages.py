@@ -1,0 +1,145 @@
+"""`tiercast package ...`: build packages out of folders, and look into the library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tiercast_cli import words
+from tiercast_cli.options import InCabinet, Json, Package
+from tiercast_cli.session import ask, connected, emit, run
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Packages of the library.")
+
+_BUILD = """\b
+Examples:
+  tiercast package build ./hello --name hello --version 1.0
+  tiercast package build ./dist/editor -f package.toml --cabinet desktop
+"""
+
+
+@app.command(epilog=_BUILD)
+def build(
+    folder: Annotated[Path, typer.Argument(help="The tree to package.")],
+    *,
+    definition: Annotated[
+        Path | None,
+        typer.Option("--definition", "-f", help="A package.toml; without it --name and --version say enough."),
+    ] = None,
+    name: Annotated[str, typer.Option("--name", help="Overrides the definition's name.")] = "",
+    version: Annotated[str, typer.Option("--version", help="Overrides the definition's version.")] = "",
+    revision: Annotated[int, typer.Option("--revision", help="Overrides the definition's revision.")] = 0,
+    cabinet: InCabinet = "main",
+    json: Json = False,
+) -> None:
+    """Seal a folder into a package and register it; only chunks that the server lacks are sent."""
+
+    async def work() -> None:
+        from tiercast_cli.packager.send import build_package, load_definition  # noqa: PLC0415 - heavy, late
+
+        wanted = load_definition(definition, name=name, version=version, revision=revision)
+        async with connected() as client:
+            made = await build_package(client, folder, wanted, cabinet=cabinet, show=not json)
+        if json:
+            emit({"package": made})
+            return
+        word = "registered" if made["created"] else "was there already, the same to the last byte"
+        print(f"Package {made['package']} {made['version']} {word}.")
+        print(
+            f"{made['files']} files, {words.size(made['size'])}; "
+            f"{made['chunks']} chunks, {words.size(made['stored_bytes'])} compressed;"
+            f" {made['sent_chunks']} chunks ({words.size(made['sent_bytes'])}) were sent."
+        )
+
+    run(
+        work,
+        as_json=json,
+        on_interrupt=lambda: "Interrupted.  Nothing is registered; the same command again goes on from here.",
+    )
+
+
+@app.command()
+def entry(
+    name: Annotated[str, typer.Argument(help="The package's name.")],
+    version: Annotated[str, typer.Argument(help="The package's version.")],
+    *,
+    cabinet: InCabinet = "main",
+    json: Json = False,
+) -> None:
+    """Make the entry of a package before its content is there."""
+
+    async def work() -> None:
+        result = await ask("package.entry", name=name, version=version, cabinet=cabinet)
+        emit(result or {}) if json else print(f"Entry {name} {version} waits for its content.")
+
+    run(work, as_json=json)
+
+
+@app.command("list")
+def list_(*, cabinet: InCabinet = "", json: Json = False) -> None:
+    """List the packages of the library, or of one cabinet."""
+
+    async def work() -> None:
+        packages: list[dict[str, Any]] = await (
+            ask("package.list", cabinet=cabinet) if cabinet else ask("package.list")
+        )
+        if json:
+            emit({"packages": packages})
+            return
+        rows = [
+            (
+                p["package"],
+                p["version"],
+                p["revision"],
+                p["cabinet"],
+                p["files"],
+                words.size(p["size"]),
+                words.size(p["stored_bytes"]),
+            )
+            for p in packages
+        ]
+        print(words.table(("package", "version", "rev", "cabinet", "files", "size", "compressed"), rows))
+
+    run(work, as_json=json)
+
+
+@app.command()
+def show(package: Package, *, json: Json = False) -> None:
+    """Show one package: its definition, its digest, what it weighs."""
+
+    async def work() -> None:
+        found: dict[str, Any] = await ask("package.show", package=package)
+        if json:
+            emit({"package": found})
+            return
+        for key, value in found.items():
+            if key != "definition":
+                print(f"{key:>14}  {_shown(key, value)}")
+        if found.get("definition"):
+            print(f"\n{found['definition']}")
+
+    run(work, as_json=json)
+
+
+@app.command()
+def delete(package: Package, *, json: Json = False) -> None:
+    """Delete a package from the library; refused while an open job needs it."""
+
+    async def work() -> None:
+        result = await ask("package.delete", package=package)
+        emit(result or {}) if json else print(f"{package} is deleted.")
+
+    run(work, as_json=json)
+
+
+def _shown(key: str, value: object) -> str:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, int) and not isinstance(value, bool):
+        if key in {"size", "stored_bytes"}:
+            return f"{value} ({words.size(value)})"
+        if key.endswith(("_at", "registered", "sealed_at")):
+            return words.moment(value)
+    return str(value)

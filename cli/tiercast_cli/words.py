@@ -1,0 +1,72 @@
+"""Figures and tables as people read them.
+
+Rules
+- Sizes in powers of 1024 with their unit, three significant digits; times as "3 min 20 s" or a local date.
+- A table is plain text in columns: it survives pipes, logs and screen readers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def size(count: float) -> str:
+    """`count` bytes: "512 B", "1.5 MiB"."""
+    value, unit = float(count), 0
+    while abs(value) >= 1024 and unit < len(_UNITS) - 1:  # noqa: PLR2004 - one unit to the next
+        value, unit = value / 1024, unit + 1
+    if unit == 0:
+        return f"{int(value)} B"
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2  # noqa: PLR2004 - three significant digits
+    return f"{value:.{digits}f} {_UNITS[unit]}"
+
+
+def span(seconds: float) -> str:
+    """A length of time: "0.4 s", "3 min 20 s", "2 h 5 min", "3 d 4 h"."""
+    if seconds < 60:  # noqa: PLR2004 - a minute
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004 - two digits
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def moment(milliseconds: int) -> str:
+    """A point in time, local; "-" for none."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(milliseconds / 1000)) if milliseconds else "-"
+
+
+def ago(milliseconds: int, *, now: float) -> str:
+    """How long before `now` (seconds since 1970) a moment was; "never" for none."""
+    return f"{span(max(0.0, now - milliseconds / 1000))} ago" if milliseconds else "never"
+
+
+def share(done: int, total: int) -> str:
+    """How much of `total` is done, in per cent; empty where there is nothing to do."""
+    return f"{100 * done // total}%" if total > 0 else ""
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Columns wide enough for what stands in them; numbers to the right."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max([len(h), *(len(row[n]) for row in cells)]) for n, h in enumerate(head)]
+    numeric = [bool(cells) and all(_is_number(row[n]) for row in cells) for n in range(len(head))]
+
+    def line(row: Sequence[str]) -> str:
+        parts = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ]
+        return "  ".join(parts).rstrip()
+
+    return "\n".join([line([h.upper() for h in head]), *(line(row) for row in cells)])
+
+
+def _is_number(cell: str) -> bool:
+    return bool(cell) and (cell[0].isdigit() or cell == "-")
