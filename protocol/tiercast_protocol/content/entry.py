@@ -1,0 +1,63 @@
+"""What a package's tree is made of: files, folders and links.
+
+Rules
+- No times and no owners: they would make two packages of the same content.
+- A file is its parts, in order; a part is a range of a chunk.  Most files are one part of a pack or a
+  few whole chunks.
+- A file of very many parts goes on in the next entry list: an entry then stands for the bytes from
+  `start` for as long as its parts last, and the same path follows until `size` is reached.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from tiercast_protocol.content.digest import Digest
+
+
+class Kind(IntEnum):
+    """What an entry is."""
+
+    FILE = 0
+    FOLDER = 1
+    LINK = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """`length` bytes at `offset` of the raw bytes of the chunk `digest`."""
+
+    digest: Digest
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file, folder or link.
+
+    Attributes:
+        path: relative to the top of the tree, "/" between parts.
+        kind: of the entry.
+        mode: permission bits, at most 0o7777; 0 of a link.
+        size: bytes of the whole file; else 0.
+        target: of a link; else "".
+        digest: of the whole file's content; else b"".
+        parts: of a file, in order.
+        start: where in the file the first part goes; more than 0 only where a file goes on from the list before.
+    """
+
+    path: str
+    kind: Kind
+    mode: int = 0
+    size: int = 0
+    target: str = ""
+    digest: Digest = b""
+    parts: tuple[Part, ...] = ()
+    start: int = 0
+
+    @property
+    def end(self) -> int:
+        """Where in the file the last part ends; equal to `size` when nothing of the file follows."""
+        return self.start + sum(part.length for part in self.parts)

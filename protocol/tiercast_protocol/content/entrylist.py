@@ -1,0 +1,250 @@
+"""Entry lists as bytes: one list is one ordinary chunk.
+
+Rules
+- One form per list: what does not encode back to the same bytes is refused, so the same entries have one digest.
+- Columns, not rows: what repeats (modes, steps) lies together and packs to nothing, digests stand once.
+  A file that is exactly one chunk does not repeat its digest; a pack's offsets are left out where each
+  file begins where the one before ends.
+- A list is checked as it is read: paths, order, files below files, links, ranges and sums.  What
+  spans lists is `tree.TreeCheck`'s part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from tiercast_protocol.content.chunk import MAX_RAW
+from tiercast_protocol.content.digest import DIGEST_SIZE, EMPTY, Digest
+from tiercast_protocol.content.entry import Entry, Kind, Part
+from tiercast_protocol.content.paths import check_path, check_target, order_key
+from tiercast_protocol.errors import MessageInvalid
+from tiercast_protocol.wire import codec
+
+FORMAT = 1
+MAX_MODE = 0o7777
+#: Largest file, so that sums stay within what every reader's integers hold.
+MAX_FILE = 1 << 50
+#: On the wire only: a file whose digest is that of its one chunk, or that is empty.
+_PLAIN_FILE = 3
+
+
+class _Columns(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The list as it is encoded; numbers per entry, per file, per part and per link stand in columns.
+
+    `start` and `rest`: bytes of the first file before this list, and of the last file after it.
+    `shared`: leading characters that a path has from the path before; `names`: the rest of it.
+    `digests`: of files of kind 0.  `chunks`: every distinct chunk, in order of first use.
+    `counts`: parts per file.  `steps`: from the chunk of the part before to this one's, in `chunks`.
+    `skips`: from where the part before ends (in the same chunk, else 0) to where this part begins.
+    `lengths`: of every part but the last of its file (whose length follows from the size).
+    """
+
+    format: int
+    start: int
+    rest: int
+    kinds: bytes
+    shared: list[int]
+    names: list[str]
+    modes: list[int]
+    sizes: list[int]
+    digests: bytes
+    targets: list[str]
+    chunks: bytes
+    counts: list[int]
+    steps: list[int]
+    skips: list[int]
+    lengths: list[int]
+
+
+@dataclass(slots=True)
+class _Walk:
+    """Where the last part ended, so that the next is told by its difference.  Shared by both directions."""
+
+    chunk: int = -1
+    end: int = 0
+
+
+@dataclass(slots=True)
+class _Columning:
+    """The columns while they fill."""
+
+    kinds: bytearray = field(default_factory=bytearray)
+    digests: bytearray = field(default_factory=bytearray)
+    counts: list[int] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    skips: list[int] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    index: dict[Digest, int] = field(default_factory=dict)
+    walk: _Walk = field(default_factory=_Walk)
+
+    def add_file(self, entry: Entry) -> None:
+        plain = _is_plain(entry)
+        self.kinds.append(_PLAIN_FILE if plain else Kind.FILE)
+        if not plain:
+            self.digests += entry.digest
+        self.counts.append(len(entry.parts))
+        for part in entry.parts:
+            chunk = self.index.setdefault(part.digest, len(self.index))
+            self.steps.append(chunk - self.walk.chunk)
+            self.skips.append(part.offset - (self.walk.end if chunk == self.walk.chunk else 0))
+            self.walk.chunk, self.walk.end = chunk, part.offset + part.length
+        self.lengths += [part.length for part in entry.parts[:-1]]
+
+
+def encode_list(entries: Sequence[Entry]) -> bytes:
+    """The raw bytes of a list of `entries`, which are in tree order and not empty."""
+    last = entries[-1]
+    fill = _Columning()
+    for entry in entries:
+        if entry.kind is Kind.FILE:
+            fill.add_file(entry)
+        else:
+            fill.kinds.append(entry.kind)
+    shared, names, before = [], [], ""
+    for entry in entries:
+        same = _shared(before, entry.path)
+        shared.append(same)
+        names.append(entry.path[same:])
+        before = entry.path
+    return codec.encode(
+        _Columns(
+            format=FORMAT,
+            start=entries[0].start,
+            rest=last.size - last.end if last.kind is Kind.FILE else 0,
+            kinds=bytes(fill.kinds),
+            shared=shared,
+            names=names,
+            modes=[entry.mode for entry in entries if entry.kind is not Kind.LINK],
+            sizes=[entry.size for entry in entries if entry.kind is Kind.FILE],
+            digests=bytes(fill.digests),
+            targets=[entry.target for entry in entries if entry.kind is Kind.LINK],
+            chunks=b"".join(fill.index),
+            counts=fill.counts,
+            steps=fill.steps,
+            skips=fill.skips,
+            lengths=fill.lengths,
+        )
+    )
+
+
+def decode_list(raw: bytes | memoryview) -> list[Entry]:
+    """The entries of a list, checked.
+
+    Raises:
+        MessageInvalid: no list, not in its one form, or entries that break the rules (a ProtocolError).
+    """
+    columns = codec.decode(raw, _Columns, max_size=MAX_RAW)
+    if columns.format != FORMAT:
+        raise _invalid(f"format {columns.format}; this node reads {FORMAT}")
+    try:
+        entries = _rows(columns)
+    except (StopIteration, RuntimeError, IndexError, ValueError, OverflowError) as error:
+        raise _invalid("columns that do not fit together") from error
+    check_entries(entries)
+    if encode_list(entries) != raw:
+        raise _invalid("not in its one form")
+    return entries
+
+
+def _rows(columns: _Columns) -> list[Entry]:
+    """The entries of the columns; any exception of a list or iterator that is too short leaves it."""
+    modes, sizes, targets = iter(columns.modes), iter(columns.sizes), iter(columns.targets)
+    counts, lengths = iter(columns.counts), iter(columns.lengths)
+    steps, skips = iter(columns.steps), iter(columns.skips)
+    chunks = [columns.chunks[at : at + DIGEST_SIZE] for at in range(0, len(columns.chunks), DIGEST_SIZE)]
+    entries: list[Entry] = []
+    before, digest_at, walk, last = "", 0, _Walk(), len(columns.kinds) - 1
+    for n, kind in enumerate(columns.kinds):
+        if not 0 <= columns.shared[n] <= len(before):
+            raise ValueError("shares more than there is")
+        path = before = before[: columns.shared[n]] + columns.names[n]
+        if kind == Kind.FOLDER:
+            entries.append(Entry(path, Kind.FOLDER, next(modes)))
+            continue
+        if kind == Kind.LINK:
+            entries.append(Entry(path, Kind.LINK, target=next(targets)))
+            continue
+        mode, size, count = next(modes), next(sizes), next(counts)
+        start = columns.start if n == 0 else 0
+        left = size - start - (columns.rest if n == last else 0)
+        parts: list[Part] = []
+        for m in range(count):
+            chunk = walk.chunk + next(steps)
+            if chunk < 0:
+                raise ValueError("a chunk before the first")
+            offset = next(skips) + (walk.end if chunk == walk.chunk else 0)
+            length = next(lengths) if m < count - 1 else left
+            left -= length
+            parts.append(Part(chunks[chunk], offset, length))
+            walk.chunk, walk.end = chunk, offset + length
+        if kind == Kind.FILE:
+            digest = columns.digests[digest_at : digest_at + DIGEST_SIZE]
+            digest_at += DIGEST_SIZE
+        elif kind == _PLAIN_FILE:
+            digest = parts[0].digest if parts else EMPTY
+        else:
+            raise ValueError("unknown kind")
+        entries.append(Entry(path, Kind.FILE, mode, size, digest=digest, parts=tuple(parts), start=start))
+    return entries
+
+
+def check_entries(entries: Sequence[Entry]) -> None:
+    """Refuse entries that can't be one list.
+
+    Raises:
+        MessageInvalid: the first that breaks a rule, and which (a ProtocolError).
+    """
+    if not entries:
+        raise _invalid("a list without entries")
+    before: Entry | None = None
+    for n, entry in enumerate(entries):
+        check_path(entry.path)
+        if before is not None:
+            if order_key(before.path) >= order_key(entry.path):
+                raise _invalid(f"{entry.path[:80]!r} stands twice or in the wrong place")
+            if before.kind is not Kind.FOLDER and entry.path.startswith(before.path + "/"):
+                raise _invalid(f"{entry.path[:80]!r} is below what is no folder")
+        before = entry
+        if not 0 <= entry.mode <= MAX_MODE:
+            raise _invalid(f"{entry.path[:80]!r} has mode {entry.mode:o}")
+        if entry.kind is Kind.LINK:
+            check_target(entry.path, entry.target)
+        elif entry.kind is Kind.FILE:
+            _check_file(entry, first=n == 0, last=n == len(entries) - 1)
+
+
+def _check_file(entry: Entry, *, first: bool, last: bool) -> None:
+    name = repr(entry.path[:80])
+    if len(entry.digest) != DIGEST_SIZE or not 0 <= entry.size <= MAX_FILE:
+        raise _invalid(f"{name} has no digest or no possible size")
+    for part in entry.parts:
+        if len(part.digest) != DIGEST_SIZE or part.offset < 0 or part.length < 1 or part.offset + part.length > MAX_RAW:
+            raise _invalid(f"{name} has a part outside its chunk")
+    if entry.start < 0 or (entry.start and not first) or (entry.start and not entry.parts):
+        raise _invalid(f"{name} goes on where nothing began")
+    if entry.end > entry.size or (entry.end < entry.size and not (last and entry.parts)):
+        raise _invalid(f"{name} is {entry.size} bytes and its parts end at {entry.end}")
+    if entry.size == 0 and entry.digest != EMPTY:
+        raise _invalid(f"{name} is empty and its digest is not")
+
+
+def _is_plain(entry: Entry) -> bool:
+    if not entry.parts:
+        return True
+    return len(entry.parts) == 1 and entry.parts[0].offset == 0 and entry.parts[0].digest == entry.digest
+
+
+def _shared(before: str, path: str) -> int:
+    same = 0
+    for ours, theirs in zip(before, path, strict=False):
+        if ours != theirs:
+            break
+        same += 1
+    return same
+
+
+def _invalid(reason: str) -> MessageInvalid:
+    return MessageInvalid(reason, "manifest")
