@@ -1,0 +1,265 @@
+"""A whole region of real daemons on this machine, for the demo, the benchmarks and the cluster tests.
+
+Rules
+- Every daemon is a process of its own, started by its public command line, as a sysadmin would.
+- A daemon is ready when it says so (READY=1 at its notify socket), not after a while.
+- Whatever was started is stopped: SIGTERM children first, SIGKILL after a deadline; brokers go with their daemons.
+- Standard library only: the demo measures with this, so it must not lean on Tiercast's code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from linkbytes import Meter
+
+READY_SECONDS = 60.0
+STOP_SECONDS = 20.0
+
+
+class RegionError(Exception):
+    """A daemon or a command did not do what it must; carries what it printed."""
+
+
+def free_port() -> int:
+    """A TCP port of the loopback address that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(slots=True)
+class Daemon:
+    """One daemon of the region, running or not."""
+
+    name: str
+    role: str
+    parent: str
+    folder: Path
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def socket(self) -> Path:
+        """Its control socket."""
+        return self.folder / "control.sock"
+
+    @property
+    def log(self) -> Path:
+        """Where its log lines go."""
+        return self.folder.parent / f"{self.name}.log"
+
+    @property
+    def pid(self) -> int:
+        """Its process id; raises when it does not run."""
+        if self.process is None:
+            raise RegionError(f"{self.name} does not run")
+        return self.process.pid
+
+
+@dataclass(slots=True)
+class Region:
+    """A server and all below it under one folder.
+
+    Attributes:
+        folder: where every daemon keeps its state; short, for the sake of socket paths.
+        broker: "embedded", "mosquitto" or "auto", the same for server and gateways.
+        python: the interpreter that has Tiercast installed.
+        env: further environment of every process (PYTHONPATH in a checkout).
+    """
+
+    folder: Path
+    broker: str = "embedded"
+    python: str = sys.executable
+    env: dict[str, str] = field(default_factory=dict)
+    name: str = "demo"
+    daemons: dict[str, Daemon] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # -- building ------------------------------------------------------------------------------------
+
+    def add_server(self) -> Daemon:
+        """Initialise and start the server."""
+        daemon = Daemon("server", "server", "", self.folder / "server", free_port())
+        self.daemons["server"] = daemon
+        listen = f"127.0.0.1:{daemon.port}"
+        self.tool(
+            "tiercast_server", "init", "--state", str(daemon.folder), "--region", self.name, "--listen", listen,
+            "--broker", self.broker,
+        )  # fmt: skip
+        self.start(daemon)
+        return daemon
+
+    def add_gateway(self, name: str, parent: str = "server") -> Daemon:
+        """Invite, join and start a gateway."""
+        daemon = Daemon(name, "gateway", parent, self.folder / name, free_port())
+        token = self._invite(name, parent, "--gateway")
+        listen = f"127.0.0.1:{daemon.port}"
+        self.tool(
+            "tiercast_gateway",
+            "join",
+            token,
+            "--state",
+            str(daemon.folder),
+            "--listen",
+            listen,
+            "--broker",
+            self.broker,
+        )
+        self.daemons[name] = daemon
+        self.start(daemon)
+        return daemon
+
+    def add_endpoint(self, name: str, parent: str = "server") -> Daemon:
+        """Invite, join and start an endpoint agent."""
+        daemon = Daemon(name, "endpoint", parent, self.folder / name)
+        token = self._invite(name, parent)
+        self.tool(
+            "tiercast_endpoint", "join", token, "--state", str(daemon.folder), "--install-root", str(self.apps(name))
+        )
+        self.daemons[name] = daemon
+        self.start(daemon)
+        return daemon
+
+    def apps(self, name: str) -> Path:
+        """Where endpoint `name` installs."""
+        return self.folder / f"{name}-apps"
+
+    def _invite(self, name: str, parent: str, *options: str) -> str:
+        below = () if parent == "server" else ("--parent", parent)
+        return str(self.cli("node", "invite", name, *below, *options)["token"])
+
+    # -- running -------------------------------------------------------------------------------------
+
+    def environment(self) -> dict[str, str]:
+        """What every process of the region gets."""
+        return {**os.environ, "PYTHONUNBUFFERED": "1", **self.env}
+
+    def start(self, daemon: Daemon) -> None:
+        """Start `daemon` and wait until it says that it is ready.
+
+        Raises:
+            RegionError: it ended, or said nothing for a minute.
+        """
+        self.launch(daemon)()
+
+    def launch(self, daemon: Daemon) -> Any:
+        """Start `daemon`; the returned function waits for its READY."""
+        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        address = f"\0tiercast-{os.getpid()}-{daemon.name}-{time.monotonic_ns()}"
+        notify.bind(address)
+        command = [self.python, "-m", f"tiercast_{daemon.role}", "run", "--state", str(daemon.folder)]
+        environment = {**self.environment(), "NOTIFY_SOCKET": "@" + address[1:]}
+        with daemon.log.open("ab") as log:
+            daemon.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+            )
+
+        def wait() -> None:
+            deadline = time.monotonic() + READY_SECONDS
+            with notify:
+                while True:
+                    ready, _, _ = select.select([notify], [], [], 0.2)
+                    if ready and b"READY=1" in notify.recv(4096):
+                        return
+                    if daemon.process is not None and daemon.process.poll() is not None:
+                        raise RegionError(f"{daemon.name} ended with {daemon.process.returncode}:\n{tail(daemon.log)}")
+                    if time.monotonic() > deadline:
+                        raise RegionError(
+                            f"{daemon.name} is not ready after {READY_SECONDS:.0f} s:\n{tail(daemon.log)}"
+                        )
+
+        return wait
+
+    def kill(self, name: str, signum: int = signal.SIGKILL) -> None:
+        """Send a signal to a daemon; SIGKILL and SIGTERM wait until it is gone."""
+        process = self.daemons[name].process
+        if process is not None:
+            process.send_signal(signum)
+            if signum in {signal.SIGKILL, signal.SIGTERM}:
+                process.wait(STOP_SECONDS)
+
+    def restart(self, name: str) -> None:
+        """Start a daemon again that was killed."""
+        self.start(self.daemons[name])
+
+    def stop(self) -> dict[str, int]:
+        """Stop everything, endpoints first; gives each daemon's exit code (-9 when it had to be killed)."""
+        codes: dict[str, int] = {}
+        order = sorted(self.daemons.values(), key=lambda d: ("endpoint", "gateway", "server").index(d.role))
+        for role in ("endpoint", "gateway", "server"):
+            batch = [d for d in order if d.role == role and d.process is not None]
+            for daemon in batch:
+                with suppress(ProcessLookupError):
+                    daemon.process.send_signal(signal.SIGCONT)  # type: ignore[union-attr]
+                    daemon.process.terminate()  # type: ignore[union-attr]
+            for daemon in batch:
+                process = daemon.process
+                if process is None:
+                    continue
+                try:
+                    codes[daemon.name] = process.wait(STOP_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    codes[daemon.name] = process.wait()
+                daemon.process = None
+        return codes
+
+    # -- talking -------------------------------------------------------------------------------------
+
+    def tool(self, module: str, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command line of Tiercast to its end.
+
+        Raises:
+            RegionError: it failed and `check` is set.
+        """
+        done = subprocess.run(
+            [self.python, "-m", module, *args], env=self.environment(), capture_output=True, text=True, check=False
+        )
+        if check and done.returncode != 0:
+            words = " ".join(word if len(word) < 60 else word[:40] + "..." for word in args)
+            raise RegionError(f"{module} {words}: exit {done.returncode}\n{done.stderr or done.stdout}")
+        return done
+
+    def cli(self, *args: str, at: str = "server", check: bool = True) -> dict[str, Any]:
+        """Run `tiercast ... --json` against a daemon's socket; its answer."""
+        socket_path = str(self.daemons[at].socket)
+        done = self.tool("tiercast_cli", "--socket", socket_path, *args, "--json", check=check)
+        answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1]) if done.stdout.strip() else {}
+        return answer
+
+    def show(self, *args: str) -> int:
+        """Run `tiercast ...` for people, on this terminal; its exit code."""
+        command = [self.python, "-m", "tiercast_cli", "--socket", str(self.daemons["server"].socket), *args]
+        return subprocess.run(command, env=self.environment(), check=False).returncode
+
+    def meter(self) -> Meter:
+        """A meter of every link of the region as it runs now, named "parent -> child"."""
+        links = {
+            f"{d.parent} -> {d.name}": (d.pid, self.daemons[d.parent].port)
+            for d in self.daemons.values()
+            if d.parent and d.process is not None
+        }
+        return Meter(links)
+
+
+def tail(path: Path, lines: int = 25) -> str:
+    """The last lines of a log, for an error message."""
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else "(no log)"
