@@ -1,0 +1,156 @@
+"""Cuts the bytes of a connection into packets, with as few copies as there can be: none.
+
+Rules
+- A connection owns a buffer of 8 KiB.  A packet that fits is handed out as a view into it, valid only during the call.
+- A larger packet gets a buffer of its exact size, header included, after its length was judged on the header; the
+  kernel writes straight into it.  With `reuse` the next packet may get the same buffer; without, the packet owns it.
+- `halt()` stops in the middle of a full buffer; `proceed()` goes on with what is already there, then reads.
+- A malformed packet is reported once to `stream_broken` and nothing more is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from tiercast_mqtt.codec import peek
+from tiercast_mqtt.errors import MalformedPacket
+
+#: Bytes of the buffer that every connection has (64 KiB would cost 66 MiB at 1,000 connections, this costs 10).
+SMALL = 8192
+
+
+class PacketStream(asyncio.BufferedProtocol):
+    """The receiving half of a connection; subclasses get whole packets.
+
+    `limit` is the greatest packet taken, in bytes, header included.
+    """
+
+    def __init__(self, *, limit: int, reuse: bool = False) -> None:
+        self.packet_limit = limit
+        self.transport: asyncio.Transport | None = None
+        self.bytes_received = 0
+        self._reuse = reuse
+        self._small = memoryview(bytearray(SMALL))
+        self._start = 0
+        self._end = 0
+        self._large: memoryview | None = None
+        self._large_end = 0
+        self._large_header = 0
+        self._spare: memoryview | None = None
+        self._halted = False
+        self._stopped = False
+        self._parsing = False
+
+    # -- what subclasses fill in -----------------------------------------------------------------------
+
+    def packet_arrived(self, first: int, body: memoryview, packet: memoryview, *, owned: bool) -> None:
+        """A whole packet: its first byte, its body, and all of it.  `owned`: the memory is not used again.
+
+        May raise MalformedPacket.
+        """
+        raise NotImplementedError
+
+    def stream_broken(self, error: MalformedPacket) -> None:
+        """The peer broke the protocol; the subclass closes."""
+        raise NotImplementedError
+
+    # -- asyncio ---------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: the connection stands."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker
+        self.transport = transport
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        """asyncio: where to put what arrives next."""
+        if self._large is not None:
+            return self._large[self._large_end :]
+        return self._small[self._end :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """asyncio: `nbytes` were put there."""
+        self.bytes_received += nbytes
+        large = self._large
+        if large is None:
+            self._end += nbytes
+            self._parse()
+            return
+        self._large_end += nbytes
+        if self._large_end == len(large):
+            self._large = None
+            self._hand_out(large, self._large_header, owned=not self._reuse)
+            if self._reuse:
+                self._spare = large
+
+    # -- for subclasses --------------------------------------------------------------------------------
+
+    def halt(self) -> None:
+        """Hand out nothing more, read nothing more, until `proceed`."""
+        if not self._halted:
+            self._halted = True
+            if self.transport is not None and not self.transport.is_closing():
+                self.transport.pause_reading()
+
+    def proceed(self) -> None:
+        """Go on after `halt`."""
+        if self._halted:
+            self._halted = False
+            if not self._parsing:
+                self._parse()
+            if not self._halted and self.transport is not None and not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def stop(self) -> None:
+        """Hand out nothing any more: the connection is being closed."""
+        self._stopped = True
+
+    # -- inside ----------------------------------------------------------------------------------------
+
+    def _hand_out(self, packet: memoryview, header: int, *, owned: bool) -> None:
+        try:
+            self.packet_arrived(packet[0], packet[header:], packet, owned=owned)
+        except MalformedPacket as error:
+            self._stopped = True
+            self.stream_broken(error)
+
+    def _parse(self) -> None:
+        self._parsing = True
+        try:
+            while not (self._halted or self._stopped):
+                sizes = peek(self._small, self._start, self._end, self.packet_limit)
+                if sizes is None:
+                    break
+                size = sizes[0] + sizes[1]
+                if size > self._end - self._start:
+                    if size > SMALL:
+                        self._take_large(size, sizes[0])
+                    break
+                start = self._start
+                self._start = start + size
+                self._hand_out(self._small[start : start + size], sizes[0], owned=False)
+        except MalformedPacket as error:
+            self._stopped = True
+            self.stream_broken(error)
+        finally:
+            self._parsing = False
+            self._compact()
+
+    def _take_large(self, size: int, header: int) -> None:
+        spare = self._spare
+        self._spare = None
+        large = spare if spare is not None and len(spare) == size else memoryview(bytearray(size))
+        have = self._end - self._start
+        large[:have] = self._small[self._start : self._end]
+        self._start = self._end = 0
+        self._large, self._large_end, self._large_header = large, have, header
+
+    def _compact(self) -> None:
+        if self._stopped:
+            # What a misbehaving peer still sends is read into the buffer's start and never looked at.
+            self._start = self._end = 0
+        elif self._start == self._end:
+            self._start = self._end = 0
+        elif self._start:
+            rest = self._end - self._start
+            self._small[:rest] = bytes(self._small[self._start : self._end])
+            self._start, self._end = 0, rest
