@@ -1,0 +1,239 @@
+"""The control connection to a broker: QoS 1, persistent session, will; over aiomqtt.
+
+Rules
+- It never gives up: full jitter between 0.2 and 5 s from one attempt to the next; where the broker
+  refuses the login, growing up to 30 s, and said so in the log.
+- Every connect subscribes again, whatever the broker remembers: it may have been restarted empty.
+- Messages are handled one after the other and acknowledged after their handler, so a broker sends
+  no more than its in-flight limit ahead of us; what comes beyond our own queue is dropped and
+  counted, for whoever sent it repeats it until our node's `Ack`.
+- A publish that is refused by the broker's access rules looks like any other (MQTT 3.1.1); only the
+  receiver's `Ack` counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import aiomqtt
+import structlog
+
+from tiercast_protocol.errors import BrokerLost
+from tiercast_protocol.node.address import parse_address
+from tiercast_protocol.node.bulklink import BulkLink
+from tiercast_protocol.node.kernel import TcpInfo, tcp_info
+from tiercast_protocol.node.metrics import METRICS
+from tiercast_protocol.node.retry import Login, Pauses, refused_login
+
+__all__ = ["BulkLink", "ControlLink", "Login"]
+
+log = structlog.get_logger()
+
+KEEPALIVE = 20
+CONNECT_TIMEOUT = 10.0
+PUBLISH_TIMEOUT = 20.0
+#: Messages waiting for our handler; far above any broker's in-flight limit.
+QUEUE = 1024
+_FAILURE = 0x80
+
+_dropped = METRICS.counter(
+    "link_messages_dropped_total", "control messages beyond our queue; their senders repeat them"
+)
+_broken = METRICS.counter("link_handler_failures_total", "control messages whose handler raised")
+_connects = METRICS.counter("link_connects_total", "control connections made, by client id")
+
+# paho and aiomqtt report each lost connection by themselves; this file says it once, with fields
+_silent = logging.getLogger("tiercast.paho")
+_silent.setLevel(logging.CRITICAL)
+_silent.propagate = False
+
+
+class ControlLink:
+    """One control connection that is always coming back; `run()` in the daemon's TaskGroup."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        client_id: str,
+        login: Login | None = None,
+        will: tuple[str, bytes] | None = None,
+        subscriptions: Sequence[str] = (),
+        on_message: Callable[[str, bytes], Awaitable[None]],
+        on_up: Callable[[], Awaitable[None]] | None = None,
+        on_down: Callable[[], Awaitable[None]] | None = None,
+        tls: ssl.SSLContext | None = None,
+        rng: random.Random | None = None,
+        clean: bool = False,
+    ) -> None:
+        self.url = url
+        self._address = parse_address(url)
+        self._client_id = client_id
+        self._login = login
+        self._will = aiomqtt.Will(will[0], will[1], qos=1) if will is not None else None
+        self._subscriptions = dict.fromkeys(subscriptions)
+        self._on_message = on_message
+        self._on_up = on_up
+        self._on_down = on_down
+        self._tls = tls
+        self._clean = clean
+        self._pauses = Pauses(rng)
+        self._client: aiomqtt.Client | None = None
+        self._publishing: set[asyncio.Timeout] = set()
+        self.up = asyncio.Event()
+
+    @property
+    def connected(self) -> bool:
+        """Whether a publish may be tried now."""
+        return self.up.is_set()
+
+    def tcp_info(self) -> TcpInfo | None:
+        """The kernel's counters of the present connection; None while there is none, or over a UNIX socket."""
+        sock = _paho(self._client).socket() if self._client is not None else None
+        return tcp_info(sock) if sock is not None and hasattr(sock, "getsockopt") else None
+
+    async def run(self) -> None:
+        """Keep the connection until cancelled."""
+        while True:
+            try:
+                await self._once()
+            except (aiomqtt.MqttError, OSError, BrokerLost) as error:
+                refused = refused_login(error)
+                pause = self._pauses.next(refused=refused)
+                event = "broker refuses the login" if refused else "broker not reached"
+                log.warning(event, url=self.url, client=self._client_id, error=str(error), again_in=round(pause, 1))
+            await asyncio.sleep(pause)
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Hand `payload` to the broker (QoS 1).  Returns at its acknowledgement; raises BrokerLost.
+
+        The broker's acknowledgement says nothing about the receiver.
+        """
+        client = self._client
+        if client is None or not self.up.is_set():
+            raise BrokerLost(self.url, "not connected")
+        try:
+            async with asyncio.timeout(PUBLISH_TIMEOUT) as patience:
+                self._publishing.add(patience)  # a lost connection ends it at once, which aiomqtt would not
+                try:
+                    await client.publish(topic, payload, qos=1, timeout=PUBLISH_TIMEOUT * 2)
+                finally:
+                    self._publishing.discard(patience)
+        except TimeoutError as error:
+            raise BrokerLost(self.url, "a publish was not acknowledged") from error
+        except (aiomqtt.MqttError, OSError, ValueError) as error:
+            raise BrokerLost(self.url, str(error)) from error
+
+    async def subscribe(self, filter_: str) -> None:
+        """Subscribe now and at every connect from here on.  Raises BrokerLost (it stays remembered)."""
+        self._subscriptions[filter_] = None
+        if (client := self._client) is not None and self.up.is_set():
+            await self._subscribe(client, filter_)
+
+    async def _subscribe(self, client: aiomqtt.Client, filter_: str) -> None:
+        try:
+            granted = await client.subscribe(filter_, qos=1)
+        except aiomqtt.MqttError as error:
+            raise BrokerLost(self.url, f"subscribing failed: {error}") from error
+        codes = [code if isinstance(code, int) else code.value for code in granted]
+        if any(code >= _FAILURE for code in codes):
+            raise BrokerLost(self.url, f"it refuses the subscription {filter_}")
+
+    def _new_client(self) -> aiomqtt.Client:
+        address, login = self._address, self._login
+        client = aiomqtt.Client(
+            address.path or address.host or "",
+            address.port or 1883,
+            username=login[0] if login else None,
+            password=login[1] if login else None,
+            identifier=self._client_id,
+            will=self._will,
+            clean_session=self._clean,
+            transport="unix" if address.path else "tcp",
+            keepalive=KEEPALIVE,
+            timeout=CONNECT_TIMEOUT,
+            max_queued_incoming_messages=QUEUE,
+            queue_type=_Inbox,
+            tls_context=self._tls,
+            logger=_silent,
+        )
+        # aiomqtt has no word for it: acknowledge when the handler is through, not on arrival
+        _paho(client).manual_ack_set(True)
+        client.pending_calls_threshold = QUEUE
+        return client
+
+    async def _once(self) -> None:
+        client = self._new_client()
+        try:
+            await client.__aenter__()
+            for filter_ in tuple(self._subscriptions):
+                await self._subscribe(client, filter_)
+            client._disconnected.add_done_callback(lambda _: self._lost())  # noqa: SLF001 - its only word of it
+            self._client = client
+            self.up.set()
+            self._pauses.connected()
+            _connects.add(label=self._client_id)
+            log.info("broker reached", url=self.url, client=self._client_id)
+            await self._serve(client)
+        finally:
+            self._client = None
+            self._lost()
+            _shut(client)
+
+    def _lost(self) -> None:
+        """Whoever waits for an acknowledgement hears of it now; aiomqtt would let them wait."""
+        self.up.clear()
+        for patience in self._publishing:
+            patience.reschedule(asyncio.get_running_loop().time())
+
+    async def _serve(self, client: aiomqtt.Client) -> None:
+        try:
+            if self._on_up is not None:
+                await self._on_up()
+            async for message in client.messages:
+                await self._handle(message)
+                _paho(client).ack(message.mid, message.qos)
+        finally:
+            self.up.clear()
+            if self._on_down is not None:
+                await self._on_down()
+
+    async def _handle(self, message: aiomqtt.Message) -> None:
+        payload = message.payload
+        try:
+            await self._on_message(message.topic.value, payload if isinstance(payload, bytes) else b"")
+        except Exception:
+            _broken.add()  # one message never ends the link
+            log.exception("message handler failed", topic=message.topic.value)
+
+
+class _Inbox(asyncio.Queue[aiomqtt.Message]):
+    """Counts what aiomqtt would only log."""
+
+    def put_nowait(self, item: aiomqtt.Message) -> None:
+        if self.full():
+            _dropped.add()
+        super().put_nowait(item)
+
+
+def _paho(client: aiomqtt.Client) -> Any:
+    """The client beneath: its acknowledging, socket and closing are public there and out of reach above."""
+    return client._client  # noqa: SLF001
+
+
+def _shut(client: aiomqtt.Client) -> None:
+    """Close at once, where aiomqtt would wait for a broker that may be gone, or leave a failed connect's socket."""
+    paho = _paho(client)
+    with suppress(OSError, ValueError):
+        paho.disconnect()
+    with suppress(OSError, ValueError):
+        paho._sock_close()  # noqa: SLF001 - a send buffer that is full keeps disconnect() from closing
+    for future in (client._connected, client._disconnected):  # noqa: SLF001 - seen here, so the loop reports nothing
+        if future.done() and not future.cancelled():
+            future.exception()
