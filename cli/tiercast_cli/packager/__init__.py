@@ -1,0 +1,1 @@
+"""The packager: turns a folder and a definition into the chunks of a package.  The local half; sends nothing."""

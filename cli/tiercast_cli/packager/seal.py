@@ -1,0 +1,244 @@
+"""Seals a folder: chunks as they are read, entry lists as they fill, the root at the end.
+
+Rules
+- The caller learns digests first and asks for stored forms after, so nothing is compressed that the server holds
+  already.  Registering again reads and hashes, no more.
+- Memory is two batches (one with the caller, one being read) and the stored forms asked for; the digests
+  seen so far cost about 100 bytes each.
+- Reading, cutting and hashing go on in a thread while the caller's batch is compressed on all cores.
+- The same folder and definition give the same root, whatever order the file system lists names in.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from tiercast_cli.packager.read import TreeReader
+from tiercast_cli.packager.scan import Found, scan
+from tiercast_protocol.content.chunk import LEVEL, pack
+from tiercast_protocol.content.chunking import TC1, Parameters
+from tiercast_protocol.content.definition import Definition, Program, canonical
+from tiercast_protocol.content.digest import Digest, digest_of
+from tiercast_protocol.content.manifest import FORMAT, MAX_LISTS, Kind, ListCutter, Root, encode_root
+from tiercast_protocol.errors import UsageError
+
+#: Raw bytes, and chunks, of one batch.
+BATCH_BYTES, BATCH_CHUNKS = 8 * 1024 * 1024, 512
+
+
+class RawChunk(NamedTuple):
+    """A chunk that was not compressed yet: its digest, its raw length, and what makes its stored form."""
+
+    digest: Digest
+    raw_len: int
+    make_stored: Callable[[], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What became of a folder.
+
+    Attributes:
+        root: of the package; `digest` names it.
+        folders, links: in the tree (`root` counts files).
+        list_bytes: raw bytes of the entry lists.
+        stored_chunks, stored_bytes: of what the caller asked the stored form of, lists and root included.
+    """
+
+    root: Root
+    digest: Digest
+    folders: int
+    links: int
+    list_bytes: int
+    stored_chunks: int
+    stored_bytes: int
+
+
+class Batch:
+    """Chunks that were not seen before in this tree; at most about `BATCH_BYTES` raw."""
+
+    def __init__(self, chunks: list[RawChunk], pool: ThreadPoolExecutor) -> None:
+        self.chunks = chunks
+        self._pool = pool
+
+    @property
+    def digests(self) -> list[Digest]:
+        """The digests, in order."""
+        return [chunk.digest for chunk in self.chunks]
+
+    def stored(self, wanted: Container[Digest] | None = None) -> Iterator[tuple[Digest, bytes]]:
+        """Digest and stored form of each chunk (of those in `wanted`), in order, compressed on all cores."""
+        chosen = [chunk for chunk in self.chunks if wanted is None or chunk.digest in wanted]
+        made = self._pool.map(_make, chosen)
+        return zip([chunk.digest for chunk in chosen], made, strict=True)
+
+
+class TreeSealer:
+    """One run over one folder: iterate `batches`, then take `sealed`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        definition: Definition,
+        *,
+        parameters: Parameters = TC1,
+        level: int = LEVEL,
+        exclude: Collection[str] = (),
+        workers: int | None = None,
+    ) -> None:
+        self._folder = folder
+        self._definition = definition
+        self._parameters = parameters
+        self._level = level
+        self._exclude = exclude
+        self._workers = workers or min(4, os.cpu_count() or 1)
+        self._seen: set[Digest] = set()
+        self._lock = threading.Lock()
+        self._stored_chunks = self._stored_bytes = 0
+        self._end: tuple[Root, Digest, int, int, int] | None = None
+
+    @property
+    def sealed(self) -> Sealed:
+        """What became of the folder; only after `batches` is exhausted."""
+        if self._end is None:
+            raise RuntimeError("the batches are not exhausted")
+        return Sealed(*self._end, stored_chunks=self._stored_chunks, stored_bytes=self._stored_bytes)
+
+    def batches(self) -> Iterator[Batch]:
+        """Every distinct chunk once; the root is the last of the last batch.
+
+        Raises:
+            UsageError: the folder or the definition can't be packaged; nothing is sealed then.
+        """
+        found = scan(self._folder, allow_setuid=self._definition.allow_setuid, exclude=self._exclude)
+        check_programs(self._definition, found, self._folder)
+        with (
+            ThreadPoolExecutor(self._workers, "tiercast-pack") as pool,
+            ThreadPoolExecutor(1, "tiercast-read") as reader,
+        ):
+            source = self._batched(found)
+            ahead = reader.submit(next, source, None)
+            while (chunks := ahead.result()) is not None:
+                ahead = reader.submit(next, source, None)
+                yield Batch(chunks, pool)
+
+    def _batched(self, found: list[Found]) -> Iterator[list[RawChunk]]:
+        batch: list[RawChunk] = []
+        size = 0
+        for chunk in self._sealing(found):
+            batch.append(chunk)
+            size += chunk.raw_len
+            if size >= BATCH_BYTES or len(batch) >= BATCH_CHUNKS:
+                yield batch
+                batch, size = [], 0
+        yield batch
+
+    def _sealing(self, found: list[Found]) -> Iterator[RawChunk]:
+        reader, cutter = TreeReader(self._folder, found, self._parameters), ListCutter()
+        lists: list[Digest] = []
+        chunks = chunk_bytes = list_bytes = 0
+        for digest, raw in reader.chunks():
+            if digest not in self._seen:
+                chunks += 1
+                chunk_bytes += len(raw)
+                yield self._new(digest, raw)
+            for entry in reader.take_entries():
+                for listed in cutter.add(entry):
+                    list_bytes += len(listed)
+                    yield from self._manifest(listed, lists)
+        rest = [listed for entry in reader.take_entries() for listed in cutter.add(entry)]
+        for listed in [*rest, *cutter.finish()]:
+            list_bytes += len(listed)
+            yield from self._manifest(listed, lists)
+        if len(lists) > MAX_LISTS:
+            todo = "Split it into several packages: one holds about 4 million files, or 500 GiB."
+            raise UsageError("package.too_large", "the tree is too large for one package", str(self._folder), todo)
+        files = [entry for entry in found if entry.kind is Kind.FILE]
+        root = Root(
+            format=FORMAT,
+            chunking=self._parameters.name,
+            name=self._definition.name,
+            version=self._definition.version,
+            revision=self._definition.revision,
+            definition=canonical(self._definition),
+            lists=lists,
+            files=len(files),
+            size=sum(entry.stamp.size for entry in files),
+            chunks=chunks,
+            chunk_bytes=chunk_bytes,
+        )
+        raw = encode_root(root)
+        digest = digest_of(raw)
+        folders = sum(entry.kind is Kind.FOLDER for entry in found)
+        self._end = (root, digest, folders, len(found) - folders - len(files), list_bytes)
+        yield self._new(digest, raw)
+
+    def _manifest(self, raw: bytes, lists: list[Digest]) -> Iterator[RawChunk]:
+        digest = digest_of(raw)
+        lists.append(digest)
+        if digest not in self._seen:
+            yield self._new(digest, raw)
+
+    def _new(self, digest: Digest, raw: bytes) -> RawChunk:
+        self._seen.add(digest)
+        return RawChunk(digest, len(raw), lambda: self._pack(raw))
+
+    def _pack(self, raw: bytes) -> bytes:
+        stored = pack(raw, self._level)
+        with self._lock:
+            self._stored_chunks += 1
+            self._stored_bytes += len(stored)
+        return stored
+
+
+def seal_tree(
+    folder: Path,
+    definition: Definition,
+    sink: Callable[[Batch], None],
+    *,
+    parameters: Parameters = TC1,
+    level: int = LEVEL,
+    exclude: Collection[str] = (),
+) -> Sealed:
+    """Give every distinct chunk of the package to `sink`, batch by batch, the root last.
+
+    Raises:
+        UsageError: the folder or the definition can't be packaged; the root was not given to `sink` then.
+    """
+    sealer = TreeSealer(folder, definition, parameters=parameters, level=level, exclude=exclude)
+    for batch in sealer.batches():
+        sink(batch)
+    return sealer.sealed
+
+
+def check_programs(definition: Definition, found: Iterable[Found], folder: Path) -> None:
+    """Refuse a definition whose programs are not in the tree as files that can be run.
+
+    Raises:
+        UsageError: which program, and what is wrong with it.
+    """
+    wanted: dict[str, Program] = {}
+    for program in (definition.run_before, definition.run_after):
+        if program is not None and program.path_in_tree is not None:
+            wanted[program.path_in_tree] = program
+    for entry in found:
+        if entry.path in wanted:
+            if entry.kind is not Kind.FILE or not entry.mode & 0o100:
+                todo = "Make it a file that its owner may run: chmod +x."
+                raise UsageError("program.not_runnable", f"{entry.path} can't be run", str(folder), todo)
+            del wanted[entry.path]
+    for path in wanted:
+        todo = "Put it into the folder, or correct argv in the definition."
+        raise UsageError(
+            "program.missing", f"the definition runs {path}, which is not in the folder", str(folder), todo
+        )
+
+
+def _make(chunk: RawChunk) -> bytes:
+    return chunk.make_stored()
