@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable
+from typing import cast
 
 from tiercast_mqtt import codec
 from tiercast_mqtt.errors import ConnectionRefused, MalformedPacket
@@ -214,8 +215,7 @@ class BulkClient(PacketStream):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection stands, the broker has not accepted yet."""
         super().connection_made(transport)
-        assert self.transport is not None  # noqa: S101 - for the type checker
-        self.transport.set_write_buffer_limits(high=WRITE_HIGH, low=WRITE_LOW)
+        cast("asyncio.Transport", transport).set_write_buffer_limits(high=WRITE_HIGH, low=WRITE_LOW)
 
     def buffer_updated(self, nbytes: int) -> None:
         """asyncio: bytes arrived; any of them shows that the broker is alive."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import Protocol
+from typing import Protocol, cast
 
 from tiercast_mqtt import codec
 from tiercast_mqtt.errors import MalformedPacket
@@ -102,8 +102,7 @@ class Connection(PacketStream):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: accepted, and shaken hands with where there is TLS."""
         super().connection_made(transport)
-        assert self.transport is not None  # noqa: S101 - for the type checker
-        self.transport.set_write_buffer_limits(high=WRITE_HIGH, low=WRITE_LOW)
+        cast("asyncio.Transport", transport).set_write_buffer_limits(high=WRITE_HIGH, low=WRITE_LOW)
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

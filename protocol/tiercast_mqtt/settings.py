@@ -102,7 +102,7 @@ def read_settings(path: Path) -> Settings:
     if not isinstance(given, dict):
         raise SettingsError(str(path), ["expected a JSON object"])
     mistakes: list[str] = []
-    settings = _parse(given, path.parent, mistakes)
+    settings = _parse(given, path.absolute().parent, mistakes)
     if mistakes:
         raise SettingsError(str(path), mistakes)
     return settings

@@ -11,6 +11,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from tiercast_mqtt.codec import peek
 from tiercast_mqtt.errors import MalformedPacket
@@ -58,8 +59,8 @@ class PacketStream(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection stands."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker
-        self.transport = transport
+        # uvloop's transports are none of asyncio's classes.
+        self.transport = cast("asyncio.Transport", transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         """asyncio: where to put what arrives next."""
