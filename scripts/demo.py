@@ -126,9 +126,8 @@ def run(options: argparse.Namespace, folder: Path) -> int:
         upgrade_ratio = report(f"Second installation, {seconds2:.1f} s", carried2, max(1, package2["sent_bytes"]))
         say(f"\n{'endpoint':<24}{'1.0':>14}{'2.0':>14}")
         for name in endpoints:
-            say(
-                f"{name:<24}{'equal' if not first[name] else 'DIFFERS':>14}{'equal' if not second[name] else 'DIFFERS':>14}"
-            )
+            words = ["DIFFERS" if differs else "equal" for differs in (first[name], second[name])]
+            say(f"{name:<24}{words[0]:>14}{words[1]:>14}")
         bad = {n: first[n] or second[n] for n in endpoints if first[n] or second[n]}
         for name, why in bad.items():
             say(f"{name} does not verify: {why}")

@@ -36,7 +36,6 @@ class Progress:
             before = self._last.get(node)
             self._last[node] = (now, done)
             if before is None or now <= before[0] or done < before[1]:
-                self._rate.setdefault(node, 0.0)
                 continue
             speed = (done - before[1]) / (now - before[0])
             self._rate[node] = SMOOTHING * speed + (1 - SMOOTHING) * self._rate.get(node, speed)

@@ -39,7 +39,7 @@ class Session:
             return Path(self.socket or os.environ["TIERCAST_SOCKET"])
         from tiercast_protocol.node import places  # noqa: PLC0415 - late, see the rules
 
-        return places.socket_of(places.state_folder("server"))
+        return places.place("server").socket
 
 
 #: The session of this process; a command line has only one.

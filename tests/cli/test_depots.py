@@ -1,0 +1,26 @@
+"""`tiercast depot ...`."""
+
+from __future__ import annotations
+
+from cli_daemon import Daemon
+
+
+def test_a_depot_is_shown_pinned_and_emptied(daemon: Daemon) -> None:
+    daemon.answers |= {
+        "depot.show": {
+            "chunks": 2,
+            "bytes": 2048,
+            "quota": 4096,
+            "free": 1 << 20,
+            "packages": [{"name": "editor", "version": "2", "held": 50, "total": 100, "pinned": True}],
+        },
+        "depot.evict": {"freed": 1024},
+    }
+    said = daemon.run("depot", "show", "--node", "berlin")
+    assert "2.00 KiB of 4.00 KiB in 2 chunks" in said
+    assert "50%" in said
+    assert "pinned" in said
+    assert daemon.asked[0] == ("depot.show", {"node": "berlin"})
+    assert "stays" in daemon.run("depot", "pin", "editor", "--node", "berlin")
+    assert "may go" in daemon.run("depot", "unpin", "editor")
+    assert "1.00 KiB freed" in daemon.run("depot", "evict")

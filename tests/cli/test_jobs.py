@@ -1,0 +1,61 @@
+"""`tiercast job ...`."""
+
+from __future__ import annotations
+
+import pytest
+
+from cli_daemon import Daemon, snapshot
+from tiercast_protocol.errors import UsageError
+
+
+@pytest.mark.parametrize("kind", ["install", "remove", "preload", "purge"])
+def test_an_order_names_its_targets_and_how_to_watch(daemon: Daemon, kind: str) -> None:
+    daemon.answers["job.create"] = {"job": "j1", "targets": 3}
+    said = daemon.run("job", kind, "editor=2.1", "--on", "pc-1", "--on", "pc-2", "-g", "sales", "--expires", "1d")
+    assert f"Job j1: {kind} editor=2.1 on 3 nodes." in said
+    assert "tiercast job watch j1" in said
+    asked = daemon.asked[0][1]
+    assert asked["type"] == kind
+    assert asked["targets"] == ["pc-1", "pc-2"]
+    assert asked["groups"] == ["sales"]
+    assert asked["expires_s"] == 86400
+
+
+def test_an_empty_set_of_targets_is_the_servers_error(daemon: Daemon) -> None:
+    daemon.answers["job.create"] = UsageError(
+        "job.empty", "no target was named", "job install", "Name --on or --group."
+    )
+    assert "Name --on or --group." in daemon.run("job", "install", "editor", code=2)
+
+
+def test_watching_while_ordering(daemon: Daemon) -> None:
+    daemon.answers["job.create"] = {"job": "j1", "targets": 1}
+    daemon.streams["job.watch"] = [snapshot("fetching", 500), snapshot("done", 1000)]
+    assert "50%" in daemon.run("job", "install", "editor", "--on", "pc-1", "--watch")
+    assert daemon.json("job", "install", "editor", "--on", "pc-1", "--watch")["job"]["state"] == "done"
+
+
+def test_list_show_cancel_delete(daemon: Daemon) -> None:
+    job = snapshot("failed", 10)
+    job["targets"][0] |= {"code": "disk.short", "detail": "3 GiB needed, 1 GiB free"}
+    daemon.answers |= {"job.list": [job | {"targets": 1}], "job.show": job}
+    assert "failed:1" in daemon.run("job", "list")
+    said = daemon.run("job", "show", "j1")
+    assert "disk.short 3 GiB needed" in said
+    assert "berlin" in said
+    assert "being cancelled" in daemon.run("job", "cancel", "j1")
+    assert "forgotten" in daemon.run("job", "delete", "j1")
+
+
+def test_a_receipt_shows_what_the_programs_printed(daemon: Daemon) -> None:
+    daemon.answers["job.receipt"] = {
+        "node": "pc-1",
+        "state": "failed",
+        "programs": [
+            {"argv": ["./before.sh"], "exit": 3, "seconds": 0.2, "timed_out": False, "output": b"no licence\n"}
+        ],
+    }
+    said = daemon.run("job", "receipt", "j1", "pc-1")
+    assert "$ ./before.sh   exit 3" in said
+    assert "no licence" in said
+    assert daemon.json("job", "receipt", "j1", "pc-1")["receipt"]["state"] == "failed"
