@@ -116,8 +116,14 @@ class TreeSealer:
         Raises:
             UsageError: the folder or the definition can't be packaged; nothing is sealed then.
         """
-        found = scan(self._folder, allow_setuid=self._definition.allow_setuid, exclude=self._exclude)
-        check_programs(self._definition, found, self._folder)
+        definition = self._definition
+        found = scan(
+            self._folder,
+            allow_setuid=definition.allow_setuid,
+            allow_case_collisions=definition.allow_case_collisions,
+            exclude=self._exclude,
+        )
+        check_programs(definition, found, self._folder)
         with (
             ThreadPoolExecutor(self._workers, "tiercast-pack") as pool,
             ThreadPoolExecutor(1, "tiercast-read") as reader,

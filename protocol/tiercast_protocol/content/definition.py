@@ -28,6 +28,16 @@ MAX_DESCRIPTION = 4096
 MAX_ARGUMENTS, MAX_ARGUMENT = 64, 4096
 MAX_REVISION = 2**31 - 1
 
+_KEYS = (
+    "name",
+    "version",
+    "revision",
+    "description",
+    "run_before",
+    "run_after",
+    "allow_setuid",
+    "allow_case_collisions",
+)
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _UNITS_B = {"": 1, "B": 1, "KiB": 1024, "kB": 1000, "MiB": 1024 * 1024, "MB": 1000 * 1000}
 _AMOUNT = re.compile(r"(\d{1,9})\s*([A-Za-z]*)\Z")
@@ -57,7 +67,11 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What a package is, apart from its tree."""
+    """What a package is, apart from its tree.
+
+    `allow_setuid` lets files keep setuid and setgid bits; `allow_case_collisions` lets names differ by case
+    only (kernel headers do), for endpoints whose file systems tell them apart.
+    """
 
     name: str
     version: str
@@ -66,6 +80,7 @@ class Definition:
     run_before: Program | None = None
     run_after: Program | None = None
     allow_setuid: bool = False
+    allow_case_collisions: bool = False
 
 
 def parse_definition(text: str, where: str = "package.toml") -> Definition:
@@ -99,6 +114,8 @@ def canonical(definition: Definition) -> str:
         lines.append(f"description = {_quoted(definition.description)}")
     if definition.allow_setuid:
         lines.append("allow_setuid = true")
+    if definition.allow_case_collisions:
+        lines.append("allow_case_collisions = true")
     for key, program in (("run_before", definition.run_before), ("run_after", definition.run_after)):
         if program is not None:
             lines += [
@@ -162,7 +179,7 @@ class _Reader:
 
 
 def _read(reader: _Reader) -> Definition | None:
-    reader.known("name", "version", "revision", "description", "run_before", "run_after", "allow_setuid")
+    reader.known(*_KEYS)
     name_rule = "1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit, not beginning with join-"
     name = reader.text("name", name_rule)
     if name and not valid_name(name):
@@ -186,6 +203,7 @@ def _read(reader: _Reader) -> Definition | None:
         run_before=_program(reader, "run_before"),
         run_after=_program(reader, "run_after"),
         allow_setuid=reader.flag("allow_setuid"),
+        allow_case_collisions=reader.flag("allow_case_collisions"),
     )
 
 
