@@ -39,7 +39,7 @@ def build(
     async def work() -> None:
         from tiercast_cli.packager.send import build_package, load_definition  # noqa: PLC0415 - heavy, late
 
-        wanted = load_definition(definition, name=name, version=version, revision=revision)
+        wanted = load_definition(definition, folder, name=name, version=version, revision=revision)
         async with connected() as client:
             made = await build_package(client, folder, wanted, cabinet=cabinet, show=not json)
         if json:

@@ -90,7 +90,7 @@ class Progress:
     @property
     def ended(self) -> bool:
         """Whether nothing more will happen."""
-        return self.snapshot.get("state", "open") != "open"
+        return bool(self.snapshot.get("state", "open") != "open")
 
     @property
     def well(self) -> bool:

@@ -1,0 +1,64 @@
+"""`tiercast package ...`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cli_daemon import Daemon
+from tiercast_protocol.content.chunk import unseal
+from tiercast_protocol.content.manifest import decode_root
+
+PACKAGE = {
+    "package": "editor",
+    "version": "2.1",
+    "revision": 1,
+    "cabinet": "main",
+    "files": 3,
+    "size": 4096,
+    "chunks": 2,
+    "stored_bytes": 1024,
+    "root": b"\x01" * 32,
+    "definition": 'name = "editor"',
+}
+
+
+def test_building_sends_chunks_and_registers_the_root(daemon: Daemon, tmp_path: Path) -> None:
+    tree = tmp_path / "hello"
+    tree.mkdir()
+    (tree / "hello.txt").write_text("hello\n")
+    held: dict[bytes, bytes] = {}
+
+    def register(args: dict[str, Any]) -> dict[str, Any]:
+        root = decode_root(unseal(args["root"], held[args["root"]]))
+        return PACKAGE | {"package": root.name, "version": root.version, "files": root.files, "created": True}
+
+    daemon.answers |= {
+        "package.missing": lambda args: {"missing": args["digests"]},
+        "package.store": lambda args: {"stored": len(held.update(dict(args["chunks"])) or args["chunks"])},
+        "package.register": register,
+    }
+    said = daemon.run("package", "build", str(tree), "--name", "hello", "--version", "1.0")
+    assert "Package hello 1.0 registered." in said
+    assert "1 files" in said
+    assert daemon.asked[-1][1]["cabinet"] == "main"
+    made = daemon.json("package", "build", str(tree), "--name", "hello", "--version", "1.0")
+    assert made["package"]["sent_chunks"] == 3
+
+
+def test_a_missing_folder_is_a_usage_error(daemon: Daemon, tmp_path: Path) -> None:
+    said = daemon.run("package", "build", str(tmp_path / "no"), "--name", "a", "--version", "1", code=2)
+    assert "there is no such folder" in said
+
+
+def test_list_show_entry_delete(daemon: Daemon) -> None:
+    daemon.answers |= {"package.list": [PACKAGE], "package.show": PACKAGE}
+    assert "1.00 KiB" in daemon.run("package", "list")
+    daemon.run("package", "list", "--cabinet", "main")
+    assert daemon.asked[-1] == ("package.list", {"cabinet": "main"})
+    said = daemon.run("package", "show", "editor=2.1")
+    assert "4096 (4.00 KiB)" in said
+    assert 'name = "editor"' in said
+    assert daemon.json("package", "show", "editor")["package"]["root"] == "01" * 32
+    assert "waits for its content" in daemon.run("package", "entry", "editor", "3.0")
+    assert "is deleted" in daemon.run("package", "delete", "editor=2.1")
