@@ -1,0 +1,1 @@
+"""Chunk stores: get, has, put over digests, and wrappers that compose."""

@@ -1,0 +1,116 @@
+"""Which chunk lies where: the index of a disk store, as units over `Database`.
+
+Rules
+- A row is written after its bytes are synced, and removed (committed) before its bytes are given back:
+  so every row of a crashed store names bytes that are there.
+- An index of a million chunks must cost no memory here: rows are looked up, not kept.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from tiercast_protocol.content.digest import Digest
+
+SCHEMA = (
+    (
+        1,
+        """
+        CREATE TABLE chunks (
+            digest BLOB PRIMARY KEY,
+            section INTEGER NOT NULL,
+            start INTEGER NOT NULL,
+            size INTEGER NOT NULL
+        ) WITHOUT ROWID;
+        CREATE INDEX chunks_by_place ON chunks (section, start, size);
+        """,
+    ),
+)
+
+
+class Place(NamedTuple):
+    """Where a stored form lies: section number, offset and length in bytes."""
+
+    section: int
+    start: int
+    size: int
+
+
+def place_of(connection: sqlite3.Connection, digest: Digest) -> Place | None:
+    """Where the chunk lies; None when it is not held."""
+    row = connection.execute("SELECT section, start, size FROM chunks WHERE digest = ?", (digest,)).fetchone()
+    return Place(*row) if row is not None else None
+
+
+def put(connection: sqlite3.Connection, places: Iterable[tuple[Digest, Place]]) -> tuple[int, int]:
+    """Index these chunks; one that was moved gets its new place.  Returns number and bytes of the new ones."""
+    chunks = size = 0
+    for digest, place in places:
+        if place_of(connection, digest) is None:
+            chunks += 1
+            size += place.size
+        connection.execute(
+            "INSERT INTO chunks (digest, section, start, size) VALUES (?, ?, ?, ?) ON CONFLICT (digest)"
+            " DO UPDATE SET section = excluded.section, start = excluded.start, size = excluded.size",
+            (digest, *place),
+        )
+    return chunks, size
+
+
+def remove(connection: sqlite3.Connection, digests: Iterable[Digest]) -> list[Place]:
+    """Forget these chunks; returns where those lay that were known."""
+    places = []
+    for digest in digests:
+        place = place_of(connection, digest)
+        if place is not None:
+            connection.execute("DELETE FROM chunks WHERE digest = ?", (digest,))
+            places.append(place)
+    return places
+
+
+def remove_at(connection: sqlite3.Connection, digest: Digest, place: Place) -> int:
+    """Forget the chunk if it still lies there; returns how many rows went."""
+    return len(
+        connection.execute(
+            "DELETE FROM chunks WHERE digest = ? AND section = ? AND start = ? RETURNING 1",
+            (digest, place.section, place.start),
+        ).fetchall()
+    )
+
+
+def totals(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Number of chunks and sum of their bytes."""
+    chunks, size = connection.execute("SELECT count(*), coalesce(sum(size), 0) FROM chunks").fetchone()
+    return chunks, size
+
+
+def ends(connection: sqlite3.Connection) -> dict[int, tuple[int, int]]:
+    """For each section the end of its last chunk and the sum of its chunks, in bytes."""
+    rows = connection.execute("SELECT section, max(start + size), sum(size) FROM chunks GROUP BY section")
+    return {section: (end, size) for section, end, size in rows}
+
+
+def in_section(connection: sqlite3.Connection, section: int) -> list[tuple[Digest, Place]]:
+    """The chunks of one section, by offset."""
+    rows = connection.execute(
+        "SELECT digest, section, start, size FROM chunks WHERE section = ? ORDER BY start", (section,)
+    )
+    return [(digest, Place(section, start, size)) for digest, section, start, size in rows]
+
+
+def digests(connection: sqlite3.Connection) -> list[Digest]:
+    """All chunks, oldest section first."""
+    return [row[0] for row in connection.execute("SELECT digest FROM chunks ORDER BY section, start")]
+
+
+def gaps(places: Iterable[tuple[Digest, Place]], end: int) -> Iterator[tuple[int, int]]:
+    """(offset, length) of what no chunk of a section covers, up to `end`; `places` are in order of offset."""
+    at = 0
+    for _, place in places:
+        if place.start > at:
+            yield at, place.start - at
+        at = max(at, place.start + place.size)
+    if end > at:
+        yield at, end - at

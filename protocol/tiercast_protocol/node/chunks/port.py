@@ -1,0 +1,43 @@
+"""What a chunk store is.
+
+Rules
+- What goes in and out is the stored form (content/chunk.py), verbatim; what comes out was verified against its
+  digest since it was last read from a disk or a peer.
+- `ChunkMissing` is control flow (ask the next one), `ChunkCorrupt` never is.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tiercast_protocol.content.digest import Digest
+
+
+class ChunkStore(Protocol):
+    """A source of chunks."""
+
+    async def get(self, digest: Digest) -> bytes:
+        """The stored form of the chunk.
+
+        Raises:
+            ChunkMissing: not held here.
+            ChunkCorrupt: it was held, and its bytes are damaged; from now on it is missing.
+        """
+        ...
+
+    async def has(self, digest: Digest) -> bool:
+        """Whether `get` would find it."""
+        ...
+
+
+class WritableStore(ChunkStore, Protocol):
+    """A store that also takes chunks."""
+
+    async def put(self, digest: Digest, stored: bytes) -> bool:
+        """Take a chunk; readable at once.  True if it is new here.
+
+        Raises:
+            ChunkCorrupt: `stored` is not what `digest` names; nothing was kept.
+            StoreFull: no room; nothing was kept.
+        """
+        ...
