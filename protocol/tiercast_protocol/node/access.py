@@ -75,7 +75,7 @@ def render_users(users: Mapping[str, str]) -> str:
             raise UsageError(
                 code="broker.user",
                 what=f"{name!r} can't be a user of the broker.",
-                todo="Names have at most 63 letters, digits, dots, dashes and underscores; passwords come as $7$ hashes.",
+                todo="Names have up to 63 letters, digits, dots, dashes, underscores; passwords come as $7$ hashes.",
             )
     return "".join(f"{name}:{hash_}\n" for name, hash_ in sorted(users.items()))
 

@@ -86,6 +86,7 @@ class ControlLink:
         self._pauses = Pauses(rng)
         self._client: aiomqtt.Client | None = None
         self._publishing: set[asyncio.Timeout] = set()
+        self._stood = False
         self.up = asyncio.Event()
 
     @property
@@ -101,12 +102,13 @@ class ControlLink:
     async def run(self) -> None:
         """Keep the connection until cancelled."""
         while True:
+            self._stood = False
             try:
                 await self._once()
             except (aiomqtt.MqttError, OSError, BrokerLost) as error:
-                refused = refused_login(error)
+                refused, stood = refused_login(error), self._stood
                 pause = self._pauses.next(refused=refused)
-                event = "broker refuses the login" if refused else "broker not reached"
+                event = "connection lost" if stood else "broker refuses the login" if refused else "broker not reached"
                 log.warning(event, url=self.url, client=self._client_id, error=str(error), again_in=round(pause, 1))
             await asyncio.sleep(pause)
 
@@ -174,8 +176,10 @@ class ControlLink:
             await client.__aenter__()
             for filter_ in tuple(self._subscriptions):
                 await self._subscribe(client, filter_)
+            _write_directly(client)
             client._disconnected.add_done_callback(lambda _: self._lost())  # noqa: SLF001 - its only word of it
             self._client = client
+            self._stood = True
             self.up.set()
             self._pauses.connected()
             _connects.add(label=self._client_id)
@@ -184,7 +188,7 @@ class ControlLink:
         finally:
             self._client = None
             self._lost()
-            _shut(client)
+            await _shut(client)
 
     def _lost(self) -> None:
         """Whoever waits for an acknowledgement hears of it now; aiomqtt would let them wait."""
@@ -227,11 +231,29 @@ def _paho(client: aiomqtt.Client) -> Any:
     return client._client  # noqa: SLF001
 
 
-def _shut(client: aiomqtt.Client) -> None:
+def _write_directly(client: aiomqtt.Client) -> None:
+    """Watch the socket for writing at once, where aiomqtt schedules it: by then its number may be another's."""
+    loop = asyncio.get_running_loop()
+    paho = _paho(client)
+
+    def write() -> None:
+        try:
+            paho.loop_write()
+        except Exception as error:  # noqa: BLE001 - as aiomqtt: whatever it is, the connection is broken
+            if not client._disconnected.done():  # noqa: SLF001 - see above
+                client._disconnected.set_exception(error)  # noqa: SLF001
+
+    paho.on_socket_register_write = lambda _client, _data, sock: loop.add_writer(sock.fileno(), write)
+
+
+async def _shut(client: aiomqtt.Client) -> None:
     """Close at once, where aiomqtt would wait for a broker that may be gone, or leave a failed connect's socket."""
     paho = _paho(client)
+    paho.on_socket_register_write = None
+    paho.on_socket_open = lambda _client, _data, sock: sock.close()  # of a connect that we no longer wait for
     with suppress(OSError, ValueError):
         paho.disconnect()
+    await asyncio.sleep(0)  # what aiomqtt scheduled for this socket runs while it is still open
     with suppress(OSError, ValueError):
         paho._sock_close()  # noqa: SLF001 - a send buffer that is full keeps disconnect() from closing
     for future in (client._connected, client._disconnected):  # noqa: SLF001 - seen here, so the loop reports nothing

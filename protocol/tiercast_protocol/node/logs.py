@@ -21,6 +21,8 @@ from structlog.typing import Processor
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "json", "console"]
+# without the local variables: they may hold secrets
+_tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 _QUIET = ("asyncio", "mqtt", "paho", "alembic", "sqlalchemy", "aiosqlite", "aiomqtt")
 
 
@@ -36,9 +38,9 @@ def configure(level: Level = "info", format_: Format = "auto", *, stream: TextIO
         structlog.processors.StackInfoRenderer(),
     ]
     final: list[Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=_plain)]
+        [_tracebacks, structlog.processors.JSONRenderer(default=_plain)]
         if as_json
-        else [structlog.dev.ConsoleRenderer(colors=out.isatty())]
+        else [structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -1,0 +1,100 @@
+"""Opens the broker that a server or gateway owns.
+
+Rules
+- `auto` is mosquitto where it is installed, else our embedded broker, each as a child process with
+  generated settings; an address is somebody else's broker, used as it is.
+- Open means serving.  Only an external broker may still be away: its administrator decides when it runs.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+
+from tiercast_protocol.errors import BrokerLost, StateError, UsageError
+from tiercast_protocol.node import access, mosquitto
+from tiercast_protocol.node.address import TlsFiles
+from tiercast_protocol.node.broker import Broker, BrokerConfig, connect_once, write_private
+from tiercast_protocol.node.childbroker import CHECK_DEADLINE, CHECK_EVERY, ChildBroker
+from tiercast_protocol.node.retry import Login
+
+__all__ = ["Broker", "BrokerConfig", "open_broker"]
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def open_broker(
+    config: BrokerConfig,
+    *,
+    folder: Path,
+    region: str,
+    owner: str,
+    users: Mapping[str, str] | None = None,
+    check_every: float = CHECK_EVERY,
+    check_deadline: float = CHECK_DEADLINE,
+) -> AsyncIterator[Broker]:
+    """The broker of node `owner`, serving; `folder` holds its files (made with mode 0700).
+
+    Args:
+        config: its settings.
+        folder: for its files.
+        region: whose topics it carries.
+        owner: our node, which may do everything in the region.
+        users: who else may connect at once, name to $7$ hash; later `set_users`.
+        check_every: seconds between two checks of `run()`.
+        check_deadline: seconds that such a check may take.
+
+    Raises:
+        UsageError: settings that can't work, or the broker does not start or does not let us in.
+        StateError: the folder can't be used.
+    """
+    folder = folder.absolute()  # noqa: ASYNC240 - no disk is asked
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(folder / "acl", access.render_acl(region, owner))
+    except OSError as error:
+        raise StateError(str(folder), f"it can't be written: {error.strerror}", "Check its owner and mode.") from error
+    if "://" in config.mode:
+        login = (config.user or owner, str(config.password))
+        tls = TlsFiles(config.ca, config.cert, config.key)
+        await _check_external(config.mode, login, tls)
+        yield Broker(config.mode, config.mode, login, folder, tls)
+        return
+    kind = config.mode if config.mode != "auto" else "mosquitto" if mosquitto.find() else "embedded"
+    login = (owner, secrets.token_urlsafe(32))
+    broker = ChildBroker(kind, config, folder, login, check_every=check_every, check_deadline=check_deadline)
+    await broker.set_users(users or {})
+    try:
+        await _start(broker)
+        log.info("broker serves", kind=kind, pid=broker.pid, url=broker.url, children=broker.children_url)
+        yield broker
+    finally:
+        await broker.stop()
+
+
+async def _start(broker: ChildBroker) -> None:
+    try:
+        await broker.start()
+    except BrokerLost as error:
+        todo = "Choose another address with broker.listen; what it said stands in the log above."
+        raise UsageError("broker.start", f"The broker does not start: {error.reason}", error.url, todo) from error
+
+
+async def _check_external(url: str, login: Login, tls: TlsFiles) -> None:
+    try:
+        await connect_once(url, login, CHECK_DEADLINE, tls)
+    except ConnectionError as error:
+        if getattr(error, "code", None) is None:
+            log.warning("broker not reached yet", url=url, error=str(error))
+            return
+        raise UsageError(
+            code="broker.login",
+            what=f"The broker refuses the login: {error}",
+            where=url,
+            todo="Correct broker.user and broker.password, or add that user at the broker.",
+        ) from error
