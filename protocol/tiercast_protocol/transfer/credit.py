@@ -1,0 +1,178 @@
+"""Bytes under way: the sender's account of one child, and the receiver's grant (docs/protocol.md, section 6).
+
+Rules
+- Both sides count payload bytes since the child's session began: the sender what it charged, the child what it
+  received.  The difference is under way; it never passes the window that the child granted.
+- Within the window, what is under way follows rate x round trip (`LEAST_FRAMES` at the least), so that the
+  broker's queue stays short and it never drops: brokers drop silently.
+- A count only ever rises.  A child that received more than was charged (a copy too many, frames of a parent that
+  restarted) lifts the charge: the next mark then speaks of the same number.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+#: Most frames under way: below the smallest queue that a broker is known to cut (1000), with room for control.
+MOST_FRAMES = 400
+#: Frames that may always be under way, whatever the estimate says.
+LEAST_FRAMES = 2
+#: Seconds of the rate under way beyond two round trips: what a busy child takes to report.  A child on a thin
+#: link reports more rarely (receiver.py), so there it is more.
+MARGIN = 0.1
+THIN_MARGIN = 0.35
+_THIN = 1_000_000
+#: Bytes under way before the first estimate.
+FIRST_FLIGHT = 512 * 1024
+#: Shortest time over which a rate is measured, in seconds.
+_SAMPLE = 0.05
+#: The least round trip is forgotten after so many seconds: paths change.
+_LEAST_LIFE = 10.0
+
+
+class Flow:
+    """The sender's account of one child in one session."""
+
+    __slots__ = (
+        "_frames",
+        "_least_at",
+        "_sample_at",
+        "_sample_from",
+        "charged",
+        "least_rtt",
+        "progress_at",
+        "rate",
+        "received",
+        "rtt",
+        "sent_at",
+        "waiting_since",
+        "window",
+    )
+
+    def __init__(self, received: int, window: int, now: float) -> None:
+        self.charged = received
+        self.received = received
+        self.window = window
+        #: Smoothed and least time from charge to report, in seconds; None before the first.
+        self.rtt: float | None = None
+        self.least_rtt: float | None = None
+        #: Bytes per second that arrive, as measured; None before the first.
+        self.rate: float | None = None
+        self.progress_at = now
+        self.sent_at = now
+        self.waiting_since = now
+        self._frames: deque[tuple[int, float]] = deque()
+        self._least_at = now
+        self._sample_at = now
+        self._sample_from = received
+
+    @property
+    def in_flight(self) -> int:
+        """Bytes charged that the child has not yet reported."""
+        return self.charged - self.received
+
+    def limit(self, frame: int) -> int:
+        """Most bytes that may be under way now, for frames of `frame` bytes."""
+        if self.rate is None or self.least_rtt is None:
+            wish = FIRST_FLIGHT
+        else:
+            margin = MARGIN if self.rate >= _THIN else THIN_MARGIN
+            wish = int(self.rate * (2 * self.least_rtt + margin))
+        return min(self.window, max(wish, LEAST_FRAMES * frame))
+
+    def room(self, frame: int) -> int:
+        """Bytes that may be charged now; 0 when it is not worth a frame yet."""
+        if len(self._frames) >= MOST_FRAMES:
+            return 0
+        limit = self.limit(frame)
+        room = limit - self.in_flight
+        # No slivers: half a frame, unless nothing is under way that could make room.
+        if room <= 0 or (self.in_flight and 2 * room < min(frame, limit)):
+            return 0
+        return room
+
+    def charge(self, length: int, now: float) -> int:
+        """Count a frame; returns the position after it."""
+        if not self.in_flight:
+            self.waiting_since = now
+            # The time in which nothing was under way says nothing about the link.
+            self._sample_at += max(0.0, now - max(self.progress_at, self._sample_at))
+        self.charged += length
+        self.sent_at = now
+        self._frames.append((self.charged, now))
+        return self.charged
+
+    def settle(self, received: int, now: float) -> bool:
+        """Take the child's count; whether it rose."""
+        if received <= self.received:
+            return False
+        self.received = received
+        self.charged = max(self.charged, received)
+        self.progress_at = now
+        born = None
+        frames = self._frames
+        while frames and frames[0][0] <= received:
+            born = frames.popleft()[1]
+        if born is not None:
+            self._measure_trip(max(now - born, 1e-6), now)
+        self._measure_rate(now)
+        return True
+
+    def _measure_trip(self, trip: float, now: float) -> None:
+        self.rtt = trip if self.rtt is None else self.rtt + (trip - self.rtt) / 8
+        if self.least_rtt is None or trip <= self.least_rtt or now - self._least_at > _LEAST_LIFE:
+            self.least_rtt = trip
+            self._least_at = now
+
+    def _measure_rate(self, now: float) -> None:
+        waited = now - self._sample_at
+        if waited < _SAMPLE:
+            return
+        sample = (self.received - self._sample_from) / waited
+        if self.rate is None or sample > self.rate:
+            self.rate = sample
+        elif self.in_flight:
+            # Only a busy link says how slow it is; an idle one says nothing.
+            self.rate += (sample - self.rate) / 4
+        self._sample_at = now
+        self._sample_from = self.received
+
+
+class Grant:
+    """The receiver's count and what it grants."""
+
+    __slots__ = ("_base", "_told_limit", "_told_received", "received", "unstored")
+
+    def __init__(self, window: int) -> None:
+        if window <= 0:
+            raise ValueError(f"a window of {window} bytes")
+        self._base = window
+        self._told_limit = 0
+        self._told_received = 0
+        self.received = 0
+        #: Bytes of chunks that are whole but not in the store yet: a slow disk shuts the window.
+        self.unstored = 0
+
+    @property
+    def window(self) -> int:
+        """Bytes that may be under way beyond `received`."""
+        return max(0, self._base - self.unstored)
+
+    @property
+    def untold(self) -> int:
+        """Bytes of progress that the sender has not heard of: received, or room that opened again."""
+        return max(self.received - self._told_received, self.received + self.window - self._told_limit)
+
+    @property
+    def step(self) -> int:
+        """Untold bytes that are worth a report at once."""
+        return max(1, self._base // 16, min(self._base // 4, 64 * 1024))
+
+    def told(self) -> None:
+        """A report goes out now."""
+        self._told_limit = self.received + self.window
+        self._told_received = self.received
+
+    def settle(self, charged: int) -> None:
+        """A mark: all that was charged before it has come or never will."""
+        self.received = max(self.received, charged)

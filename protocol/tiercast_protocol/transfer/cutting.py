@@ -1,0 +1,77 @@
+"""Cutting frames out of what is to be sent.
+
+Rules
+- A frame is what the link carries in `FRAME_TIME`, never below `LEAST_FRAME`, never above what brokers take: on a
+  thin link nothing else lets a window shut, a suspend act or a priority pass in time (design, section 8).
+- A chunk may be split over frames, and small chunks share one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from tiercast_protocol.transfer.events import Digest
+from tiercast_protocol.transfer.ranges import Span
+from tiercast_protocol.wire.frame import MAX_PIECES
+from tiercast_protocol.wire.messages import Piece
+
+#: Seconds of the link in one frame.
+FRAME_TIME = 0.05
+#: Smallest and default largest frame, in payload bytes.
+LEAST_FRAME = 4 * 1024
+DEFAULT_FRAME = 256 * 1024
+#: Payload bytes of a frame before anything is known of the link.
+FIRST_FRAME = 64 * 1024
+#: What a frame and a piece cost on the wire beyond the payload (topic and headers), for pacing.
+FRAME_COST = 64
+PIECE_COST = 44
+
+
+def frame_size(cap: float | None, measured: float | None) -> int:
+    """Payload bytes of one frame on a link of at most `cap` bytes per second that carried `measured`."""
+    # An unpaced link that turned out to be slow gets small frames too; twice its speed, so that it may grow.
+    rate = cap if measured is None else min(cap, 2 * measured) if cap is not None else 2 * measured
+    if rate is None:
+        return FIRST_FRAME
+    return max(LEAST_FRAME, min(DEFAULT_FRAME, int(rate * FRAME_TIME)))
+
+
+def cut(
+    queue: Iterable[Digest], look: Callable[[Digest], tuple[int, list[Span] | None]], room: int
+) -> tuple[list[Piece], list[Digest], tuple[Digest, list[Span]] | None]:
+    """Take pieces from the head of `queue` until `room` bytes are full.
+
+    `look(digest)` gives the chunk's size and what is left to send of it (None is all).
+
+    Returns:
+        (pieces, chunks that are done with, the chunk that is begun and what is left of it or None)
+    """
+    pieces: list[Piece] = []
+    done: list[Digest] = []
+    for digest in queue:
+        size, spans = look(digest)
+        if spans is None:
+            if size <= room:
+                pieces.append(Piece(digest, size, 0, size))
+                room -= size
+                done.append(digest)
+                if not room or len(pieces) == MAX_PIECES:
+                    break
+                continue
+            spans = [(0, size)]
+        left: list[Span] = []
+        for start, stop in spans:
+            end = min(stop, size)
+            length = min(end - start, room)
+            if length > 0 and len(pieces) < MAX_PIECES:
+                pieces.append(Piece(digest, size, start, length))
+                room -= length
+                start += length  # noqa: PLW2901 - what is left of the span
+            if start < end:
+                left.append((start, end))
+        if left:
+            return pieces, done, (digest, left)
+        done.append(digest)
+        if not room or len(pieces) == MAX_PIECES:
+            break
+    return pieces, done, None

@@ -1,0 +1,188 @@
+"""Who is in which group: invitations, lagging members, the end of a group.
+
+Rules
+- An invitation is an offer: until the child says that it joined, its own lane goes on; a child that does not
+  answer is left alone for a while.
+- One candidate is compared per look, so that many children that want different things cost little.
+"""
+
+from __future__ import annotations
+
+from tiercast_protocol.transfer.events import (
+    Child,
+    DismissFromGroup,
+    InviteToGroup,
+    SenderCommand,
+)
+from tiercast_protocol.transfer.groups import (
+    IDLE,
+    IDLE_END,
+    JOIN_PATIENCE,
+    LAG_PATIENCE,
+    MOST_GROUPS,
+    NOT_AGAIN,
+    PAIR,
+    Group,
+    alike,
+    head,
+    wants_alike,
+)
+from tiercast_protocol.transfer.lanes import Lane
+from tiercast_protocol.transfer.schedule import Schedule
+from tiercast_protocol.transfer.supply import Supply
+
+#: Seconds between two looks for candidates.
+LOOK = 0.1
+
+
+class Membership:
+    """The groups of one sender."""
+
+    def __init__(self, supply: Supply, schedule: Schedule[Lane | Group], *, enabled: bool) -> None:
+        self._supply = supply
+        self._schedule = schedule
+        self._enabled = enabled
+        self._number = 0
+        self.groups: dict[int, Group] = {}
+        self._candidates: dict[Child, None] = {}
+        self._invited: dict[Child, Group] = {}
+        self._not_before: dict[Child, float] = {}
+        #: When to look for candidates again.
+        self.due = float("inf")
+
+    def propose(self, lane: Lane, now: float) -> None:
+        """The lane got more to send: it may be worth a group."""
+        if self._enabled and lane.group is None and lane.child not in self._candidates:
+            self._candidates[lane.child] = None
+            self.due = min(self.due, now + LOOK)
+
+    def consider(self, lanes: dict[Child, Lane], now: float, out: list[SenderCommand]) -> None:
+        """Compare one candidate with the groups and the other candidates; invite those that fit."""
+        self.due = float("inf")
+        while self._candidates:
+            child = next(iter(self._candidates))
+            del self._candidates[child]
+            lane = lanes.get(child)
+            if lane is None or not self._free(lane, now):
+                continue
+            want = head(lane.wanted, self._supply)
+            if want and not self._join_existing(lane, now, out):
+                others = [
+                    other
+                    for other in lanes.values()
+                    if other is not lane and self._free(other, now) and alike(lane, other) and wants_alike(other, want)
+                ]
+                if others and len(self.groups) < MOST_GROUPS:
+                    self._found([lane, *others], now, out)
+            break
+        if self._candidates:
+            self.due = now + LOOK
+
+    def _free(self, lane: Lane, now: float) -> bool:
+        return (
+            lane.state == "active"
+            and not lane.suspended
+            and lane.group is None
+            and lane.child not in self._invited
+            and self._not_before.get(lane.child, now) <= now
+        )
+
+    def _join_existing(self, lane: Lane, now: float, out: list[SenderCommand]) -> bool:
+        for group in self.groups.values():
+            member = next(iter(group.members.values()), None)
+            if member is None or not alike(lane, member):
+                continue
+            want = head(member.wanted, self._supply)
+            if want and wants_alike(lane, want):
+                self._invite(lane, group, now, out)
+                return True
+        return False
+
+    def _found(self, lanes: list[Lane], now: float, out: list[SenderCommand]) -> None:
+        self._number += 1
+        group = self.groups[self._number] = Group(self._number, used_at=now)
+        for lane in lanes:
+            self._invite(lane, group, now, out)
+
+    def _invite(self, lane: Lane, group: Group, now: float, out: list[SenderCommand]) -> None:
+        group.invited[lane.child] = now
+        self._invited[lane.child] = group
+        out.append(InviteToGroup(lane.child, group.number))
+        self._schedule.look_at(group, now + JOIN_PATIENCE)
+
+    def joined(self, lane: Lane, number: int, now: float, out: list[SenderCommand]) -> None:
+        """The child is subscribed to the group's topic."""
+        group = self._invited.get(lane.child)
+        if group is None or group.number != number:
+            if lane.group is None or lane.group.number != number:
+                # Late: the group is over, or went on without it.
+                out.append(DismissFromGroup(lane.child, number))
+            return
+        del self._invited[lane.child]
+        group.add(lane, self._supply)
+        group.used_at = now
+        self._schedule.look_at(group, now + IDLE)
+        self._schedule.ready(group)
+
+    def leave(self, lane: Lane, out: list[SenderCommand]) -> None:
+        """The lane takes part in no group any more."""
+        self._candidates.pop(lane.child, 0)
+        group = self._invited.pop(lane.child, None) or lane.group
+        if group is None:
+            return
+        group.remove(lane, self._supply)
+        out.append(DismissFromGroup(lane.child, group.number))
+        self._schedule.ready(lane)
+        for other in group.members.values():
+            self._schedule.ready(other)
+        self._schedule.ready(group)
+        if len(group.members) + len(group.invited) < PAIR:
+            self._end(group, out)
+
+    def _end(self, group: Group, out: list[SenderCommand]) -> None:
+        group.alive = False
+        self.groups.pop(group.number, None)
+        for child in [*group.members, *group.invited]:
+            out.append(DismissFromGroup(child, group.number))
+            self._invited.pop(child, 0)
+        for lane in list(group.members.values()):
+            group.remove(lane, self._supply)
+            self._schedule.ready(lane)
+        group.invited.clear()
+
+    def lag(self, group: Group, lagging: list[Lane], now: float) -> None:
+        """These members have no credit; whether they are to blame shows in time."""
+        if len(lagging) == len(group.members):
+            group.lagging.clear()
+            return
+        names = {lane.child for lane in lagging}
+        for child in [child for child in group.lagging if child not in names]:
+            del group.lagging[child]
+        for child in names:
+            since = group.lagging.setdefault(child, now)
+            self._schedule.look_at(group, since + LAG_PATIENCE)
+
+    def look_at(self, group: Group, now: float, out: list[SenderCommand]) -> list[Child]:
+        """A deadline of the group came; returns the members that lagged for too long."""
+        for child, since in list(group.invited.items()):
+            if now - since >= JOIN_PATIENCE:
+                del group.invited[child]
+                self._invited.pop(child, 0)
+                self._not_before[child] = now + NOT_AGAIN
+                out.append(DismissFromGroup(child, group.number))
+        late = [child for child, since in group.lagging.items() if now - since >= LAG_PATIENCE - 1e-9]
+        for child in late:
+            del group.lagging[child]
+        if group.shared:
+            group.used_at = now
+        elif now - group.used_at >= IDLE:
+            for lane in [lane for lane in group.members.values() if not lane.wanted]:
+                if group.alive:
+                    self.leave(lane, out)
+        if len(group.members) + len(group.invited) < PAIR or now - group.used_at >= IDLE_END:
+            if group.alive:
+                self._end(group, out)
+            return []
+        due = min([now + IDLE / 3, *(since + LAG_PATIENCE for since in group.lagging.values())])
+        self._schedule.look_at(group, max(due, now + 1e-3))
+        return late

@@ -1,0 +1,345 @@
+"""The child's side of one hop: what it wants, what came, what it reports (docs/protocol.md, section 6).
+
+Rules
+- A chunk is in one place: waiting (not asked yet), asked (perhaps partly here), or whole (being stored).  Only
+  so many are asked at once; the rest waits here, so neither side holds an unbounded list.
+- Every frame counts as received, repeated and unasked bytes too: the sender charged them.
+- The receiver owns the truth.  A mark, a new connection or a long silence makes it say everything that is
+  missing: whole chunks as wants, holes as repairs.  The sender knows which of these are still under way.
+- What is kept is new; what is whole is verified by the adapter; what is damaged is asked for again, a few times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tiercast_protocol.transfer.assembly import Assembly, Fit, Repair
+from tiercast_protocol.transfer.credit import Grant
+from tiercast_protocol.transfer.events import (
+    AbsentReceived,
+    AssembleChunk,
+    ChunkRejected,
+    ChunkStored,
+    ChunksUnwanted,
+    ChunksWanted,
+    Digest,
+    DiscardChunk,
+    FrameReceived,
+    KeepPiece,
+    MarkReceived,
+    ParentConnected,
+    ParentLost,
+    ReceiverCommand,
+    ReceiverEvent,
+    ReportAbsent,
+    SendReport,
+    TimerFired,
+    WakeAt,
+)
+from tiercast_protocol.wire.messages import Report
+
+#: Most digests asked for and not yet whole.
+MOST_ASKED = 4096
+#: Most digests and most repairs of one report: 32 KiB, inside every broker's limit.
+REPORT_WANTS = 1024
+REPORT_REPAIRS = 512
+#: Shortest pause between two progress reports that are not worth `Grant.step` bytes, in seconds.
+REPORT_PAUSE = 0.05
+#: The same while less than `SMALL_PROGRESS` bytes came: on a thin link reports must not cost a share of it.
+SLOW_PAUSE = 0.25
+SMALL_PROGRESS = 32 * 1024
+#: Silence after which everything asked is asked again, in seconds, doubling up to the longest.
+QUIET_FIRST = 3.0
+QUIET_LONGEST = 30.0
+#: How often a chunk may arrive damaged before it counts as absent.
+MOST_ATTEMPTS = 5
+
+
+@dataclass(slots=True)
+class ReceiverCounters:
+    """Bytes and chunks of this session.  useful + repeated + unasked + refused = all payload that came."""
+
+    useful: int = 0
+    repeated: int = 0
+    unasked: int = 0
+    refused: int = 0
+    stored: int = 0
+    rejected: int = 0
+    absent: int = 0
+
+
+@dataclass(slots=True)
+class _Whole:
+    """A chunk that the adapter verifies and stores."""
+
+    size: int
+    wanted: bool = True
+
+
+class Receiver:
+    """One child's machine towards its parent.
+
+    Args:
+        session: random, new at each start of the child.
+        window: bytes that the parent may have under way.
+        memory: most bytes of chunks in progress; three windows when None.
+    """
+
+    def __init__(self, session: int, window: int, *, memory: int | None = None, most_asked: int = MOST_ASKED) -> None:
+        self.session = session
+        self.counters = ReceiverCounters()
+        self._grant = Grant(window)
+        self._assembly = Assembly(memory if memory is not None else 3 * window)
+        self._most_asked = most_asked
+        self._waiting: dict[Digest, None] = {}
+        self._asked: dict[Digest, None] = {}
+        self._whole: dict[Digest, _Whole] = {}
+        self._attempts: dict[Digest, int] = {}
+        self._to_say: list[Digest] = []
+        self._to_drop: list[Digest] = []
+        self._mark = 0
+        self._connected = False
+        self._told_at = float("-inf")
+        self._heard_at = float("-inf")
+        self._flush_at: float | None = None
+        self._quiet = QUIET_FIRST
+        self._armed: float | None = None
+        self._handlers: dict[type, Callable[[Any, float, list[ReceiverCommand]], None]] = {
+            ChunksWanted: self._wanted,
+            ChunksUnwanted: self._unwanted,
+            FrameReceived: self._frame,
+            MarkReceived: self._marked,
+            AbsentReceived: self._absent,
+            ChunkStored: self._stored,
+            ChunkRejected: self._rejected,
+            ParentConnected: self._parent_connected,
+            ParentLost: self._parent_lost,
+            TimerFired: self._timer,
+        }
+
+    @property
+    def outstanding(self) -> int:
+        """Chunks wanted and not yet whole."""
+        return len(self._asked) + len(self._waiting)
+
+    @property
+    def received(self) -> int:
+        """Payload bytes counted in this session."""
+        return self._grant.received
+
+    @property
+    def window(self) -> int:
+        """Bytes granted beyond `received`."""
+        return self._grant.window
+
+    def idle(self) -> bool:
+        """Nothing is wanted and nothing is being stored."""
+        return not (self._asked or self._waiting or self._whole)
+
+    def handle(self, event: ReceiverEvent, *, now: float) -> list[ReceiverCommand]:
+        """Take an event; returns what to do, in this order.  `now` is seconds of a clock that never steps back."""
+        out: list[ReceiverCommand] = []
+        self._handlers[type(event)](event, now, out)
+        if self._connected:
+            self._settle_reports(now, out)
+            self._arm(now, out)
+        return out
+
+    # -- what is wanted ---------------------------------------------------------------------------
+
+    def _wanted(self, event: ChunksWanted, _now: float, _out: list[ReceiverCommand]) -> None:
+        for digest in event.digests:
+            whole = self._whole.get(digest)
+            if whole is not None:
+                whole.wanted = True
+            elif digest not in self._asked:
+                self._waiting.setdefault(digest)
+
+    def _unwanted(self, event: ChunksUnwanted, _now: float, out: list[ReceiverCommand]) -> None:
+        for digest in event.digests:
+            self._waiting.pop(digest, 0)
+            self._attempts.pop(digest, 0)
+            if digest in self._asked:
+                del self._asked[digest]
+                self._to_drop.append(digest)
+                if self._assembly.drop(digest):
+                    out.append(DiscardChunk(digest))
+            elif digest in self._whole:
+                self._whole[digest].wanted = False
+
+    def _absent(self, event: AbsentReceived, _now: float, out: list[ReceiverCommand]) -> None:
+        for digest in event.digests:
+            if digest in self._asked:
+                self._give_up(digest, event.reason, out)
+
+    def _give_up(self, digest: Digest, reason: str, out: list[ReceiverCommand]) -> None:
+        self._asked.pop(digest, 0)
+        self._attempts.pop(digest, 0)
+        if self._assembly.drop(digest):
+            out.append(DiscardChunk(digest))
+        self.counters.absent += 1
+        out.append(ReportAbsent(digest, reason))
+
+    # -- what comes -------------------------------------------------------------------------------
+
+    def _frame(self, event: FrameReceived, now: float, out: list[ReceiverCommand]) -> None:
+        self._heard_at = now
+        self._quiet = QUIET_FIRST
+        counters, asked, waiting = self.counters, self._asked, self._waiting
+        for piece in event.pieces:
+            digest, length = piece.digest, piece.length
+            self._grant.received += length
+            if digest not in asked:
+                if digest not in waiting:
+                    if digest in self._whole:
+                        counters.repeated += length
+                    else:
+                        counters.unasked += length
+                    continue
+                # Not asked yet, but wanted: a group's frame may bring it early.
+                del waiting[digest]
+                asked[digest] = None
+            fit = self._assembly.take(piece)
+            if fit is Fit.REPEATED:
+                counters.repeated += length
+                continue
+            if fit is Fit.REFUSED:
+                counters.refused += length
+                continue
+            if fit is Fit.CONTRADICTS:
+                out.append(DiscardChunk(digest))
+            counters.useful += length
+            out.append(KeepPiece(piece))
+            if fit is Fit.WHOLE or self._assembly.complete(digest):
+                self._assembly.drop(digest)
+                del asked[digest]
+                self._whole[digest] = _Whole(piece.size)
+                self._grant.unstored += piece.size
+                out.append(AssembleChunk(digest))
+
+    def _marked(self, event: MarkReceived, now: float, out: list[ReceiverCommand]) -> None:
+        if event.session != self.session:
+            return  # of an earlier life of this child
+        self._heard_at = now
+        self._grant.settle(event.charged)
+        self._mark = max(self._mark, event.mark)
+        self._say_everything(now, out)
+
+    def _stored(self, event: ChunkStored, _now: float, _out: list[ReceiverCommand]) -> None:
+        whole = self._whole.pop(event.digest, None)
+        if whole is None:
+            return
+        self._grant.unstored -= whole.size
+        self._attempts.pop(event.digest, 0)
+        self.counters.stored += 1
+
+    def _rejected(self, event: ChunkRejected, _now: float, out: list[ReceiverCommand]) -> None:
+        digest = event.digest
+        whole = self._whole.pop(digest, None)
+        if whole is None:
+            return
+        self._grant.unstored -= whole.size
+        self.counters.rejected += 1
+        if not whole.wanted:
+            self._attempts.pop(digest, 0)
+            return
+        attempts = self._attempts[digest] = self._attempts.get(digest, 0) + 1
+        if attempts >= MOST_ATTEMPTS:
+            self._give_up(digest, "corrupt", out)
+        else:
+            self._asked[digest] = None
+            self._to_say.append(digest)
+
+    # -- the way to the parent --------------------------------------------------------------------
+
+    def _parent_connected(self, _event: ParentConnected, now: float, out: list[ReceiverCommand]) -> None:
+        self._connected = True
+        self._heard_at = now
+        self._quiet = QUIET_FIRST
+        self._armed = None
+        self._say_everything(now, out)
+
+    def _parent_lost(self, _event: ParentLost, _now: float, _out: list[ReceiverCommand]) -> None:
+        self._connected = False
+        self._flush_at = self._armed = None
+
+    def _timer(self, _event: TimerFired, now: float, out: list[ReceiverCommand]) -> None:
+        self._armed = None
+        if self._connected and self._asked and now >= max(self._heard_at, self._told_at) + self._quiet - 1e-9:
+            self._quiet = min(2 * self._quiet, QUIET_LONGEST)
+            self._say_everything(now, out)
+
+    # -- reports ----------------------------------------------------------------------------------
+
+    def _settle_reports(self, now: float, out: list[ReceiverCommand]) -> None:
+        """Decide whether a report is due: news at once, progress by its size and age."""
+        room = self._most_asked - len(self._asked)
+        # A refill of a few digests each time would cost a report per chunk; a quarter at a time does not.
+        if self._waiting and room >= max(1, self._most_asked // 4):
+            self._ask(room)
+        untold = self._grant.untold
+        news = self._to_say or self._to_drop or (untold > 0 and not self._asked and not self._waiting)
+        if news or untold >= self._grant.step:
+            self._say(self._to_say, (), now, out)
+            return
+        if untold <= 0:
+            self._flush_at = None
+            return
+        pause = REPORT_PAUSE if untold >= SMALL_PROGRESS else SLOW_PAUSE
+        due = min(self._told_at + pause, self._heard_at + REPORT_PAUSE)
+        if now >= max(due, self._told_at + REPORT_PAUSE) - 1e-9:
+            self._say((), (), now, out)
+        else:
+            self._flush_at = max(due, self._told_at + REPORT_PAUSE)
+
+    def _ask(self, room: int) -> None:
+        for digest in list(_first(self._waiting, room)):
+            del self._waiting[digest]
+            self._asked[digest] = None
+            self._to_say.append(digest)
+
+    def _say_everything(self, now: float, out: list[ReceiverCommand]) -> None:
+        if not self._connected:
+            return
+        self._ask(self._most_asked - len(self._asked))
+        wants = [digest for digest in self._asked if digest not in self._assembly]
+        self._say(wants, tuple(self._assembly.repairs()), now, out)
+
+    def _say(self, wants: Sequence[Digest], repairs: Sequence[Repair], now: float, out: list[ReceiverCommand]) -> None:
+        drops = [digest for digest in self._to_drop if digest not in self._asked]
+        while True:
+            report = Report(
+                session=self.session,
+                received=self._grant.received,
+                window=self._grant.window,
+                mark=self._mark,
+                wants=b"".join(digest for digest in wants[:REPORT_WANTS] if digest in self._asked),
+                repairs=list(repairs[:REPORT_REPAIRS]),
+                drops=b"".join(drops[:REPORT_WANTS]),
+            )
+            out.append(SendReport(report))
+            wants, repairs, drops = wants[REPORT_WANTS:], repairs[REPORT_REPAIRS:], drops[REPORT_WANTS:]
+            if not (wants or repairs or drops):
+                break
+        self._to_say = []
+        self._to_drop = []
+        self._flush_at = None
+        self._told_at = now
+        self._grant.told()
+
+    def _arm(self, now: float, out: list[ReceiverCommand]) -> None:
+        """Ask to be woken for the earliest thing due, unless an earlier waking stands already."""
+        due = self._flush_at
+        if self._asked:
+            quiet = max(self._heard_at, self._told_at) + self._quiet
+            due = quiet if due is None else min(due, quiet)
+        if due is not None and (self._armed is None or due < self._armed - 1e-6 or self._armed < now):
+            self._armed = max(due, now)
+            out.append(WakeAt(self._armed))
+
+
+def _first(digests: Iterable[Digest], count: int) -> Iterable[Digest]:
+    for _, digest in zip(range(count), digests, strict=False):
+        yield digest

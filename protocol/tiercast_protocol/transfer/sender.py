@@ -1,0 +1,253 @@
+"""The parent's side of one hop: all its children's lanes (docs/protocol.md, section 6).
+
+Rules
+- Nothing is sent that was not wanted, and nothing twice while it is under way.
+- A frame goes when its lane has credit, tokens and something to send, and at most `MOST_UNPUBLISHED` frames wait
+  in the adapter: the queue stands here, where it can still be changed, not in a socket.
+- Lanes take turns, a frame each.  A group takes its turn like a lane.
+- Credit that drops took is settled by marks, never by guessing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from tiercast_protocol.transfer import reports
+from tiercast_protocol.transfer.credit import Flow
+from tiercast_protocol.transfer.events import (
+    Child,
+    ChildJoinedGroup,
+    ChildLost,
+    ChunkAvailable,
+    ChunkUnavailable,
+    Digest,
+    FindChunks,
+    ForgetChunks,
+    FrameFailed,
+    FramePublished,
+    LaneResumed,
+    LaneSuspended,
+    RateSet,
+    ReportReceived,
+    SenderCommand,
+    SenderEvent,
+    TellAbsent,
+    TimerFired,
+)
+from tiercast_protocol.transfer.groups import Group
+from tiercast_protocol.transfer.lanes import Lane, LaneView
+from tiercast_protocol.transfer.pacing import TokenBucket
+from tiercast_protocol.transfer.pump import Pump
+from tiercast_protocol.transfer.ranges import RangeSet
+from tiercast_protocol.transfer.supply import Supply
+from tiercast_protocol.wire.messages import Piece
+
+#: A demoted child that kept up for so many seconds may take part in groups again.
+BACK_AFTER = 5.0
+#: Sessions of earlier lives of a child whose late reports are ignored.
+_RETIRED = 8
+
+
+class Sender:
+    """One machine per parent node.
+
+    Args:
+        groups: whether children that want the same may share frames.
+    """
+
+    def __init__(self, *, groups: bool = True) -> None:
+        self.supply = Supply()
+        self._lanes: dict[Child, Lane] = {}
+        self._pump = Pump(self.supply, self._lanes, groups=groups)
+        self._membership = self._pump.membership
+        self._caps: dict[Child, float] = {}
+        self._suspended: set[Child] = set()
+        self._retired: dict[Child, deque[int]] = {}
+        self._handlers: dict[type, Callable[[Any, float, list[SenderCommand]], None]] = {
+            ReportReceived: self._report,
+            ChunkAvailable: self._available,
+            ChunkUnavailable: self._unavailable,
+            FramePublished: self._published,
+            FrameFailed: self._failed,
+            ChildLost: self._child_lost,
+            ChildJoinedGroup: self._joined,
+            RateSet: self._rate_set,
+            LaneSuspended: self._lane_suspended,
+            LaneResumed: self._lane_resumed,
+            TimerFired: lambda _event, _now, _out: self._pump.fired(),
+        }
+
+    def lanes(self) -> list[LaneView]:
+        """A snapshot of every lane, for status."""
+        return [lane.view() for lane in self._lanes.values()]
+
+    def handle(self, event: SenderEvent, *, now: float) -> list[SenderCommand]:
+        """Take an event; returns what to do, in this order.  `now` is seconds of a clock that never steps back."""
+        out: list[SenderCommand] = []
+        self._handlers[type(event)](event, now, out)
+        find, forget = self.supply.take_questions()
+        if forget:
+            out.append(ForgetChunks(forget))
+        if find:
+            out.append(FindChunks(find))
+        self._pump.run(now, out)
+        return out
+
+    # -- what children say ------------------------------------------------------------------------
+
+    def _report(self, event: ReportReceived, now: float, out: list[SenderCommand]) -> None:
+        report, child = event.report, event.child
+        if not reports.plausible(report):
+            return
+        lane = self._lanes.get(child)
+        if lane is None or lane.session != report.session:
+            if report.session in self._retired.get(child, ()):
+                return
+            if lane is not None:
+                self._retired.setdefault(child, deque(maxlen=_RETIRED)).append(lane.session)
+                self._drop_lane(lane, out)
+            lane = self._lanes[child] = Lane(
+                child=child,
+                session=report.session,
+                flow=Flow(report.received, report.window, now),
+                bucket=TokenBucket(self._caps.get(child)),
+                mark=report.mark,
+                heard_at=now,
+                suspended=child in self._suspended,
+            )
+        lane.heard_at = now
+        flow = lane.flow
+        if report.received >= flow.received:
+            flow.window = min(report.window, reports.LARGEST_WINDOW)
+        if flow.settle(report.received, now):
+            lane.mark_tries = 0
+        if lane.state == "parked":
+            # Heard again; what is still under way is settled by a mark at once.
+            lane.mark_tries = 0
+            self._pump.change(lane, "active", "heard again", now, out)
+        elif lane.state == "demoted" and now - lane.state_at >= BACK_AFTER and now - flow.progress_at < 1.0:
+            self._pump.change(lane, "active", "kept up again", now, out)
+        reports.take_wants(lane, report, self.supply)
+        if report.wants:
+            self._membership.propose(lane, now)
+        self._pump.wake(lane, now)
+
+    def _child_lost(self, event: ChildLost, _now: float, out: list[SenderCommand]) -> None:
+        lane = self._lanes.pop(event.child, None)
+        self._retired.pop(event.child, None)
+        if lane is not None:
+            self._drop_lane(lane, out)
+
+    def _drop_lane(self, lane: Lane, out: list[SenderCommand]) -> None:
+        self._membership.leave(lane, out)
+        for digest in lane.wanted:
+            self.supply.unwant(digest, lane.child)
+        lane.wanted.clear()
+        lane.alive = False
+
+    def _joined(self, event: ChildJoinedGroup, now: float, out: list[SenderCommand]) -> None:
+        lane = self._lanes.get(event.child)
+        if lane is not None:
+            self._membership.joined(lane, event.group, now, out)
+
+    # -- what the depot says ----------------------------------------------------------------------
+
+    def _available(self, event: ChunkAvailable, now: float, _out: list[SenderCommand]) -> None:
+        if event.size <= 0:
+            raise ValueError(f"a stored chunk of {event.size} bytes")
+        chunk = self.supply.found(event.digest, event.size)
+        if chunk is None:
+            return
+        groups: dict[Group, None] = {}
+        for child in chunk.wanters:
+            lane = self._lanes[child]
+            lane.enqueue(event.digest)
+            if lane.group is not None:
+                groups[lane.group] = None
+            self._pump.wake(lane, now)
+        for group in groups:
+            group.share(event.digest, self.supply)
+
+    def _unavailable(self, event: ChunkUnavailable, _now: float, out: list[SenderCommand]) -> None:
+        for child in self.supply.absent(event.digest):
+            lane = self._lanes[child]
+            self._forget(lane, event.digest)
+            out.append(TellAbsent(child, (event.digest,), event.reason))
+
+    def _forget(self, lane: Lane, digest: Digest) -> None:
+        if lane.group is not None:
+            lane.group.unshare(digest)
+        lane.dequeue(digest)
+        lane.wanted.pop(digest, None)
+
+    # -- what the broker connection says ----------------------------------------------------------
+
+    def _published(self, event: FramePublished, _now: float, _out: list[SenderCommand]) -> None:
+        self._pump.published(event.frame)
+
+    def _failed(self, event: FrameFailed, now: float, _out: list[SenderCommand]) -> None:
+        frame = self._pump.failed(event.frame, now)
+        if frame is None:
+            return
+        for piece in frame.pieces:
+            chunk = self.supply.doubt(piece.digest)
+            if chunk is not None:
+                for child in chunk.wanters:
+                    lane = self._lanes[child]
+                    if lane.group is not None:
+                        lane.group.unshare(piece.digest)
+                    lane.dequeue(piece.digest)
+            for lane in frame.lanes:
+                if lane.alive:
+                    self._give_back(lane, piece)
+        for lane in frame.lanes:
+            if lane.alive:
+                # The charge stays (positions never go back); a mark settles it soon.
+                lane.mark_forced = True
+                self._pump.wake(lane, now)
+
+    def _give_back(self, lane: Lane, piece: Piece) -> None:
+        lane.bytes.failed += piece.length
+        want = lane.wanted.get(piece.digest)
+        if want is not None and want.spans is None:
+            return
+        left = RangeSet()
+        for start, end in want.spans or () if want is not None else ():
+            left.add(start, end)
+        left.add(piece.offset, piece.offset + piece.length)
+        lane.put(piece.digest, list(left), "failed")
+        if self.supply.want(piece.digest, lane.child) is not None:
+            lane.enqueue(piece.digest)
+
+    # -- settings ---------------------------------------------------------------------------------
+
+    def _rate_set(self, event: RateSet, now: float, _out: list[SenderCommand]) -> None:
+        if event.child == "":
+            self._pump.bucket.set_rate(event.rate, now)
+            for lane in self._lanes.values():
+                self._pump.wake(lane, now)
+            return
+        if event.rate is None:
+            self._caps.pop(event.child, None)
+        else:
+            self._caps[event.child] = event.rate
+        lane_ = self._lanes.get(event.child)
+        if lane_ is not None:
+            lane_.bucket.set_rate(event.rate, now)
+            self._pump.wake(lane_, now)
+
+    def _lane_suspended(self, event: LaneSuspended, _now: float, out: list[SenderCommand]) -> None:
+        self._suspended.add(event.child)
+        lane = self._lanes.get(event.child)
+        if lane is not None:
+            lane.suspended = True
+            self._membership.leave(lane, out)
+
+    def _lane_resumed(self, event: LaneResumed, now: float, _out: list[SenderCommand]) -> None:
+        self._suspended.discard(event.child)
+        lane = self._lanes.get(event.child)
+        if lane is not None:
+            lane.suspended = False
+            self._pump.wake(lane, now)

@@ -1,0 +1,104 @@
+"""What the children of a node want, and whether the depot has it.
+
+Rules
+- A chunk is known here while somebody wants it, and not longer: the depot keeps the truth, not this machine.
+- It is looked for once, however many want it; it is forgotten when nobody wants it and it was not found yet.
+"""
+
+from __future__ import annotations
+
+from tiercast_protocol.transfer.events import Child, Digest
+
+
+class Chunk:
+    """A chunk that somebody wants: its stored size once it is found, and who wants it."""
+
+    __slots__ = ("size", "wanters")
+
+    def __init__(self) -> None:
+        self.size: int | None = None
+        self.wanters: dict[Child, None] = {}
+
+
+class Supply:
+    """All chunks wanted below, and the looking for them."""
+
+    __slots__ = ("_chunks", "_to_find", "_to_forget")
+
+    def __init__(self) -> None:
+        self._chunks: dict[Digest, Chunk] = {}
+        self._to_find: dict[Digest, None] = {}
+        self._to_forget: dict[Digest, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    def get(self, digest: Digest) -> Chunk | None:
+        """The chunk, if somebody wants it."""
+        return self._chunks.get(digest)
+
+    def size(self, digest: Digest) -> int:
+        """Stored size of a chunk that is at hand."""
+        size = self._chunks[digest].size
+        if size is None:
+            raise KeyError(digest)
+        return size
+
+    def want(self, digest: Digest, child: Child) -> int | None:
+        """`child` wants the chunk; its size if it is at hand already."""
+        chunk = self._chunks.get(digest)
+        if chunk is None:
+            chunk = self._chunks[digest] = Chunk()
+            if digest in self._to_forget:
+                del self._to_forget[digest]
+            else:
+                self._to_find[digest] = None
+        chunk.wanters[child] = None
+        return chunk.size
+
+    def unwant(self, digest: Digest, child: Child) -> None:
+        """`child` does not want the chunk any more, or has been sent all of it."""
+        chunk = self._chunks.get(digest)
+        if chunk is None:
+            return
+        chunk.wanters.pop(child, 0)
+        if not chunk.wanters:
+            del self._chunks[digest]
+            if digest in self._to_find:
+                del self._to_find[digest]
+            elif chunk.size is None:
+                self._to_forget[digest] = None
+
+    def found(self, digest: Digest, size: int) -> Chunk | None:
+        """The chunk is at hand; None if nobody wants it or it was known."""
+        chunk = self._chunks.get(digest)
+        if chunk is None or chunk.size == size:
+            return None
+        chunk.size = size
+        self._to_find.pop(digest, 0)
+        return chunk
+
+    def absent(self, digest: Digest) -> tuple[Child, ...]:
+        """Nobody above has the chunk: who wanted it (they are told, and it is forgotten)."""
+        chunk = self._chunks.pop(digest, None)
+        if chunk is None:
+            return ()
+        self._to_find.pop(digest, 0)
+        return tuple(chunk.wanters)
+
+    def doubt(self, digest: Digest) -> Chunk | None:
+        """A frame with the chunk could not be read or published: look for it again, if somebody wants it."""
+        chunk = self._chunks.get(digest)
+        if chunk is not None and chunk.size is not None:
+            chunk.size = None
+            self._to_find[digest] = None
+        return chunk
+
+    def take_questions(self) -> tuple[tuple[Digest, ...], tuple[Digest, ...]]:
+        """(digests to find, digests to forget) since the last call."""
+        if not self._to_find and not self._to_forget:
+            return (), ()
+        asked = tuple(self._to_find), tuple(self._to_forget)
+        self._to_find = {}
+        self._to_forget = {}
+        return asked
