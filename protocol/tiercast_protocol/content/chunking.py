@@ -54,9 +54,9 @@ TC1 = Parameters(
     minimum=16 * KIB,
     average=64 * KIB,
     maximum=256 * KIB,
-    pack_below=16 * KIB,
-    pack_minimum=32 * KIB,
-    pack_average=64 * KIB,
+    pack_below=64 * KIB,
+    pack_minimum=64 * KIB,
+    pack_average=128 * KIB,
     pack_maximum=256 * KIB,
 )
 

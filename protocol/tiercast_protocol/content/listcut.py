@@ -1,8 +1,9 @@
 """Where a tree's entries are cut into lists.
 
 Rules
-- Roughly 32 KiB raw.  A list ends where a folder ends, chosen by the name of what follows, so a changed, added or
-  removed entry changes its own list and seldom the next; no edit of content moves a cut.
+- Roughly 13 KiB raw, 9 KiB stored: an edit costs one list and the root, which has 32 bytes per list.
+- A list ends where a folder ends, chosen by the name of what follows, so a changed, added or removed entry
+  changes its own list and seldom the next; no edit of content moves a cut.
 - A folder, or a file of thousands of parts, that would grow a list beyond bounds is cut inside, by
   the next name or chunk in the same way, and at last by size alone.
 - Sizes are estimated by a fixed rule, so a better packing of lists would not move a cut.
@@ -19,7 +20,7 @@ from tiercast_protocol.content.entrylist import encode_list
 from tiercast_protocol.content.paths import folder_of
 
 #: Estimated bytes of a list: cut at folders from LEAST, at any entry from SOFT, anywhere at MOST.
-LEAST, SOFT, MOST = 16 * 1024, 40 * 1024, 64 * 1024
+LEAST, SOFT, MOST = 24 * 1024, 48 * 1024, 64 * 1024
 #: Estimated bytes between two places where a cut is taken, once it may be.
 _FOLDER_SPACING, _ENTRY_SPACING = 16 * 1024, 8 * 1024
 _ENTRY_BYTES, _PART_BYTES = 44, 36
