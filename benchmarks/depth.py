@@ -40,9 +40,7 @@ def work(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
             raise RegionError(f"the job ended badly: {job}")
         series.sample()
     final = series.points[-1][1]
-    moments = [
-        series.reached(f"{a} -> {b}", final[f"{a} -> {b}"] - SLACK) for a, b in zip(chain, chain[1:], strict=False)
-    ]
+    moments = [series.reached(f"{a} -> {b}", final[f"{a} -> {b}"] - SLACK) for a, b in pairwise(chain)]
     done = {
         "bytes": SIZE, "rate": RATE, "tiers": len(chain), "seconds_by_link": [round(m, 3) for m in moments],
         "bytes_by_link": final,

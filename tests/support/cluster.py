@@ -1,0 +1,87 @@
+"""Regions of real daemons for the cluster tests.
+
+Rules
+- Everything a test starts lies in a folder of its own with a short name (UNIX sockets), and is stopped and removed.
+- Waiting is for a condition with a deadline, never for a while.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tree
+from region import Region, tail
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("protocol", "gateway", "server", "endpoint", "cli")
+
+
+@contextmanager
+def running(broker: str = "embedded") -> Iterator[Region]:
+    """A region with nothing in it yet; on failure the daemons' logs are printed."""
+    folder = Path(tempfile.mkdtemp(prefix="tc", dir="/tmp"))
+    path = os.pathsep.join(str(ROOT / room) for room in ROOMS)
+    region = Region(folder, broker=broker, python=sys.executable, env={"PYTHONPATH": path})
+    try:
+        with region:
+            yield region
+    except BaseException:
+        for daemon in region.daemons.values():
+            print(f"--- {daemon.name}\n{tail(daemon.log, 40)}")
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+    """Ask until `condition` is true; its value.
+
+    Raises:
+        AssertionError: it was not in time.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.02)  # the pause between two questions, not a wait for luck
+    raise AssertionError(f"not within {seconds:.0f} s: {what}")
+
+
+def random_tree(folder: Path, *, seed: int, files: int, size: int) -> Path:
+    """A tree of `files` incompressible files, about `size` bytes in all, in a few folders."""
+    rng = random.Random(seed)
+    for number in range(files):
+        path = folder / f"part-{number % 7}" / f"file-{number:03}.bin"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(rng.randbytes(rng.randrange(size // files, 2 * size // files)))
+    return folder
+
+
+def assert_installed(region: Region, endpoints: list[str], package: str, source: Path) -> None:
+    """Every endpoint's tree equals the source, by find and sha256sum."""
+    expected = tree.listing(source)
+    for name in endpoints:
+        installed = region.apps(name) / package
+        assert installed.exists(), f"{package} is not on {name}"
+        assert tree.difference(expected, tree.listing(installed.resolve())) == ""
+
+
+def build(region: Region, source: Path, name: str, version: str, *options: str) -> dict[str, Any]:
+    """Package a tree; what the command answered."""
+    answer = region.cli("package", "build", str(source), "--name", name, "--version", version, *options)
+    package: dict[str, Any] = answer["package"]
+    return package
+
+
+def states(region: Region, job: str) -> dict[str, str]:
+    """Each target's state."""
+    return {t["node"]: t["state"] for t in region.cli("job", "show", job)["job"]["targets"]}
