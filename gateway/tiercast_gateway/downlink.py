@@ -1,0 +1,178 @@
+"""This node's two connections to its own broker, and who is heard over them.
+
+Rules (docs/protocol.md, sections 3 and 4)
+- Who speaks, the topic says: the broker lets a node write only under its own name.  A name that is not in
+  the list of users is not listened to.
+- When both connections are up, `Hello` goes to every child, with the name of its lane; a child that is there answers
+  with its own.  A child's `Hello` that is news is answered, so each side knows of the other whoever came first.
+- When either is cut, nobody is known to be there and every lane is lost.
+- Handlers of control messages never wait for the transfer, nor the transfer for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tiercast_protocol import __version__
+from tiercast_protocol.errors import BrokerLost, MessageInvalid
+from tiercast_protocol.node.link import BulkLink, ControlLink
+from tiercast_protocol.wire.envelope import open_, seal, wrap
+from tiercast_protocol.wire.messages import KIND_OF, Gone, GroupJoined, Hello, Message, body_of
+from tiercast_protocol.wire.topics import JOIN_PREFIX, Topics
+
+if TYPE_CHECKING:
+    from tiercast_gateway.children import Children
+    from tiercast_gateway.enrolment import Enrolment
+    from tiercast_gateway.streams import Streams
+    from tiercast_protocol.node.brokers import Broker
+    from tiercast_protocol.node.post import Post
+
+log = structlog.get_logger(__name__)
+
+
+class Downlink:
+    """The way to the children.
+
+    Args:
+        me: this node's name; `role` is said in `Hello`.
+        topics: of the region.
+        broker: this node's own.
+        children: presence, kept here.
+        enrolment: who may speak.
+    """
+
+    def __init__(
+        self, *, me: str, role: str, topics: Topics, broker: Broker, children: Children, enrolment: Enrolment
+    ) -> None:
+        self.strangers = 0
+        self.ready = asyncio.Event()
+        self._me, self._role, self._topics = me, role, topics
+        self._children, self._enrolment = children, enrolment
+        self._post: Post | None = None
+        self._streams: Streams | None = None
+        self._control = ControlLink(
+            broker.url,
+            client_id=me,
+            login=broker.owner_login,
+            subscriptions=topics.parent_filters(),
+            on_message=self._arrived,
+            on_up=self._link_up,
+            on_down=self._link_down,
+        )
+        self._bulk = BulkLink(
+            broker.url,
+            client_id=f"{me}:bulk",
+            login=broker.owner_login,
+            subscriptions=(topics.report_filter(),),
+            on_message=self._report_arrived,
+            on_up=self._link_up,
+            on_down=self._link_down,
+        )
+
+    def connect(self, post: Post, streams: Streams) -> None:
+        """Hand what is heard to these."""
+        self._post, self._streams = post, streams
+        streams.connect(self._bulk)
+
+    async def run(self) -> None:
+        """Keep both connections, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._control.run())
+            tasks.create_task(self._bulk.run())
+
+    async def transmit(self, child: str, payload: bytes) -> None:
+        """Publish one sealed envelope to a child; raises `BrokerLost`."""
+        await self._control.publish(self._topics.down(self._me, child), payload)
+
+    async def say(self, child: str, message: Message) -> None:
+        """Publish a message that is worthless a moment later; a lost connection loses it."""
+        try:
+            await self.transmit(child, seal(wrap(KIND_OF[type(message)], message, sender=self._me, to=child)))
+        except BrokerLost:
+            return
+
+    async def child_left(self, child: str) -> None:
+        """The node is no child of ours any more."""
+        self._lose(child)
+        self._children.remove(child)
+        await self._posted.forget(child)
+
+    @property
+    def _posted(self) -> Post:
+        if self._post is None:
+            raise RuntimeError("connect() was not called")
+        return self._post
+
+    # -- connections -----------------------------------------------------------------------------------
+
+    async def _link_up(self) -> None:
+        if self.ready.is_set() or not (self._control.connected and self._bulk.connected):
+            return
+        self.ready.set()
+        for user in self._enrolment.children():
+            await self._greet(user.name)
+
+    async def _link_down(self) -> None:
+        self.ready.clear()
+        for child in self._children.all_gone():
+            self._lose(child)
+
+    async def _greet(self, child: str) -> None:
+        lane = self._children.get(child).lane
+        await self.say(child, Hello(boot=lane, role=self._role, software=__version__))
+
+    def _lose(self, child: str) -> None:
+        self._posted.peer_down(child)
+        if self._streams is not None:
+            self._streams.child_lost(child)
+
+    # -- what children say -----------------------------------------------------------------------------
+
+    def _report_arrived(self, topic: str, payload: memoryview) -> None:
+        child = self._topics.sender_of(topic)
+        if child is None or not self._enrolment.known(child) or child.startswith(JOIN_PREFIX):
+            self.strangers += 1
+        elif self._streams is not None:
+            self._streams.report_arrived(child, payload)
+
+    async def _arrived(self, topic: str, payload: bytes) -> None:
+        child = self._topics.sender_of(topic)
+        if child is None or not self._enrolment.known(child):
+            self.strangers += 1
+            log.warning("stranger.heard", topic=topic)
+            return
+        try:
+            envelope = open_(payload)
+            if envelope.kind == "gone.v1":
+                if self._children.gone(child, body_of(envelope, Gone).boot):
+                    log.info("child.gone", child=child)
+                    self._lose(child)
+                return
+            if envelope.kind == "hello.v1":
+                await self._greeted(child, body_of(envelope, Hello))
+                return
+            if self._children.heard(child):
+                self._posted.peer_up(child)
+            if envelope.kind == "group.joined.v1":
+                joined = body_of(envelope, GroupJoined)
+                if self._streams is not None:
+                    self._streams.group_joined(child, joined.group, joined.epoch)
+                return
+        except MessageInvalid as error:
+            log.warning("message.invalid", peer=child, kind=error.kind, reason=error.reason)
+            return
+        await self._posted.received(child, payload)
+
+    async def _greeted(self, child: str, hello: Hello) -> None:
+        news, restarted = self._children.hello(child, hello)
+        if restarted:
+            self._lose(child)
+        if not news:
+            return
+        log.info("child.arrived", child=child, role=hello.role)
+        await self._greet(child)
+        self._posted.peer_up(child)
+        await self._enrolment.arrived(child)

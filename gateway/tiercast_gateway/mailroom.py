@@ -1,0 +1,104 @@
+"""Control messages of a sub-tree: which kind may come from where, and who acts on it.
+
+Rules
+- Orders, tokens, admissions, dismissals and questions only from above; statuses, answers and requests to join
+  only from below.  What comes the wrong way is logged and dropped: a child can't give orders.
+- What is for another node is passed on unopened: down by the route table when it comes from above, else up.
+- A message that can never be acted on (its receiver is unknown by now) is logged and acknowledged; it would
+  block all that stands behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.wire.messages import Admitted, Dismissed, OrderBundle, Status, TokenIssued, body_of
+
+if TYPE_CHECKING:
+    from tiercast_gateway.subtree import SubTree
+    from tiercast_protocol.wire.envelope import Envelope
+
+log = structlog.get_logger(__name__)
+
+
+class Mailroom:
+    """The handlers of one sub-tree's `Post`."""
+
+    def __init__(self, subtree: SubTree) -> None:
+        self._tree = subtree
+        self._above = subtree.above
+        post = subtree.post
+        post.on("order.v1", self._order)
+        post.on("status.v1", self._status)
+        post.on("token.issued.v1", self._token)
+        post.on("node.admitted.v1", self._admitted)
+        post.on("node.dismissed.v1", self._dismissed)
+        post.on("enrol.request.v1", self._request)
+        post.on("query.v1", self._query)
+        post.on("answer.v1", self._answer)
+        post.on_relay(self._relay)
+
+    def _comes_down(self, peer: str, envelope: Envelope) -> bool:
+        return self._is_from(peer, envelope, above=True)
+
+    def _comes_up(self, peer: str, envelope: Envelope) -> bool:
+        return self._is_from(peer, envelope, above=False)
+
+    def _is_from(self, peer: str, envelope: Envelope, *, above: bool) -> bool:
+        if (peer == self._above.parent) == above:
+            return True
+        log.warning("message.misplaced", peer=peer, kind=envelope.kind)
+        return False
+
+    async def _order(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_down(peer, envelope):
+            await self._tree.take_order(body_of(envelope, OrderBundle), envelope.cause)
+
+    async def _token(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_down(peer, envelope):
+            await _settled(self._tree.issue_token(body_of(envelope, TokenIssued)), envelope)
+
+    async def _admitted(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_down(peer, envelope):
+            await _settled(self._tree.admit(body_of(envelope, Admitted)), envelope)
+
+    async def _dismissed(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_down(peer, envelope):
+            await self._tree.dismiss(body_of(envelope, Dismissed))
+
+    async def _query(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_down(peer, envelope):
+            answer = await self._tree.queries.answer(envelope)
+            await self._above.send(answer, to=envelope.sender, cause=envelope.cause)
+
+    async def _status(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_up(peer, envelope):
+            await self._tree.statuses.take(peer, body_of(envelope, Status))
+
+    async def _answer(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_up(peer, envelope):
+            self._tree.queries.answered(envelope)
+
+    async def _request(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_up(peer, envelope):
+            await self._above.forward(envelope)
+
+    async def _relay(self, peer: str, envelope: Envelope) -> None:
+        if peer != self._above.parent:
+            await self._above.forward(envelope)
+        elif (via := self._tree.routes.via(envelope.to)) is not None:
+            await self._tree.post.forward(via, envelope)
+        else:
+            log.warning("message.no_route", kind=envelope.kind, to=envelope.to)
+
+
+async def _settled(action: Awaitable[None], envelope: Envelope) -> None:
+    """Do it; what can never be done is logged instead of being repeated for ever."""
+    try:
+        await action
+    except UsageError as error:
+        log.warning("message.refused", kind=envelope.kind, code=error.code, reason=error.what)

@@ -1,0 +1,320 @@
+"""Orders on their way down: kept, split by route, passed on, and done here where this node is a target.
+
+Rules (design, section 9; docs/protocol.md, section 8)
+- What is signed is passed on byte for byte; this node only divides the list of targets among its children.
+- An order is here before it is acknowledged upward, and marked as passed on only when it is in the outbox
+  downward: a kill in between passes it on twice, which is harmless, for a receiver keeps (job, revision).
+- A target without a route waits, with that reason, until the route is learned or the order expires.
+- A later revision of a job replaces the earlier ones.  A job is closed here when every target below has
+  said something final, or when its order expired; open jobs keep their package in the depot.
+- An order that the region did not sign, or of another region, is refused, whoever brought it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from sqlite3 import Connection
+from typing import Any
+
+import structlog
+
+from tiercast_gateway.routes import Routes
+from tiercast_protocol.content.order import CANCEL, INSTALL, PRELOAD, Order, open_order
+from tiercast_protocol.errors import SignatureInvalid
+from tiercast_protocol.node.database import Database
+from tiercast_protocol.node.post import Post
+from tiercast_protocol.wire import codec
+from tiercast_protocol.wire.messages import OrderBundle, OrderTarget
+
+log = structlog.get_logger(__name__)
+
+Digest = bytes
+#: Targets of one bundle: with proofs of 20 digests each it stays below the codec's limit.
+BUNDLE_TARGETS = 1000
+SWEEP_SECONDS = 60.0
+#: Closed orders are kept for so long, so that a repeated bundle finds them and `job show` can tell.
+KEEP_CLOSED_MS = 30 * 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class OwnOrder:
+    """An order that this node itself is a target of."""
+
+    order: Order
+    target: OrderTarget
+    cause: str
+
+
+class Orders:
+    """The orders of a sub-tree.
+
+    Args:
+        me: this node's name.
+        region: the region's name; `region_key` its public key.
+        do: called with what this node itself must do (again after a restart, until `own_done`).
+        changed: called with a job's id when it was opened, replaced or closed.
+    """
+
+    def __init__(
+        self,
+        *,
+        me: str,
+        region: str,
+        region_key: bytes,
+        db: Database,
+        post: Post,
+        routes: Routes,
+        do: Callable[[OwnOrder], None],
+        changed: Callable[[Order, bool], None],
+    ) -> None:
+        self._me, self._region, self._region_key = me, region, region_key
+        self._db, self._post, self._routes = db, post, routes
+        self._do, self._changed = do, changed
+        self._lock = asyncio.Lock()
+
+    async def load(self) -> None:
+        """Go on where the last stop left off: follow open jobs, pass on what waits, do what is undone."""
+        rows = await self._db.read(
+            lambda c: c.execute("SELECT signed, own FROM orders WHERE open = 1 ORDER BY job, revision").fetchall()
+        )
+        for signed, own in rows:
+            order = codec.decode(signed, Order)
+            self._changed(order, True)
+            if own == 1:
+                await self._do_own(order)
+        await self.pass_on()
+
+    async def run(self) -> None:
+        """Close what expired and forget what is long closed, until cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            await self.expire(_now())
+
+    async def take(self, bundle: OrderBundle, cause: str) -> Order | None:
+        """Keep an order and pass it on; returns when it is committed and in the outbox downward.
+
+        Gives the order; None when it expired or a later revision is known.
+
+        Raises:
+            SignatureInvalid: the region did not sign it, or it is another region's.
+        """
+        order = open_order(bundle.order, bundle.signature, self._region_key)
+        if order.region != self._region:
+            raise SignatureInvalid("order", f"it is of the region {order.region}")
+        if order.expires <= _now():
+            log.info("order.expired", job=order.job, revision=order.revision)
+            return None
+        own = any(target.node == self._me for target in bundle.targets)
+        replaced, new = await self._db.write(lambda c: _keep(c, order, bundle, cause, own=own))
+        if order.revision < new:
+            log.info("order.outdated", job=order.job, revision=order.revision, newest=new)
+            return None
+        for earlier in replaced:
+            self._changed(earlier, False)
+        self._changed(order, True)
+        if own:
+            await self._do_own(order)
+        await self.pass_on(order.job)
+        return order
+
+    async def pass_on(self, job: str | None = None) -> None:
+        """Send what waits for a route and has one now."""
+        async with self._lock:
+            waiting = await self._db.read(lambda c: _waiting(c, job))
+            for row in waiting:
+                await self._pass_one(*row)
+
+    async def _pass_one(
+        self,
+        job: str,
+        revision: int,
+        signed: bytes,
+        signature: bytes,
+        cause: str,
+        expires: int,
+        targets: list[OrderTarget],
+    ) -> None:
+        by_child: dict[str, list[OrderTarget]] = {}
+        for target in targets:
+            via = self._me if target.node == self._me else self._routes.via(target.node)
+            if via is not None:
+                by_child.setdefault(via, []).append(target)
+            else:
+                log.warning("order.no_route", job=job, target=target.node)
+        for child, theirs in by_child.items():
+            for at in range(0, len(theirs), BUNDLE_TARGETS):
+                some = theirs[at : at + BUNDLE_TARGETS]
+                if child != self._me:
+                    bundle = OrderBundle(order=signed, signature=signature, targets=some)
+                    await self._post.send(child, bundle, cause=cause, expires=expires)
+                rows = [(child, job, revision, target.node) for target in some]
+                await self._db.write(partial(_passed, rows))
+
+    async def _do_own(self, order: Order) -> None:
+        row = await self._db.read(
+            lambda c: c.execute(
+                "SELECT t.place, t.proof, o.cause FROM order_targets t JOIN orders o USING (job, revision)"
+                " WHERE t.job = ? AND t.revision = ? AND t.node = ? AND o.own = 1",
+                (order.job, order.revision, self._me),
+            ).fetchone()
+        )
+        if row is not None:
+            target = OrderTarget(node=self._me, index=row[0], proof=codec.decode(row[1], list[bytes]))
+            self._do(OwnOrder(order, target, row[2]))
+
+    async def own_done(self, order: Order) -> None:
+        """This node's part of the order is over: it is not begun again after a restart."""
+        await self._db.write(
+            lambda c: c.execute("UPDATE orders SET own = 2 WHERE job = ? AND revision = ?", (order.job, order.revision))
+        )
+
+    async def settle(self, jobs: set[str]) -> None:
+        """Targets said final things: close the jobs of which all have."""
+        for job in jobs:
+            for order in await self._db.write(partial(_close_if_final, job)):
+                self._changed(order, False)
+
+    async def expire(self, now: int) -> None:
+        """Close orders that expired before `now` (milliseconds); forget those closed long ago."""
+        for order in await self._db.write(lambda c: _close(c, "expires <= ?", (now,))):
+            log.info("order.closed", job=order.job, reason="expired")
+            self._changed(order, False)
+        await self._db.write(lambda c: _forget(c, now - KEEP_CLOSED_MS))
+
+    async def needed(self) -> set[Digest]:
+        """The roots of the packages that open jobs need."""
+        rows = await self._db.read(
+            lambda c: c.execute(
+                "SELECT root FROM orders WHERE open = 1 AND type IN (?, ?)", (INSTALL, PRELOAD)
+            ).fetchall()
+        )
+        return {row[0] for row in rows if row[0]}
+
+    async def list(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The newest orders, as `job.list` of this tier shows them."""
+        rows = await self._db.read(lambda c: _list(c, limit))
+        for row in rows:
+            row["waiting"] = [f"no route to {node}" for node in row["waiting"]]
+        return rows
+
+
+def needs_content(order: Order) -> bool:
+    """Whether the order's package must be held for its targets."""
+    return order.type in {INSTALL, PRELOAD}
+
+
+def _keep(c: Connection, order: Order, bundle: OrderBundle, cause: str, *, own: bool) -> tuple[list[Order], int]:
+    """Write the order and its targets; earlier revisions that it replaces, and the job's newest revision."""
+    key = (order.job, order.revision)
+    newest = c.execute("SELECT max(revision) FROM orders WHERE job = ?", (order.job,)).fetchone()[0] or 0
+    if order.revision < newest:
+        return [], newest
+    c.execute(
+        "INSERT INTO orders(job, revision, type, package, version, package_revision, root, expires, signed, signature,"
+        " cause, open, own) VALUES (?,?,?,?,?,?,?,?,?,?,?,1,?)"
+        " ON CONFLICT(job, revision) DO UPDATE SET own = max(own, excluded.own)",
+        (
+            *key,
+            order.type,
+            order.package,
+            order.version,
+            order.package_revision,
+            order.root,
+            order.expires,
+            bundle.order,
+            bundle.signature,
+            cause,
+            int(own),
+        ),
+    )
+    c.executemany(
+        "INSERT INTO order_targets(job, revision, node, place, proof) VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING",
+        [(*key, t.node, t.index, codec.encode(t.proof)) for t in bundle.targets],
+    )
+    c.execute(
+        "DELETE FROM order_targets WHERE job = ? AND revision < ? AND node IN"
+        " (SELECT node FROM order_targets WHERE job = ? AND revision = ?)",
+        (order.job, order.revision, *key),
+    )
+    replaced = (
+        _close(c, "job = ? AND revision < ?", key)
+        if order.type == CANCEL
+        else _close(
+            c,
+            "job = ? AND revision < ? AND NOT EXISTS (SELECT 1 FROM order_targets t"
+            " WHERE t.job = orders.job AND t.revision = orders.revision)",
+            key,
+        )
+    )
+    return replaced, order.revision
+
+
+def _close(c: Connection, where: str, values: tuple[Any, ...]) -> list[Order]:
+    """Close the open orders that match; which they were."""
+    rows = c.execute(f"SELECT signed, job, revision FROM orders WHERE open = 1 AND {where}", values).fetchall()  # noqa: S608 - constants
+    c.executemany("UPDATE orders SET open = 0 WHERE job = ? AND revision = ?", [row[1:] for row in rows])
+    c.executemany("DELETE FROM order_targets WHERE job = ? AND revision = ? AND via = ''", [row[1:] for row in rows])
+    return [codec.decode(row[0], Order) for row in rows]
+
+
+def _close_if_final(job: str, c: Connection) -> list[Order]:
+    return _close(
+        c,
+        "job = ? AND NOT EXISTS (SELECT 1 FROM order_targets t LEFT JOIN statuses s ON s.job = t.job"
+        " AND s.target = t.node AND s.revision >= t.revision AND s.final = 1"
+        " WHERE t.job = orders.job AND t.revision = orders.revision AND s.job IS NULL)",
+        (job,),
+    )
+
+
+def _passed(rows: list[tuple[str, str, int, str]], c: Connection) -> None:
+    c.executemany("UPDATE order_targets SET via = ? WHERE job = ? AND revision = ? AND node = ?", rows)
+
+
+def _forget(c: Connection, before: int) -> None:
+    rows = c.execute("SELECT job, revision FROM orders WHERE open = 0 AND expires < ?", (before,)).fetchall()
+    c.executemany("DELETE FROM order_targets WHERE job = ? AND revision = ?", rows)
+    c.executemany("DELETE FROM orders WHERE job = ? AND revision = ?", rows)
+    c.executemany("DELETE FROM statuses WHERE job = ? AND revision <= ? AND told = 1", rows)
+
+
+def _waiting(c: Connection, job: str | None) -> list[tuple[Any, ...]]:
+    """Open orders with targets that were not passed on: all columns of `_pass_one`."""
+    which = "" if job is None else " AND o.job = ?"
+    rows = c.execute(
+        "SELECT o.job, o.revision, o.signed, o.signature, o.cause, o.expires, t.node, t.place, t.proof"  # noqa: S608 - constants
+        " FROM order_targets t JOIN orders o USING (job, revision) WHERE t.via = '' AND o.open = 1" + which,
+        () if job is None else (job,),
+    ).fetchall()
+    found: dict[tuple[str, int], tuple[Any, ...]] = {}
+    for row in rows:
+        entry = found.setdefault(row[:2], (*row[:6], []))
+        entry[6].append(OrderTarget(node=row[6], index=row[7], proof=codec.decode(row[8], list[bytes])))
+    return list(found.values())
+
+
+def _list(c: Connection, limit: int) -> list[dict[str, Any]]:
+    names = ("job", "revision", "type", "package", "version", "expires", "open")
+    rows = c.execute(f"SELECT {', '.join(names)} FROM orders ORDER BY expires DESC LIMIT ?", (limit,)).fetchall()  # noqa: S608 - constants
+    found = [dict(zip(names, row, strict=True)) for row in rows]
+    for order in found:
+        key = (order["job"], order["revision"])
+        order["open"] = bool(order["open"])
+        order["targets"] = c.execute(
+            "SELECT count(*) FROM order_targets WHERE job = ? AND revision = ?", key
+        ).fetchone()[0]
+        order["waiting"] = [
+            row[0]
+            for row in c.execute(
+                "SELECT node FROM order_targets WHERE job = ? AND revision = ? AND via = '' LIMIT 100", key
+            )
+        ]
+    return found
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,96 @@
+"""What a sub-tree shows of itself: plain maps for the control socket and for questions over the tree.
+
+Rules
+- Only what msgpack can carry; times are milliseconds since 1970, sizes bytes, rates bytes per second.
+- Reads memory and the store's counters; never waits for a child.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from tiercast_protocol import __version__
+
+if TYPE_CHECKING:
+    from tiercast_gateway.subtree import SubTree
+
+
+def snapshot(tree: SubTree) -> dict[str, Any]:
+    """The answer to `status`."""
+    return {
+        "name": tree.name,
+        "region": tree.region,
+        "role": tree.role,
+        "version": __version__,
+        "started": tree.started,
+        "parent": tree.above.parent,
+        "connected": tree.above.connected,
+        "broker": {"kind": tree.broker.kind, "url": tree.broker.children_url, "pid": tree.broker.pid},
+        "depot": usage(tree),
+        "children": children(tree),
+        "pid": os.getpid(),
+    }
+
+
+def usage(tree: SubTree) -> dict[str, Any]:
+    """How full the depot is."""
+    used = tree.depot.usage()
+    return {"chunks": used.chunks, "bytes": used.bytes, "quota": used.quota, "free": used.disk_free}
+
+
+def children(tree: SubTree) -> list[dict[str, Any]]:
+    """Every direct child, with its presence and its lane."""
+    lanes = {lane.child: lane for lane in tree.streams.machine.lanes()}
+    found = []
+    for user in tree.enrolment.children():
+        child, lane = tree.children.get(user.name), lanes.get(user.name)
+        found.append(
+            {
+                "name": user.name,
+                "role": user.role,
+                "online": child.online,
+                "since": child.since,
+                "software": child.software,
+                "free": child.free,
+                "lane": lane.state if lane else "",
+                "in_flight": lane.in_flight if lane else 0,
+                "wanted": lane.wanted if lane else 0,
+                "sent_bytes": lane.charged if lane else 0,
+            }
+        )
+    return found
+
+
+def links(tree: SubTree, rates: dict[str, int]) -> list[dict[str, Any]]:
+    """The answer to `link.list`: the measured and the configured rate of the link to each child."""
+    lanes = {lane.child: lane for lane in tree.streams.machine.lanes()}
+    return [
+        {
+            "child": child["name"],
+            "online": child["online"],
+            "lane": child["lane"],
+            "limit": rates.get(child["name"], 0),
+            "rate": int((lane.rate if (lane := lanes.get(child["name"])) else None) or 0),
+            "in_flight": child["in_flight"],
+            "sent_bytes": child["sent_bytes"],
+        }
+        for child in children(tree)
+    ]
+
+
+def depot(tree: SubTree) -> dict[str, Any]:
+    """The answer to `depot.show`: how full it is, and the packages that it knows."""
+    packages = [
+        {
+            "package": package.name,
+            "version": package.version,
+            "revision": package.revision,
+            "root": package.root.hex(),
+            "pinned": package.pinned,
+            "asked": package.asked,
+            "here": tree.depot.size(package.root) is not None,
+        }
+        for package in sorted(tree.depot.packages.values(), key=lambda p: (p.name, -p.asked))
+    ]
+    return usage(tree) | {"packages": packages}

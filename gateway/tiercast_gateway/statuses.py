@@ -1,0 +1,177 @@
+"""What every target below said of every job, merged and passed upward (design, section 8.11).
+
+Rules
+- A record is (job, target, revision, attempt, seq); the highest of the last three wins, so duplicates,
+  reordering and a change of parent change nothing.  Counts are computed from records, never added up.
+- A child may speak for itself and for what is below it; anything else is dropped.
+- A record is in this database before it is acknowledged, and stays marked until it is in the outbox
+  upward: a final state is never lost, whatever is killed.
+- Upward goes only what changed: final states at once (gathered for a moment), others at most once a second,
+  and those only while the parent is there, so that a cut does not fill the outbox with progress.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable
+from sqlite3 import Connection
+
+import structlog
+
+from tiercast_gateway.above import Above
+from tiercast_gateway.routes import Routes
+from tiercast_protocol.content.receipt import STATES
+from tiercast_protocol.node.database import Database
+from tiercast_protocol.wire import codec
+from tiercast_protocol.wire.messages import Status, StatusRecord
+
+log = structlog.get_logger(__name__)
+
+Key = tuple[str, str]
+#: How long final states gather, and how often others go up, in seconds.
+GATHER_SECONDS = 0.05
+PROGRESS_SECONDS = 1.0
+#: Most bytes of records in one message: far below the codec's limit, receipts carry output.
+_BATCH_BYTES = 256 << 10
+_BATCH_RECORDS = 500
+_RANK = "(excluded.revision, excluded.attempt, excluded.seq) > (statuses.revision, statuses.attempt, statuses.seq)"
+
+
+def is_final(record: StatusRecord) -> bool:
+    """Whether nothing more is expected of the target at this revision."""
+    return STATES.get(record.state, False)
+
+
+class Statuses:
+    """Records of the sub-tree; `on_final(jobs)` is called after final ones were committed."""
+
+    def __init__(self, db: Database, above: Above, routes: Routes, on_final: Callable[[set[str]], None]) -> None:
+        self._db, self._above, self._routes = db, above, routes
+        self._on_final = on_final
+        self._dirty: dict[Key, bool] = {}
+        self._changed = asyncio.Event()
+        self._final = asyncio.Event()
+
+    async def load(self) -> None:
+        """Find what was not told upward before the last stop; once, at start."""
+        rows = await self._db.read(
+            lambda c: c.execute("SELECT job, target, final FROM statuses WHERE told = 0").fetchall()
+        )
+        for job, target, final in rows:
+            self._mark((job, target), final=bool(final))
+
+    async def take(self, peer: str, status: Status) -> None:
+        """Merge what the child `peer` said; returns when it is committed."""
+        good: list[StatusRecord] = []
+        for record in status.records:
+            if record.target == peer or self._routes.below(record.target, peer):
+                good.append(record)
+            else:
+                log.warning("status.foreign", peer=peer, target=record.target, job=record.job)
+        await self._merge(good)
+
+    async def own(self, record: StatusRecord) -> None:
+        """This node's own word on a job."""
+        await self._merge([record])
+
+    async def records(self, job: str) -> list[StatusRecord]:
+        """What is known of a job, by target."""
+        rows = await self._db.read(
+            lambda c: c.execute("SELECT record FROM statuses WHERE job = ? ORDER BY target", (job,)).fetchall()
+        )
+        return [codec.decode(row[0], StatusRecord) for row in rows]
+
+    async def run(self) -> None:
+        """Pass upward what changed, until cancelled."""
+        last = 0.0
+        while True:
+            await self._changed.wait()
+            if not self._final.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(max(GATHER_SECONDS, last + PROGRESS_SECONDS - time.monotonic())):
+                        await self._final.wait()
+            if self._final.is_set():
+                await asyncio.sleep(GATHER_SECONDS)
+            everything = self._above.connected and time.monotonic() - last >= PROGRESS_SECONDS
+            keys = [key for key, final in self._dirty.items() if final or everything]
+            if everything:
+                last = time.monotonic()
+            for key in keys:
+                del self._dirty[key]
+            self._final.clear()
+            if not self._dirty:
+                self._changed.clear()
+            await self._tell(keys)
+            if not self._above.connected:
+                await asyncio.sleep(PROGRESS_SECONDS)
+
+    async def forget(self, jobs: Iterable[str]) -> None:
+        """Drop the records of jobs that are over and told."""
+        rows = [(job,) for job in jobs]
+        await self._db.write(lambda c: c.executemany("DELETE FROM statuses WHERE told = 1 AND job = ?", rows))
+
+    async def _merge(self, records: list[StatusRecord]) -> None:
+        if not records:
+            return
+        changed = await self._db.write(lambda c: _upsert(c, records))
+        for record in changed:
+            self._mark((record.job, record.target), final=is_final(record))
+        finals = {record.job for record in changed if is_final(record)}
+        if finals:
+            self._on_final(finals)
+
+    def _mark(self, key: Key, *, final: bool) -> None:
+        self._dirty[key] = final or self._dirty.get(key, False)
+        self._changed.set()
+        if final:
+            self._final.set()
+
+    async def _tell(self, keys: list[Key]) -> None:
+        batch: list[StatusRecord] = []
+        size = 0
+        for record in await self._db.read(lambda c: _select(c, keys)):
+            weight = len(record.receipt) + len(record.detail) + 256
+            if batch and (size + weight > _BATCH_BYTES or len(batch) >= _BATCH_RECORDS):
+                await self._tell_batch(batch)
+                batch, size = [], 0
+            batch.append(record)
+            size += weight
+        if batch:
+            await self._tell_batch(batch)
+
+    async def _tell_batch(self, batch: list[StatusRecord]) -> None:
+        await self._above.send(Status(records=batch), cause=batch[0].job if len({r.job for r in batch}) == 1 else "")
+        rows = [(r.job, r.target, r.revision, r.attempt, r.seq) for r in batch]
+        await self._db.write(
+            lambda c: c.executemany(
+                "UPDATE statuses SET told = 1"
+                " WHERE job = ? AND target = ? AND revision = ? AND attempt = ? AND seq = ?",
+                rows,
+            )
+        )
+
+
+def _upsert(connection: Connection, records: list[StatusRecord]) -> list[StatusRecord]:
+    """Write those records that win; which ones they were."""
+    changed: list[StatusRecord] = []
+    for r in records:
+        cursor = connection.execute(
+            "INSERT INTO statuses(job, target, revision, attempt, seq, final, told, record) VALUES (?,?,?,?,?,?,0,?)"  # noqa: S608 - constants
+            " ON CONFLICT(job, target) DO UPDATE SET revision = excluded.revision, attempt = excluded.attempt,"
+            " seq = excluded.seq, final = excluded.final, told = 0, record = excluded.record WHERE " + _RANK,
+            (r.job, r.target, r.revision, r.attempt, r.seq, int(is_final(r)), codec.encode(r)),
+        )
+        if cursor.rowcount > 0:
+            changed.append(r)
+    return changed
+
+
+def _select(connection: Connection, keys: list[Key]) -> list[StatusRecord]:
+    found: list[StatusRecord] = []
+    for key in keys:
+        row = connection.execute("SELECT record FROM statuses WHERE job = ? AND target = ?", key).fetchone()
+        if row is not None:
+            found.append(codec.decode(row[0], StatusRecord))
+    return found

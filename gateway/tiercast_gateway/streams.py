@@ -1,0 +1,257 @@
+"""The bulk side of a sub-tree: the `Sender` machine, the depot it serves from, and this node's bulk connection.
+
+Rules (design, section 8; docs/protocol.md, section 6)
+- The machine decides who gets which pieces; this file reads chunks, slices them without copying, and
+  publishes.
+- A chunk that the depot lacks is asked for above once, however many want it; it goes down the moment it
+  is verified (cut-through), out of memory.
+- Frames and marks go out in the order of the machine's commands.  Reading runs one step ahead of publishing.
+- Publishing waits for the socket to our own broker and for nothing else: no child can hold it up.
+- When our own broker connection is cut, every lane is lost: children say everything again when they see us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tiercast_protocol.errors import BrokerLost, ChunkCorrupt, ChunkMissing, MessageInvalid
+from tiercast_protocol.transfer import events as t
+from tiercast_protocol.transfer.sender import Sender
+from tiercast_protocol.wire import codec, frame
+from tiercast_protocol.wire.messages import Absent, GroupJoin, GroupLeave, Message, Report
+from tiercast_protocol.wire.topics import Topics
+
+if TYPE_CHECKING:
+    from tiercast_gateway.depot import Depot
+    from tiercast_protocol.node.link import BulkLink
+
+log = structlog.get_logger(__name__)
+
+Digest = bytes
+Say = Callable[[str, Message], Awaitable[None]]
+#: Digests of one `Absent` message.
+_ABSENT_BATCH = 1024
+#: Frames that are read and wait for the socket.
+_READ_AHEAD = 2
+
+_Load = tuple[t.PublishFrame, bytes, list[memoryview]]
+
+
+class Streams:
+    """What is sent down, to whom, and when.
+
+    Args:
+        me: this node's name.
+        topics: of the region.
+        depot: what is held here.
+        ask_above: fetch these chunks; answered by `chunk_arrived` or `chunk_absent`.
+        drop_above: nobody below wants these any more.
+        say: publishes an ephemeral control message to a child.
+        lane_of: the present name of a child's lane, the epoch of its groups.
+    """
+
+    def __init__(
+        self,
+        *,
+        me: str,
+        topics: Topics,
+        depot: Depot,
+        ask_above: Callable[[Sequence[Digest]], None],
+        drop_above: Callable[[Sequence[Digest]], None],
+        say: Say,
+        lane_of: Callable[[str], bytes],
+    ) -> None:
+        self.bytes_out = self.frames_out = self.bad_reports = 0
+        self.lane_states: dict[str, str] = {}
+        self._me, self._topics, self._depot = me, topics, depot
+        self._ask_above, self._drop_above = ask_above, drop_above
+        self._say, self._lane_of = say, lane_of
+        self.machine = Sender()
+        self._link: BulkLink | None = None
+        self._events: deque[t.SenderEvent] = deque()
+        self._feeding = False
+        self._sought: set[Digest] = set()
+        self._orders: asyncio.Queue[t.PublishFrame | t.PublishMark] = asyncio.Queue()
+        self._loads: asyncio.Queue[_Load | t.PublishMark] = asyncio.Queue(_READ_AHEAD)
+        self._errands: asyncio.Queue[tuple[str, Message]] = asyncio.Queue()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connect(self, link: BulkLink) -> None:
+        """Publish over this connection to our own broker."""
+        self._link = link
+
+    async def run(self) -> None:
+        """Read, publish, invite, until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._read_frames())
+                tasks.create_task(self._publish_frames())
+                tasks.create_task(self._run_errands())
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    # -- what happens around it ------------------------------------------------------------------------
+
+    def report_arrived(self, child: str, payload: memoryview) -> None:
+        """A child's report came over the bulk connection."""
+        try:
+            report = codec.decode(payload, Report)
+        except MessageInvalid as error:
+            self.bad_reports += 1
+            log.warning("report.invalid", child=child, reason=error.reason)
+            return
+        self.feed(t.ReportReceived(child, report))
+
+    def chunk_arrived(self, digest: Digest, size: int) -> None:
+        """The chunk is verified and readable from the depot."""
+        if digest in self._sought:
+            self._sought.discard(digest)
+            self.feed(t.ChunkAvailable(digest, size))
+
+    def chunk_absent(self, digest: Digest, reason: str) -> None:
+        """Nobody above holds the chunk."""
+        if digest in self._sought:
+            self._sought.discard(digest)
+            self.feed(t.ChunkUnavailable(digest, reason))
+
+    def child_lost(self, child: str) -> None:
+        """The child is gone, or is another process now."""
+        self.lane_states.pop(child, None)
+        self.feed(t.ChildLost(child))
+
+    def group_joined(self, child: str, group: int, epoch: bytes) -> None:
+        """The child is subscribed to the group's topic, unless it speaks of an earlier lane."""
+        if epoch == self._lane_of(child):
+            self.feed(t.ChildJoinedGroup(child, group))
+
+    def set_rate(self, child: str, rate: int | None) -> None:
+        """The link to `child` ("" is all together) carries at most `rate` bytes per second; None is unlimited."""
+        self.feed(t.RateSet(child, None if not rate else float(rate)))
+
+    # -- the machine -----------------------------------------------------------------------------------
+
+    def feed(self, event: t.SenderEvent) -> None:
+        """Hand the machine an event, and do what it asks; safe to call from within."""
+        self._events.append(event)
+        if self._feeding:
+            return
+        self._feeding = True
+        try:
+            clock = asyncio.get_running_loop().time
+            while self._events:
+                for command in self.machine.handle(self._events.popleft(), now=clock()):
+                    self._obey(command)
+        finally:
+            self._feeding = False
+
+    def _obey(self, command: t.SenderCommand) -> None:  # noqa: C901 - one line per command
+        match command:
+            case t.PublishFrame() | t.PublishMark():
+                self._orders.put_nowait(command)
+            case t.FindChunks(digests):
+                self._find(digests)
+            case t.ForgetChunks(digests):
+                gone = [digest for digest in digests if digest in self._sought]
+                self._sought.difference_update(gone)
+                self._drop_above(gone)
+            case t.InviteToGroup(child, group):
+                self._errands.put_nowait((child, GroupJoin(group=group, epoch=self._lane_of(child))))
+            case t.DismissFromGroup(child, group):
+                self._errands.put_nowait((child, GroupLeave(group=group, epoch=self._lane_of(child))))
+            case t.TellAbsent(child, digests, reason):
+                for at in range(0, len(digests), _ABSENT_BATCH):
+                    message = Absent(digests=b"".join(digests[at : at + _ABSENT_BATCH]), reason=reason)
+                    self._errands.put_nowait((child, message))
+            case t.LaneChanged(child, state, reason):
+                self.lane_states[child] = state
+                log.info("lane.changed", child=child, state=state, reason=reason)
+            case t.WakeAt(time):
+                if self._timer is not None:
+                    self._timer.cancel()
+                self._timer = asyncio.get_running_loop().call_at(time, self.feed, t.TimerFired())
+
+    def _find(self, digests: Iterable[Digest]) -> None:
+        missing: list[Digest] = []
+        for digest in digests:
+            size = self._depot.size(digest)
+            if size is None:
+                missing.append(digest)
+            else:
+                self._events.append(t.ChunkAvailable(digest, size))
+        self._depot.asked(digests)
+        new = [digest for digest in missing if digest not in self._sought]
+        self._sought.update(new)
+        if new:
+            self._ask_above(new)
+
+    # -- frames ----------------------------------------------------------------------------------------
+
+    async def _read_frames(self) -> None:
+        while True:
+            order = await self._orders.get()
+            if isinstance(order, t.PublishMark):
+                await self._loads.put(order)
+                continue
+            try:
+                stored = await self._chunks_of(order)
+            except (ChunkMissing, ChunkCorrupt) as error:
+                log.warning("chunk.unreadable", reason=str(error))
+                self.feed(t.FrameFailed(order.frame))
+                continue
+            views = [memoryview(stored[p.digest])[p.offset : p.offset + p.length] for p in order.pieces]
+            if any(len(view) != piece.length for view, piece in zip(views, order.pieces, strict=True)):
+                self.feed(t.FrameFailed(order.frame))
+                continue
+            await self._loads.put((order, frame.pieces_head(order.pieces), views))
+
+    async def _chunks_of(self, order: t.PublishFrame) -> dict[Digest, bytes]:
+        """The stored forms that the frame's pieces are cut from; most are in the store's memory."""
+        found: dict[Digest, bytes] = {}
+        for piece in order.pieces:
+            if piece.digest not in found:
+                found[piece.digest] = await self._depot.get(piece.digest)
+        return found
+
+    async def _publish_frames(self) -> None:
+        while True:
+            load = await self._loads.get()
+            if isinstance(load, t.PublishMark):
+                await self._publish_mark(load)
+                continue
+            order, head, views = load
+            if order.group is not None:
+                topic = self._topics.group(self._me, order.group)
+            else:
+                topic = self._topics.bulk(self._me, order.children[0])
+            try:
+                await self._bulk.publish(topic, head, *views)
+            except BrokerLost:
+                self.feed(t.FrameFailed(order.frame))
+                continue
+            self.frames_out += 1
+            self.bytes_out += sum(piece.length for piece in order.pieces)
+            self.feed(t.FramePublished(order.frame))
+
+    async def _publish_mark(self, mark: t.PublishMark) -> None:
+        payload = frame.mark_frame(frame.Mark(mark.session, mark.mark, mark.charged))
+        try:
+            await self._bulk.publish(self._topics.bulk(self._me, mark.child), payload)
+        except BrokerLost:
+            return  # lanes are lost with the connection
+
+    async def _run_errands(self) -> None:
+        while True:
+            child, message = await self._errands.get()
+            await self._say(child, message)
+
+    @property
+    def _bulk(self) -> BulkLink:
+        if self._link is None:
+            raise RuntimeError("connect() was not called")
+        return self._link

@@ -1,0 +1,340 @@
+"""One node and all below it: broker, links, outbox, depot, streams, routes, orders, statuses, enrolment.
+
+Rules
+- Gateway and server are both this; they differ in what stands above (`Above`) and in nothing else here.
+- Every call that a message or the region makes is idempotent and returns when its effect is committed.
+- Any part may be killed at any moment: orders, statuses, routes and users come back from the database,
+  presence and wants from the children.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from tiercast_gateway.above import Above
+from tiercast_gateway.children import Children
+from tiercast_gateway.depot import Depot
+from tiercast_gateway.downlink import Downlink
+from tiercast_gateway.enrolment import Enrolment
+from tiercast_gateway.mailroom import Mailroom
+from tiercast_gateway.orders import Orders, OwnOrder
+from tiercast_gateway.progress import Progress
+from tiercast_gateway.queries import Queries
+from tiercast_gateway.routes import Routes
+from tiercast_gateway.snapshot import snapshot
+from tiercast_gateway.statuses import Statuses
+from tiercast_gateway.streams import Streams
+from tiercast_gateway.tables import SCHEMA
+from tiercast_gateway.work import Identity, OwnWork
+from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.order import PURGE, Order
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node.brokers import Broker, BrokerConfig, open_broker
+from tiercast_protocol.node.chunks.disk import DiskStore
+from tiercast_protocol.node.database import Database
+from tiercast_protocol.node.fetch import Fetcher
+from tiercast_protocol.node.post import Post
+from tiercast_protocol.wire.messages import (
+    Admitted,
+    Dismissed,
+    Message,
+    OrderBundle,
+    TokenIssued,
+)
+from tiercast_protocol.wire.topics import JOIN_PREFIX, Topics
+
+log = structlog.get_logger(__name__)
+
+Digest = bytes
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubTreeConfig:
+    """What a sub-tree needs to know.
+
+    Attributes:
+        me, region, role: this node's name, its region, "gateway" or "server".
+        folder: state folder; `depot/`, `broker/` and `node.db` are made in it.
+        region_key: the region's public key, which signs orders.
+        key, generation: this node's own key pair and the generation of its name; None on the server.
+        broker: settings of this node's own broker.
+        quota: most bytes of chunks; None is what the disk has.
+        reserve: bytes to leave free on the disk.
+        retention: seconds after which a package that nobody asked for goes; None never.
+    """
+
+    me: str
+    region: str
+    role: str
+    folder: Path
+    region_key: bytes
+    key: PrivateKey | None = None
+    generation: int = 0
+    broker: BrokerConfig = field(default_factory=BrokerConfig)
+    quota: int | None = None
+    reserve: int = 64 * MIB
+    retention: float | None = None
+
+
+class SubTree:
+    """Made by `open_subtree`; its parts are public, for the server builds on them."""
+
+    def __init__(
+        self,
+        config: SubTreeConfig,
+        above: Above,
+        *,
+        broker: Broker,
+        db: Database,
+        store: DiskStore,
+        fetcher: Fetcher | None,
+    ) -> None:
+        self.name, self.region, self.role = config.me, config.region, config.role
+        self.above, self.broker, self.db = above, broker, db
+        self.started = time.time_ns() // 1_000_000
+        self.topics = Topics(config.region)
+        self.post = Post(db, me=config.me, transmit=self._transmit)
+        self.routes = Routes(db)
+        self.children = Children()
+        self.enrolment = Enrolment(db, broker)
+        self.depot = Depot(store, db, needed=self._needed, library=config.role == "server", retention=config.retention)
+        self.statuses = Statuses(db, above, self.routes, self._finals)
+        self.progress = Progress(config.me, self.depot, self.statuses.own, silent=config.role == "server")
+        self.work: OwnWork | None = None
+        if config.key is not None and fetcher is not None:
+            self.work = OwnWork(
+                identity=Identity(config.me, config.key, config.generation),
+                depot=self.depot,
+                fetcher=fetcher,
+                tell=self.statuses.own,
+                done=self._own_done,
+            )
+        self.orders = Orders(
+            me=config.me,
+            region=config.region,
+            region_key=config.region_key,
+            db=db,
+            post=self.post,
+            routes=self.routes,
+            do=self._do_own,
+            changed=self.progress.job_changed,
+        )
+        self.downlink = Downlink(
+            me=config.me,
+            role=config.role,
+            topics=self.topics,
+            broker=broker,
+            children=self.children,
+            enrolment=self.enrolment,
+        )
+        self.streams = Streams(
+            me=config.me,
+            topics=self.topics,
+            depot=self.depot,
+            ask_above=above.want,
+            drop_above=above.unwant,
+            say=self.downlink.say,
+            lane_of=lambda child: self.children.get(child).lane,
+        )
+        self.downlink.connect(self.post, self.streams)
+        self.queries = Queries(self._tell_until)
+        self._settled: asyncio.Queue[set[str]] = asyncio.Queue()
+        self.enrolment.on_removed = self._users_left
+        self.mailroom = Mailroom(self)
+
+    async def load(self) -> None:
+        """Take up where the last stop left off; by `open_subtree`, before `run`."""
+        await self.routes.load()
+        await self.enrolment.load()
+        await self.depot.load()
+        await self.statuses.load()
+        await self.orders.load()
+        rates = await self.db.read(lambda c: c.execute("SELECT child, rate FROM link_rates").fetchall())
+        for child, rate in rates:
+            self.streams.set_rate(child, rate)
+
+    async def run(self) -> None:
+        """Everything that goes on by itself, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.broker.run())
+            tasks.create_task(self.post.run())
+            tasks.create_task(self.streams.run())
+            tasks.create_task(self.downlink.run())
+            tasks.create_task(self.statuses.run())
+            tasks.create_task(self.progress.run())
+            tasks.create_task(self.orders.run())
+            tasks.create_task(self.depot.run())
+            tasks.create_task(self.enrolment.run())
+            tasks.create_task(self._settle())
+            if self.work is not None:
+                tasks.create_task(self.work.run())
+
+    # -- what the region or the parent asks for --------------------------------------------------------
+
+    async def take_order(self, bundle: OrderBundle, cause: str = "") -> None:
+        """Keep an order, pass it on to its targets below, do this node's part.  Raises `SignatureInvalid`."""
+        order = await self.orders.take(bundle, cause)
+        if order is not None and order.root and order.type != PURGE:
+            await self.depot.know(order.root, order.package, order.version, order.package_revision)
+
+    async def admit(self, node: Admitted) -> None:
+        """A node joined here or below: let it in, or pass that on towards its parent; its route is learned.
+
+        Raises:
+            UsageError: its parent is neither this node nor known below.
+        """
+        via = self._towards(node.parent, node.name)
+        if via == node.name:
+            await self.enrolment.admit(node)
+        else:
+            if self.enrolment.known(node.name):
+                await self.enrolment.remove([node.name])
+            await self.post.send(via, node)
+        await self.routes.learn(node.name, via)
+        await self.orders.pass_on()
+
+    async def dismiss(self, node: Dismissed) -> None:
+        """A node was removed from the region."""
+        via = self.routes.via(node.name)
+        if via is not None and via != node.name:
+            await self.post.send(via, node)
+        if self.enrolment.known(node.name):
+            await self.enrolment.remove([node.name])
+        await self.routes.forget([node.name])
+
+    async def issue_token(self, token: TokenIssued) -> None:
+        """A node may join with this token, here or below; errors as `admit`."""
+        name = JOIN_PREFIX + token.token_id
+        via = self._towards(token.parent, name)
+        if via == name:
+            await self.enrolment.issue(token)
+        else:
+            await self.post.send(via, token, expires=token.expires)
+        await self.routes.learn(name, via)
+
+    async def tell(self, node: str, message: Message, *, cause: str = "", expires: int = 0) -> bytes:
+        """Say `message` to a node below, reliably; the envelope's id.
+
+        Raises:
+            UsageError: the node is not known below.
+        """
+        via = self.routes.via(node)
+        if via is None:
+            raise UsageError(code="node.unknown", what=f"No way to {node} is known", where=self.name)
+        return await self.post.send(via, message, to=node, cause=cause, expires=expires)
+
+    def chunk_arrived(self, digest: Digest, size: int) -> None:
+        """The depot holds one chunk more, verified: it goes down at once to whoever wants it."""
+        self.streams.chunk_arrived(digest, size)
+        self.progress.chunk_arrived(digest)
+
+    def chunk_absent(self, digest: Digest, reason: str) -> None:
+        """Nobody above holds the chunk."""
+        self.streams.chunk_absent(digest, reason)
+
+    async def set_rate(self, child: str, rate: int) -> None:
+        """Limit the link to `child` to `rate` bytes per second; 0 is unlimited.  Kept over restarts."""
+        await self.db.write(
+            lambda c: c.execute(
+                "INSERT INTO link_rates(child, rate) VALUES (?, ?)"
+                " ON CONFLICT(child) DO UPDATE SET rate = excluded.rate",
+                (child, rate),
+            )
+        )
+        self.streams.set_rate(child, rate)
+
+    async def status_snapshot(self) -> dict[str, Any]:
+        """What the `status` verb shows."""
+        return snapshot(self)
+
+    # -- within ----------------------------------------------------------------------------------------
+
+    async def _transmit(self, peer: str, payload: bytes) -> None:
+        if peer == self.above.parent:
+            await self.above.transmit(payload)
+        else:
+            await self.downlink.transmit(peer, payload)
+
+    def _towards(self, parent: str, node: str) -> str:
+        """The child through which `node` below `parent` is reached: itself, when the parent is this node."""
+        via = node if parent == self.name else self.routes.via(parent)
+        if via is None:
+            raise UsageError(code="node.unknown", what=f"The parent {parent} of {node} is not known", where=self.name)
+        return via
+
+    async def _users_left(self, names: list[str]) -> None:
+        for name in names:
+            await self.downlink.child_left(name)
+        await self.routes.forget(name for name in names if self.routes.via(name) == name)
+
+    async def _tell_until(self, node: str, message: Message, expires: int) -> bytes:
+        return await self.tell(node, message, expires=expires)
+
+    async def _needed(self) -> set[Digest]:
+        return await self.orders.needed()
+
+    def _do_own(self, own: OwnOrder) -> None:
+        self.progress.own_work(own.order.job)
+        if self.work is None:
+            log.error("order.misplaced", job=own.order.job, type=own.order.type)
+        else:
+            self.work.do(own)
+
+    async def _own_done(self, order: Order) -> None:
+        await self.orders.own_done(order)
+
+    def _finals(self, jobs: set[str]) -> None:
+        self._settled.put_nowait(jobs)
+
+    async def _settle(self) -> None:
+        while True:
+            await self.orders.settle(await self._settled.get())
+
+
+@asynccontextmanager
+async def open_subtree(
+    config: SubTreeConfig, above: Above, *, fetcher: Fetcher | None = None
+) -> AsyncIterator[SubTree]:
+    """The sub-tree of one node, running; everything of it ends with the context.
+
+    Args:
+        config: what it needs to know.
+        above: the parent, or the region.
+        fetcher: brings chunks for this node's own preload; None where it can't be ordered to (the server).
+
+    Raises:
+        StateError: the state folder is damaged, or of a newer version.
+        UsageError: the broker can't be started as configured.
+    """
+    async with AsyncExitStack() as stack:
+        config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        db = await stack.enter_async_context(Database.open(config.folder / "node.db", SCHEMA))
+        store = await stack.enter_async_context(
+            DiskStore.open(config.folder / "depot", quota=config.quota, reserve=config.reserve)
+        )
+        broker = await stack.enter_async_context(
+            open_broker(config.broker, folder=config.folder / "broker", region=config.region, owner=config.me)
+        )
+        subtree = SubTree(config, above, broker=broker, db=db, store=store, fetcher=fetcher)
+        above.attach(subtree)
+        await subtree.load()
+        failure: Exception | None = None
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(subtree.run())
+            try:
+                yield subtree
+            except Exception as error:  # noqa: BLE001 - raised below, bare: the group would wrap it
+                failure = error
+            finally:
+                running.cancel()
+        if failure is not None:
+            raise failure

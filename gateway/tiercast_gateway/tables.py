@@ -1,0 +1,40 @@
+"""The tables of one sub-tree, in the node's own SQLite file (design, section 10).
+
+Rules
+- A step is never changed once released; a change is a new step with the next number.
+- What can be asked for again from neighbours (presence, lanes, wants) is not here.  What was promised
+  by an acknowledgement is: orders, statuses, routes, the broker's users, pins, link rates.
+- The outbox and inbox of the node kit are step 1 of the same file, so that one commit can span both.
+"""
+
+from __future__ import annotations
+
+from tiercast_protocol.node.post import Post
+
+_SUBTREE = """
+CREATE TABLE users(
+    name TEXT PRIMARY KEY, password_hash TEXT NOT NULL, role TEXT NOT NULL, public_key BLOB NOT NULL,
+    generation INTEGER NOT NULL, token_id TEXT NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE routes(node TEXT PRIMARY KEY, via TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX routes_via ON routes(via);
+CREATE TABLE orders(
+    job TEXT NOT NULL, revision INTEGER NOT NULL, type TEXT NOT NULL, package TEXT NOT NULL, version TEXT NOT NULL,
+    package_revision INTEGER NOT NULL, root BLOB NOT NULL, expires INTEGER NOT NULL, signed BLOB NOT NULL,
+    signature BLOB NOT NULL, cause TEXT NOT NULL, open INTEGER NOT NULL, own INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY(job, revision)) WITHOUT ROWID;
+CREATE TABLE order_targets(
+    job TEXT NOT NULL, revision INTEGER NOT NULL, node TEXT NOT NULL, place INTEGER NOT NULL, proof BLOB NOT NULL,
+    via TEXT NOT NULL DEFAULT '', PRIMARY KEY(job, revision, node)) WITHOUT ROWID;
+CREATE INDEX order_targets_waiting ON order_targets(node) WHERE via = '';
+CREATE TABLE statuses(
+    job TEXT NOT NULL, target TEXT NOT NULL, revision INTEGER NOT NULL, attempt INTEGER NOT NULL, seq INTEGER NOT NULL,
+    final INTEGER NOT NULL, told INTEGER NOT NULL, record BLOB NOT NULL, PRIMARY KEY(job, target)) WITHOUT ROWID;
+CREATE INDEX statuses_untold ON statuses(told) WHERE told = 0;
+CREATE TABLE packages(
+    root BLOB PRIMARY KEY, name TEXT NOT NULL, version TEXT NOT NULL, revision INTEGER NOT NULL,
+    asked INTEGER NOT NULL, pinned INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE link_rates(child TEXT PRIMARY KEY, rate INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+#: Every step of the node's database.
+SCHEMA: tuple[tuple[int, str], ...] = ((1, Post.SCHEMA), (2, _SUBTREE))

@@ -1,0 +1,155 @@
+"""From the name of a package's root to all of its chunks: root, then entry lists, then data.
+
+Rules (docs/protocol.md, section 5)
+- Shared by the endpoint's install and the gateway's preload.  Where chunks come from is the fetcher's
+  affair (`Upstream`), where they lie is the store's; this file only decides what to ask for next.
+- A bounded number of wants is outstanding, so a package of any size asks in the order of its lists and
+  the parent's memory of our wants stays small.
+- In memory: one entry list at a time, and 32 bytes and a length per chunk that is missing.
+- Whoever already has a chunk elsewhere (installed files) says so by `have`; it is then never asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from itertools import islice
+from typing import Protocol
+
+from tiercast_protocol.content.chunk import unseal
+from tiercast_protocol.content.manifest import Entry, Root, decode_list, decode_root
+from tiercast_protocol.node.chunks.port import ChunkStore
+
+Digest = bytes
+#: Called with raw bytes held and raw bytes in all.
+Progress = Callable[[int, int], None]
+#: Chunks asked for with one call, and calls under way: 1,024 chunks, some 30 MB, keep any link full.
+BATCH = 64
+CALLS = 16
+
+
+class Fetcher(Protocol):
+    """Whoever brings chunks into the store: an `Upstream`, or a test."""
+
+    async def fetch(self, digests: Sequence[Digest]) -> None:
+        """Return when all are in the store; raise `ChunkMissing` or `StoreFull`."""
+        ...
+
+
+async def read_root(digest: Digest, store: ChunkStore) -> Root:
+    """The package root `digest` out of the store.
+
+    Raises:
+        ChunkMissing: the store does not hold it.
+        ChunkCorrupt: its bytes are damaged.
+        ProtocolError: it is no package root.
+    """
+    stored = await store.get(digest)
+    return await asyncio.to_thread(lambda: decode_root(unseal(digest, stored)))
+
+
+async def read_entries(root: Root, store: ChunkStore) -> AsyncIterator[Sequence[Entry]]:
+    """The entries of a package, one entry list at a time, in its order; errors as `read_root`."""
+    for digest in root.lists:
+        stored = await store.get(digest)
+        yield await asyncio.to_thread(_entries_of, digest, stored)
+
+
+def _entries_of(digest: Digest, stored: bytes) -> Sequence[Entry]:
+    return decode_list(unseal(digest, stored))
+
+
+async def data_chunks(root: Root, store: ChunkStore) -> dict[Digest, int]:
+    """Every data chunk of a package whose lists are held, with the raw bytes of files that it carries.
+
+    In the order of the lists.  Raises as `read_root`.
+    """
+    found: dict[Digest, int] = {}
+    async for entries in read_entries(root, store):
+        for entry in entries:
+            for part in entry.parts:
+                found[part.digest] = found.get(part.digest, 0) + part.length
+    return found
+
+
+async def package_digests(root: Digest, store: ChunkStore) -> set[Digest]:
+    """All chunks that the package names as far as its root and lists are held here; at least the root itself."""
+    names = {root}
+    if not await store.has(root):
+        return names
+    head = await read_root(root, store)
+    names.update(head.lists)
+    for digest in head.lists:
+        if await store.has(digest):
+            entries = await asyncio.to_thread(_entries_of, digest, await store.get(digest))
+            names.update(part.digest for entry in entries for part in entry.parts)
+    return names
+
+
+async def fetch_package(
+    root: Digest,
+    fetcher: Fetcher,
+    store: ChunkStore,
+    *,
+    have: Callable[[Digest], bool] | None = None,
+    on_progress: Progress | None = None,
+) -> Root:
+    """Bring everything that the package needs into `store` and return its decoded root.
+
+    Args:
+        root: digest of the package's root.
+        fetcher: brings what is missing.
+        store: what is held already.
+        have: true for chunks that the caller has elsewhere; the root and the lists are always fetched.
+        on_progress: told after every batch; raw bytes of the files.
+
+    Raises:
+        ChunkMissing: no tier above holds a chunk of it.
+        StoreFull: the store has no room.
+        ProtocolError: the root or a list is not one.
+    """
+    await fetcher.fetch([root])
+    head = await read_root(root, store)
+    await fetcher.fetch(list(dict.fromkeys(head.lists)))
+    missing: dict[Digest, int] = {}
+    done = 0
+    for digest, length in (await data_chunks(head, store)).items():
+        if (have is not None and have(digest)) or await store.has(digest):
+            done += length
+        else:
+            missing[digest] = length
+    counter = _Counter(done, head.size, on_progress)
+    counter.add(0)
+    batches = _batches(missing)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(min(CALLS, len(missing) // BATCH + 1)):
+                tasks.create_task(_work(batches, missing, fetcher, counter))
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
+    return head
+
+
+class _Counter:
+    def __init__(self, done: int, total: int, tell: Progress | None) -> None:
+        self._done, self._total, self._tell = done, total, tell
+
+    def add(self, count: int) -> None:
+        self._done += count
+        if self._tell is not None:
+            self._tell(min(self._done, self._total), self._total)
+
+
+def _batches(missing: dict[Digest, int]) -> Iterator[list[Digest]]:
+    digests = iter(missing)
+    while batch := list(islice(digests, BATCH)):
+        yield batch
+
+
+async def _work(
+    batches: Iterator[list[Digest]], lengths: dict[Digest, int], fetcher: Fetcher, counter: _Counter
+) -> None:
+    """One of the calls under way: the next batch as soon as the last one is here."""
+    for batch in batches:
+        await fetcher.fetch(batch)
+        counter.add(sum(lengths[digest] for digest in batch))

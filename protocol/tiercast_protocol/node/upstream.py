@@ -1,0 +1,449 @@
+"""The child's side of a hop: two connections to the parent's broker, and what comes down them.
+
+Rules (docs/protocol.md, sections 3 to 6)
+- The machine (`transfer.Receiver`) decides, this file acts: it copies pieces into buffers, hands whole
+  chunks to the store (which verifies), publishes reports.  A piece that is a whole chunk is copied once.
+- The parent is up when both connections are.  Then `Hello` goes out and everything wanted is asked for.
+  The parent's `Hello` carries the boot of our lane there; a changed boot means that the lane is new: groups
+  are left, wants are repeated.  Every `Hello` of the parent is answered by ours, so that it knows of us
+  whoever came first; it answers only those that told it news, so this ends.
+- Bytes that wait for the store are bounded: beyond the bound nothing is read from the broker, and credit,
+  which counts what was received, bounds what the broker can hold for us.
+- A full store gives the chunk up: whoever wants it gets `StoreFull`, nothing is fetched in a circle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tiercast_protocol import __version__
+from tiercast_protocol.errors import BrokerLost, ChunkCorrupt, ChunkMissing, MessageInvalid, StoreFull, TiercastError
+from tiercast_protocol.node.link import BulkLink, ControlLink
+from tiercast_protocol.transfer import events as t
+from tiercast_protocol.transfer.receiver import Receiver
+from tiercast_protocol.wire import codec, frame
+from tiercast_protocol.wire.envelope import Envelope, open_, seal, wrap
+from tiercast_protocol.wire.messages import (
+    KIND_OF,
+    Absent,
+    Gone,
+    GroupJoin,
+    GroupJoined,
+    GroupLeave,
+    Hello,
+    Message,
+    Piece,
+    body_of,
+)
+from tiercast_protocol.wire.topics import Topics
+
+if TYPE_CHECKING:
+    from tiercast_protocol.node.chunks.port import WritableStore
+    from tiercast_protocol.node.post import Post
+
+log = structlog.get_logger(__name__)
+
+Digest = bytes
+WINDOW = 8 << 20
+#: Chunks that are verified and stored at the same time; hashing runs in threads.
+STORERS = 4
+
+
+class _Fetch:
+    """One call of `fetch`: the digests that it still waits for."""
+
+    __slots__ = ("done", "left")
+
+    def __init__(self, done: asyncio.Future[None]) -> None:
+        self.left: set[Digest] = set()
+        self.done = done
+
+    def fail(self, error: TiercastError) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def arrived(self, digest: Digest) -> None:
+        self.left.discard(digest)
+        if not self.left and not self.done.done():
+            self.done.set_result(None)
+
+
+class Upstream:
+    """The way to the parent: control messages into `post`, chunks into `store`.
+
+    Args:
+        me: this node's name; also the name that it logs in with and its client id.
+        region: the region's name.
+        parent: the parent's name.
+        url: the parent's broker, as the token said.
+        login: user and password at that broker.
+        store: where verified chunks go; its `put` verifies, off the loop.
+        post: outbox and inbox; its `transmit` must hand what is for the parent to `Upstream.transmit`.
+        on_chunk: called with digest and stored size once a chunk is readable from `store`.
+        on_absent: called with digest and reason when the parent can't give a chunk for now.
+        window: bytes of credit, and the bound of what waits for the store.
+        role: said in `Hello`.
+        free: gives the bytes free for chunks, said in `Hello`.
+    """
+
+    def __init__(
+        self,
+        *,
+        me: str,
+        region: str,
+        parent: str,
+        url: str,
+        login: tuple[str, str] | None,
+        store: WritableStore,
+        post: Post,
+        on_chunk: Callable[[Digest, int], None] | None = None,
+        on_absent: Callable[[Digest, str], None] | None = None,
+        window: int = WINDOW,
+        role: str = "endpoint",
+        free: Callable[[], int] | None = None,
+    ) -> None:
+        self.me, self.parent = me, parent
+        self.connected = False
+        self.bytes_in = self.chunks_in = self.bad_frames = self.rejected = 0
+        self.parent_boot = b""
+        self._topics = Topics(region)
+        self._boot = os.urandom(8)
+        self._role, self._free = role, free
+        self._store, self._post = store, post
+        self._on_chunk, self._on_absent = on_chunk, on_absent
+        self._receiver = Receiver(int.from_bytes(os.urandom(7), "big") + 1, window)
+        self._limit = window
+        self._buffers: dict[Digest, bytes | bytearray] = {}
+        self._views: tuple[tuple[Piece, memoryview], ...] = ()
+        self._storing = 0
+        self._paused = False
+        self._chunks: asyncio.Queue[tuple[Digest, bytes | bytearray]] = asyncio.Queue()
+        self._reports: asyncio.Queue[bytes] = asyncio.Queue()
+        self._moves: asyncio.Queue[GroupJoin | GroupLeave | None] = asyncio.Queue()
+        self._groups: set[int] = set()
+        self._wished: set[Digest] = set()
+        self._fetches: dict[Digest, list[_Fetch]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        gone = seal(wrap(KIND_OF[Gone], Gone(boot=self._boot), sender=me))
+        self._control = ControlLink(
+            url,
+            client_id=me,
+            login=login,
+            will=(self._topics.will(me), gone),
+            subscriptions=(self._topics.down(parent, me),),
+            on_message=self._control_arrived,
+            on_up=self._link_up,
+            on_down=self._link_down,
+        )
+        self._bulk = BulkLink(
+            url,
+            client_id=f"{me}:bulk",
+            login=login,
+            subscriptions=(self._topics.bulk(parent, me),),
+            on_message=self._frame_arrived,
+            on_up=self._link_up,
+            on_down=self._link_down,
+        )
+
+    async def run(self) -> None:
+        """Keep both connections up and work, until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._control.run())
+                tasks.create_task(self._bulk.run())
+                tasks.create_task(self._publish_reports())
+                tasks.create_task(self._move_between_groups())
+                for _ in range(STORERS):
+                    tasks.create_task(self._store_chunks())
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    # -- what the rest of the node asks for ----------------------------------------------------------
+
+    def want(self, digests: Sequence[Digest]) -> None:
+        """Fetch these, which the store lacks; `on_chunk` or `on_absent` tells of each."""
+        new = [d for d in dict.fromkeys(digests) if d not in self._wished]
+        self._wished.update(new)
+        new = [d for d in new if d not in self._fetches]
+        if new:
+            self._feed(t.ChunksWanted(tuple(new)))
+
+    def unwant(self, digests: Sequence[Digest]) -> None:
+        """Take back a `want`; what `fetch` waits for goes on."""
+        gone = [d for d in digests if d in self._wished]
+        self._wished.difference_update(gone)
+        gone = [d for d in gone if d not in self._fetches]
+        if gone:
+            self._feed(t.ChunksUnwanted(tuple(gone)))
+
+    async def fetch(self, digests: Sequence[Digest]) -> None:
+        """Wait until all of these are in the store.
+
+        Raises:
+            ChunkMissing: the parent says that no tier above holds one of them.
+            StoreFull: the store has no room for one of them.
+        """
+        call = _Fetch(asyncio.get_running_loop().create_future())
+        try:
+            new: list[Digest] = []
+            for digest in dict.fromkeys(digests):
+                if await self._store.has(digest):
+                    continue
+                call.left.add(digest)
+                if digest not in self._fetches and digest not in self._wished:
+                    new.append(digest)
+                self._fetches.setdefault(digest, []).append(call)
+            if new := [d for d in new if d in call.left]:
+                self._feed(t.ChunksWanted(tuple(new)))
+            if call.left or call.done.done():
+                await call.done
+        finally:
+            self._forget(call)
+
+    def _forget(self, call: _Fetch) -> None:
+        """The call ended or was cancelled: drop what only it wanted."""
+        alone: list[Digest] = []
+        for digest in call.left:
+            calls = self._fetches.get(digest)
+            if calls is None or call not in calls:
+                continue
+            calls.remove(call)
+            if not calls:
+                del self._fetches[digest]
+                if digest not in self._wished:
+                    alone.append(digest)
+        call.done.cancel()
+        if alone:
+            self._feed(t.ChunksUnwanted(tuple(alone)))
+
+    async def transmit(self, payload: bytes) -> None:
+        """Publish one sealed envelope to the parent.
+
+        Raises:
+            BrokerLost: the control connection is down.
+        """
+        await self._control.publish(self._topics.up(self.me), payload)
+
+    async def say(self, message: Message) -> None:
+        """Publish a message that is worthless a moment later; a lost connection loses it."""
+        try:
+            await self.transmit(seal(wrap(KIND_OF[type(message)], message, sender=self.me)))
+        except BrokerLost:
+            return
+
+    def traffic(self) -> dict[str, int]:
+        """Bytes of both present connections as the kernel counts them, and chunks as we do."""
+        totals = {"sent": 0, "received": 0}
+        for info in (self._control.tcp_info(), self._bulk.tcp_info()):
+            if info is not None:
+                totals["sent"] += info.sent
+                totals["received"] += info.received
+        return totals | {"chunks": self.chunks_in, "chunk_bytes": self.bytes_in, "rejected": self.rejected}
+
+    # -- connections ---------------------------------------------------------------------------------
+
+    async def _link_up(self) -> None:
+        if self.connected or not (self._control.connected and self._bulk.connected):
+            return
+        self.connected = True
+        log.info("parent.connected", parent=self.parent)
+        self._post.peer_up(self.parent)
+        await self._greet()
+        self._feed(t.ParentConnected())
+
+    async def _link_down(self) -> None:
+        if not self.connected:
+            return
+        self.connected = False
+        log.info("parent.lost", parent=self.parent)
+        self._post.peer_down(self.parent)
+        self._feed(t.ParentLost())
+
+    async def _greet(self) -> None:
+        free = self._free() if self._free is not None else 0
+        await self.say(Hello(boot=self._boot, role=self._role, software=__version__, free=free))
+
+    async def _control_arrived(self, topic: str, payload: bytes) -> None:
+        del topic
+        try:
+            envelope = open_(payload)
+            if envelope.to in {"", self.me} and await self._ours(envelope):
+                return
+        except MessageInvalid as error:
+            log.warning("message.invalid", peer=self.parent, kind=error.kind, reason=error.reason)
+            return
+        await self._post.received(self.parent, payload)
+
+    async def _ours(self, envelope: Envelope) -> bool:
+        """Act on the kinds that concern this hop alone; False for all others."""
+        match envelope.kind:
+            case "hello.v1":
+                await self._greeted(body_of(envelope, Hello))
+            case "group.join.v1":
+                self._moves.put_nowait(body_of(envelope, GroupJoin))
+            case "group.leave.v1":
+                self._moves.put_nowait(body_of(envelope, GroupLeave))
+            case "absent.v1":
+                body = body_of(envelope, Absent)
+                digests = tuple(body.digests[at : at + 32] for at in range(0, len(body.digests) - 31, 32))
+                self._feed(t.AbsentReceived(digests, body.reason))
+            case _:
+                return False
+        return True
+
+    async def _greeted(self, hello: Hello) -> None:
+        if self.connected:
+            await self._greet()
+        if hello.boot == self.parent_boot:
+            return
+        self.parent_boot = hello.boot
+        self._moves.put_nowait(None)
+        if self.connected:
+            self._feed(t.ParentConnected())
+
+    async def _move_between_groups(self) -> None:
+        """Join and leave group topics, one after the other; None leaves all (the lane is new)."""
+        while True:
+            move = await self._moves.get()
+            try:
+                if isinstance(move, GroupJoin):
+                    if move.epoch != self.parent_boot:
+                        continue
+                    await self._bulk.subscribe(self._topics.group(self.parent, move.group))
+                    self._groups.add(move.group)
+                    await self.say(GroupJoined(group=move.group, epoch=move.epoch))
+                else:
+                    for group in list(self._groups) if move is None else [move.group]:
+                        self._groups.discard(group)
+                        await self._bulk.unsubscribe(self._topics.group(self.parent, group))
+            except (TiercastError, OSError) as error:
+                # Not joining costs speed, never content: the parent goes on with our own topic.
+                log.warning("group.failed", parent=self.parent, error=str(error))
+                if isinstance(move, GroupJoin):
+                    with suppress(BrokerLost):  # else the link would subscribe again at its next connect
+                        await self._bulk.unsubscribe(self._topics.group(self.parent, move.group))
+
+    # -- the transfer --------------------------------------------------------------------------------
+
+    def _frame_arrived(self, topic: str, view: memoryview) -> None:
+        del topic
+        try:
+            pieces, mark = frame.parse(view)
+        except MessageInvalid as error:
+            self.bad_frames += 1
+            log.warning("frame.invalid", peer=self.parent, reason=error.reason)
+            return
+        if mark is not None:
+            self._feed(t.MarkReceived(mark.session, mark.mark, mark.charged))
+            return
+        self._views = pieces
+        try:
+            self._feed(t.FrameReceived(tuple(piece for piece, _ in pieces)))
+        finally:
+            self._views = ()
+
+    def _feed(self, event: t.ReceiverEvent) -> None:
+        for command in self._receiver.handle(event, now=asyncio.get_running_loop().time()):
+            match command:
+                case t.KeepPiece(piece):
+                    self._keep(piece)
+                case t.AssembleChunk(digest):
+                    self._assemble(digest)
+                case t.SendReport(report):
+                    self._reports.put_nowait(codec.encode(report))
+                case t.DiscardChunk(digest):
+                    self._buffers.pop(digest, None)
+                case t.ReportAbsent(digest, reason):
+                    self._absent(digest, reason)
+                case t.WakeAt(time):
+                    self._wake_at(time)
+
+    def _keep(self, piece: Piece) -> None:
+        """Copy the piece's bytes out of the frame being read, which is gone when we return."""
+        for sent, view in self._views:  # noqa: B007 - the one found is used below
+            start = piece.offset - sent.offset
+            if sent.digest == piece.digest and start >= 0 and start + piece.length <= sent.length:
+                break
+        else:
+            raise RuntimeError("the machine kept a piece that is not in the frame")
+        if piece.length == piece.size:
+            self._buffers[piece.digest] = bytes(view)
+            return
+        buffer = self._buffers.get(piece.digest)
+        if not isinstance(buffer, bytearray) or len(buffer) != piece.size:
+            buffer = self._buffers[piece.digest] = bytearray(piece.size)
+        buffer[piece.offset : piece.offset + piece.length] = view[start : start + piece.length]
+
+    def _assemble(self, digest: Digest) -> None:
+        data = self._buffers.pop(digest)
+        self._storing += len(data)
+        self._chunks.put_nowait((digest, data))
+        if self._storing > self._limit and not self._paused:
+            self._paused = True
+            self._bulk.pause()
+
+    async def _store_chunks(self) -> None:
+        while True:
+            digest, data = await self._chunks.get()
+            try:
+                await self._store.put(digest, data if isinstance(data, bytes) else bytes(data))
+            except ChunkCorrupt as error:
+                self.rejected += 1
+                log.warning("chunk.rejected", peer=self.parent, digest=digest.hex(), reason=error.reason)
+                self._feed(t.ChunkRejected(digest, error.reason))
+            except StoreFull as error:
+                log.warning("store.full", digest=digest.hex(), needed=error.needed, free=error.free)
+                self._give_up(digest, error)
+            else:
+                self._stored(digest, len(data))
+            finally:
+                self._storing -= len(data)
+                if self._paused and self._storing <= self._limit // 2:
+                    self._paused = False
+                    self._bulk.resume()
+
+    def _stored(self, digest: Digest, size: int) -> None:
+        self.chunks_in += 1
+        self.bytes_in += size
+        self._wished.discard(digest)
+        self._feed(t.ChunkStored(digest))
+        for call in self._fetches.pop(digest, ()):
+            call.arrived(digest)
+        if self._on_chunk is not None:
+            self._on_chunk(digest, size)
+
+    def _give_up(self, digest: Digest, error: StoreFull) -> None:
+        self._feed(t.ChunkRejected(digest, "no room"))
+        self._feed(t.ChunksUnwanted((digest,)))
+        self._fail(digest, error, f"no room: {error}")
+
+    def _absent(self, digest: Digest, reason: str) -> None:
+        self._fail(digest, ChunkMissing(digest), reason)
+
+    def _fail(self, digest: Digest, error: TiercastError, reason: str) -> None:
+        self._wished.discard(digest)
+        for call in self._fetches.pop(digest, ()):
+            call.fail(error)
+        if self._on_absent is not None:
+            self._on_absent(digest, reason)
+
+    async def _publish_reports(self) -> None:
+        topic = self._topics.report(self.me)
+        while True:
+            payload = await self._reports.get()
+            try:
+                await self._bulk.publish(topic, payload)
+            except BrokerLost:
+                continue  # `ParentConnected` makes the machine say it all again
+
+    def _wake_at(self, time: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(time, self._feed, t.TimerFired())
