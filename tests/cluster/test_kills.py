@@ -79,9 +79,8 @@ def test_the_agent_killed_at_ten_instants_of_an_installation(tmp_path: Path) -> 
             program = source / "hook.sh"
             program.write_text(f"#!/bin/sh\necho run >> {runs}\nwhile [ ! -e {gate} ]; do sleep 0.02; done\n")
             program.chmod(0o755)
-            (source / "package.toml").write_text(
-                f'name = "app{instant}"\nversion = "1"\n[run_{when}]\nargv = ["./hook.sh"]\nidempotent = {str(idempotent).lower()}\n'
-            )
+            hook = f'[run_{when}]\nargv = ["./hook.sh"]\nidempotent = {str(idempotent).lower()}\n'
+            (source / "package.toml").write_text(f'name = "app{instant}"\nversion = "1"\n{hook}')
             region.cli("package", "build", str(source))
             job = region.cli("job", "install", f"app{instant}", "--on", "pc-1")["job"]
             until(runs.exists, "the program runs")

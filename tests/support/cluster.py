@@ -36,7 +36,7 @@ def running(broker: str = "embedded") -> Iterator[Region]:
             yield region
     except BaseException:
         for daemon in region.daemons.values():
-            print(f"--- {daemon.name}\n{tail(daemon.log, 40)}")
+            sys.stderr.write(f"--- {daemon.name}\n{tail(daemon.log, 40)}\n")
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
