@@ -1,0 +1,169 @@
+"""From entry lists and chunks to a whole, synced tree in staging (docs/on-the-endpoint.md).
+
+Rules
+- Each chunk is proved where it is read (`ChunkReader`), each file as a whole by its entry's digest, the order
+  and completeness of the entries by `TreeCheck`; what the manifest says is checked, never believed.
+- Bounded memory: one list, one batch of writes, a few raw chunks (packs of small files are read once).
+- Reading is asynchronous, writing goes to a thread in batches; a batch's files are synced together.
+- Nothing of an earlier attempt is taken over: chunks are what is kept, assembling costs no link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiercast_endpoint.tree import PLAIN_MODES, TreeError, TreeWriter
+from tiercast_protocol.content.manifest import Entry, Kind, Root, TreeCheck
+
+Digest = bytes
+#: Gives the proved raw bytes of a chunk.
+ChunkReader = Callable[[Digest], Awaitable[bytes]]
+
+#: A batch ends with so many bytes or files.
+BATCH_BYTES = 4 << 20
+BATCH_FILES = 128
+#: Raw chunks kept while the files that share them are written.
+_KEPT = 8
+#: Bytes of disk that a file, a folder or a link costs beyond its content.
+ENTRY_COST = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """One step for the writing thread; `data` is the next of the file's bytes."""
+
+    entry: Entry
+    data: memoryview | None
+    last: bool
+
+
+class Assembler:
+    """Builds one tree.
+
+    Args:
+        folder: an empty staging folder.
+        read: gives chunks.
+        on_progress: told the bytes written so far, after each batch.
+        modes: the permission bits that are applied.
+        case_collisions: whether the definition lets names differ in capitals alone.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        read: ChunkReader,
+        on_progress: Callable[[int], None] | None = None,
+        *,
+        modes: int = PLAIN_MODES,
+        case_collisions: bool = False,
+    ) -> None:
+        self._folder = folder
+        self._read = read
+        self._tell = on_progress
+        self._modes = modes
+        self._case_collisions = case_collisions
+        self._kept: OrderedDict[Digest, bytes] = OrderedDict()
+        self._batch: list[_Write] = []
+        self._bytes = 0
+        self._files = 0
+        self.written = 0
+
+    async def run(self, root: Root, lists: AsyncIterator[Sequence[Entry]]) -> None:
+        """Write all entries and sync everything.
+
+        Raises:
+            TreeError: the tree can't be as the manifest says.
+            ProtocolError: the lists contradict each other or the root.
+            OSError: the disk's own (ENOSPC, EDQUOT, EIO).
+            ChunkMissing, ChunkCorrupt: as `read`.
+        """
+        check = TreeCheck()
+        seen: set[int] = set()
+        writer = await asyncio.to_thread(lambda: TreeWriter(str(self._folder), modes=self._modes))
+        try:
+            async for entries in lists:
+                check.add(entries)
+                for entry in entries:
+                    self._unlike(entry, seen)
+                    await self._add(writer, entry)
+            check.finish(files=root.files, size=root.size)
+            await self._flush(writer)
+            await asyncio.to_thread(writer.finish)
+        finally:
+            await asyncio.to_thread(writer.close)
+
+    def _unlike(self, entry: Entry, seen: set[int]) -> None:
+        """Refuse names that differ in capitals alone: what can't be told apart on every system is no name."""
+        if entry.start or self._case_collisions:
+            return
+        # 8 bytes per path instead of the path: 100,000 files fit, and two of them meet by chance once in 10^9 packages.
+        key = hash(entry.path.casefold())
+        if key in seen:
+            raise TreeError("tree.collision", f"{entry.path!r} differs from another path in capitals alone")
+        seen.add(key)
+
+    async def _add(self, writer: TreeWriter, entry: Entry) -> None:
+        if entry.kind is not Kind.FILE or not entry.parts:
+            self._batch.append(_Write(entry, None, last=True))
+            self._files += 1
+        for number, part in enumerate(entry.parts):
+            raw = await self._chunk(part.digest)
+            if part.offset + part.length > len(raw):
+                raise TreeError("tree.digest", f"{entry.path!r} names bytes beyond the end of a chunk")
+            last = number == len(entry.parts) - 1 and entry.end == entry.size
+            self._batch.append(_Write(entry, memoryview(raw)[part.offset : part.offset + part.length], last))
+            self._bytes += part.length
+            self._files += last
+            if self._bytes >= BATCH_BYTES:
+                await self._flush(writer)
+        if self._files >= BATCH_FILES:
+            await self._flush(writer)
+
+    async def _chunk(self, digest: Digest) -> bytes:
+        raw = self._kept.get(digest)
+        if raw is None:
+            raw = await self._read(digest)
+            self._kept[digest] = raw
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        else:
+            self._kept.move_to_end(digest)
+        return raw
+
+    async def _flush(self, writer: TreeWriter) -> None:
+        batch, self._batch = self._batch, []
+        if not batch:
+            return
+        await asyncio.to_thread(_write_batch, writer, batch)
+        self.written += self._bytes
+        self._bytes = self._files = 0
+        if self._tell is not None:
+            self._tell(self.written)
+
+
+def _write_batch(writer: TreeWriter, batch: list[_Write]) -> None:
+    """In the writing thread: files, folders and links in the manifest's order."""
+    for step in batch:
+        entry = step.entry
+        if entry.kind is Kind.FOLDER:
+            writer.add_folder(entry.path, entry.mode)
+        elif entry.kind is Kind.LINK:
+            writer.add_link(entry.path, entry.target)
+        else:
+            if writer.present != entry.path:
+                writer.begin_file(entry.path, entry.mode)
+            if step.data is not None:
+                writer.write(step.data)
+            if step.last:
+                writer.end_file(entry.digest)
+    writer.flush()
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the disk or the user's share of it is used up."""
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}

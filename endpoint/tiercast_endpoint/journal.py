@@ -1,0 +1,440 @@
+"""The agent's journal: jobs, what is installed, and where installed files serve as chunks.
+
+Why SQLite and not an append-only file: a step of a job, its status record and its place in the outbox belong
+together, and the outbox is SQLite; one database with `synchronous=FULL` commits them in order, survives a power cut
+as a whole, and needs no compaction.  A job has some ten steps, so speed is no reason for another form.
+
+Rules
+- A job is one row per (job, revision): what was ordered, the machine's snapshot, what its programs did, its receipt.
+- `seq` is one counter of the whole node: it only ever grows, and is committed before anybody hears of it.
+- Units of work here are plain functions of a connection; the callers hand them to `Database.write` or `.read`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+
+from tiercast_endpoint.install import Snapshot
+from tiercast_protocol.content.receipt import ProgramResult
+from tiercast_protocol.wire.messages import StatusRecord
+
+SCHEMA = """
+CREATE TABLE job (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    job TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    package TEXT NOT NULL,
+    version TEXT NOT NULL,
+    package_revision INTEGER NOT NULL,
+    root BLOB NOT NULL,
+    issued INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    cause TEXT NOT NULL,
+    snapshot BLOB NOT NULL,
+    programs BLOB NOT NULL,
+    running TEXT NOT NULL DEFAULT '',
+    tree TEXT NOT NULL DEFAULT '',
+    made INTEGER NOT NULL DEFAULT 0,
+    previous TEXT,
+    started INTEGER NOT NULL DEFAULT 0,
+    finished INTEGER NOT NULL DEFAULT 0,
+    seq INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL,
+    code TEXT NOT NULL DEFAULT '',
+    detail TEXT NOT NULL DEFAULT '',
+    done INTEGER NOT NULL DEFAULT 0,
+    total INTEGER NOT NULL DEFAULT 0,
+    at INTEGER NOT NULL,
+    receipt BLOB NOT NULL DEFAULT x'',
+    signature BLOB NOT NULL DEFAULT x'',
+    reported INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (job, revision)
+);
+CREATE INDEX job_open ON job (n) WHERE finished = 0;
+CREATE INDEX job_unreported ON job (n) WHERE finished > 0 AND reported = 0;
+CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE installed (
+    package TEXT PRIMARY KEY,
+    version TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    root BLOB NOT NULL,
+    tree TEXT NOT NULL,
+    previous TEXT NOT NULL DEFAULT '',
+    job TEXT NOT NULL,
+    at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE tree (
+    id INTEGER PRIMARY KEY,
+    tree TEXT NOT NULL UNIQUE,
+    package TEXT NOT NULL,
+    version TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    root BLOB NOT NULL,
+    files INTEGER NOT NULL,
+    size INTEGER NOT NULL
+);
+CREATE TABLE source (
+    digest BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    length INTEGER NOT NULL,
+    tree INTEGER NOT NULL,
+    path TEXT NOT NULL,
+    offset INTEGER NOT NULL
+);
+CREATE INDEX source_digest ON source (digest, at);
+CREATE INDEX source_tree ON source (tree);
+"""
+
+SEQ, EPOCH, TIME = "seq", "epoch", "time"
+#: Final jobs are kept so long after their order's expiry: as long as a replay could do harm, and for whoever asks.
+KEEP_MS = 90 * 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One row: see the schema.  Times are milliseconds since 1970.
+
+    Attributes:
+        running: identity of the program that was started and not seen to finish.
+        tree: the tree that this job switches to; `made` when this job built it.
+        previous: what the name led to before the switch ("" is nothing); None until that was looked up.
+        finished: 0 while the job is open.
+    """
+
+    job: str
+    revision: int
+    type: str
+    package: str
+    version: str
+    package_revision: int
+    root: bytes
+    issued: int
+    expires: int
+    cause: str
+    state: str
+    at: int
+    n: int = 0
+    snapshot: Snapshot = field(default_factory=lambda: Snapshot("install"))
+    programs: tuple[ProgramResult, ...] = ()
+    running: str = ""
+    tree: str = ""
+    made: bool = False
+    previous: str | None = None
+    started: int = 0
+    finished: int = 0
+    seq: int = 0
+    code: str = ""
+    detail: str = ""
+    done: int = 0
+    total: int = 0
+    receipt: bytes = b""
+    signature: bytes = b""
+    reported: bool = False
+
+    @property
+    def key(self) -> str:
+        """A name for the job's staging folder."""
+        return f"{self.job}.{self.revision}"
+
+    def record(self, target: str) -> StatusRecord:
+        """What is told upward."""
+        return StatusRecord(
+            job=self.job,
+            revision=self.revision,
+            target=target,
+            attempt=1,
+            seq=self.seq,
+            state=self.state,
+            at=self.at,
+            code=self.code,
+            detail=self.detail,
+            done=self.done,
+            total=self.total,
+            receipt=self.receipt,
+            signature=self.signature,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A package that is installed; `previous` is the tree kept for undo, or ""."""
+
+    package: str
+    version: str
+    revision: int
+    root: bytes
+    tree: str
+    previous: str
+    job: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A whole tree that stands in the install root."""
+
+    tree: str
+    package: str
+    version: str
+    revision: int
+    root: bytes
+    files: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """`length` bytes at `at` of a chunk, found at `offset` of the file `path` of `tree`."""
+
+    at: int
+    length: int
+    tree: str
+    path: str
+    offset: int
+
+
+_COLUMNS = (
+    "job, revision, type, package, version, package_revision, root, issued, expires, cause, state, at, n, snapshot,"
+    " programs, running, tree, made, previous, started, finished, seq, code, detail, done, total, receipt, signature,"
+    " reported"
+)
+
+
+def _job_of(row: tuple[Any, ...]) -> Job:
+    values = dict(zip((name.strip() for name in _COLUMNS.split(",")), row, strict=True))
+    values["snapshot"] = msgspec.msgpack.decode(values["snapshot"], type=Snapshot)
+    values["programs"] = tuple(msgspec.msgpack.decode(values["programs"], type=list[ProgramResult]))
+    values["made"], values["reported"] = bool(values["made"]), bool(values["reported"])
+    return Job(**values)
+
+
+# -- jobs ----------------------------------------------------------------------------------------------
+
+
+def add_job(connection: sqlite3.Connection, job: Job) -> Job:
+    """Write a new job; returns it with its number."""
+    cursor = connection.execute(
+        "INSERT INTO job (job, revision, type, package, version, package_revision, root, issued, expires, cause, state,"
+        " at, snapshot, programs) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        (
+            *(job.job, job.revision, job.type, job.package, job.version, job.package_revision, job.root),
+            *(job.issued, job.expires, job.cause, job.state, job.at),
+            msgspec.msgpack.encode(job.snapshot),
+            msgspec.msgpack.encode(job.programs),
+        ),
+    )
+    return replace(job, n=cursor.lastrowid or 0)
+
+
+def save_step(connection: sqlite3.Connection, job: Job) -> None:
+    """Write the snapshot and what the steps found; `running` and `previous` are written by the steps themselves."""
+    connection.execute(
+        "UPDATE job SET snapshot=?, programs=?, tree=?, made=?, started=? WHERE n=?",
+        (
+            msgspec.msgpack.encode(job.snapshot),
+            msgspec.msgpack.encode(job.programs),
+            *(job.tree, job.made, job.started, job.n),
+        ),
+    )
+
+
+def save_status(connection: sqlite3.Connection, job: Job) -> Job:
+    """Write what is told upward, under the next number; returns the job with it."""
+    job = replace(job, seq=next_seq(connection))
+    connection.execute(
+        "UPDATE job SET seq=?, state=?, code=?, detail=?, done=?, total=?, at=? WHERE n=?",
+        (job.seq, job.state, job.code, job.detail, job.done, job.total, job.at, job.n),
+    )
+    return job
+
+
+def save_final(connection: sqlite3.Connection, job: Job, sign: Callable[[Job], tuple[bytes, bytes]]) -> Job:
+    """Write the outcome and its signed receipt, once: a job that is final already stays as it is."""
+    row = connection.execute(f"SELECT {_COLUMNS} FROM job WHERE n=?", (job.n,)).fetchone()  # noqa: S608 - constant columns
+    known = _job_of(row)
+    if known.finished:
+        return known
+    job = save_status(connection, job)
+    receipt, signature = sign(job)
+    connection.execute(
+        "UPDATE job SET finished=?, receipt=?, signature=?, reported=0 WHERE n=?",
+        (job.finished, receipt, signature, job.n),
+    )
+    return replace(job, receipt=receipt, signature=signature, reported=False)
+
+
+def set_reported(connection: sqlite3.Connection, n: int) -> None:
+    """The receipt is in the outbox, which repeats it until it is acknowledged."""
+    connection.execute("UPDATE job SET reported=1 WHERE n=?", (n,))
+
+
+def set_running(connection: sqlite3.Connection, n: int, identity: str) -> None:
+    """A program of the job was started: what it is known by."""
+    connection.execute("UPDATE job SET running=? WHERE n=?", (identity, n))
+
+
+def set_previous(connection: sqlite3.Connection, n: int, tree: str) -> None:
+    """What the name led to before the job's switch."""
+    connection.execute("UPDATE job SET previous=? WHERE n=?", (tree, n))
+
+
+def job_at(connection: sqlite3.Connection, job: str, revision: int) -> Job | None:
+    """The job at this revision."""
+    row = connection.execute(f"SELECT {_COLUMNS} FROM job WHERE job=? AND revision=?", (job, revision)).fetchone()  # noqa: S608 - constant columns
+    return _job_of(row) if row else None
+
+
+def newest_revision(connection: sqlite3.Connection, job: str) -> int:
+    """The highest revision of the job that was ever ordered here; 0 for an unknown job."""
+    return int(connection.execute("SELECT coalesce(max(revision), 0) FROM job WHERE job=?", (job,)).fetchone()[0])
+
+
+def revisions(connection: sqlite3.Connection, job: str) -> list[Job]:
+    """All revisions of one job, oldest first."""
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM job WHERE job=? ORDER BY revision", (job,))  # noqa: S608 - as above
+    return [_job_of(row) for row in rows]
+
+
+def open_jobs(connection: sqlite3.Connection) -> list[Job]:
+    """Jobs without an outcome, in order of arrival."""
+    return [_job_of(row) for row in connection.execute(f"SELECT {_COLUMNS} FROM job WHERE finished=0 ORDER BY n")]  # noqa: S608
+
+
+def unreported(connection: sqlite3.Connection) -> list[Job]:
+    """Final jobs whose receipt is not known to be in the outbox."""
+    query = f"SELECT {_COLUMNS} FROM job WHERE finished>0 AND reported=0 ORDER BY n"  # noqa: S608 - constant columns
+    return [_job_of(row) for row in connection.execute(query)]
+
+
+def latest_jobs(connection: sqlite3.Connection, limit: int) -> list[Job]:
+    """The newest jobs first."""
+    return [_job_of(row) for row in connection.execute(f"SELECT {_COLUMNS} FROM job ORDER BY n DESC LIMIT ?", (limit,))]  # noqa: S608
+
+
+def prune_jobs(connection: sqlite3.Connection, now_ms: int) -> int:
+    """Forget final, reported jobs whose orders could do no harm for long; how many."""
+    return connection.execute(
+        "DELETE FROM job WHERE finished>0 AND reported=1 AND expires<? AND finished<?",
+        (now_ms - KEEP_MS, now_ms - KEEP_MS),
+    ).rowcount
+
+
+# -- counters ------------------------------------------------------------------------------------------
+
+
+def counter(connection: sqlite3.Connection, name: str) -> int:
+    """The counter's value; 0 at first."""
+    row = connection.execute("SELECT value FROM counter WHERE name=?", (name,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def raise_counter(connection: sqlite3.Connection, name: str, value: int) -> None:
+    """Let the counter be at least `value`."""
+    connection.execute(
+        "INSERT INTO counter VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value=max(value, excluded.value)",
+        (name, value),
+    )
+
+
+def next_seq(connection: sqlite3.Connection) -> int:
+    """The next number of a status record."""
+    value = counter(connection, SEQ) + 1
+    raise_counter(connection, SEQ, value)
+    return value
+
+
+# -- trees and packages --------------------------------------------------------------------------------
+
+
+def add_tree(connection: sqlite3.Connection, tree: Tree) -> None:
+    """Write down that the tree stands, whole and synced."""
+    connection.execute(
+        "INSERT INTO tree (tree, package, version, revision, root, files, size) VALUES (?,?,?,?,?,?,?)"
+        " ON CONFLICT (tree) DO UPDATE SET root=excluded.root, files=excluded.files, size=excluded.size",
+        (tree.tree, tree.package, tree.version, tree.revision, tree.root, tree.files, tree.size),
+    )
+
+
+def remove_tree(connection: sqlite3.Connection, tree: str) -> None:
+    """Forget the tree and its sources: before its files go, so that nobody reads from what is going."""
+    connection.execute("DELETE FROM source WHERE tree=(SELECT id FROM tree WHERE tree=?)", (tree,))
+    connection.execute("DELETE FROM tree WHERE tree=?", (tree,))
+
+
+def trees(connection: sqlite3.Connection, package: str = "") -> list[Tree]:
+    """All trees, or those of one package, oldest first."""
+    query = "SELECT tree, package, version, revision, root, files, size FROM tree"
+    rows = connection.execute(
+        query + (" WHERE package=? ORDER BY id" if package else " ORDER BY id"), (package,) if package else ()
+    )
+    return [Tree(*row) for row in rows]
+
+
+def set_installed(connection: sqlite3.Connection, installed: Installed) -> None:
+    """Write down what the package's name leads to."""
+    connection.execute(
+        "INSERT OR REPLACE INTO installed VALUES (?,?,?,?,?,?,?,?)",
+        (
+            *(installed.package, installed.version, installed.revision, installed.root, installed.tree),
+            *(installed.previous, installed.job, installed.at),
+        ),
+    )
+
+
+def unset_installed(connection: sqlite3.Connection, package: str) -> None:
+    """The package is not installed any more."""
+    connection.execute("DELETE FROM installed WHERE package=?", (package,))
+
+
+def installed(connection: sqlite3.Connection, package: str = "") -> list[Installed]:
+    """What is installed, by name."""
+    query = "SELECT package, version, revision, root, tree, previous, job, at FROM installed"
+    rows = connection.execute(
+        query + (" WHERE package=?" if package else " ORDER BY package"), (package,) if package else ()
+    )
+    return [Installed(*row) for row in rows]
+
+
+# -- chunks in installed files -------------------------------------------------------------------------
+
+
+def clear_sources(connection: sqlite3.Connection, tree: str) -> None:
+    """Forget which chunks the tree's files hold."""
+    connection.execute("DELETE FROM source WHERE tree=(SELECT id FROM tree WHERE tree=?)", (tree,))
+
+
+def add_sources(connection: sqlite3.Connection, tree: str, rows: Iterable[tuple[bytes, int, int, str, int]]) -> None:
+    """Rows of (digest, at, length, path, offset) for a tree that is written down."""
+    row = connection.execute("SELECT id FROM tree WHERE tree=?", (tree,)).fetchone()
+    if row is not None:
+        connection.executemany(
+            "INSERT INTO source (digest, at, length, path, offset, tree) VALUES (?,?,?,?,?,?)",
+            ((*source, row[0]) for source in rows),
+        )
+
+
+def sources_of(connection: sqlite3.Connection, digest: bytes) -> list[Source]:
+    """Where bytes of the chunk lie, by their place in it."""
+    rows = connection.execute(
+        "SELECT s.at, s.length, t.tree, s.path, s.offset FROM source s JOIN tree t ON t.id = s.tree"
+        " WHERE s.digest=? ORDER BY s.at, s.length DESC",
+        (digest,),
+    )
+    return [Source(*row) for row in rows]
+
+
+def drop_source(connection: sqlite3.Connection, digest: bytes) -> None:
+    """The files no longer hold this chunk: somebody changed them."""
+    connection.execute("DELETE FROM source WHERE digest=?", (digest,))
+
+
+def known_sources(connection: sqlite3.Connection, digests: Iterable[bytes]) -> set[bytes]:
+    """Those of `digests` that have any source."""
+    query = "SELECT 1 FROM source WHERE digest=? LIMIT 1"
+    return {digest for digest in digests if connection.execute(query, (digest,)).fetchone()}

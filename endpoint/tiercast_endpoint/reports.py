@@ -1,0 +1,152 @@
+"""What the agent tells its parent about its jobs (docs/on-the-endpoint.md).
+
+Rules
+- Every record carries the node's next number, committed before it is sent: of two records the higher is the truth.
+- A change of state is told at once, progress at most once a second; progress is worthless after a minute.
+- A final record carries the signed receipt.  It counts as reported when it is in the outbox, which repeats it until the
+  parent acknowledged it; a crash between the two sends it twice, which changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from tiercast_endpoint import journal
+from tiercast_endpoint.install import Outcome
+from tiercast_endpoint.journal import Job
+from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.receipt import Receipt, sign_receipt
+from tiercast_protocol.node.database import Database
+from tiercast_protocol.wire.messages import Message, Status
+
+#: Seconds between two records of progress.
+EVERY_S = 1.0
+_PROGRESS_LIFE_MS = 60_000
+
+
+class Sender(Protocol):
+    """The reliable way to a neighbour (`Post`)."""
+
+    async def send(self, peer: str, message: Message, *, to: str = "", cause: str = "", expires: int = 0) -> bytes:
+        """Put the message into the outbox."""
+        ...
+
+
+class Reporter:
+    """Tells one parent.
+
+    Args:
+        db: the agent's journal.
+        post: the outbox.
+        parent: the parent's name.
+        me: this node's name, of this generation.
+        generation: of this node's key.
+        key: signs receipts.
+        now_ms: the clock.
+    """
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        post: Sender,
+        parent: str,
+        me: str,
+        generation: int,
+        key: PrivateKey,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._db = db
+        self._post = post
+        self._parent = parent
+        self._me = me
+        self._generation = generation
+        self._key = key
+        self._now_ms = now_ms
+
+    async def state(self, job: Job, state: str) -> Job:
+        """Tell that the job is in `state` now."""
+        job = replace(job, state=state, at=self._now_ms(), done=0, total=0)
+        job = await self._db.write(lambda connection: journal.save_status(connection, job))
+        await self._send(job)
+        return job
+
+    async def progress(self, job: Job, done: int, total: int) -> Job:
+        """Tell how far the present step is."""
+        job = replace(job, at=self._now_ms(), done=done, total=total)
+        job = await self._db.write(lambda connection: journal.save_status(connection, job))
+        await self._send(job, expires=job.at + _PROGRESS_LIFE_MS)
+        return job
+
+    async def final(self, job: Job, outcome: Outcome) -> Job:
+        """Sign the receipt, write it down, tell it; done before the crash, it is told again, unchanged."""
+        now = self._now_ms()
+        ended = replace(job, state=outcome.state, code=outcome.code, detail=outcome.detail, at=now, finished=now)
+        # Bytes of an interrupted step say nothing about the outcome.
+        ended = replace(ended, done=0, total=0)
+        ended = await self._db.write(lambda connection: journal.save_final(connection, ended, self._sign))
+        await self.repeat(ended)
+        return ended
+
+    async def repeat(self, job: Job) -> None:
+        """Tell again what is known of the job."""
+        await self._send(job)
+        if job.finished:
+            await self._db.write(lambda connection: journal.set_reported(connection, job.n))
+
+    async def _send(self, job: Job, *, expires: int = 0) -> None:
+        await self._post.send(self._parent, Status(records=[job.record(self._me)]), cause=job.cause, expires=expires)
+
+    def _sign(self, job: Job) -> tuple[bytes, bytes]:
+        receipt = Receipt(
+            job=job.job,
+            revision=job.revision,
+            attempt=1,
+            seq=job.seq,
+            node=self._me,
+            generation=self._generation,
+            state=job.state,
+            code=job.code,
+            detail=job.detail,
+            started=job.started,
+            finished=job.finished,
+            package=job.package,
+            version=job.version,
+            root=job.root,
+            programs=list(job.programs),
+        )
+        return sign_receipt(receipt, self._key)
+
+
+class Progress:
+    """Thins the progress of one job: the newest figures, once per `every_s`."""
+
+    def __init__(self, tell: Callable[[int, int], object], every_s: float = EVERY_S) -> None:
+        self._tell = tell
+        self._every_s = every_s
+        self._timer: asyncio.TimerHandle | None = None
+        self._newest: tuple[int, int] | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Take figures; they are told at once, or with the next turn."""
+        self._newest = (done, total)
+        if self._timer is None:
+            self._turn()
+
+    def stop(self) -> None:
+        """Tell no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._newest = None
+
+    def _turn(self) -> None:
+        self._timer = None
+        if self._newest is None:
+            return
+        newest, self._newest = self._newest, None
+        self._tell(*newest)
+        self._timer = asyncio.get_running_loop().call_later(self._every_s, self._turn)

@@ -1,0 +1,199 @@
+"""The install root: where trees stand, and the one rename that switches a package (docs/on-the-endpoint.md).
+
+    <root>/<name>                      link to .trees/<name>/<digest>, what readers use
+    <root>/.trees/<name>/<digest>      a whole tree, synced before it got this name
+    <root>/.staging/<job>              a tree in the making
+
+Rules
+- A name changes hands by one rename of a link over the other: a reader sees the old tree or the new one.
+- What we did not put at `<root>/<name>` is never replaced or removed.
+- Every rename and unlink is followed by a sync of its folder before the call returns.
+- All calls may be repeated after a crash.  Synchronous: called in a worker thread.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from tiercast_endpoint.tree import TreeError, delete_tree
+from tiercast_protocol.wire.topics import valid_name
+
+TREES, STAGING = ".trees", ".staging"
+_TREE = re.compile(r"\.trees/(?P<name>[^/]+)/(?P<leaf>[0-9a-f]{16}(?:-[0-9]+)?)\Z")
+
+
+class RootFolder:
+    """One install root.
+
+    Args:
+        path: absolute; made when it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open(self) -> None:
+        """Make the root and its two folders."""
+        self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        for name, mode in ((TREES, 0o755), (STAGING, 0o700)):
+            folder = self.path / name
+            with suppress(FileExistsError):
+                folder.mkdir(mode=mode)
+            if folder.is_symlink() or not folder.is_dir():
+                raise TreeError("root.foreign", f"{name} in the install root is no folder of ours")
+        _fsync_folder(self.path)
+
+    def free(self) -> int:
+        """Bytes free for us on the root's file system."""
+        state = os.statvfs(self.path)
+        return state.f_bavail * state.f_frsize
+
+    # -- staging -----------------------------------------------------------------------------------
+
+    def fresh_staging(self, key: str) -> Path:
+        """An empty folder for the job `key`; what an earlier attempt left there is deleted."""
+        folder = self.path / STAGING / key
+        self._delete(folder)
+        folder.mkdir(mode=0o700)
+        return folder
+
+    def drop_staging(self, key: str) -> None:
+        """Delete what the job `key` staged."""
+        self._delete(self.path / STAGING / key)
+
+    def adopt(self, key: str, name: str, digest: bytes) -> str:
+        """Give the finished, synced staging of `key` its place; returns the tree as `.trees/<name>/<leaf>`."""
+        shelf = self.path / TREES / name
+        with suppress(FileExistsError):
+            shelf.mkdir(mode=0o755)
+            _fsync_folder(shelf.parent)
+        leaf, number = digest.hex()[:16], 1
+        while os.path.lexists(shelf / leaf):
+            # A tree of this content stands there already, and was found damaged: it is replaced, not repaired in use.
+            number += 1
+            leaf = f"{digest.hex()[:16]}-{number}"
+        (self.path / STAGING / key).rename(shelf / leaf)
+        _fsync_folder(shelf)
+        _fsync_folder(self.path / STAGING)
+        return f"{TREES}/{name}/{leaf}"
+
+    # -- the name ----------------------------------------------------------------------------------
+
+    def current(self, name: str) -> str | None:
+        """The tree that `name` leads to; None when there is no such name.
+
+        Raises:
+            TreeError: something that we did not put there has the name.
+        """
+        if not valid_name(name):
+            raise TreeError("package.name", f"{name!r} can't be the name of a package")
+        try:
+            target = str((self.path / name).readlink())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._foreign(name) from error
+        found = _TREE.match(target)
+        if found is None or found["name"] != name:
+            raise self._foreign(name)
+        return target
+
+    def switch(self, name: str, tree: str) -> None:
+        """Let `name` lead to `tree`; done already is fine.
+
+        Raises:
+            TreeError: something that we did not put there has the name.
+        """
+        if self.current(name) == tree:
+            _fsync_folder(self.path)
+            return
+        beside = self.path / STAGING / f"{name}.link"
+        with suppress(FileNotFoundError):
+            beside.unlink()
+        beside.symlink_to(tree)
+        beside.replace(self.path / name)
+        _fsync_folder(self.path)
+
+    def unlink(self, name: str) -> bool:
+        """Take the name away; False when it was not there.
+
+        Raises:
+            TreeError: something that we did not put there has the name.
+        """
+        if self.current(name) is None:
+            _fsync_folder(self.path)
+            return False
+        (self.path / name).unlink()
+        _fsync_folder(self.path)
+        return True
+
+    # -- trees -------------------------------------------------------------------------------------
+
+    def exists(self, tree: str) -> bool:
+        """Whether the tree's folder stands."""
+        return _TREE.match(tree) is not None and (self.path / tree).is_dir()
+
+    def delete_tree(self, tree: str) -> None:
+        """Delete a tree; absent is fine.  Whoever calls has made sure that no name leads to it."""
+        if _TREE.match(tree) is None:
+            raise TreeError("tree.path", f"{tree!r} is no tree of ours")
+        # Out of its place first: a crash in the middle leaves rubbish in staging, never half a tree on the shelf.
+        doomed = self.path / STAGING / f"{tree.replace('/', '_')}.doomed"
+        self._delete(doomed)
+        with suppress(FileNotFoundError):
+            (self.path / tree).rename(doomed)
+        shelf = (self.path / tree).parent
+        with suppress(OSError):
+            _fsync_folder(shelf)
+        self._delete(doomed)
+        with suppress(OSError):
+            shelf.rmdir()
+
+    def trees(self) -> list[str]:
+        """Every tree that stands."""
+        found = []
+        for shelf in sorted((self.path / TREES).iterdir()):
+            if shelf.is_dir() and not shelf.is_symlink():
+                found += [f"{TREES}/{shelf.name}/{leaf.name}" for leaf in sorted(shelf.iterdir())]
+        return [tree for tree in found if _TREE.match(tree)]
+
+    def sweep(self, keep: Iterable[str]) -> int:
+        """Empty staging and delete trees that are not in `keep` and that no name leads to; how many went."""
+        for rest in list((self.path / STAGING).iterdir()):
+            self._delete(rest)
+        kept = set(keep)
+        doomed = [tree for tree in self.trees() if tree not in kept and tree != self._leads(tree)]
+        for tree in doomed:
+            self.delete_tree(tree)
+        return len(doomed)
+
+    def _leads(self, tree: str) -> str | None:
+        try:
+            return self.current(tree.split("/")[1])
+        except TreeError:
+            return None
+
+    def _delete(self, path: Path) -> None:
+        fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            delete_tree(fd, path.name)
+        finally:
+            os.close(fd)
+
+    def _foreign(self, name: str) -> TreeError:
+        return TreeError(
+            "path.foreign",
+            f"{name!r} in the install root was not put there by this agent; move it away and order again",
+        )
+
+
+def _fsync_folder(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,190 @@
+"""One open job as an actor: events in, one at a time; what the machine commands is done in order.
+
+Rules
+- `Record` is committed before the next command is looked at.
+- A step runs in a task of its own, so that a cancel or the order's expiry can be heard meanwhile.
+- Progress travels through the same queue as everything else: one writer per job.
+- A disk too full for the journal holds the job where it is, until there is room; nothing goes on unrecorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+import structlog
+
+from tiercast_endpoint import install as i
+from tiercast_endpoint import journal
+from tiercast_endpoint.journal import Job
+from tiercast_endpoint.reports import Progress, Reporter
+from tiercast_protocol.errors import StoreFull
+from tiercast_protocol.node.database import Database
+
+log = structlog.get_logger(__name__)
+
+#: The clock is looked at so often while an order's expiry is far away: it may be set meanwhile.
+_LOOK_S = 600.0
+
+
+class Performer(Protocol):
+    """Performs steps (`Steps`)."""
+
+    async def perform(self, job: Job, step: i.Step, tell: Callable[[int, int], None]) -> tuple[Job, i.Event]:
+        """Perform one step; returns the job's new row and what happened."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    job: Job
+    event: i.Event
+
+
+@dataclass(frozen=True, slots=True)
+class _Progressed:
+    done: int
+    total: int
+
+
+#: Seconds between two tries to write to a full disk.
+_ROOM_S = 2.0
+T = TypeVar("T")
+
+
+async def _with_room(write: Callable[[], Awaitable[T]]) -> T:
+    while True:
+        try:
+            return await write()
+        except StoreFull as error:
+            log.warning("no room for the journal", needed=error.needed, free=error.free)
+            await asyncio.sleep(_ROOM_S)
+
+
+#: Called before each journaled step and after it: the crash tests stop the process there.
+Watch = Callable[[str, i.Step], Awaitable[None]]
+
+
+async def _unwatched(_moment: str, _step: i.Step) -> None:
+    return
+
+
+class Run:
+    """Runs one job to its end.
+
+    Args:
+        job: the row, new or recovered.
+        recovered: whether an earlier life of the daemon worked on it.
+        now_ms: the clock, never before the greatest signed time.
+        watch: told the moments "recorded", "performing" and "performed".
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        *,
+        recovered: bool,
+        db: Database,
+        steps: Performer,
+        reporter: Reporter,
+        now_ms: Callable[[], int],
+        watch: Watch = _unwatched,
+    ) -> None:
+        self.job = job
+        self.ended = asyncio.Event()
+        self._recovered = recovered
+        self._db = db
+        self._steps = steps
+        self._reporter = reporter
+        self._now_ms = now_ms
+        self._watch = watch
+        self._machine = i.Install(job.snapshot)
+        self._events: asyncio.Queue[i.Event | _Answered | _Progressed] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+        self._progress = Progress(lambda done, total: self._events.put_nowait(_Progressed(done, total)))
+
+    def put(self, event: i.Event) -> None:
+        """Let the machine handle `event` when it comes to it."""
+        self._events.put_nowait(event)
+
+    async def go(self) -> None:
+        """Until the job is over.  Cancelled, it stops where it is: the journal knows."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                if self._recovered:
+                    await self._handle(i.Recovered(), tasks)
+                else:
+                    self.job = await _with_room(lambda: self._reporter.state(self.job, i.STATE_OF[i.Step.WAIT]))
+                while not self.ended.is_set():
+                    await self._take(await self._next(), tasks)
+        finally:
+            self._progress.stop()
+
+    async def _next(self) -> i.Event | _Answered | _Progressed:
+        while True:
+            left = (self.job.expires - self._now_ms()) / 1000
+            if left <= 0 and self._machine.snapshot.step in i.HARMLESS:
+                return i.OrderExpired()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(max(left, 0.0), _LOOK_S) or _LOOK_S):
+                    return await self._events.get()
+
+    async def _take(self, event: i.Event | _Answered | _Progressed, tasks: asyncio.TaskGroup) -> None:
+        if isinstance(event, _Progressed):
+            if self._task is not None:
+                with suppress(StoreFull):
+                    self.job = await self._reporter.progress(self.job, event.done, event.total)
+        elif isinstance(event, _Answered):
+            self._task = None
+            self._progress.stop()
+            # What the reporter wrote meanwhile is newer than what the step started with.
+            told = self.job
+            self.job = replace(event.job, seq=told.seq, state=told.state, at=told.at, done=told.done, total=told.total)
+            await self._handle(event.event, tasks)
+        else:
+            await self._handle(event, tasks)
+
+    async def _handle(self, event: i.Event, tasks: asyncio.TaskGroup) -> None:
+        for command in self._machine.handle(event):
+            await self._act(command, tasks)
+
+    async def _act(self, command: i.Command, tasks: asyncio.TaskGroup) -> None:
+        match command:
+            case i.Record(snapshot):
+                self.job = replace(self.job, snapshot=snapshot, started=self.job.started or self._now_ms())
+                await _with_room(lambda: self._db.write(lambda connection: journal.save_step(connection, self.job)))
+                await self._watch("recorded", snapshot.step)
+            case i.Tell(state):
+                self.job = await _with_room(lambda: self._reporter.state(self.job, state))
+                log.info("job state", job=self.job.job, package=self.job.package, state=state)
+            case i.Abort():
+                await self._abort()
+            case i.Perform(step):
+                self._task = tasks.create_task(self._perform(step))
+            case i.Finish(outcome):
+                self.job = await _with_room(lambda: self._reporter.final(self.job, outcome))
+                log.info(
+                    "job ended",
+                    job=self.job.job,
+                    package=self.job.package,
+                    state=outcome.state,
+                    code=outcome.code,
+                    detail=outcome.detail,
+                )
+                self.ended.set()
+
+    async def _perform(self, step: i.Step) -> None:
+        await self._watch("performing", step)
+        job, event = await self._steps.perform(self.job, step, self._progress)
+        await self._watch("performed", step)
+        self._events.put_nowait(_Answered(job, event))
+
+    async def _abort(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+        self._progress.stop()

@@ -1,0 +1,298 @@
+"""A region's half, an agent's half and packages, small enough for a test."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tiercast_endpoint import journal
+from tiercast_endpoint.install import Step
+from tiercast_endpoint.jobs import Jobs
+from tiercast_endpoint.journal import Job
+from tiercast_endpoint.orders import Identity
+from tiercast_endpoint.reports import Reporter
+from tiercast_endpoint.root_folder import RootFolder
+from tiercast_endpoint.steps import Limits, Steps
+from tiercast_protocol.content import merkle
+from tiercast_protocol.content.chunk import MAX_RAW, seal
+from tiercast_protocol.content.definition import Definition, Program, canonical
+from tiercast_protocol.content.digest import digest_of
+from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.manifest import Entry, Kind, Part, Root, cut_lists, encode_root, order_key
+from tiercast_protocol.content.order import Order, sign_order
+from tiercast_protocol.content.receipt import Receipt, open_receipt
+from tiercast_protocol.errors import ChunkMissing
+from tiercast_protocol.node.chunks.disk import DiskStore
+from tiercast_protocol.node.database import Database
+from tiercast_protocol.wire import envelope
+from tiercast_protocol.wire.messages import Message, OrderBundle, OrderTarget, Status, StatusRecord
+
+ME, REGION, PARENT = "pc1", "lab", "server"
+
+
+@dataclass
+class Package:
+    """A sealed package: its root's digest and all its chunks."""
+
+    name: str
+    version: str
+    root: bytes
+    chunks: dict[bytes, bytes]
+    files: dict[str, bytes | str | None]
+    data: set[bytes]
+
+
+Content = dict[str, bytes | str | None]
+
+
+def pack(name: str, version: str, files: Content, *, revision: int = 1, **definition: Program | bool | None) -> Package:
+    """Seal a package: bytes are files, texts are links, None is a folder.  Small files share one chunk."""
+    chunks: dict[bytes, bytes] = {}
+    data: set[bytes] = set()
+
+    def add(raw: bytes) -> bytes:
+        digest, stored = seal(raw)
+        chunks[digest] = stored
+        return digest
+
+    shared = b"".join(c for c in files.values() if isinstance(c, bytes) and len(c) < 64)
+    entries: list[Entry] = []
+    offset = 0
+    for path in sorted(files, key=order_key):
+        content = files[path]
+        if content is None:
+            entries.append(Entry(path, Kind.FOLDER, 0o755))
+        elif isinstance(content, str):
+            entries.append(Entry(path, Kind.LINK, target=content))
+        else:
+            entries.append(
+                Entry(
+                    path, Kind.FILE, 0o755 if path.endswith(".sh") else 0o644, len(content), digest=digest_of(content)
+                )
+            )
+    shared = b"".join(content for e in entries if isinstance(content := files[e.path], bytes) and 0 < len(content) < 64)
+    pack_digest = add(shared) if shared else b""
+    if shared:
+        data.add(pack_digest)
+    whole: list[Entry] = []
+    for e in entries:
+        content = files[e.path]
+        parts: list[Part] = []
+        if isinstance(content, bytes) and 0 < len(content) < 64:
+            parts = [Part(pack_digest, offset, len(content))]
+            offset += len(content)
+        elif isinstance(content, bytes):
+            for at in range(0, len(content), MAX_RAW // 4):
+                piece = content[at : at + MAX_RAW // 4]
+                digest = add(piece)
+                data.add(digest)
+                parts.append(Part(digest, 0, len(piece)))
+        whole.append(Entry(e.path, e.kind, e.mode, e.size, e.target, e.digest, tuple(parts)))
+    lists = [add(raw) for raw in cut_lists(whole)] if whole else []
+    text = canonical(Definition(name, version, revision, **definition))  # type: ignore[arg-type]
+    sizes = [len(c) for c in files.values() if isinstance(c, bytes)]
+    root = Root(
+        format=1, chunking="tc1", name=name, version=version, revision=revision, definition=text, lists=lists,
+        files=len(sizes), size=sum(sizes), chunks=len(data), chunk_bytes=sum(sizes),
+    )  # fmt: skip
+    return Package(name, version, add(encode_root(root)), chunks, files, data)
+
+
+@dataclass
+class FakeFetcher:
+    """Brings chunks out of a dictionary; `gate` holds it up while it is cleared."""
+
+    store: DiskStore
+    chunks: dict[bytes, bytes] = field(default_factory=dict)
+    fetched: list[bytes] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    async def fetch(self, digests: Sequence[bytes]) -> None:
+        for digest in digests:
+            if await self.store.has(digest):
+                continue
+            await self.gate.wait()
+            if digest not in self.chunks:
+                raise ChunkMissing(digest)
+            self.fetched.append(digest)
+            await self.store.put(digest, self.chunks[digest])
+
+
+@dataclass
+class FakePost:
+    """Keeps what was sent."""
+
+    records: list[StatusRecord] = field(default_factory=list)
+    final: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def send(self, peer: str, message: Message, *, to: str = "", cause: str = "", expires: int = 0) -> bytes:
+        assert isinstance(message, Status)
+        assert peer == PARENT
+        async with self.final:
+            self.records += message.records
+            self.final.notify_all()
+        return b"x" * 16
+
+
+@dataclass
+class Region:
+    """Signs orders for the node ME."""
+
+    key: PrivateKey
+    node_key: PrivateKey
+    generation: int = 1
+    epoch: int = 1
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(REGION, self.key.public, ME, self.node_key.public, self.generation)
+
+    def bundle(self, order: Order, **changes: object) -> OrderBundle:
+        leaf = merkle.leaf_of(ME, self.node_key.public, self.generation)
+        tree = merkle.Tree([leaf, b"other"])
+        data, signature = sign_order(order, self.key)
+        return OrderBundle(
+            order=data, signature=signature, targets=[OrderTarget(node=ME, index=0, proof=tree.proof(0))]
+        )
+
+    def order(
+        self,
+        job: str,
+        type_: str,
+        package: Package | None,
+        *,
+        revision: int = 1,
+        issued: int | None = None,
+        life_ms: int = 3_600_000,
+        epoch: int | None = None,
+    ) -> Order:
+        leaf = merkle.leaf_of(ME, self.node_key.public, self.generation)
+        issued = issued or int(time.time() * 1000)
+        return Order(
+            region=REGION,
+            epoch=self.epoch if epoch is None else epoch,
+            job=job,
+            revision=revision,
+            type=type_,
+            package=package.name if package else "",
+            version=package.version if package else "",
+            package_revision=1 if package else 0,
+            root=package.root if package else b"",
+            issued=issued,
+            expires=issued + life_ms,
+            targets_root=merkle.root([leaf, b"other"]),
+            target_count=2,
+        )
+
+
+@dataclass
+class Agent:
+    """One life of an agent over a folder."""
+
+    folder: Path
+    region: Region
+    db: Database
+    store: DiskStore
+    root: RootFolder
+    fetcher: FakeFetcher
+    post: FakePost
+    steps: Steps
+    jobs: Jobs
+
+    def offer(self, *packages: Package) -> None:
+        for package in packages:
+            self.fetcher.chunks.update(package.chunks)
+
+    async def order(self, order: Order) -> None:
+        await self.give(self.region.bundle(order))
+
+    async def give(self, bundle: OrderBundle) -> None:
+        await self.jobs.on_order(PARENT, envelope.wrap("order.v1", bundle, sender=PARENT))
+
+    async def ended(self, job: str, revision: int = 1) -> StatusRecord:
+        """The job's final record, when it came."""
+        async with asyncio.timeout(30), self.post.final:
+            while True:
+                for record in self.post.records:
+                    if (record.job, record.revision) == (job, revision) and record.receipt:
+                        return record
+                await self.post.final.wait()
+
+    async def do(self, job: str, type_: str, package: Package | None, **options: int) -> StatusRecord:
+        await self.order(self.region.order(job, type_, package, **options))
+        return await self.ended(job, options.get("revision", 1))
+
+    def receipt(self, record: StatusRecord) -> Receipt:
+        return open_receipt(record.receipt, record.signature, self.region.node_key.public)
+
+    def tree(self, name: str) -> Content | None:
+        """What the name shows: paths with content; None when there is no such name."""
+        top = self.root.path / name
+        if not top.exists():
+            return None
+        found: Content = {}
+        for path in sorted(top.resolve().rglob("*")):
+            key = str(path.relative_to(top.resolve()))
+            found[key] = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        return found
+
+    async def row(self, job: str, revision: int = 1) -> Job:
+        found = await self.db.read(lambda connection: journal.job_at(connection, job, revision))
+        assert found is not None
+        return found
+
+
+async def unwatched(_moment: str, _step: Step) -> None:
+    return
+
+
+@asynccontextmanager
+async def agent_over(
+    folder: Path,
+    region: Region,
+    *,
+    limits: Limits | None = None,
+    watch: Callable[[str, Step], Awaitable[None]] = unwatched,
+    chunks: dict[bytes, bytes] | None = None,
+) -> AsyncIterator[Agent]:
+    """An agent whose parent is a dictionary of chunks."""
+    async with AsyncExitStack() as stack:
+        folder.mkdir(exist_ok=True)
+        db = await stack.enter_async_context(Database.open(folder / "agent.db", [(1, journal.SCHEMA)]))
+        store = await stack.enter_async_context(DiskStore.open(folder / "chunks", reserve=0))
+        root = RootFolder(folder / "root")
+        root.open()
+        kept = await db.read(journal.trees)
+        root.sweep({tree.tree for tree in kept})
+        fetcher, post = FakeFetcher(store, dict(chunks or {})), FakePost()
+
+        def clock() -> int:
+            return int(time.time() * 1000)
+
+        steps = Steps(
+            db=db,
+            root=root,
+            store=store,
+            fetcher=fetcher,
+            store_free=lambda: (root.free(), True),
+            limits=limits or Limits(reserve=0),
+            now_ms=clock,
+        )
+        reporter = Reporter(
+            db=db, post=post, parent=PARENT, me=ME, generation=region.generation, key=region.node_key, now_ms=clock
+        )
+        jobs = Jobs(db=db, me=region.identity, steps=steps, reporter=reporter, now_ms=clock, watch=watch)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        started = asyncio.Event()
+        task = tasks.create_task(jobs.run(started))
+        stack.callback(task.cancel)
+        async with asyncio.timeout(10):
+            await started.wait()
+        yield Agent(folder, region, db, store, root, fetcher, post, steps, jobs)

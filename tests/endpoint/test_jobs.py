@@ -1,0 +1,205 @@
+"""Orders through a whole installer: real journal, store and disk; the parent is a dictionary."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+from tests.endpoint.lab import Agent, Region, agent_over, pack
+
+from tiercast_protocol.content.definition import Program
+
+BIG = random.Random(7).randbytes(300_000)
+HELLO = {"bin": None, "bin/hello.sh": b"#!/bin/sh\necho hello\n", "big": BIG, "empty": b"", "latest": "bin/hello.sh"}
+
+
+async def test_install_upgrade_undo_remove(agent: Agent) -> None:
+    one = pack("hello", "1.0", HELLO)
+    two = pack("hello", "2.0", HELLO | {"new": b"new file", "big": BIG[:200_000] + b"!" + BIG[200_000:]})
+    agent.offer(one, two)
+    record = await agent.do("j1", "install", one)
+    assert (record.state, record.code) == ("done", "")
+    assert agent.tree("hello") == HELLO
+    assert agent.receipt(record).root == one.root
+    assert (agent.root.path / "hello/bin/hello.sh").stat().st_mode & 0o777 == 0o755
+
+    agent.fetcher.fetched.clear()
+    assert (await agent.do("j2", "install", two)).state == "done"
+    assert agent.tree("hello") == two.files
+    assert not set(agent.fetcher.fetched) & one.data, "what the old version holds is not fetched"
+    assert len(agent.root.trees()) == 2, "one older version is kept"
+
+    agent.fetcher.fetched.clear()
+    agent.fetcher.chunks.clear()
+    assert (await agent.do("j3", "install", one)).state == "done"
+    assert agent.tree("hello") == HELLO
+    assert agent.fetcher.fetched == [], "going back needs nothing from above"
+
+    record = await agent.do("j4", "remove", one)
+    assert (record.state, record.code) == ("done", "")
+    assert agent.tree("hello") is None
+    assert agent.root.trees() == []
+    assert await agent.store.digests() == []
+    record = await agent.do("j5", "remove", one)
+    assert (record.state, record.code) == ("done", "absent")
+
+
+async def test_again_moves_nothing_and_a_damaged_tree_is_replaced(agent: Agent) -> None:
+    one = pack("hello", "1.0", HELLO)
+    agent.offer(one)
+    await agent.do("j1", "install", one)
+    agent.fetcher.fetched.clear()
+    record = await agent.do("j2", "install", one)
+    assert (record.state, record.code) == ("done", "unchanged")
+    assert agent.fetcher.fetched == []
+    (agent.root.path / "hello/big").write_bytes(BIG[:-1] + b"?")
+    record = await agent.do("j3", "install", one)
+    assert (record.state, record.code) == ("done", "")
+    assert agent.tree("hello") == HELLO
+    assert len(agent.root.trees()) == 1
+
+
+async def test_programs_run_once_and_stand_in_the_receipt(agent: Agent) -> None:
+    files = HELLO | {
+        "before.sh": b"#!/bin/sh\necho before $TIERCAST_PACKAGE $TIERCAST_VERSION; pwd\n",
+        "after.sh": b"#!/bin/sh\nenv\n",
+    }
+    package = pack("hello", "1.0", files, run_before=Program(("./before.sh",)), run_after=Program(("./after.sh", "x")))
+    agent.offer(package)
+    record = await agent.do("j1", "install", package)
+    assert record.state == "done"
+    before, after = agent.receipt(record).programs
+    assert before.output.splitlines()[0] == "before hello 1.0"
+    assert ".trees/hello/" in before.output
+    assert "TIERCAST_JOB=j1" in after.output
+    assert after.argv == ["./after.sh", "x"]
+
+
+async def test_a_failing_program_leaves_the_old_version(agent: Agent) -> None:
+    one = pack("hello", "1.0", HELLO)
+    fail = {"fail.sh": b"#!/bin/sh\nexit 3\n"}
+    two = pack("hello", "2.0", HELLO | fail, run_before=Program(("./fail.sh",)))
+    three = pack("hello", "3.0", HELLO | fail, run_after=Program(("./fail.sh",)))
+    agent.offer(one, two, three)
+    await agent.do("j1", "install", one)
+    for job, package in (("j2", two), ("j3", three)):
+        record = await agent.do(job, "install", package)
+        assert (record.state, record.code) == ("failed", "program.failed")
+        assert agent.receipt(record).programs[0].exit == 3
+        assert agent.tree("hello") == HELLO
+        assert len(agent.root.trees()) == 1
+    record = await agent.do("j4", "install", pack("none", "1", {"a": b"a"}, run_before=Program(("/no/such",))))
+    assert (record.state, record.code) == ("failed", "chunk.missing")
+
+
+async def test_what_we_did_not_put_there_stays(agent: Agent) -> None:
+    (agent.root.path / "hello").write_text("mine")
+    one = pack("hello", "1.0", HELLO)
+    agent.offer(one)
+    assert (await agent.do("j1", "install", one)).code == "path.foreign"
+    assert (await agent.do("j2", "remove", one)).code == "path.foreign"
+    assert (agent.root.path / "hello").read_text() == "mine"
+    assert agent.fetcher.fetched == []
+
+
+async def test_too_little_room_is_said_with_figures(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = pack("hello", "1.0", HELLO)
+    agent.offer(one)
+    monkeypatch.setattr(agent.root, "free", lambda: 100_000)
+    record = await agent.do("j1", "install", one)
+    assert record.code == "disk.short"
+    assert "100000 bytes are free" in record.detail
+    assert not set(agent.fetcher.fetched) & one.data
+    monkeypatch.undo()
+    assert (await agent.do("j2", "install", one)).state == "done"
+
+
+async def test_cancel_while_fetching(agent: Agent) -> None:
+    one = pack("hello", "1.0", HELLO)
+    agent.offer(one)
+    agent.fetcher.gate.clear()
+    await agent.order(agent.region.order("j1", "install", one))
+    cancel = await agent.do("j1", "cancel", None, revision=2)
+    assert (await agent.ended("j1")).state == "cancelled"
+    assert cancel.state == "cancelled"
+    agent.fetcher.gate.set()
+    assert (await agent.do("j2", "install", one)).state == "done"
+    late = await agent.do("j2", "cancel", None, revision=2)
+    assert (late.state, late.code) == ("done", "cancel.late")
+    unknown = await agent.do("j3", "cancel", None, revision=2)
+    assert (unknown.state, unknown.code) == ("cancelled", "cancel.unknown")
+    await agent.order(agent.region.order("j3", "install", one))
+    assert not [r for r in agent.post.records if r.job == "j3" and r.revision == 1], "the cancel was later"
+
+
+async def test_opposite_orders_run_in_order_of_arrival(agent: Agent) -> None:
+    one = pack("hello", "1.0", HELLO)
+    agent.offer(one)
+    agent.fetcher.gate.clear()
+    await agent.order(agent.region.order("j1", "install", one))
+    await agent.order(agent.region.order("j2", "remove", one))
+    await agent.order(agent.region.order("j3", "install", one))
+    agent.fetcher.gate.set()
+    assert [(await agent.ended(job)).state for job in ("j1", "j2", "j3")] == ["done"] * 3
+    order = [r.job for r in agent.post.records if r.receipt]
+    assert order == ["j1", "j2", "j3"]
+    assert agent.tree("hello") == HELLO
+
+
+async def test_orders_that_are_refused(agent: Agent) -> None:
+    one = pack("hello", "1.0", HELLO)
+    agent.offer(one)
+    expired = await agent.do("j1", "install", one, issued=1000, life_ms=1)
+    assert expired.state == "expired"
+    preload = await agent.do("j2", "preload", one)
+    assert (preload.state, preload.code) == ("rejected", "order.type")
+    agent.region.epoch = 5
+    assert (await agent.do("j3", "remove", one)).state == "done"
+    old = await agent.do("j4", "install", one, epoch=4)
+    assert (old.state, old.code) == ("rejected", "order.epoch")
+    assert agent.tree("hello") is None
+
+
+async def test_an_order_that_comes_twice_acts_once(agent: Agent) -> None:
+    one = pack("hello", "1.0", HELLO)
+    agent.offer(one)
+    order = agent.region.order("j1", "install", one)
+    await agent.order(order)
+    first = await agent.ended("j1")
+    await agent.order(order)
+    finals = [r for r in agent.post.records if r.receipt]
+    assert finals == [first, first], "it is answered again, with the same receipt"
+
+
+async def test_sequence_numbers_grow(agent: Agent) -> None:
+    one = pack("hello", "1.0", HELLO)
+    agent.offer(one)
+    await agent.do("j1", "install", one)
+    await agent.do("j2", "remove", one)
+    numbers = [r.seq for r in agent.post.records]
+    assert numbers == sorted(set(numbers))
+    states = [r.state for r in agent.post.records if r.job == "j1"]
+    assert list(dict.fromkeys(states)) == ["waiting", "fetching", "staged", "installing", "done"]
+
+
+async def test_an_order_expires_while_it_waits_for_chunks(agent: Agent) -> None:
+    one = pack("hello", "1.0", HELLO)
+    agent.fetcher.gate.clear()
+    record = await agent.do("j1", "install", one, life_ms=300)
+    assert record.state == "expired"
+    assert list((agent.root.path / ".staging").iterdir()) == []
+
+
+async def test_a_receipt_is_repeated_until_it_is_in_the_outbox(tmp_path: Path, region: Region) -> None:
+    one = pack("hello", "1.0", HELLO)
+    async with agent_over(tmp_path / "a", region, chunks=one.chunks) as agent:
+        first = await agent.do("j1", "install", one)
+        async with asyncio.timeout(5):
+            await agent.jobs.idle.wait()
+        await agent.db.write(lambda connection: connection.execute("UPDATE job SET reported=0"))
+    async with agent_over(tmp_path / "a", region) as agent:
+        assert await agent.ended("j1") == first
+    async with agent_over(tmp_path / "a", region) as agent:
+        assert agent.post.records == []
