@@ -1,0 +1,17 @@
+"""Run by Alembic, with the connection that `migrate.upgrade` put into the configuration."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from tiercast_server.database.tables import metadata
+
+# Batch mode: SQLite can't alter most things in place; on PostgreSQL it is plain ALTER TABLE.
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,
+    transactional_ddl=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,218 @@
+"""The tables of a region.
+
+Rules
+- Nothing here is known to SQLite only: PostgreSQL reads the same definitions.
+- Times are milliseconds since 1970, sizes bytes, digests and keys raw bytes.
+- What must survive a crash between "decided" and "told" stands in `handovers`, written in the same
+  transaction as the decision (docs/protocol.md, section 4).
+- A change here is a new file in migrations/versions; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+_Name = String(255)
+#: SQLite counts up by itself only in a column declared INTEGER.
+_Counter = BigInteger().with_variant(Integer, "sqlite")
+
+#: One row, `id` 1: whose database this is.
+region = Table(
+    "region",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("name", _Name, nullable=False),
+    Column("server", _Name, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("last_job", BigInteger, nullable=False, default=0),
+)
+
+#: Every node below the server.  `state` is invited (no key yet) or joined.
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("name", _Name, primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("parent", _Name, nullable=False, index=True),
+    Column("state", String(16), nullable=False),
+    Column("public_key", LargeBinary, nullable=False, default=b""),
+    Column("password_hash", Text, nullable=False, default=""),
+    Column("generation", Integer, nullable=False, default=0),
+    Column("invited", BigInteger, nullable=False),
+    Column("joined", BigInteger, nullable=True),
+    Column("url", Text, nullable=False, default=""),
+)
+
+#: One-time tokens.  `secret` is needed to check the proof and is wiped when the token is used.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("secret", LargeBinary, nullable=False),
+    Column("name", _Name, nullable=False, index=True),
+    Column("role", String(16), nullable=False),
+    Column("parent", _Name, nullable=False),
+    Column("replaces", Boolean, nullable=False),
+    Column("issued", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("used_at", BigInteger, nullable=True),
+    Column("used_key", LargeBinary, nullable=False, default=b""),
+    Column("reply", LargeBinary, nullable=False, default=b""),
+)
+
+cabinets = Table(
+    "cabinets",
+    metadata,
+    Column("name", _Name, primary_key=True),
+    Column("note", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
+#: `root` is empty while only the entry exists and the content has not been registered.
+packages = Table(
+    "packages",
+    metadata,
+    Column("id", _Counter, primary_key=True, autoincrement=True),
+    Column("name", _Name, nullable=False),
+    Column("version", _Name, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("root", LargeBinary, nullable=False, index=True),
+    Column("cabinet", _Name, ForeignKey("cabinets.name"), nullable=False, index=True),
+    Column("files", BigInteger, nullable=False, default=0),
+    Column("size", BigInteger, nullable=False, default=0),
+    Column("chunks", BigInteger, nullable=False, default=0),
+    Column("stored_bytes", BigInteger, nullable=False, default=0),
+    Column("definition", Text, nullable=False, default=""),
+    Column("registered_by", _Name, nullable=False),
+    Column("registered_at", BigInteger, nullable=False),
+    UniqueConstraint("name", "version", "revision"),
+)
+
+#: What the library must keep: every chunk of every registered package, its root and lists included.
+package_chunks = Table(
+    "package_chunks",
+    metadata,
+    Column("package", _Counter, ForeignKey("packages.id", ondelete="CASCADE"), primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Index("ix_package_chunks_digest", "digest"),
+)
+
+groups = Table(
+    "node_groups",
+    metadata,
+    Column("name", _Name, primary_key=True),
+    Column("created", BigInteger, nullable=False),
+)
+
+members = Table(
+    "group_members",
+    metadata,
+    Column("group_name", _Name, ForeignKey("node_groups.name", ondelete="CASCADE"), primary_key=True),
+    Column("node", _Name, ForeignKey("nodes.name", ondelete="CASCADE"), primary_key=True, index=True),
+)
+
+#: `revision` is the newest order's; `cancelling` is set once a cancel order stands.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("number", BigInteger, nullable=False, unique=True),
+    Column("type", String(16), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("cancelling", Boolean, nullable=False, default=False),
+    Column("package", _Name, nullable=False, index=True),
+    Column("version", _Name, nullable=False),
+    Column("package_revision", Integer, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("created_by", _Name, nullable=False),
+    Column("options", LargeBinary, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("closed", BigInteger, nullable=True),
+)
+
+#: One signed order per (job, revision).
+orders = Table(
+    "orders",
+    metadata,
+    Column("job", String(32), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("type", String(16), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
+#: What is known of each target.  `proved`: the state rests on a receipt that its key signed.
+targets = Table(
+    "targets",
+    metadata,
+    Column("job", String(32), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("node", _Name, primary_key=True, index=True),
+    Column("parent", _Name, nullable=False),
+    Column("ordered", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("code", String(64), nullable=False, default=""),
+    Column("detail", Text, nullable=False, default=""),
+    Column("revision", Integer, nullable=False, default=0),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("seq", BigInteger, nullable=False, default=0),
+    Column("done", BigInteger, nullable=False, default=0),
+    Column("total", BigInteger, nullable=False, default=0),
+    Column("at", BigInteger, nullable=False),
+    Column("proved", Boolean, nullable=False, default=False),
+    Column("receipt", LargeBinary, nullable=False, default=b""),
+    Column("signature", LargeBinary, nullable=False, default=b""),
+)
+
+#: What a gateway on the way says of passing the content on.  `rate` is bytes per second.
+hops = Table(
+    "hops",
+    metadata,
+    Column("job", String(32), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("node", _Name, primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("done", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("rate", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+#: Decided, but perhaps not yet told to the tree: handed over in order of `id`, then deleted.
+handovers = Table(
+    "handovers",
+    metadata,
+    Column("id", _Counter, primary_key=True, autoincrement=True),
+    Column("kind", String(64), nullable=False),
+    Column("receiver", _Name, nullable=False),
+    Column("cause", _Name, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)

@@ -1,0 +1,144 @@
+"""The life of one job, as a pure machine.
+
+    open --all targets final--> done | failed | expired | cancelled
+
+Rules
+- A job is open while any target is; its closing state is computed from the counts of its targets and
+  from nothing else, so a receipt that comes late corrects it.
+- Cancelling is an order of the next revision: targets that were ordered answer for themselves, those that
+  never were are closed at once.
+- At expiry (and a grace for receipts under way) the region closes what never answered.
+- Once closed, a job is never open again, and issues no order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from tiercast_server.status_merge import FINAL
+
+JobState = Literal["open", "done", "failed", "cancelled", "expired"]
+
+#: Milliseconds after expiry in which receipts that are under way still come in before the region closes.
+GRACE_MS = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The job's targets were counted by state."""
+
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """An administrator asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetJoined:
+    """A target got a (new) key, so no order so far names it."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """Nothing happened; look at the clock."""
+
+
+Event: TypeAlias = Counted | CancelAsked | TargetJoined | TimePassed
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Sign and hand over an order of the next revision: `nodes`, or all open targets where empty."""
+
+    type: Literal["same", "cancel"]
+    nodes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CloseTargets:
+    """Conclude `state` for open targets: only those never ordered, or every one."""
+
+    state: str
+    code: str
+    detail: str
+    never_ordered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The job's state is `state` from now on."""
+
+    state: JobState
+
+
+@dataclass(frozen=True, slots=True)
+class WakeAt:
+    """Say `TimePassed` at `at` (milliseconds since 1970)."""
+
+    at: int
+
+
+Command: TypeAlias = Order | CloseTargets | Close | WakeAt
+
+
+def closing_state(counts: Mapping[str, int]) -> JobState:
+    """What a job with these targets is: the worst end wins, and one open target keeps it open."""
+    states = {state for state, count in counts.items() if count}
+    if any(not FINAL[state] for state in states):
+        return "open"
+    if states & {"failed", "interrupted", "rejected"}:
+        return "failed"
+    if "expired" in states:
+        return "expired"
+    return "cancelled" if "cancelled" in states else "done"
+
+
+@dataclass(slots=True)
+class JobLife:
+    """One job.  `expires` in milliseconds since 1970."""
+
+    expires: int
+    state: JobState = "open"
+    cancelling: bool = False
+
+    def handle(self, event: Event, *, now: int) -> list[Command]:
+        """What to do after `event`."""
+        match event:
+            case Counted(counts):
+                return self._counted(counts)
+            case CancelAsked():
+                return self._cancel()
+            case TargetJoined(node):
+                wanted = self.state == "open" and not self.cancelling and now < self.expires
+                return [Order("same", (node,))] if wanted else []
+            case TimePassed():
+                return self._time(now)
+
+    def _counted(self, counts: Mapping[str, int]) -> list[Command]:
+        state = closing_state(counts)
+        if state in {"open", self.state}:
+            return []
+        self.state = state
+        return [Close(state)]
+
+    def _cancel(self) -> list[Command]:
+        if self.state != "open" or self.cancelling:
+            return []
+        self.cancelling = True
+        closing = CloseTargets("cancelled", "job.cancelled", "cancelled before it was ordered", never_ordered=True)
+        return [closing, Order("cancel")]
+
+    def _time(self, now: int) -> list[Command]:
+        if self.state != "open":
+            return []
+        end = self.expires + GRACE_MS
+        if now < end:
+            return [WakeAt(end)]
+        detail = "no result came before the job expired"
+        return [CloseTargets("expired", "job.expired", detail, never_ordered=False)]

@@ -1,0 +1,225 @@
+"""Jobs and targets as rows: reading them, and carrying out what a job's machine commands.
+
+Rules
+- Everything here runs inside the caller's write transaction, orders and their handover included: a job and
+  its order are there together or not at all.
+- A target without a key waits, with the reason, until it joins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.wire import codec
+from tiercast_server import handover
+from tiercast_server.database.tables import jobs, orders, targets
+from tiercast_server.job_life import Close, CloseTargets, Command, Counted, Event, JobLife, JobState, Order, WakeAt
+from tiercast_server.nodes import Node, resolve
+from tiercast_server.orders import Subject, sign
+from tiercast_server.region import Region
+from tiercast_server.status_merge import FINAL
+
+OPEN_STATES = tuple(state for state, final in FINAL.items() if not final)
+_NAMES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One row of jobs; times in milliseconds since 1970."""
+
+    id: str
+    number: int
+    type: str
+    revision: int
+    state: JobState
+    cancelling: bool
+    package: str
+    version: str
+    package_revision: int
+    root: bytes
+    note: str
+    created_by: str
+    options: dict[str, str | int | bool]
+    created: int
+    expires: int
+    closed: int | None
+
+
+def _job(row: RowMapping) -> Job:
+    options: dict[str, Any] = codec.decode_plain(row["options"])
+    return Job(
+        id=row["id"],
+        number=row["number"],
+        type=row["type"],
+        revision=row["revision"],
+        state=row["state"],
+        cancelling=row["cancelling"],
+        package=row["package"],
+        version=row["version"],
+        package_revision=row["package_revision"],
+        root=row["root"],
+        note=row["note"],
+        created_by=row["created_by"],
+        options=options,
+        created=row["created"],
+        expires=row["expires"],
+        closed=row["closed"],
+    )
+
+
+async def find(connection: AsyncConnection, job: str) -> Job | None:
+    """The job `job`."""
+    row = (await connection.execute(select(jobs).where(jobs.c.id == job))).mappings().one_or_none()
+    return None if row is None else _job(row)
+
+
+async def get(connection: AsyncConnection, job: str) -> Job:
+    """The job `job`; its number alone will do.
+
+    Raises:
+        UsageError: job.unknown.
+    """
+    found = await find(connection, job)
+    if found is None and job.removeprefix("j").isdecimal():
+        query = select(jobs).where(jobs.c.number == int(job.removeprefix("j")))
+        row = (await connection.execute(query)).mappings().one_or_none()
+        found = None if row is None else _job(row)
+    if found is None:
+        raise UsageError(
+            code="job.unknown", what=f"There is no job {job!r}.", todo="`tiercast job list` shows all jobs."
+        )
+    return found
+
+
+async def newest(connection: AsyncConnection, limit: int) -> list[Job]:
+    """The newest jobs, newest first."""
+    query = select(jobs).order_by(jobs.c.number.desc()).limit(limit)
+    return [_job(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def open_jobs(connection: AsyncConnection) -> list[Job]:
+    """Every open job, oldest first."""
+    query = select(jobs).where(jobs.c.state == "open").order_by(jobs.c.number)
+    return [_job(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def counts(connection: AsyncConnection, job: str) -> dict[str, int]:
+    """How many targets are in which state."""
+    query = select(targets.c.state, func.count().label("n")).where(targets.c.job == job).group_by(targets.c.state)
+    return {row.state: row.n for row in await connection.execute(query)}
+
+
+async def advance(region: Region, connection: AsyncConnection, job: Job, *events: Event) -> int | None:
+    """Tell the job's machine of `events` and do what it commands; when to say `TimePassed`, if it asked."""
+    now = region.clock()
+    life = JobLife(expires=job.expires, state=job.state, cancelling=job.cancelling)
+    wake: int | None = None
+    queue: list[Command] = [command for event in events for command in life.handle(event, now=now)]
+    while queue:
+        command = queue.pop(0)
+        match command:
+            case Order(type_, names):
+                await order(region, connection, job, type_, names)
+            case CloseTargets():
+                await _close_targets(connection, job, command, now)
+                queue += life.handle(Counted(await counts(connection, job.id)), now=now)
+            case Close(state):
+                await connection.execute(update(jobs).where(jobs.c.id == job.id).values(state=state, closed=now))
+            case WakeAt(at):
+                wake = at
+    if life.cancelling != job.cancelling:
+        await connection.execute(update(jobs).where(jobs.c.id == job.id).values(cancelling=life.cancelling))
+    return wake
+
+
+async def insert_job(connection: AsyncConnection, job: Job, found: Sequence[Node]) -> None:
+    """Write a new job and its targets; those that hold no key yet wait for it."""
+    await connection.execute(
+        insert(jobs).values(
+            id=job.id,
+            number=job.number,
+            type=job.type,
+            revision=job.revision,
+            state=job.state,
+            cancelling=job.cancelling,
+            package=job.package,
+            version=job.version,
+            package_revision=job.package_revision,
+            root=job.root,
+            note=job.note,
+            created_by=job.created_by,
+            options=codec.encode(job.options),
+            created=job.created,
+            expires=job.expires,
+        )
+    )
+    waiting = {"state": "waiting", "code": "node.not-joined", "detail": "the node was invited and has not joined yet"}
+    rows = [
+        {"job": job.id, "node": node.name, "parent": node.parent, "ordered": 0, "at": job.created, **waiting}
+        for node in found
+    ]
+    await connection.execute(insert(targets), rows)
+
+
+async def _close_targets(connection: AsyncConnection, job: Job, command: CloseTargets, now: int) -> None:
+    which: ColumnElement[bool] = (targets.c.job == job.id) & targets.c.state.in_(OPEN_STATES)
+    if command.never_ordered:
+        which &= targets.c.ordered == 0
+    await connection.execute(
+        update(targets)
+        .where(which)
+        .values(state=command.state, code=command.code, detail=command.detail, at=now, proved=False)
+    )
+
+
+async def order(region: Region, connection: AsyncConnection, job: Job, type_: str, names: Sequence[str]) -> None:
+    """Sign the job's next order for `names` (or all its open targets) that hold a key, and put it for handover."""
+    if not names:
+        query = select(targets.c.node).where(targets.c.job == job.id, targets.c.state.in_(OPEN_STATES))
+        names = list((await connection.execute(query)).scalars())
+    joined = [node for node in await _existing(connection, names) if node.has_joined]
+    if not joined:
+        return
+    newest_revision = select(jobs.c.revision).where(jobs.c.id == job.id)
+    revision = (await connection.execute(newest_revision)).scalar_one() + 1
+    now = region.clock()
+    subject = Subject(
+        job=job.id,
+        type=job.type if type_ == "same" else type_,
+        package=job.package,
+        version=job.version,
+        package_revision=job.package_revision,
+        root=job.root,
+        issued=now,
+        expires=job.expires,
+        options=job.options,
+    )
+    signed = sign(subject, revision, joined, region=region.name, epoch=region.epoch, key=region.key)
+    await connection.execute(
+        insert(orders).values(
+            job=job.id, revision=revision, type=subject.type, body=signed.body, signature=signed.signature, created=now
+        )
+    )
+    await connection.execute(update(jobs).where(jobs.c.id == job.id).values(revision=revision))
+    if type_ == "same":
+        await _mark_ordered(connection, job.id, [node.name for node in joined], revision, now)
+    for bundle in signed.bundles:
+        await handover.put(connection, bundle, cause=job.id)
+
+
+async def _existing(connection: AsyncConnection, names: Sequence[str]) -> list[Node]:
+    """The nodes of `names`, by name; all of them were checked, or stand in rows."""
+    return await resolve(connection, names, ())
+
+
+async def _mark_ordered(connection: AsyncConnection, job: str, names: Sequence[str], revision: int, now: int) -> None:
+    fresh = {"ordered": revision, "state": "ordered", "code": "", "detail": "", "at": now, "proved": False}
+    for at in range(0, len(names), _NAMES):
+        which = (targets.c.job == job) & targets.c.node.in_(names[at : at + _NAMES])
+        await connection.execute(update(targets).where(which).values(**fresh))

@@ -1,0 +1,176 @@
+"""What is shown of jobs.
+
+Rules
+- Counts are computed from the records, never added up.
+- `watch` pushes a snapshot when something changed, at most two a second, and ends with the final one.
+- Hops are what gateways say of themselves, and what this server itself sends to each of its children.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tiercast_protocol.content.receipt import Receipt
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.wire import codec
+from tiercast_server import job_rows
+from tiercast_server.changes import Changes
+from tiercast_server.database.tables import hops, targets
+from tiercast_server.region import Region
+
+#: Seconds between two snapshots of a watch.
+PUSH_S = 0.5
+_LOOK_S = 5.0
+_MAX_LIST = 1_000
+
+#: Gives the server's own hops for a job: rows as in `hops`.
+OwnHops = Callable[[str, bytes], list[dict[str, Any]]]
+
+
+class JobView:
+    """Reading side of the region's jobs."""
+
+    def __init__(self, region: Region, changes: Changes, own_hops: OwnHops | None = None) -> None:
+        self._region = region
+        self._changes = changes
+        self._own_hops = own_hops
+
+    async def list_(self, limit: int) -> list[dict[str, Any]]:
+        """The newest jobs with their counts."""
+        async with self._region.db.read() as connection:
+            found = await job_rows.newest(connection, max(1, min(limit, _MAX_LIST)))
+            query = (
+                select(targets.c.job, targets.c.state, func.count().label("n"))
+                .where(targets.c.job.in_([job.id for job in found]))
+                .group_by(targets.c.job, targets.c.state)
+            )
+            counted: dict[str, dict[str, int]] = {}
+            for row in await connection.execute(query):
+                counted.setdefault(row.job, {})[row.state] = row.n
+        return [
+            {
+                "job": job.id,
+                "type": job.type,
+                "package": job.package,
+                "version": job.version,
+                "created": job.created,
+                "expires": job.expires,
+                "state": job.state,
+                "by": job.created_by,
+                "note": job.note,
+                "targets": sum(counted.get(job.id, {}).values()),
+                "counts": counted.get(job.id, {}),
+            }
+            for job in found
+        ]
+
+    async def show(self, job: str) -> dict[str, Any]:
+        """One job, its targets and hops.
+
+        Raises:
+            UsageError: job.unknown.
+        """
+        async with self._region.db.read() as connection:
+            found = await job_rows.get(connection, job)
+            rows = await _targets(connection, found.id)
+            relayed = await _hops(connection, found.id)
+        counted: dict[str, int] = {}
+        for row in rows:
+            counted[row["state"]] = counted.get(row["state"], 0) + 1
+        own = self._own_hops(found.id, found.root) if self._own_hops is not None else []
+        return {
+            "job": found.id,
+            "type": found.type,
+            "package": found.package,
+            "version": found.version,
+            "package_revision": found.package_revision,
+            "root": found.root,
+            "revision": found.revision,
+            "created": found.created,
+            "expires": found.expires,
+            "closed": found.closed,
+            "state": found.state,
+            "cancelling": found.cancelling,
+            "by": found.created_by,
+            "note": found.note,
+            "options": found.options,
+            "counts": counted,
+            "targets": rows,
+            "hops": own + relayed,
+        }
+
+    async def watch(self, job: str) -> AsyncIterator[dict[str, Any]]:
+        """Snapshots as `show` gives them: the present one, each change, the final one."""
+        last: dict[str, Any] | None = None
+        while True:
+            seen = self._changes.count(last["job"]) if last else 0
+            now = await self.show(job)
+            if now != last:
+                yield now
+            last = now
+            if now["state"] != "open":
+                return
+            await asyncio.sleep(PUSH_S)
+            patience = PUSH_S if self._own_hops is not None else _LOOK_S
+            await self._changes.wait(now["job"], max(seen, 0), timeout=patience)
+
+    async def receipt(self, job: str, node: str) -> dict[str, Any]:
+        """The signed receipt of one target.
+
+        Raises:
+            UsageError: job.unknown, target.unknown or receipt.none.
+        """
+        async with self._region.db.read() as connection:
+            found = await job_rows.get(connection, job)
+            query = select(targets).where(targets.c.job == found.id, targets.c.node == node)
+            row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            raise UsageError(
+                code="target.unknown",
+                what=f"{node!r} is no target of {found.id}.",
+                todo=f"`tiercast job show {found.id}` shows its targets.",
+            )
+        if not row.receipt:
+            raise UsageError(
+                code="receipt.none",
+                what=f"{node!r} has given no receipt for {found.id}; it is {row.state}.",
+                todo=f"`tiercast job watch {found.id}` waits for it.",
+            )
+        said = codec.decode(row.receipt, Receipt)
+        shown: dict[str, Any] = {name: getattr(said, name) for name in said.__struct_fields__ if name != "programs"}
+        shown["programs"] = [
+            {name: getattr(program, name) for name in program.__struct_fields__} for program in said.programs
+        ]
+        return {**shown, "receipt": row.receipt, "signature": row.signature}
+
+
+async def _targets(connection: AsyncConnection, job: str) -> list[dict[str, Any]]:
+    query = select(targets).where(targets.c.job == job).order_by(targets.c.node)
+    return [
+        {
+            "node": row.node,
+            "parent": row.parent,
+            "state": row.state,
+            "code": row.code,
+            "detail": row.detail,
+            "done": row.done,
+            "total": row.total,
+            "at": row.at,
+            "attempt": row.attempt,
+            "proved": row.proved,
+        }
+        for row in await connection.execute(query)
+    ]
+
+
+async def _hops(connection: AsyncConnection, job: str) -> list[dict[str, Any]]:
+    query = select(hops).where(hops.c.job == job).order_by(hops.c.node)
+    return [
+        {"node": row.node, "state": row.state, "done": row.done, "total": row.total, "rate": row.rate, "at": row.at}
+        for row in await connection.execute(query)
+    ]

@@ -1,0 +1,81 @@
+"""Making orders: one signature per (job, revision) over the Merkle root of its targets.
+
+Rules
+- A leaf is name, key and generation: an order can't be moved to another node, or to a successor of the name.
+- A bundle carries at most `BUNDLE` targets with their proofs, so that it stays below the wire's limit for a
+  message; more targets go in more bundles of the same order.
+- Pure: what is signed is decided here, what becomes of it in `jobs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tiercast_protocol.content import merkle
+from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.order import Order, sign_order
+from tiercast_protocol.wire.messages import OrderBundle, OrderTarget
+from tiercast_server.nodes import Node
+
+#: Most targets of one bundle.
+BUNDLE = 1_000
+
+#: Which role a job type is for.
+ROLE_OF = {"install": "endpoint", "remove": "endpoint", "preload": "gateway", "purge": "gateway"}
+#: Job types that undo each other: both open for one package and target is a contradiction.
+OPPOSITE = {"install": "remove", "remove": "install", "preload": "purge", "purge": "preload"}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What an order is about; times in milliseconds since 1970."""
+
+    job: str
+    type: str
+    package: str
+    version: str
+    package_revision: int
+    root: bytes
+    issued: int
+    expires: int
+    options: dict[str, str | int | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A signed order and its bundles."""
+
+    body: bytes
+    signature: bytes
+    bundles: tuple[OrderBundle, ...]
+
+
+def sign(
+    subject: Subject, revision: int, targets: Sequence[Node], *, region: str, epoch: int, key: PrivateKey
+) -> Signed:
+    """Sign `subject` as order `revision` of its job for `targets` (at least one, all joined)."""
+    tree = merkle.Tree([merkle.leaf_of(node.name, node.public_key, node.generation) for node in targets])
+    order = Order(
+        region=region,
+        epoch=epoch,
+        job=subject.job,
+        revision=revision,
+        type=subject.type,
+        package=subject.package,
+        version=subject.version,
+        package_revision=subject.package_revision,
+        root=subject.root,
+        issued=subject.issued,
+        expires=subject.expires,
+        targets_root=tree.root,
+        target_count=len(targets),
+        options=subject.options,
+    )
+    body, signature = sign_order(order, key)
+    each = [OrderTarget(node=node.name, index=index, proof=tree.proof(index)) for index, node in enumerate(targets)]
+    bundles = tuple(
+        OrderBundle(order=body, signature=signature, targets=each[at : at + BUNDLE])
+        for at in range(0, len(each), BUNDLE)
+    )
+    return Signed(body, signature, bundles)

@@ -1,0 +1,283 @@
+"""A region without a network: a real database and real keys, and a tree that only notes what it is told."""
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiercast_mqtt.password import hash_password
+from tiercast_protocol.content.chunk import seal
+from tiercast_protocol.content.credential import Credential, Token, open_credential
+from tiercast_protocol.content.digest import digest_of
+from tiercast_protocol.content.joining import make_request
+from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.manifest import Entry, Kind, Part, Root, cut_lists, encode_root
+from tiercast_protocol.content.order import Order, check_target, open_order
+from tiercast_protocol.content.receipt import Receipt, sign_receipt
+from tiercast_protocol.errors import ChunkMissing
+from tiercast_protocol.wire.messages import (
+    Admitted,
+    Dismissed,
+    EnrolReply,
+    Message,
+    OrderBundle,
+    StatusRecord,
+    TokenIssued,
+)
+from tiercast_server.changes import Changes
+from tiercast_server.database.engine import Database
+from tiercast_server.enrolment import Enrolment
+from tiercast_server.handover import Handover
+from tiercast_server.job_view import JobView
+from tiercast_server.jobs import Jobs, Request
+from tiercast_server.library import Library
+from tiercast_server.region import Region, create_region, open_region
+from tiercast_server.status_intake import StatusIntake
+from tiercast_server.tree import Child
+
+START = 1_800_000_000_000
+PASSWORD_HASH = hash_password("secret", iterations=1)
+
+
+class FakeTree:
+    """Notes what the region says to it; `failing` makes every call raise."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, Message]] = []
+        self.failing: Exception | None = None
+
+    async def _note(self, to: str, message: Message) -> None:
+        if self.failing is not None:
+            raise self.failing
+        self.said.append((to, message))
+
+    async def take_order(self, bundle: OrderBundle, *, cause: str) -> None:
+        await self._note("", bundle)
+
+    async def admit(self, message: Admitted) -> None:
+        await self._note("", message)
+
+    async def dismiss(self, message: Dismissed) -> None:
+        await self._note("", message)
+
+    async def issue_token(self, message: TokenIssued) -> None:
+        await self._note("", message)
+
+    async def tell(self, node: str, message: Message, *, cause: str) -> bytes:
+        await self._note(node, message)
+        return len(self.said).to_bytes(16, "big")
+
+    async def children_url(self) -> str:
+        return "mqtt://127.0.0.1:1883"
+
+    async def snapshot(self) -> dict[str, Any]:
+        return {"name": "server", "children": []}
+
+    def children(self) -> list[Child]:
+        return []
+
+    def of(self, type_: type[Message]) -> list[Any]:
+        """What was said of this type, in order."""
+        return [message for _, message in self.said if isinstance(message, type_)]
+
+
+class MemoryStore:
+    """A chunk store in a dict; `synced` counts."""
+
+    def __init__(self) -> None:
+        self.held: dict[bytes, bytes] = {}
+        self.synced = 0
+
+    async def get(self, digest: bytes) -> bytes:
+        if digest not in self.held:
+            raise ChunkMissing(digest)
+        return self.held[digest]
+
+    async def put(self, digest: bytes, stored: bytes) -> bool:
+        new = digest not in self.held
+        self.held[digest] = stored
+        return new
+
+    async def sync(self) -> None:
+        self.synced += 1
+
+    async def evict(self, digests: Iterable[bytes]) -> int:
+        return sum(self.held.pop(digest, None) is not None for digest in digests)
+
+    def size(self, digest: bytes) -> int | None:
+        return len(self.held[digest]) if digest in self.held else None
+
+
+def build(
+    name: str, version: str, files: dict[str, bytes], revision: int = 1
+) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """A package of these small files: root digest, and its chunks as (digest, stored form)."""
+    chunks = {digest_of(data): seal(data) for data in files.values()}
+    entries = [
+        Entry(
+            path=path,
+            kind=Kind.FILE,
+            mode=0o644,
+            size=len(data),
+            digest=digest_of(data),
+            parts=(Part(digest_of(data), 0, len(data)),),
+        )
+        for path, data in sorted(files.items())
+    ]
+    lists = [seal(raw) for raw in cut_lists(entries)]
+    root = Root(
+        format=1,
+        chunking="tc1",
+        name=name,
+        version=version,
+        revision=revision,
+        definition="",
+        lists=[digest for digest, _ in lists],
+        files=len(files),
+        size=sum(map(len, files.values())),
+        chunks=len(chunks),
+        chunk_bytes=sum(map(len, set(files.values()))),
+    )
+    sealed = seal(encode_root(root))
+    return sealed[0], [*chunks.values(), *lists, sealed]
+
+
+@dataclass
+class Joined:
+    """A node as it sees itself."""
+
+    name: str
+    key: PrivateKey
+    credential: Credential
+    seq: int = 0
+
+
+@dataclass
+class World:
+    """A region and everything around it."""
+
+    region: Region
+    path: Path
+    tree: FakeTree
+    store: MemoryStore
+    changes: Changes
+    handover: Handover
+    jobs: Jobs
+    enrolment: Enrolment
+    library: Library
+    intake: StatusIntake
+    view: JobView
+    now: list[int]
+    nodes: dict[str, Joined] = field(default_factory=dict)
+
+    async def invite(self, name: str, role: str = "endpoint", parent: str = "", **more: Any) -> Token:
+        made = await self.enrolment.invite(name, role, parent, more.pop("ttl_s", 3600), url="mqtt://h:1", **more)
+        await self.handover.drain()
+        return Token.from_text(made["token"])
+
+    async def ask(self, token: Token, key: PrivateKey) -> EnrolReply:
+        await self.enrolment.request(make_request(token, key, PASSWORD_HASH))
+        await self.handover.drain()
+        reply: EnrolReply = self.tree.of(EnrolReply)[-1]
+        return reply
+
+    async def join(self, name: str, role: str = "endpoint", parent: str = "", **more: Any) -> Joined:
+        key = PrivateKey.generate()
+        reply = await self.ask(await self.invite(name, role, parent, **more), key)
+        assert reply.accepted, reply.reason
+        credential = open_credential(reply.credential, reply.signature, self.region.key.public)
+        self.nodes[name] = Joined(name, key, credential)
+        return self.nodes[name]
+
+    async def package(self, name: str, version: str, files: dict[str, bytes] | None = None, revision: int = 1) -> bytes:
+        root, chunks = build(name, version, files or {"a": b"content of " + version.encode()}, revision)
+        await self.library.keep(chunks)
+        await self.library.register(root, "main", "tester")
+        return root
+
+    async def job(self, type_: str = "install", package: str = "app", **more: Any) -> str:
+        made = await self.jobs.create(Request(type=type_, package=package, by="tester", **more))
+        await self.handover.drain()
+        job: str = made["job"]
+        return job
+
+    def orders(self) -> list[tuple[Order, list[str]]]:
+        """Orders that reached the tree: opened, each target's proof checked with its own key."""
+        found = []
+        for bundle in self.tree.of(OrderBundle):
+            order = open_order(bundle.order, bundle.signature, self.region.key.public)
+            for target in bundle.targets:
+                node = self.nodes[target.node]
+                check_target(order, target, node.key.public, node.credential.generation)
+            found.append((order, [target.node for target in bundle.targets]))
+        return found
+
+    def record(self, job: str, node: str, state: str, **more: Any) -> StatusRecord:
+        """What `node` says next of `job`, with its receipt where the state is final."""
+        mine = self.nodes[node]
+        mine.seq += 1
+        values = {"revision": 1, "attempt": 1, "seq": mine.seq, "at": self.now[0], **more}
+        receipt, signature = b"", b""
+        if state in {"done", "failed", "interrupted", "cancelled", "rejected", "expired"}:
+            said = Receipt(
+                job=job,
+                revision=values["revision"],
+                attempt=values["attempt"],
+                seq=values["seq"],
+                node=node,
+                generation=mine.credential.generation,
+                state=state,
+                code="",
+                detail="",
+                started=0,
+                finished=0,
+                package="app",
+                version="1",
+                root=bytes(32),
+            )
+            receipt, signature = sign_receipt(said, mine.key)
+        return StatusRecord(job=job, target=node, state=state, receipt=receipt, signature=signature, **values)
+
+
+def assemble(region: Region, path: Path, now: list[int], tree: FakeTree, store: MemoryStore) -> World:
+    """The region's parts around one database."""
+    changes = Changes()
+    handover = Handover(region.db, tree)
+    jobs = Jobs(region, changes, handover.wake)
+    return World(
+        region=region,
+        path=path,
+        tree=tree,
+        store=store,
+        changes=changes,
+        handover=handover,
+        jobs=jobs,
+        enrolment=Enrolment(region, jobs, changes, handover.wake),
+        library=Library(region, store),
+        intake=StatusIntake(region, changes),
+        view=JobView(region, changes),
+        now=now,
+    )
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """A new region named "r" with the server "server"."""
+    now = [START]
+    path = tmp_path / "region.db"
+    async with Database.open(path) as db:
+        await create_region(db, name="r", server="server", now=now[0])
+        region = await open_region(db, PrivateKey.generate(), clock=lambda: now[0])
+        yield assemble(region, path, now, FakeTree(), MemoryStore())
+
+
+@pytest.fixture
+def build_package() -> Any:
+    return build
+
+
+@pytest.fixture
+def assemble_world() -> Any:
+    return assemble

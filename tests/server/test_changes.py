@@ -1,0 +1,25 @@
+"""Waiting for a job to change."""
+
+import asyncio
+
+from tiercast_server.changes import Changes
+
+
+async def test_a_touch_between_looking_and_waiting_is_not_lost() -> None:
+    changes = Changes()
+    seen = changes.count("j")
+    changes.touch("j")
+    async with asyncio.timeout(5):
+        await changes.wait("j", seen, timeout=60)
+
+
+async def test_other_jobs_wake_nobody_and_time_does() -> None:
+    changes = Changes()
+    changes.touch("other")
+    await changes.wait("j", 0, timeout=0.01)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(changes.wait("j", 0, timeout=60))
+        await asyncio.sleep(0)
+        changes.touch("other")
+        changes.touch("j")
+        await waiting

@@ -1,0 +1,73 @@
+"""The life of a job: any story of events keeps its invariants."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tiercast_server.job_life import (
+    GRACE_MS,
+    CancelAsked,
+    Close,
+    CloseTargets,
+    Counted,
+    JobLife,
+    Order,
+    TargetJoined,
+    TimePassed,
+    WakeAt,
+    closing_state,
+)
+from tiercast_server.status_merge import FINAL
+
+counts = st.dictionaries(st.sampled_from(sorted(FINAL)), st.integers(0, 3), min_size=1)
+events = st.one_of(
+    st.builds(Counted, counts), st.just(CancelAsked()), st.just(TargetJoined("n")), st.just(TimePassed())
+)
+
+
+@given(st.lists(st.tuples(events, st.integers(0, 3_000))), st.integers(0, 60_000))
+def test_any_story_keeps_the_invariants(story: list[tuple[Any, int]], expires: int) -> None:
+    life, now, closed, cancels = JobLife(expires=expires), 0, False, 0
+    for event, passed in story:
+        now += passed
+        commands = life.handle(event, now=now)
+        for command in commands:
+            if isinstance(command, Order):
+                assert not closed, "a closed job orders nothing"
+                cancels += command.type == "cancel"
+                assert command.type == "cancel" or (not life.cancelling and now < expires)
+            if isinstance(command, CloseTargets):
+                assert not closed
+                assert command.never_ordered or now >= expires + GRACE_MS
+            if isinstance(command, Close):
+                assert isinstance(event, Counted)
+                assert command.state == closing_state(event.counts) != "open"
+            if isinstance(command, WakeAt):
+                assert command.at > now
+        assert not (closed and life.state == "open"), "once closed, never open"
+        closed = life.state != "open"
+    assert cancels <= 1
+
+
+def test_the_worst_end_wins() -> None:
+    assert closing_state({"done": 3, "failed": 0}) == "done"
+    assert closing_state({"done": 3, "fetching": 1, "failed": 2}) == "open"
+    assert closing_state({"done": 3, "interrupted": 1, "expired": 1}) == "failed"
+    assert closing_state({"done": 3, "cancelled": 1, "expired": 1}) == "expired"
+    assert closing_state({"done": 3, "cancelled": 1}) == "cancelled"
+
+
+def test_a_late_receipt_corrects_the_end() -> None:
+    life = JobLife(expires=0)
+    assert life.handle(Counted({"expired": 1, "done": 1}), now=1) == [Close("expired")]
+    assert life.handle(Counted({"done": 2}), now=2) == [Close("done")]
+    assert life.handle(Counted({"done": 2}), now=3) == []
+
+
+def test_cancelling_twice_is_one_order() -> None:
+    life = JobLife(expires=10)
+    first = life.handle(CancelAsked(), now=0)
+    assert Order("cancel") in first
+    assert life.handle(CancelAsked(), now=0) == []
+    assert life.handle(TargetJoined("n"), now=0) == []

@@ -1,0 +1,66 @@
+"""Lists, snapshots and watching."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tiercast_protocol.errors import UsageError
+
+
+async def _job(world: Any) -> str:
+    await world.package("app", "1")
+    await world.join("pc1")
+    job: str = await world.job(targets=("pc1",), note="friday")
+    return job
+
+
+async def test_the_list_is_newest_first_with_counts(world: Any) -> None:
+    first = await _job(world)
+    await world.intake.take([world.record(first, "pc1", "done")])
+    second = await world.job("remove", targets=("pc1",))
+    rows = await world.view.list_(10)
+    assert [row["job"] for row in rows] == [second, first]
+    assert (rows[1]["state"], rows[1]["counts"], rows[1]["targets"], rows[1]["note"]) == (
+        "done",
+        {"done": 1},
+        1,
+        "friday",
+    )
+    assert len(await world.view.list_(1)) == 1
+
+
+async def test_a_job_is_found_by_its_number_too(world: Any) -> None:
+    job = await _job(world)
+    assert (await world.view.show("1"))["job"] == (await world.view.show("j1"))["job"] == job
+
+
+async def test_watching_shows_each_change_and_ends_with_the_end(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tiercast_server.job_view.PUSH_S", 0.01)
+    job = await _job(world)
+    states: list[dict[str, int]] = []
+    async with asyncio.timeout(20):
+        async for snapshot in world.view.watch(job):
+            states.append(snapshot["counts"])
+            state = {1: "fetching", 2: "done"}.get(len(states))
+            if state:
+                await world.intake.take([world.record(job, "pc1", state)])
+    assert states == [{"ordered": 1}, {"fetching": 1}, {"done": 1}]
+
+
+async def test_watching_an_ended_job_is_one_snapshot(world: Any) -> None:
+    job = await _job(world)
+    await world.intake.take([world.record(job, "pc1", "done")])
+    assert [snapshot["state"] async for snapshot in world.view.watch(job)] == ["done"]
+
+
+async def test_what_is_not_there_is_said(world: Any) -> None:
+    job = await _job(world)
+    for call, code in (
+        (world.view.show("j9"), "job.unknown"),
+        (world.view.receipt(job, "pc9"), "target.unknown"),
+        (world.view.receipt(job, "pc1"), "receipt.none"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            await call
+        assert caught.value.code == code
