@@ -1,0 +1,392 @@
+"""Joining a region with a token, and what a node keeps of it (docs/protocol.md, section 8).
+
+Rules
+- Key and broker password are made here and never leave: the region gets the public key and the password's hash.
+- Both are on the disk before the request goes out.  A join that is cut off may be repeated with the same token:
+  the region gives the same key the same answer.
+- The answer counts only when the region's key of the token signed it, for this name, this role and our key.
+- Files are the owner's alone.  `enrolled.json` is written last: with it the node has joined, without it it has not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+import structlog
+
+from tiercast_mqtt.password import hash_password
+from tiercast_protocol.content.credential import Credential, Token, open_credential
+from tiercast_protocol.content.joining import join_password, join_user, make_request
+from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.errors import MessageInvalid, SignatureInvalid, StateError, UsageError
+from tiercast_protocol.node.address import TlsFiles, parse_address
+from tiercast_protocol.node.retry import refused_login
+from tiercast_protocol.wire.envelope import Envelope, open_, seal, wrap
+from tiercast_protocol.wire.messages import KIND_OF, Ack, EnrolReply, EnrolRequest, body_of
+from tiercast_protocol.wire.topics import Topics
+
+log = structlog.get_logger(__name__)
+
+_silent = logging.getLogger("tiercast.join")
+_silent.setLevel(logging.CRITICAL)
+_silent.propagate = False
+
+#: Seconds for all of it, and between two requests (the server may be several hops away).
+DEADLINE_S = 30.0
+_AGAIN_S = 3.0
+_RETRY_S = 0.5
+KEY_FILE, PASSWORD_FILE, ENROLLED_FILE = "node.key", "node.password", "enrolled.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What a node knows of itself and its region once it has joined.
+
+    Attributes:
+        name, role, parent, region, server: as the credential says.
+        generation: of this node's key.
+        url: of the parent's broker.
+        password: at that broker, where the user is `name`.
+        key: this node's.
+        region_key: 32 bytes; signs orders and credentials.
+        credential, signature: the credential's bytes and the region's signature.
+    """
+
+    name: str
+    role: str
+    region: str
+    parent: str
+    server: str
+    generation: int
+    url: str
+    password: str = field(repr=False)
+    key: PrivateKey = field(repr=False)
+    region_key: bytes = b""
+    credential: bytes = b""
+    signature: bytes = b""
+
+    @property
+    def login(self) -> tuple[str, str]:
+        """User and password at the parent's broker."""
+        return self.name, self.password
+
+
+async def join(
+    token_text: str,
+    *,
+    role: str,
+    folder: Path,
+    name: str = "",
+    deadline_s: float = DEADLINE_S,
+    tls: TlsFiles | None = None,
+) -> Enrolled:
+    """Join with the token and keep the result in `folder`.
+
+    Args:
+        token_text: what `tiercast node invite` printed.
+        role: "gateway" or "endpoint": what this program is.
+        folder: the node's state folder; made with mode 0700.
+        name: the name that the node means to have; "" is the token's.
+        deadline_s: seconds for all of it.
+        tls: what to trust, where the broker's address is mqtts://.
+
+    Raises:
+        UsageError: the token is malformed, expired, used, for another name or role; the parent can't be reached;
+            the region refused; the folder belongs to a node that has joined.
+        StateError: the folder can't be used.
+    """
+    token = check_token(Token.from_text(token_text), role=role, name=name, now_ms=time.time_ns() // 1_000_000)
+    key, password = await asyncio.to_thread(_secrets_in, folder)
+    request = make_request(token, key, await asyncio.to_thread(hash_password, password))
+    reply = await _Asking(token, request, tls or TlsFiles()).answer(deadline_s)
+    if not reply.accepted:
+        raise _refused(reply, token)
+    enrolled = _checked(reply, token, key, password)
+    await asyncio.to_thread(save, folder, enrolled)
+    log.info("joined", node=enrolled.name, role=role, region=enrolled.region, parent=enrolled.parent)
+    return enrolled
+
+
+def check_token(token: Token, *, role: str, name: str, now_ms: int) -> Token:
+    """Check what can be told before anybody is asked.
+
+    Raises:
+        UsageError: the token is for another role or name, or its time is over.
+    """
+    if token.role != role:
+        raise UsageError(
+            code="token.role",
+            what=f"The token is for a {token.role}, this is the {role}.",
+            todo=f"Run `tiercast-{token.role} join`, or ask for a token with `--role {role}`.",
+        )
+    if name and name != token.name:
+        raise UsageError(
+            code="token.name",
+            what=f'The token is for the node "{token.name}", not for "{name}".',
+            todo="Leave the name out, or ask for a token for this name.",
+        )
+    if token.expires <= now_ms:
+        minutes = (now_ms - token.expires) // 60_000
+        raise UsageError(
+            code="token.expired",
+            what=f"The token's time ended {minutes} minutes ago by this machine's clock.",
+            todo=f"Ask for a new one (`tiercast node invite {token.name}`), and look whether the clock is right.",
+        )
+    return token
+
+
+def save(folder: Path, enrolled: Enrolled) -> None:
+    """Write `enrolled` (but for the key, which has its own file) with mode 0600, durably."""
+    kept = {
+        "format": 1,
+        "name": enrolled.name,
+        "role": enrolled.role,
+        "region": enrolled.region,
+        "parent": enrolled.parent,
+        "server": enrolled.server,
+        "generation": enrolled.generation,
+        "url": enrolled.url,
+        "region_key": enrolled.region_key.hex(),
+        "credential": enrolled.credential.hex(),
+        "signature": enrolled.signature.hex(),
+    }
+    _write_private(folder / ENROLLED_FILE, json.dumps(kept, indent=1) + "\n")
+
+
+def load(folder: Path) -> Enrolled:
+    """What `join` left in `folder`, its credential checked again.
+
+    Raises:
+        UsageError: this node has not joined (code "node.not-joined").
+        StateError: the files are damaged or do not belong together.
+    """
+    path = folder / ENROLLED_FILE
+    try:
+        kept: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        region_key, credential = bytes.fromhex(kept["region_key"]), bytes.fromhex(kept["credential"])
+        signature, url, region = bytes.fromhex(kept["signature"]), str(kept["url"]), str(kept["region"])
+        password = (folder / PASSWORD_FILE).read_text("ascii").strip()
+    except FileNotFoundError as error:
+        raise UsageError(
+            code="node.not-joined",
+            what="This node has not joined a region.",
+            where=str(folder),
+            todo="Ask the region's administrator for a token (`tiercast node invite`), then run `join TOKEN`.",
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path) from error
+    key = PrivateKey.load(folder / KEY_FILE)
+    try:
+        found = open_credential(credential, signature, region_key)
+    except (SignatureInvalid, MessageInvalid) as error:
+        raise _damaged(path) from error
+    if found.public_key != key.public or found.region != region:
+        raise _damaged(path)
+    return _enrolled(found, url, password, key, region_key, credential, signature)
+
+
+def _damaged(path: Path) -> StateError:
+    return StateError(
+        str(path), "does not belong to this node's key, or is damaged", "Restore the folder, or join again."
+    )
+
+
+def _enrolled(
+    found: Credential, url: str, password: str, key: PrivateKey, region_key: bytes, credential: bytes, signature: bytes
+) -> Enrolled:
+    return Enrolled(
+        name=found.name,
+        role=found.role,
+        region=found.region,
+        parent=found.parent,
+        server=found.server,
+        generation=found.generation,
+        url=url,
+        password=password,
+        key=key,
+        region_key=region_key,
+        credential=credential,
+        signature=signature,
+    )
+
+
+def _checked(reply: EnrolReply, token: Token, key: PrivateKey, password: str) -> Enrolled:
+    """The answer, proved to be the region's and about us."""
+    try:
+        found = open_credential(reply.credential, reply.signature, token.region_key)
+    except (SignatureInvalid, MessageInvalid) as error:
+        raise _not_genuine(token) from error
+    said = (found.region, found.name, found.role, found.parent, found.public_key)
+    if said != (token.region, token.name, token.role, token.parent, key.public):
+        raise _not_genuine(token)
+    return _enrolled(found, token.url, password, key, token.region_key, reply.credential, reply.signature)
+
+
+def _not_genuine(token: Token) -> UsageError:
+    return UsageError(
+        code="enrol.forged",
+        what="The answer to the join is not signed by the region that made the token.",
+        where=token.url,
+        todo="Somebody else answers at that address: ask the administrator where the token's broker should be.",
+    )
+
+
+def _refused(reply: EnrolReply, token: Token) -> UsageError:
+    return UsageError(
+        code=reply.code or "enrol.refused",
+        what=f'The region refused "{token.name}": {reply.reason or "no reason was given"}.',
+        where=token.url,
+        todo=f"Ask for a new token with `tiercast node invite {token.name}`.",
+    )
+
+
+# -- asking ----------------------------------------------------------------------------------------------
+
+
+class _Asking:
+    """One request, asked until it is answered or the time is over."""
+
+    def __init__(self, token: Token, request: EnrolRequest, tls: TlsFiles) -> None:
+        self._token = token
+        self._request = request
+        self._address = parse_address(token.url)
+        self._tls = tls.context(token.url)
+        self._me = join_user(token.token_id)
+        self._topics = Topics(token.region)
+        self._asked = False
+        self._problem: Exception | None = None
+
+    async def answer(self, deadline_s: float) -> EnrolReply:
+        try:
+            async with asyncio.timeout(deadline_s):
+                while True:
+                    try:
+                        return await self._once()
+                    except (aiomqtt.MqttError, OSError) as error:
+                        # A token that was just made may be on its way to the parent: a refusal is tried again as well.
+                        self._problem = error
+                        log.debug("parent not reached", url=self._token.url, error=str(error))
+                        await asyncio.sleep(_RETRY_S)
+        except TimeoutError as error:
+            raise self._why(deadline_s) from (self._problem or error)
+
+    async def _once(self) -> EnrolReply:
+        address = self._address
+        async with aiomqtt.Client(
+            address.path or address.host or "",
+            address.port or 1883,
+            username=self._me,
+            password=join_password(self._token.secret),
+            identifier=self._me,
+            clean_session=True,
+            transport="unix" if address.path else "tcp",
+            timeout=5.0,
+            tls_context=self._tls,
+            logger=_silent,
+        ) as client:
+            self._problem = None
+            await client.subscribe(self._topics.down(self._token.parent, self._me), qos=1)
+            # One envelope id per connection: the parent acts once, however often it hears it.
+            request = seal(wrap(KIND_OF[EnrolRequest], self._request, sender=self._me, cause=self._token.token_id))
+            messages = aiter(client.messages)
+            while True:
+                await client.publish(self._topics.up(self._me), request, qos=1)
+                self._asked = True
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_AGAIN_S):
+                        return await self._reply(client, messages)
+
+    async def _reply(self, client: aiomqtt.Client, messages: AsyncIterator[aiomqtt.Message]) -> EnrolReply:
+        async for message in messages:
+            if isinstance(message.payload, bytes) and (found := self._reply_in(message.payload)) is not None:
+                envelope, reply = found
+                ack = wrap(KIND_OF[Ack], Ack(ids=[envelope.id]), sender=self._me)
+                await client.publish(self._topics.up(self._me), seal(ack), qos=1)
+                return reply
+        raise aiomqtt.MqttError("the connection ended")
+
+    def _reply_in(self, payload: bytes) -> tuple[Envelope, EnrolReply] | None:
+        try:
+            envelope = open_(payload)
+            if envelope.kind != KIND_OF[EnrolReply]:
+                return None
+            reply = body_of(envelope, EnrolReply)
+        except MessageInvalid as error:
+            log.warning("message invalid", reason=error.reason)
+            return None
+        return (envelope, reply) if reply.token_id == self._token.token_id else None
+
+    def _why(self, deadline_s: float) -> UsageError:
+        token = self._token
+        if self._problem is not None and refused_login(self._problem):
+            return UsageError(
+                code="token.refused",
+                what="The parent's broker does not take this token: it was used, it was replaced, or its time is over.",
+                where=token.url,
+                todo=f"Ask for a new one with `tiercast node invite {token.name}`.",
+            )
+        if self._asked:
+            return UsageError(
+                code="enrol.unanswered",
+                what=f'The parent "{token.parent}" was reached, but the region did not answer in {deadline_s:.0f} s.',
+                where=token.url,
+                todo="Look whether the server runs and its gateways are connected, then run the same command again.",
+            )
+        return UsageError(
+            code="parent.unreachable",
+            what=f'The broker of "{token.parent}" can\'t be reached: {self._problem or "no answer"}.',
+            where=token.url,
+            todo="Look whether it runs, and whether this machine may connect to that address; then run it again.",
+        )
+
+
+# -- files -----------------------------------------------------------------------------------------------
+
+
+def _secrets_in(folder: Path) -> tuple[PrivateKey, str]:
+    """Key and password of this node, made at the first try and found again at the next."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (folder / ENROLLED_FILE).exists():
+            raise UsageError(
+                code="node.joined",
+                what="This node has joined already.",
+                where=str(folder),
+                todo="Start it with `run`; to make it another node, give another folder with --state.",
+            )
+        if not (folder / KEY_FILE).exists():
+            PrivateKey.generate().save(folder / KEY_FILE)
+        if not (folder / PASSWORD_FILE).exists():
+            _write_private(folder / PASSWORD_FILE, secrets.token_urlsafe(32) + "\n")
+        return PrivateKey.load(folder / KEY_FILE), (folder / PASSWORD_FILE).read_text("ascii").strip()
+    except OSError as error:
+        todo = "Run as the user that is to own it, or name another folder with --state."
+        raise StateError(str(folder), f"it can't be used: {error.strerror}", todo) from error
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file of mode 0600 whole or not at all."""
+    beside = path.with_name(path.name + ".new")
+    beside.unlink(missing_ok=True)
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    opened = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
