@@ -75,10 +75,11 @@ class Broker:
         # `connection_lost` is called in the next rounds of the loop.
         for _ in range(3):
             await asyncio.sleep(0)
-        for listener in self.settings.listen:
-            if listener.path is not None:
+        # Only what was bound here: when starting failed, another broker may be the owner.
+        for place in self.listening:
+            if "path" in place:
                 with contextlib.suppress(OSError):
-                    listener.path.unlink()
+                    os.unlink(str(place["path"]))  # noqa: PTH108 - at once, as the loop is closing
 
     async def _listen(self, listener: Listener) -> None:
         names = listener.tls is not None and listener.tls.certificate_names
@@ -153,6 +154,9 @@ class Broker:
                 break
             self.counters.connections_refused += 1
             connection.abort()
+        for connection in list(self._connections):
+            if connection.closed_at is not None and now - connection.closed_at > self.limits.connect_timeout_s:
+                connection.abort()
         for connection in list(self._by_session.values()):
             if connection.keepalive and now - connection.heard_at > connection.keepalive * GRACE:
                 self.counters.keepalive_expired += 1

@@ -57,7 +57,7 @@ class BulkClient(PacketStream):
         on_lost: Callable[[Exception | None], None],
         packet_limit: int = PACKET_LIMIT,
     ) -> None:
-        super().__init__(limit=packet_limit, reuse=True)
+        super().__init__(limit=packet_limit, reuse=True, opening=CONNACK)
         self._loop = asyncio.get_running_loop()
         self._keepalive = keepalive
         self._on_message = on_message

@@ -81,7 +81,7 @@ class Connection(PacketStream):
     """See the rules above.  `session` is None until CONNECT was accepted."""
 
     def __init__(self, owner: Owner, *, certificate_names: bool = False) -> None:
-        super().__init__(limit=owner.limits.connect_bytes)
+        super().__init__(limit=owner.limits.connect_bytes, opening=CONNECT)
         self.owner = owner
         self.loop = asyncio.get_running_loop()
         self.session: Session | None = None
@@ -90,6 +90,8 @@ class Connection(PacketStream):
         self.made_at = self.heard_at = self.loop.time()
         #: The client said DISCONNECT: its will is not published.
         self.orderly = False
+        #: When it was closed in order; it is cut when that takes too long.
+        self.closed_at: float | None = None
         self.certificate_name: str | None = None
         self._certificate_names = certificate_names
         self._control: list[bytes] = []
@@ -115,7 +117,10 @@ class Connection(PacketStream):
     def buffer_updated(self, nbytes: int) -> None:
         """asyncio: bytes arrived."""
         self.heard_at = self.loop.time()
+        # All answers to what arrived together go out together.
         super().buffer_updated(nbytes)
+        if self._control:
+            self.flush()
 
     def pause_writing(self) -> None:
         """asyncio: the socket takes no more for now."""
@@ -138,7 +143,8 @@ class Connection(PacketStream):
         """Send an answer, before any message that waits."""
         self._control.append(data)
         self._control_size += len(data)
-        self.flush()
+        if not self._parsing:
+            self.flush()
         if self._control_size > self.owner.limits.control_bytes:
             self.halt()
 
@@ -173,13 +179,15 @@ class Connection(PacketStream):
         self.owner.sent(size)
 
     def close(self) -> None:
-        """Send what the socket takes at once (a last answer), then close; a peer that reads nothing is cut."""
+        """Close when what was handed over is sent; the broker cuts a peer that does not take it in time."""
         self.stop()
-        if self.transport is not None and not self.transport.is_closing():
-            if self.transport.get_write_buffer_size():
-                self.transport.abort()
-            else:
-                self.transport.close()
+        if self.closed_at is None and self.transport is not None:
+            self.closed_at = self.loop.time()
+            if self._control:
+                # A last answer goes out even while the socket is full (with TLS: of its own session tickets).
+                self.transport.write(b"".join(self._control))
+                self._control.clear()
+            self.transport.close()
 
     def abort(self) -> None:
         """Close at once."""
@@ -223,8 +231,6 @@ class Connection(PacketStream):
         self._control_packet(first, body)
 
     def _first_packet(self, first: int, body: memoryview) -> None:
-        if first >> 4 != CONNECT:
-            raise MalformedPacket("the first packet is not CONNECT")
         try:
             packet = codec.decode(first, body)
         except codec.UnknownLevel:

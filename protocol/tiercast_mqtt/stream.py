@@ -23,13 +23,15 @@ SMALL = 8192
 class PacketStream(asyncio.BufferedProtocol):
     """The receiving half of a connection; subclasses get whole packets.
 
-    `limit` is the greatest packet taken, in bytes, header included.
+    `limit` is the greatest packet taken, in bytes, header included; `opening` the type that the first packet must
+    have, so that a peer that speaks something else is noticed at its first byte.
     """
 
-    def __init__(self, *, limit: int, reuse: bool = False) -> None:
+    def __init__(self, *, limit: int, opening: int | None = None, reuse: bool = False) -> None:
         self.packet_limit = limit
         self.transport: asyncio.Transport | None = None
         self.bytes_received = 0
+        self._opening = opening
         self._reuse = reuse
         self._small = memoryview(bytearray(SMALL))
         self._start = 0
@@ -118,6 +120,8 @@ class PacketStream(asyncio.BufferedProtocol):
         self._parsing = True
         try:
             while not (self._halted or self._stopped):
+                if self._opening is not None and self._start < self._end:
+                    self._check_opening(self._opening)
                 sizes = peek(self._small, self._start, self._end, self.packet_limit)
                 if sizes is None:
                     break
@@ -135,6 +139,11 @@ class PacketStream(asyncio.BufferedProtocol):
         finally:
             self._parsing = False
             self._compact()
+
+    def _check_opening(self, expected: int) -> None:
+        if self._small[self._start] >> 4 != expected:
+            raise MalformedPacket("the first packet is not what opens an MQTT connection")
+        self._opening = None
 
     def _take_large(self, size: int, header: int) -> None:
         spare = self._spare

@@ -1,0 +1,285 @@
+"""The bulk client, against the embedded broker and against real mosquitto, and against brokers that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiercast_mqtt import codec
+from tiercast_mqtt.bulk import BulkClient
+from tiercast_mqtt.errors import ConnectionRefused
+from tiercast_mqtt.packets import Connack, Publish
+
+Where = tuple[int, Path]
+
+
+@pytest.fixture(params=["embedded", "mosquitto"])
+async def where(request: pytest.FixtureRequest, kit: Any) -> AsyncIterator[Where]:
+    """A broker's TCP port and UNIX socket; anna has the password "a" and may not touch `forbidden`."""
+    users, acl = kit.users(anna="a"), kit.acl("user anna\ntopic readwrite a/#\ntopic read $SYS/#\n")
+    if request.param == "embedded":
+        broker = await kit.broker(users_file=users, acl_file=acl)
+        yield int(broker.listening[0]["port"]), Path(str(broker.listening[1]["path"]))
+    else:
+        for path in (users, acl):
+            path.chmod(0o644)
+        for folder in (users.parent, *list(users.parents)[:3]):
+            folder.chmod(folder.stat().st_mode | 0o755)
+        start = request.getfixturevalue("mosquitto")
+        mosquitto = start(
+            f"password_file {users}",
+            f"acl_file {acl}",
+            "allow_anonymous false",
+            "max_packet_size 1114112",
+            "user root",
+        )
+        yield mosquitto.port, mosquitto.path
+
+
+ANNA = {"username": "anna", "password": "a"}
+
+
+@pytest.mark.parametrize("local", [False, True], ids=["tcp", "unix"])
+@pytest.mark.parametrize("qos", [0, 1])
+async def test_messages_of_every_size_arrive_whole_and_in_order(kit: Any, where: Where, local: bool, qos: int) -> None:
+    client = await kit.bulk(where[local], **ANNA)
+    assert await client.subscribe("a/#", qos) == qos
+    sizes = [0, 1, 127, 8180, 8192, 16_384, 70_000, 262_144, 900_000, 3]
+    parts = [(bytes([number]) * 20, memoryview(bytes(size))) for number, size in enumerate(sizes)]
+    for part in parts:
+        await client.publish("a/x", *part, qos=qos)
+    await kit.until(lambda: len(kit.messages) == len(sizes))
+    assert kit.messages == [("a/x", part[0] + part[1]) for part in parts]
+    assert client.fileno() > 0
+    await client.close()
+    assert client.fileno() == -1
+    assert kit.lost == [None]
+
+
+async def test_unsubscribed_topics_are_silent(kit: Any, where: Where) -> None:
+    client = await kit.bulk(where[0], **ANNA)
+    await client.subscribe("a/1")
+    await client.subscribe("a/2")
+    await client.unsubscribe("a/1")
+    await client.publish("a/1", b"no")
+    await client.publish("a/2", b"yes")
+    await kit.until(lambda: bool(kit.messages))
+    assert kit.messages == [("a/2", b"yes")]
+
+
+async def test_a_wrong_password_is_refused_with_its_code(kit: Any, where: Where) -> None:
+    with pytest.raises(ConnectionRefused) as caught:
+        await kit.bulk(where[0], username="anna", password="wrong")
+    assert caught.value.code in {4, 5}
+    assert kit.lost == []
+
+
+async def test_pings_keep_a_quiet_client(kit: Any, where: Where) -> None:
+    client = await kit.bulk(where[0], keepalive=1, **ANNA)
+    await client.subscribe("a/x")
+    with pytest.raises(TimeoutError):
+        await kit.until(lambda: bool(kit.lost), timeout=2.2)
+    await client.publish("a/x", b"still here")
+    await kit.until(lambda: bool(kit.messages))
+
+
+async def test_a_paused_client_gets_nothing_and_loses_nothing(kit: Any, where: Where) -> None:
+    reader = await kit.bulk(where[0], "reader", **ANNA)
+    await reader.subscribe("a/x")
+    writer = await kit.bulk(where[0], "writer", **ANNA)
+    reader.pause()
+    for number in range(200):
+        await writer.publish("a/x", b"%d" % number, bytes(5000))
+    await writer.publish("a/x", b"last", qos=1)
+    assert kit.messages == []
+    reader.resume()
+    await kit.until(lambda: len(kit.messages) == 201)
+    assert [int(payload.rstrip(b"\0")) for _, payload in kit.messages[:-1]] == list(range(200))
+
+
+async def test_pausing_within_a_message_stops_after_it(kit: Any, where: Where) -> None:
+    got: list[bytes] = []
+
+    def one_at_a_time(_topic: str, view: memoryview) -> None:
+        got.append(bytes(view))
+        reader.pause()
+
+    reader: BulkClient = await kit.bulk(where[0], "reader", on_message=one_at_a_time, **ANNA)
+    await reader.subscribe("a/x")
+    writer = await kit.bulk(where[0], "writer", **ANNA)
+    for number in range(5):
+        await writer.publish("a/x", b"%d" % number)
+    for number in range(5):
+        await kit.until(lambda number=number: len(got) == number + 1)
+        await writer.publish("a/y", b"", qos=1)
+        assert len(got) == number + 1
+        reader.resume()
+    assert got == [b"0", b"1", b"2", b"3", b"4"]
+
+
+async def test_many_publishers_of_one_client_do_not_mix_their_frames(kit: Any, where: Where) -> None:
+    client = await kit.bulk(where[0], **ANNA)
+    await client.subscribe("a/#")
+
+    async def publish(number: int) -> None:
+        for _ in range(6):
+            await client.publish(f"a/{number}", *[bytes([number]) * 50_000] * 4)
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(6):
+            tasks.create_task(publish(number))
+    await kit.until(lambda: len(kit.messages) == 36)
+    assert all(payload == bytes([int(topic[2:])]) * 200_000 for topic, payload in kit.messages)
+
+
+async def test_over_tls(kit: Any, mosquitto: Callable[..., Any], authority: Callable[..., Any]) -> None:
+    own = authority()
+    cert, key = own.issue("broker")
+    for path in kit.folder.rglob("*"):
+        path.chmod(path.stat().st_mode | 0o755)
+    broker = mosquitto(
+        "user root",
+        f"listener 0 {kit.folder}/other.sock",
+        f"listener {_free_port()} 127.0.0.1",
+        f"certfile {cert}",
+        f"keyfile {key}",
+    )
+    port = int(
+        next(
+            line.split()[1]
+            for line in reversed((kit.folder / "mosquitto.conf").read_text().splitlines())
+            if line.startswith("listener ")
+        )
+    )
+    assert broker.port != port
+    client = await kit.bulk(port, tls=own.client())
+    await client.subscribe("x")
+    await client.publish("x", bytes(900_000))
+    await kit.until(lambda: bool(kit.messages))
+    assert kit.messages == [("x", bytes(900_000))]
+
+
+def _free_port() -> int:
+    import socket  # noqa: PLC0415 - only here
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def test_a_refused_subscription_is_a_permission_error(kit: Any) -> None:
+    broker = await kit.broker(acl_file=kit.acl("pattern read a\n"))
+    client = await kit.bulk(broker)
+    with pytest.raises(PermissionError, match="forbidden"):
+        await client.subscribe("forbidden")
+    assert await client.subscribe("a") == 0
+
+
+async def test_a_lost_broker_is_told_once_and_fails_what_waits(kit: Any) -> None:
+    broker = await kit.broker(limits=_small())
+    client = await kit.bulk(broker)
+    publishing = asyncio.ensure_future(_publish_for_ever(client))  # noqa: TID251 - awaited below
+    await asyncio.sleep(0)
+    await broker.stop()
+    await kit.until(lambda: len(kit.lost) == 1)
+    with pytest.raises(ConnectionError):
+        await publishing
+    with pytest.raises(ConnectionError):
+        await client.subscribe("x")
+    with pytest.raises(ConnectionError):
+        await client.publish("x", b"", qos=1)
+    assert isinstance(kit.lost[0], Exception)
+    assert not client.connected
+    await client.close()
+    assert len(kit.lost) == 1
+
+
+def _small() -> Any:
+    from tiercast_mqtt.limits import Limits  # noqa: PLC0415 - only here
+
+    return Limits()
+
+
+async def _publish_for_ever(client: BulkClient) -> None:
+    while True:
+        await client.publish("x", bytes(500_000))
+
+
+class Fake:
+    """A broker that says what a test tells it to."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self.answers = answers
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
+        await reader.read(1000)
+        for answer in self.answers:
+            writer.write(answer)
+        await writer.drain()
+
+
+@pytest.fixture
+async def fake(kit: Any) -> Any:
+    async def start(*answers: bytes) -> int:
+        one = Fake(*answers)
+        server = await asyncio.start_server(one, "127.0.0.1", 0)
+        kit.stack.callback(server.close)
+        kit.stack.callback(lambda: [writer.transport.abort() for writer in one.writers])
+        return int(server.sockets[0].getsockname()[1])
+
+    return start
+
+
+ACCEPT = codec.encode(Connack(0))
+
+
+async def test_a_broker_that_never_answers(kit: Any, fake: Any) -> None:
+    with pytest.raises(ConnectionError, match="no answer"):
+        await kit.bulk(await fake(), timeout=0.2)
+
+
+async def test_nobody_there(kit: Any) -> None:
+    with pytest.raises(ConnectionError):
+        await kit.bulk(kit.folder / "nobody.sock")
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [b"HTTP/1.1 400\r\n", b"\x20\x02\x02\x00", codec.encode(Publish("a", b"early")), b"\x20\xff\xff\xff\x7f"],
+)
+async def test_a_peer_that_is_no_broker(kit: Any, fake: Any, nonsense: bytes) -> None:
+    with pytest.raises(ConnectionError):
+        await kit.bulk(await fake(nonsense))
+    assert kit.lost == []
+
+
+@pytest.mark.parametrize(
+    "nonsense", [ACCEPT, b"\x90\x03\x00\x07\x00", b"\x30\xff\xff\xff\x7f", b"\xe0\x00", b"\x34\x05\x00\x01a\x00\x01"]
+)
+async def test_nonsense_after_the_greeting_ends_it(kit: Any, fake: Any, nonsense: bytes) -> None:
+    client = await kit.bulk(await fake(ACCEPT, nonsense))
+    await kit.until(lambda: len(kit.lost) == 1)
+    assert "malformed" in str(kit.lost[0])
+    assert not client.connected
+
+
+async def test_a_silent_broker_is_lost(kit: Any, fake: Any) -> None:
+    await kit.bulk(await fake(ACCEPT), keepalive=1)
+    await kit.until(lambda: len(kit.lost) == 1)
+    assert "silent" in str(kit.lost[0])
+
+
+async def test_back_pressure_reaches_the_publisher(kit: Any, fake: Any) -> None:
+    client = await kit.bulk(await fake(ACCEPT))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await _publish_for_ever(client)
+    assert client.transport is not None
+    assert client.transport.get_write_buffer_size() <= 2 * 500_000
+    assert client.connected
