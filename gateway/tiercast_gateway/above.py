@@ -117,3 +117,7 @@ class ParentAbove:
     def unwant(self, digests: Sequence[Digest]) -> None:
         """See `Above.unwant`."""
         self.upstream.unwant(digests)
+
+    async def fetch(self, digests: Sequence[Digest]) -> None:
+        """Wait until all are in the depot (this node's own preload); see `Upstream.fetch`."""
+        await self.upstream.fetch(digests)

@@ -62,7 +62,7 @@ def children(tree: SubTree) -> list[dict[str, Any]]:
     return found
 
 
-def links(tree: SubTree, rates: dict[str, int]) -> list[dict[str, Any]]:
+def links(tree: SubTree) -> list[dict[str, Any]]:
     """The answer to `link.list`: the measured and the configured rate of the link to each child."""
     lanes = {lane.child: lane for lane in tree.streams.machine.lanes()}
     return [
@@ -70,7 +70,7 @@ def links(tree: SubTree, rates: dict[str, int]) -> list[dict[str, Any]]:
             "child": child["name"],
             "online": child["online"],
             "lane": child["lane"],
-            "limit": rates.get(child["name"], 0),
+            "limit": tree.rates.get(child["name"], 0),
             "rate": int((lane.rate if (lane := lanes.get(child["name"])) else None) or 0),
             "in_flight": child["in_flight"],
             "sent_bytes": child["sent_bytes"],

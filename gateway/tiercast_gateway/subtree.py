@@ -147,6 +147,8 @@ class SubTree:
         )
         self.downlink.connect(self.post, self.streams)
         self.queries = Queries(self._tell_until)
+        #: Limits of links to children, bytes per second; 0 is unlimited.
+        self.rates: dict[str, int] = {}
         self._settled: asyncio.Queue[set[str]] = asyncio.Queue()
         self.enrolment.on_removed = self._users_left
         self.mailroom = Mailroom(self)
@@ -159,6 +161,7 @@ class SubTree:
         await self.statuses.load()
         await self.orders.load()
         rates = await self.db.read(lambda c: c.execute("SELECT child, rate FROM link_rates").fetchall())
+        self.rates = dict(rates)
         for child, rate in rates:
             self.streams.set_rate(child, rate)
 
@@ -250,6 +253,7 @@ class SubTree:
                 (child, rate),
             )
         )
+        self.rates[child] = rate
         self.streams.set_rate(child, rate)
 
     async def status_snapshot(self) -> dict[str, Any]:

@@ -1,0 +1,44 @@
+"""The settings of a gateway: `gateway.toml` in its state folder, written by `join`, changed by hand.
+
+Rules
+- Who the gateway is and where its parent is does not stand here but in what it was enrolled with.
+- Every key has a default; the file that `join` writes shows all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tiercast_protocol.node.brokers import BrokerConfig
+from tiercast_protocol.node.config import Duration, Size, setting
+from tiercast_protocol.node.logs import Format, Level
+
+TITLE = "Settings of this Tiercast gateway.  Restart it after a change."
+
+
+@dataclass(frozen=True, slots=True)
+class DepotSettings:
+    """What the gateway may keep."""
+
+    quota: Size = setting(Size(0), doc='Most bytes of packages to keep, such as "200GiB"; 0 is what the disk has.')
+    reserve: Size = setting(Size(1 << 30), doc="Bytes of the disk that are left free whatever comes.")
+    retention: Duration = setting(
+        Duration(0.0), doc='A package that nobody asked for so long ("90d") goes; 0 keeps it while there is room.'
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What is logged."""
+
+    level: Level = setting("info", doc='"debug", "info", "warning" or "error".')
+    format: Format = setting("auto", doc='"json", "console", or "auto": console on a terminal.')
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """The whole file."""
+
+    broker: BrokerConfig = setting(BrokerConfig, doc="The broker that this gateway's children connect to.")
+    depot: DepotSettings = setting(DepotSettings, doc="What it keeps of the packages that pass.")
+    log: LogSettings = setting(LogSettings, doc="What it logs.")

@@ -1,0 +1,92 @@
+"""The gateway as a daemon: everything put together, from the state folder to `ready`.
+
+Rules
+- In this order: lock, settings, identity, sub-tree (database, depot, broker), parent, control socket.  Ended in
+  reverse by a signal; killed, it starts again from what is on its disk.
+- It is ready when its own broker serves and its socket answers, whether or not the parent is there: a
+  gateway that is cut off is still a gateway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import structlog
+
+from tiercast_gateway.above import ParentAbove
+from tiercast_gateway.config import GatewaySettings
+from tiercast_gateway.subtree import SubTree, SubTreeConfig, open_subtree
+from tiercast_gateway.verbs import add_common_verbs
+from tiercast_protocol.node import config, enrol, lifecycle, logs
+from tiercast_protocol.node.control.server import ControlServer
+from tiercast_protocol.node.control.verbs import Verbs
+from tiercast_protocol.node.enrol import Enrolled
+from tiercast_protocol.node.places import place
+from tiercast_protocol.node.upstream import Upstream
+
+log = structlog.get_logger(__name__)
+
+
+async def serve(stack: AsyncExitStack, folder: Path) -> None:
+    """Run the gateway whose state is in `folder` until it is told to stop.
+
+    Raises:
+        StateError: the folder is in use, damaged, or of a newer version.
+        UsageError: it has not joined a region, or its settings can't work (`ConfigError`).
+    """
+    here = place("gateway", folder)
+    stack.enter_context(lifecycle.StateLock(here.folder))
+    me = enrol.load(here.folder)
+    settings = config.load(here.config, GatewaySettings) if here.config.exists() else GatewaySettings()
+    logs.configure(settings.log.level, settings.log.format)
+    above = ParentAbove(me.parent)
+    subtree = await stack.enter_async_context(
+        open_subtree(subtree_config(me, settings, here.folder), above, fetcher=above)
+    )
+    upstream = Upstream(
+        me=me.name,
+        region=me.region,
+        parent=me.parent,
+        url=me.url,
+        login=me.login,
+        store=subtree.depot,
+        post=subtree.post,
+        on_chunk=subtree.chunk_arrived,
+        on_absent=subtree.chunk_absent,
+        role="gateway",
+        free=lambda: subtree.depot.usage().disk_free,
+    )
+    above.join(upstream)
+    verbs = Verbs()
+    add_common_verbs(verbs, subtree)
+    await stack.enter_async_context(ControlServer(here.socket, verbs))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(lifecycle.until_signal())
+        tasks.create_task(upstream.run())
+        tasks.create_task(_say_ready(subtree))
+
+
+async def _say_ready(subtree: SubTree) -> None:
+    await subtree.downlink.ready.wait()
+    lifecycle.ready(
+        node=subtree.name, region=subtree.region, children_url=subtree.broker.children_url, broker=subtree.broker.kind
+    )
+
+
+def subtree_config(me: Enrolled, settings: GatewaySettings, folder: Path) -> SubTreeConfig:
+    """What the sub-tree needs to know, from what was enrolled and what was set."""
+    return SubTreeConfig(
+        me=me.name,
+        region=me.region,
+        role="gateway",
+        folder=folder,
+        region_key=me.region_key,
+        key=me.key,
+        generation=me.generation,
+        broker=settings.broker,
+        quota=settings.depot.quota or None,
+        reserve=settings.depot.reserve,
+        retention=settings.depot.retention or None,
+    )

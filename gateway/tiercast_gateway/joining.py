@@ -1,0 +1,42 @@
+"""Making this machine a gateway: enrol, then write the first settings.
+
+Rules
+- Settings are checked before the token is used: a mistake costs nothing.
+- Without `--listen` a free port is taken once and written down, for children remember it.
+- Joining again after a crash between the two finds the enrolment and writes the settings.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiercast_gateway.config import TITLE, GatewaySettings
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node import config, enrol, settings_file
+from tiercast_protocol.node.broker import free_port
+from tiercast_protocol.node.brokers import BrokerConfig
+
+if TYPE_CHECKING:
+    from tiercast_protocol.node.enrol import Enrolled
+    from tiercast_protocol.node.places import Place
+
+
+async def join_region(token: str, here: Place, *, listen: str, advertise: str, broker: str) -> Enrolled:
+    """Join with `token` and write the settings.
+
+    Raises:
+        UsageError: a mistake in the settings, the token is not good, or the parent can't be reached.
+        StateError: the state folder can't be used.
+    """
+    settings = GatewaySettings(
+        broker=BrokerConfig(mode=broker, listen=listen or f"127.0.0.1:{free_port('127.0.0.1')}", advertise=advertise)
+    )
+    config.parse(settings_file.render(settings), GatewaySettings, here.config)
+    try:
+        enrolled = await enrol.join(token, role="gateway", folder=here.folder)
+    except UsageError as error:
+        if error.code != "node.joined" or here.config.exists():
+            raise
+        enrolled = enrol.load(here.folder)
+    settings_file.write(here.config, settings, title=TITLE)
+    return enrolled

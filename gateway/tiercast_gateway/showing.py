@@ -1,0 +1,39 @@
+"""`tiercast-gateway status`: the running gateway asked over its socket, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tiercast_protocol.node.control.client import connect
+
+#: Grows when a field of the JSON changes its meaning or goes.
+SCHEMA = 1
+
+
+async def fetch_status(socket: Path) -> dict[str, Any]:
+    """The answer to `status`; raises `UsageError` (code "daemon.unreachable") when no gateway runs there."""
+    async with connect(socket) as client:
+        found: dict[str, Any] = await client.call("status")
+        return found
+
+
+def render_status(found: dict[str, Any], *, as_json: bool) -> str:
+    """One line of JSON, or some lines to read."""
+    if as_json:
+        return json.dumps({"schema": SCHEMA, **found}, separators=(",", ":"), default=str)
+    depot, broker = found["depot"], found["broker"]
+    parent = f"{found['parent']} ({'connected' if found['connected'] else 'not connected'})"
+    lines = [
+        f"{found['name']}: {found['role']} of the region {found['region']}, version {found['version']}",
+        f"  parent  {parent}",
+        f"  broker  {broker['kind']} at {broker['url']}",
+        f"  depot   {depot['chunks']} chunks, {depot['bytes'] / 1e6:.1f} MB; {depot['free'] / 1e9:.1f} GB free",
+        f"  children {len(found['children'])}",
+    ]
+    for child in found["children"]:
+        state = "online" if child["online"] else "offline"
+        lane = f", {child['lane']}, {child['wanted']} chunks wanted" if child["lane"] else ""
+        lines.append(f"    {child['name']}  {child['role']}, {state}{lane}")
+    return "\n".join(lines)

@@ -1,0 +1,149 @@
+"""The verbs that a control socket has at every tier with children, and their answers over the tree.
+
+Rules
+- One handler per verb serves both ways: this tier's own socket, and a `Query` that came down from the server.
+- `node` names another node: "" or our own name is here, any other is asked over the tree and its answer given.
+- Whoever changes something needs the role operator; over the tree the server vouches for its caller.
+- Arguments and results are plain maps; a missing or mistyped argument is a `UsageError` that names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tiercast_gateway import snapshot
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node.control.verbs import Call, Verbs
+from tiercast_protocol.node.kernel import Peer
+from tiercast_protocol.wire.messages import StatusRecord
+
+if TYPE_CHECKING:
+    from tiercast_gateway.subtree import SubTree
+    from tiercast_protocol.node.control.peers import Role
+
+Handler = Callable[[Call], Awaitable[Any]]
+
+
+def add_common_verbs(verbs: Verbs, tree: SubTree, *, jobs: bool = True) -> None:
+    """Register the common verbs on `verbs`, and answer them over the tree.
+
+    Args:
+        verbs: the table of this daemon's control socket.
+        tree: the sub-tree that they speak of.
+        jobs: also `job.list` and `job.show` as a gateway knows them; the server has its own.
+    """
+    common = _Common(tree)
+    table: list[tuple[str, Role, Handler]] = [
+        ("status", "viewer", common.status),
+        ("depot.show", "viewer", common.depot_show),
+        ("depot.pin", "operator", common.depot_pin),
+        ("depot.unpin", "operator", common.depot_unpin),
+        ("depot.evict", "operator", common.depot_evict),
+        ("link.list", "viewer", common.link_list),
+        ("link.set", "operator", common.link_set),
+        ("outbox.list", "viewer", common.outbox_list),
+    ]
+    if jobs:
+        table += [("job.list", "viewer", common.job_list), ("job.show", "viewer", common.job_show)]
+    for name, role, handler in table:
+        verbs.add(name, role, _routed(tree, handler))
+        tree.queries.add(name, partial(_answer, name, handler))
+
+
+def _routed(tree: SubTree, handler: Handler) -> Handler:
+    async def here_or_there(call: Call) -> Any:
+        node = call.text("node", "")
+        if node in {"", tree.name}:
+            return await handler(call)
+        args = {key: value for key, value in call.args.items() if key != "node"}
+        return await tree.queries.ask(node, call.verb, args)
+
+    here_or_there.__doc__ = handler.__doc__
+    return here_or_there
+
+
+async def _answer(verb: str, handler: Handler, args: dict[str, Any]) -> Any:
+    nobody = Peer(pid=0, uid=0, gid=0)
+    return await handler(Call(verb=verb, args=args, peer=nobody, role="operator", user="region", cause=""))
+
+
+class _Common:
+    def __init__(self, tree: SubTree) -> None:
+        self._tree = tree
+
+    async def status(self, call: Call) -> dict[str, Any]:
+        """This node, its broker, its depot and its children."""
+        del call
+        return snapshot.snapshot(self._tree)
+
+    async def depot_show(self, call: Call) -> dict[str, Any]:
+        """How full the depot is, and the packages that it knows."""
+        del call
+        return snapshot.depot(self._tree)
+
+    async def depot_pin(self, call: Call) -> dict[str, Any]:
+        """Keep a package until it is unpinned."""
+        held = await self._tree.depot.pin(call.text("package"))
+        return {"package": held.name, "version": held.version, "pinned": True}
+
+    async def depot_unpin(self, call: Call) -> dict[str, Any]:
+        """Let a package go when room is needed."""
+        held = await self._tree.depot.pin(call.text("package"), pinned=False)
+        return {"package": held.name, "version": held.version, "pinned": False}
+
+    async def depot_evict(self, call: Call) -> dict[str, Any]:
+        """Let go all that no open job needs and no pin holds."""
+        del call
+        count, size = await self._tree.depot.evict_unneeded()
+        return {"chunks": count, "bytes": size}
+
+    async def link_list(self, call: Call) -> list[dict[str, Any]]:
+        """The links to the children, with limits and rates."""
+        del call
+        return snapshot.links(self._tree)
+
+    async def link_set(self, call: Call) -> dict[str, Any]:
+        """Limit a link to `rate` bytes per second; 0 is unlimited."""
+        child, rate = call.text("child"), call.number("rate")
+        if not any(user.name == child for user in self._tree.enrolment.children()):
+            raise UsageError(
+                code="link.unknown",
+                what=f"{child} is no child of {self._tree.name}",
+                todo="See the links with: tiercast link list",
+            )
+        if rate < 0:
+            raise UsageError(code="argument.invalid", what=f"A rate of {rate} bytes per second", todo="0 is unlimited.")
+        await self._tree.set_rate(child, rate)
+        return {"child": child, "rate": rate}
+
+    async def outbox_list(self, call: Call) -> list[dict[str, Any]]:
+        """What no neighbour has acknowledged yet."""
+        pending = await self._tree.post.pending(call.number("limit", 100))
+        return [{"peer": p.peer, "kind": p.kind, "to": p.to, "cause": p.cause, "created": p.created} for p in pending]
+
+    async def job_list(self, call: Call) -> list[dict[str, Any]]:
+        """The newest jobs that passed here."""
+        return await self._tree.orders.list(call.number("limit", 50))
+
+    async def job_show(self, call: Call) -> dict[str, Any]:
+        """One job as it is known here: its targets below."""
+        job = call.text("job")
+        found = [order for order in await self._tree.orders.list(10_000) if order["job"] == job]
+        if not found:
+            raise UsageError(
+                code="job.unknown",
+                what=f"The job {job} did not pass {self._tree.name}",
+                todo="See the jobs with: tiercast job list",
+            )
+        newest = max(found, key=lambda order: int(order["revision"]))
+        return newest | {"records": [_shown(record) for record in await self._tree.statuses.records(job)]}
+
+
+def _shown(record: StatusRecord) -> dict[str, Any]:
+    plain = msgspec.structs.asdict(record)
+    del plain["receipt"], plain["signature"]
+    return plain
