@@ -8,13 +8,13 @@ Rules
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import stat
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.tree import OpenTree, TreeError, digest_of_file, paths_of
 from tiercast_protocol.content.manifest import Entry, Kind
 
@@ -23,11 +23,11 @@ async def first_difference(tree: Path, lists: AsyncIterator[Sequence[Entry]], *,
     """The first thing in which `tree` differs, in words; None when it is whole."""
     entries = 0
     async for part in lists:
-        found = await asyncio.to_thread(_compare, tree, part, modes)
+        found = await in_thread(_compare, tree, part, modes)
         if found is not None:
             return found
-        entries += sum(1 for entry in part if entry.start == 0)
-    return await asyncio.to_thread(_count, tree, entries)
+        entries += sum(1 for entry in part if not entry.more)
+    return await in_thread(_count, tree, entries)
 
 
 def _count(tree: Path, entries: int) -> str | None:
@@ -39,7 +39,7 @@ def _compare(root: Path, entries: Sequence[Entry], modes: int) -> str | None:
     try:
         with OpenTree(str(root)) as tree:
             for entry in entries:
-                if entry.start == 0 and not _same(tree, entry, modes):
+                if not entry.more and not _same(tree, entry, modes):
                     return f"{entry.path!r} was changed"
     except TreeError as error:
         return error.detail

@@ -27,14 +27,15 @@ FORMAT = 1
 MAX_MODE = 0o7777
 #: Largest file, so that sums stay within what every reader's integers hold.
 MAX_FILE = 1 << 50
-#: On the wire only: a file whose digest is that of its one chunk, or that is empty.
-_PLAIN_FILE = 3
+#: On the wire only: a file whose digest is that of its one chunk, or that is empty; and one that goes on in
+#: the next list (only as the last), which has no digest, and as size where it ends here.
+_PLAIN_FILE, _PIECE = 3, 4
 
 
 class _Columns(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The list as it is encoded; numbers per entry, per file, per part and per link stand in columns.
 
-    `start` and `rest`: bytes of the first file before this list, and of the last file after it.
+    `start`: bytes of the first file before this list.
     `shared`: leading characters that a path has from the path before; `names`: the rest of it.
     `digests`: of files of kind 0.  `chunks`: every distinct chunk, in order of first use.
     `counts`: parts per file.  `steps`: from the chunk of the part before to this one's, in `chunks`.
@@ -44,7 +45,6 @@ class _Columns(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 
     format: int
     start: int
-    rest: int
     kinds: bytes
     shared: list[int]
     names: list[str]
@@ -81,9 +81,12 @@ class _Columning:
     walk: _Walk = field(default_factory=_Walk)
 
     def add_file(self, entry: Entry) -> None:
-        plain = _is_plain(entry)
-        self.kinds.append(_PLAIN_FILE if plain else Kind.FILE)
-        if not plain:
+        if entry.more:
+            self.kinds.append(_PIECE)
+        elif _is_plain(entry):
+            self.kinds.append(_PLAIN_FILE)
+        else:
+            self.kinds.append(Kind.FILE)
             self.digests += entry.digest
         self.counts.append(len(entry.parts))
         for part in entry.parts:
@@ -96,7 +99,6 @@ class _Columning:
 
 def encode_list(entries: Sequence[Entry]) -> bytes:
     """The raw bytes of a list of `entries`, which are in tree order and not empty."""
-    last = entries[-1]
     fill = _Columning()
     for entry in entries:
         if entry.kind is Kind.FILE:
@@ -113,12 +115,11 @@ def encode_list(entries: Sequence[Entry]) -> bytes:
         _Columns(
             format=FORMAT,
             start=entries[0].start,
-            rest=last.size - last.end if last.kind is Kind.FILE else 0,
             kinds=bytes(fill.kinds),
             shared=shared,
             names=names,
             modes=[entry.mode for entry in entries if entry.kind is not Kind.LINK],
-            sizes=[entry.size for entry in entries if entry.kind is Kind.FILE],
+            sizes=[entry.end if entry.more else entry.size for entry in entries if entry.kind is Kind.FILE],
             digests=bytes(fill.digests),
             targets=[entry.target for entry in entries if entry.kind is Kind.LINK],
             chunks=b"".join(fill.index),
@@ -156,7 +157,7 @@ def _rows(columns: _Columns) -> list[Entry]:
     steps, skips = iter(columns.steps), iter(columns.skips)
     chunks = [columns.chunks[at : at + DIGEST_SIZE] for at in range(0, len(columns.chunks), DIGEST_SIZE)]
     entries: list[Entry] = []
-    before, digest_at, walk, last = "", 0, _Walk(), len(columns.kinds) - 1
+    before, digest_at, walk = "", 0, _Walk()
     for n, kind in enumerate(columns.kinds):
         if not 0 <= columns.shared[n] <= len(before):
             raise ValueError("shares more than there is")
@@ -169,7 +170,7 @@ def _rows(columns: _Columns) -> list[Entry]:
             continue
         mode, size, count = next(modes), next(sizes), next(counts)
         start = columns.start if n == 0 else 0
-        left = size - start - (columns.rest if n == last else 0)
+        left = size - start
         parts: list[Part] = []
         for m in range(count):
             chunk = walk.chunk + next(steps)
@@ -185,9 +186,11 @@ def _rows(columns: _Columns) -> list[Entry]:
             digest_at += DIGEST_SIZE
         elif kind == _PLAIN_FILE:
             digest = parts[0].digest if parts else EMPTY
+        elif kind == _PIECE:
+            size, digest = 0, b""
         else:
             raise ValueError("unknown kind")
-        entries.append(Entry(path, Kind.FILE, mode, size, digest=digest, parts=tuple(parts), start=start))
+        entries.append(Entry(path, Kind.FILE, mode, size, "", digest, tuple(parts), start, kind == _PIECE))
     return entries
 
 
@@ -218,14 +221,18 @@ def check_entries(entries: Sequence[Entry]) -> None:
 
 def _check_file(entry: Entry, *, first: bool, last: bool) -> None:
     name = repr(entry.path[:80])
-    if len(entry.digest) != DIGEST_SIZE or not 0 <= entry.size <= MAX_FILE:
-        raise _invalid(f"{name} has no digest or no possible size")
     for part in entry.parts:
         if len(part.digest) != DIGEST_SIZE or part.offset < 0 or part.length < 1 or part.offset + part.length > MAX_RAW:
             raise _invalid(f"{name} has a part outside its chunk")
     if entry.start < 0 or (entry.start and not first) or (entry.start and not entry.parts):
         raise _invalid(f"{name} goes on where nothing began")
-    if entry.end > entry.size or (entry.end < entry.size and not (last and entry.parts)):
+    if entry.more:
+        if not last or not entry.parts or entry.end > MAX_FILE:
+            raise _invalid(f"{name} does not go on")
+        return
+    if len(entry.digest) != DIGEST_SIZE or not 0 <= entry.size <= MAX_FILE:
+        raise _invalid(f"{name} has no digest or no possible size")
+    if entry.end != entry.size:
         raise _invalid(f"{name} is {entry.size} bytes and its parts end at {entry.end}")
     if entry.size == 0 and entry.digest != EMPTY:
         raise _invalid(f"{name} is empty and its digest is not")
@@ -234,7 +241,12 @@ def _check_file(entry: Entry, *, first: bool, last: bool) -> None:
 def _is_plain(entry: Entry) -> bool:
     if not entry.parts:
         return True
-    return len(entry.parts) == 1 and entry.parts[0].offset == 0 and entry.parts[0].digest == entry.digest
+    return (
+        not entry.start
+        and len(entry.parts) == 1
+        and entry.parts[0].offset == 0
+        and entry.parts[0].digest == entry.digest
+    )
 
 
 def _shared(before: str, path: str) -> int:

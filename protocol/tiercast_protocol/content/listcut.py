@@ -42,7 +42,7 @@ class ListCutter:
         room = (MOST - self._bytes - weight) // _PART_BYTES
         while entry.kind is Kind.FILE and len(entry.parts) > max(room, 1):
             at = _cut_in_parts(entry, max(room, 1))
-            head = replace(entry, parts=entry.parts[:at])
+            head = replace(entry, parts=entry.parts[:at], size=0, digest=b"", more=True)
             self._entries.append(head)
             yield self._flush()
             entry = replace(entry, parts=entry.parts[at:], start=head.end)

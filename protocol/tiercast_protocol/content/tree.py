@@ -4,7 +4,7 @@ Rules
 - Memory is that of one path, however large the tree is.
 - Every entry stands in a folder that has an entry of its own, before it.  So nothing can stand below a file
   or behind a link, and a link's way up is through real folders (`paths`).
-- A file that goes on in the next list goes on there at once, unchanged, until its last byte.
+- A file that goes on in the next list goes on there, at once and where it stopped.
 - At the end the counts are the root's.
 """
 
@@ -43,17 +43,17 @@ class TreeCheck:
         Raises:
             MessageInvalid: the last file has no end, or the counts differ (a ProtocolError).
         """
-        if self._last is not None and self._last.end < self._last.size:
+        if self._last is not None and self._last.more:
             raise _invalid(f"{self._last.path[:80]!r} has no end")
         if (self.files, self.size) != (files, size):
             raise _invalid(f"{self.files} files of {self.size} bytes, and the root says {files} of {size}")
 
     def _add(self, entry: Entry) -> None:
         last = self._last
-        if last is not None and last.end < last.size:
-            same = (last.path, last.kind, last.mode, last.size, last.digest)
-            if same != (entry.path, entry.kind, entry.mode, entry.size, entry.digest) or entry.start != last.end:
+        if last is not None and last.more:
+            if (last.path, last.kind, last.mode, last.end) != (entry.path, entry.kind, entry.mode, entry.start):
                 raise _invalid(f"{last.path[:80]!r} does not go on")
+            self.size += entry.size
             return
         if entry.start:
             raise _invalid(f"{entry.path[:80]!r} goes on where nothing began")
