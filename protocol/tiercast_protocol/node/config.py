@@ -48,6 +48,7 @@ _BYTES = {
     "tib": 1 << 40,
 }
 _BITS = {"bit": 1, "kbit": 1000, "mbit": 1000**2, "gbit": 1000**3}
+_TOO_MUCH = 1 << 62
 _NUMBER = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)(/s)?\s*\Z")
 
 _WORDS: dict[Any, str] = {
@@ -152,9 +153,9 @@ def _one(path: Path, key: str, problem: str, expected: str) -> ConfigError:
 
 
 def _split(value: object) -> tuple[float, str, bool]:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _TOO_MUCH:
         return float(value), "", False
-    if isinstance(value, str) and (match := _NUMBER.match(value)):
+    if isinstance(value, str) and (match := _NUMBER.match(value)) and float(match[1]) < _TOO_MUCH:
         return float(match[1]), match[2], match[3] is not None
     raise ValueError(f"{value!r} is no number with a unit")
 

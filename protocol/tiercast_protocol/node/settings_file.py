@@ -66,7 +66,7 @@ def show_duration(seconds: float) -> str:
     for factor, unit in _UNITS_OF_TIME:
         if seconds >= factor and seconds % factor == 0:
             return f"{seconds / factor:.0f}{unit}"
-    return f"{seconds:g}s"
+    return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
 
 
 def show_size(size: int) -> str:
@@ -115,7 +115,7 @@ def _text(held: Any, hint: Any) -> str:
         return repr(held).lower()
     held = _SHOWN[hint](held) if hint in _SHOWN else held
     # TOML's basic strings know JSON's escapes, but DEL is not to stand bare in either
-    return json.dumps(str(held)).replace("\x7f", "\\u007f")
+    return json.dumps(str(held), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _has_secret(value: DataclassInstance) -> bool:

@@ -29,7 +29,8 @@ class ControlClient:
         self._writer = writer
         self._ids = itertools.count(1)
         self._boxes: dict[int, deque[framing.Frame]] = {}
-        self._turn = asyncio.Lock()
+        self._reading = False
+        self._news = asyncio.Event()
         self._sending = asyncio.Lock()
         self._ended: UsageError | None = None
 
@@ -92,9 +93,16 @@ class ControlClient:
     async def _next(self, id_: int) -> framing.Frame:
         box = self._boxes[id_]
         while not box:
-            async with self._turn:
-                if not box:
-                    await self._read_one()
+            if self._reading:
+                await self._news.wait()
+                continue
+            self._reading = True
+            try:
+                await self._read_one()
+            finally:
+                self._reading = False
+                self._news.set()  # whoever waits looks into its box, and one of them reads on
+                self._news = asyncio.Event()
         frame = box.popleft()
         if (error := frame.get("error")) is not None:
             raise _error_of(error)

@@ -120,6 +120,8 @@ class ControlServer:
             log.warning("control frame refused", error=str(error))
         except OSError as error:
             log.debug("control connection ended", error=str(error))
+        except Exception:
+            log.exception("control connection failed")  # never the other connections
         finally:
             # abort, not close: a client that does not read can't keep us waiting
             if writer.transport.get_write_buffer_size():
@@ -145,30 +147,41 @@ class _Connection:
             await self._send({"id": 0, "error": as_map(error)})
 
     async def run(self, reader: asyncio.StreamReader, peer: kernel.Peer, role: peers.Role) -> None:
+        """Answer until the client ends.  Raises MessageInvalid (garbage) or OSError."""
         frames = framing.FrameReader(reader)
+        ended: Exception | None = None
         user = peers.name_of(peer)
         async with asyncio.TaskGroup() as tasks:
             try:
                 while (frame := await frames.next()) is not None:
-                    id_ = frame["id"]
-                    if frame.get("cancel") is True:
-                        if (running := self._running.get(id_)) is not None:
-                            running.cancel()
-                        continue
-                    args = frame.get("args", {})
-                    if id_ == 0 or id_ in self._running or not isinstance(args, dict):
-                        raise MessageInvalid("an id in use, or args that are no map")
-                    if len(self._running) >= self._max_calls:
-                        busy = _busy(f"{self._max_calls} calls are open on this connection")
-                        await self._send({"id": id_, "error": as_map(busy)})
-                        continue
-                    call = Call(str(frame.get("verb"))[:80], args, peer, role, user, os.urandom(8).hex())
-                    task = tasks.create_task(self._answer(id_, call))
-                    self._running[id_] = task
-                    task.add_done_callback(functools.partial(self._done, id_))
+                    await self._asked(frame, tasks, peer, role, user)
+            except (MessageInvalid, OSError) as error:
+                ended = error
             finally:
                 for task in self._running.values():
                     task.cancel()
+        if ended is not None:  # outside of the group, which would wrap it
+            raise ended
+
+    async def _asked(
+        self, frame: framing.Frame, tasks: asyncio.TaskGroup, peer: kernel.Peer, role: peers.Role, user: str
+    ) -> None:
+        id_ = frame["id"]
+        if frame.get("cancel") is True:
+            if (running := self._running.get(id_)) is not None:
+                running.cancel()
+            return
+        args = frame.get("args", {})
+        if id_ == 0 or id_ in self._running or not isinstance(args, dict):
+            raise MessageInvalid("an id in use, or args that are no map")
+        if len(self._running) >= self._max_calls:
+            busy = _busy(f"{self._max_calls} calls are open on this connection")
+            await self._send({"id": id_, "error": as_map(busy)})
+            return
+        call = Call(str(frame.get("verb"))[:80], args, peer, role, user, os.urandom(8).hex())
+        task = tasks.create_task(self._answer(id_, call))
+        self._running[id_] = task
+        task.add_done_callback(functools.partial(self._done, id_))
 
     def _done(self, id_: int, _: asyncio.Task[None]) -> None:
         self._running.pop(id_, None)
