@@ -302,3 +302,6 @@ def _prepare(connection: sqlite3.Connection, path: Path, schema: Sequence[tuple[
             except BaseException:
                 _roll_back(connection)
                 raise
+    # A killed process may have left commits in the log that were written and never synced.  We see them, and will build
+    # on them: folding the log in makes them safe first.
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

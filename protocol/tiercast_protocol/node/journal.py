@@ -4,8 +4,8 @@ Rules
 - Blocking, one owner.  When `append` returns, its records are safe, together or not at all.
 - Frame: u32 length | BLAKE3 (32 bytes) over the checksum before, the length and the payload | payload, which is the
   msgpack list of the records.  The chain makes a stale frame behind the end impossible to take for a new one.
-- A torn frame at the end is what a crash leaves: it is cut off at open, and the cut is synced before anything is
-  written there.  A bad frame before the end is damage, and is said, never cut.
+- A torn frame at the end is what a crash leaves: it is cut off at open, and what is left is synced before anyone
+  builds on it.  A bad frame before the end is damage, and is said, never cut.
 - Compaction writes a new file beside, syncs, renames, syncs the folder: the old journal or the new one.
 """
 
@@ -138,7 +138,8 @@ class Journal:
         self._file, self._end, self._chain = self._files.open(self._path), at, chain
         if at < len(data):
             self._file.truncate(at)
-            self._file.sync()
+        # Also without a cut: what a killed process wrote and did not sync was read just now, and counts from here on.
+        self._file.sync()
 
     def _cut_back(self, file: File, error: OSError) -> None:
         try:
