@@ -10,13 +10,13 @@ Rules
 
 from __future__ import annotations
 
-import asyncio
 import errno
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.tree import PLAIN_MODES, TreeError, TreeWriter
 from tiercast_protocol.content.manifest import Entry, Kind, Root, TreeCheck
 
@@ -84,7 +84,7 @@ class Assembler:
         """
         check = TreeCheck()
         seen: set[int] = set()
-        writer = await asyncio.to_thread(lambda: TreeWriter(str(self._folder), modes=self._modes))
+        writer = await in_thread(lambda: TreeWriter(str(self._folder), modes=self._modes))
         try:
             async for entries in lists:
                 check.add(entries)
@@ -93,9 +93,9 @@ class Assembler:
                     await self._add(writer, entry)
             check.finish(files=root.files, size=root.size)
             await self._flush(writer)
-            await asyncio.to_thread(writer.finish)
+            await in_thread(writer.finish)
         finally:
-            await asyncio.to_thread(writer.close)
+            await in_thread(writer.close)
 
     def _unlike(self, entry: Entry, seen: set[int]) -> None:
         """Refuse names that differ in capitals alone: what can't be told apart on every system is no name."""
@@ -139,7 +139,7 @@ class Assembler:
         batch, self._batch = self._batch, []
         if not batch:
             return
-        await asyncio.to_thread(_write_batch, writer, batch)
+        await in_thread(_write_batch, writer, batch)
         self.written += self._bytes
         self._bytes = self._files = 0
         if self._tell is not None:

@@ -9,7 +9,6 @@ Rules
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import structlog
 
 from tiercast_endpoint import journal
+from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.tree import OpenTree, TreeError
 from tiercast_protocol.content.digest import digest_of
 from tiercast_protocol.content.manifest import Entry
@@ -58,7 +58,7 @@ class Sources:
         """
         places = await self._db.read(lambda connection: journal.sources_of(connection, digest))
         if places:
-            raw = await asyncio.to_thread(self._piece_together, digest, places)
+            raw = await in_thread(self._piece_together, digest, places)
             if raw is not None:
                 return raw
             log.info("source stale", digest=digest.hex())

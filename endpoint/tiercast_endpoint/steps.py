@@ -10,7 +10,6 @@ Rules
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from tiercast_endpoint.install import INSTALL, Event, Plan, Step, StepDone, Step
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.sources import Sources
+from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.tree import ALL_MODES, PLAIN_MODES, TreeError
 from tiercast_protocol.content.chunk import unseal
 from tiercast_protocol.content.definition import Definition, Program, parse_definition
@@ -138,7 +138,7 @@ class Steps:
             return job, StepFailed(step, "package.invalid", str(error))
         except OSError as error:
             if is_full(error):
-                free = await asyncio.to_thread(self._root.free)
+                free = await in_thread(self._root.free)
                 return job, StepFailed(
                     step, "disk.full", f"The disk was full while writing; {free} bytes are free now."
                 )
@@ -154,13 +154,13 @@ class Steps:
 
     async def _plan(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
         tell(0, 0)
-        await asyncio.to_thread(self._root.current, job.package)  # a foreign path is told before anything is fetched
+        await in_thread(self._root.current, job.package)  # a foreign path is told before anything is fetched
         await self._fetcher.fetch([job.root])
         head, definition = await self._head(job)
         await self._fetcher.fetch(list(dict.fromkeys(head.lists)))
         before = definition.run_before.idempotent if definition.run_before else None
         after = definition.run_after.idempotent if definition.run_after else None
-        current = await asyncio.to_thread(self._root.current, job.package)
+        current = await in_thread(self._root.current, job.package)
         standing = await self._standing(job, head, current)
         if standing is not None:
             plan = Plan(ready=True, current=standing == current, before=before, after=after)
@@ -215,7 +215,7 @@ class Steps:
 
     async def _assemble(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
         head, definition = await self._head(job)
-        folder = await asyncio.to_thread(self._root.fresh_staging, job.key)
+        folder = await in_thread(self._root.fresh_staging, job.key)
         assembler = Assembler(
             folder,
             self._raw,
@@ -224,7 +224,7 @@ class Steps:
             case_collisions=definition.allow_case_collisions,
         )
         await assembler.run(head, fetch.read_entries(head, self._store))
-        tree = await asyncio.to_thread(self._root.adopt, job.key, job.package, job.root)
+        tree = await in_thread(self._root.adopt, job.key, job.package, job.root)
         row = journal.Tree(tree, job.package, job.version, job.package_revision, job.root, head.files, head.size)
         await self._db.write(lambda connection: journal.add_tree(connection, row))
         return replace(job, tree=tree, made=True), StepDone(step)
@@ -242,10 +242,10 @@ class Steps:
             except ChunkMissing:
                 pass
         else:
-            return await asyncio.to_thread(unseal, digest, stored)
+            return await in_thread(unseal, digest, stored)
         await self._fetcher.fetch([digest])
         stored = await self._store.get(digest)
-        return await asyncio.to_thread(unseal, digest, stored)
+        return await in_thread(unseal, digest, stored)
 
     # -- programs --------------------------------------------------------------------------------------
 
@@ -258,7 +258,7 @@ class Steps:
             return job, StepDone(step)
         if job.running:
             # An earlier life started it and it still runs: two at once is what nobody declares itself safe for.
-            await asyncio.to_thread(programs.kill_leftover, job.running)
+            await in_thread(programs.kill_leftover, job.running)
         tree = self._root.path / job.tree
         try:
             ran = await programs.run_program(
@@ -289,21 +289,21 @@ class Steps:
 
     async def _switch(self, job: Job, step: Step, _tell: Progress) -> tuple[Job, Event]:
         if job.previous is None:
-            job = replace(job, previous=await asyncio.to_thread(self._root.current, job.package) or "")
+            job = replace(job, previous=await in_thread(self._root.current, job.package) or "")
             # Written down before the rename: it is what an undo goes back to.
             await self._db.write(lambda connection: journal.set_previous(connection, job.n, job.previous or ""))
-        if not await asyncio.to_thread(self._root.exists, job.tree):
+        if not await in_thread(self._root.exists, job.tree):
             raise Failed("tree.gone", "The assembled tree is gone from the install root.")
-        await asyncio.to_thread(self._root.switch, job.package, job.tree)
+        await in_thread(self._root.switch, job.package, job.tree)
         return job, StepDone(step)
 
     async def _undo(self, job: Job, step: Step, _tell: Progress) -> tuple[Job, Event]:
         if job.running:
-            await asyncio.to_thread(programs.kill_leftover, job.running)
+            await in_thread(programs.kill_leftover, job.running)
         if job.previous:
-            await asyncio.to_thread(self._root.switch, job.package, job.previous)
+            await in_thread(self._root.switch, job.package, job.previous)
         elif job.previous is not None:
-            await asyncio.to_thread(self._root.unlink, job.package)
+            await in_thread(self._root.unlink, job.package)
         return replace(job, running=""), StepDone(step)
 
     async def _settle(self, job: Job, step: Step, _tell: Progress) -> tuple[Job, Event]:
@@ -332,8 +332,8 @@ class Steps:
 
     async def _discard(self, job: Job, step: Step, _tell: Progress) -> tuple[Job, Event]:
         if job.running:
-            await asyncio.to_thread(programs.kill_leftover, job.running)
-        await asyncio.to_thread(self._root.drop_staging, job.key)
+            await in_thread(programs.kill_leftover, job.running)
+        await in_thread(self._root.drop_staging, job.key)
         known = await self._db.read(lambda connection: journal.installed(connection, job.package))
         await self._drop_trees(job.package, keep={t for i in known for t in (i.tree, i.previous)})
         outcome = job.snapshot.outcome
@@ -344,7 +344,7 @@ class Steps:
 
     async def _unlink(self, job: Job, step: Step, _tell: Progress) -> tuple[Job, Event]:
         was = await self._db.read(lambda connection: journal.installed(connection, job.package))
-        if await asyncio.to_thread(self._root.unlink, job.package) or was:
+        if await in_thread(self._root.unlink, job.package) or was:
             return job, StepDone(step)
         return job, StepDone(step, code="absent", detail="It was not installed.")
 
@@ -372,12 +372,12 @@ class Steps:
 
     async def _drop_trees(self, package: str, keep: set[str]) -> None:
         """Delete the package's trees but those in `keep` and the one that its name leads to."""
-        current = await asyncio.to_thread(self._root.current, package)
+        current = await in_thread(self._root.current, package)
         for tree in await self._db.read(lambda connection: journal.trees(connection, package)):
             if tree.tree in keep or tree.tree == current:
                 continue
             await self._db.write(lambda connection, tree=tree: journal.remove_tree(connection, tree.tree))  # type: ignore[misc]
-            await asyncio.to_thread(self._root.delete_tree, tree.tree)
+            await in_thread(self._root.delete_tree, tree.tree)
 
     async def _evict_of(self, job: Job) -> None:
         """Give up this package's chunks that nobody needs any more."""

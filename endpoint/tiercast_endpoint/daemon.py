@@ -1,0 +1,182 @@
+"""The agent as a daemon: what it is made of, and in which order it starts and stops.
+
+Rules
+- Everything is entered on one stack and run in one TaskGroup; SIGTERM unwinds it, kill -9 costs nothing but time:
+  the journal knows what was begun.
+- Orders are heard only once the open jobs of the last life have been taken up.
+- Nothing here decides; this file knows all parts and connects them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from tiercast_endpoint import journal
+from tiercast_endpoint.jobs import Jobs
+from tiercast_endpoint.orders import Identity
+from tiercast_endpoint.reports import Reporter
+from tiercast_endpoint.root_folder import RootFolder
+from tiercast_endpoint.settings import Settings
+from tiercast_endpoint.steps import Steps, same_file_system
+from tiercast_endpoint.tree import TreeError
+from tiercast_endpoint.verbs import Readings
+from tiercast_protocol import __version__
+from tiercast_protocol.errors import StateError
+from tiercast_protocol.node import config, enrol, logs
+from tiercast_protocol.node.chunks.disk import DiskStore
+from tiercast_protocol.node.control.server import ControlServer
+from tiercast_protocol.node.control.verbs import Verbs
+from tiercast_protocol.node.database import Database
+from tiercast_protocol.node.lifecycle import StateLock, ready, until_signal
+from tiercast_protocol.node.places import Place
+from tiercast_protocol.node.post import Post
+from tiercast_protocol.node.upstream import Upstream
+from tiercast_protocol.wire.envelope import Envelope
+
+log = structlog.get_logger(__name__)
+
+SCHEMA = [(1, Post.SCHEMA), (2, journal.SCHEMA)]
+
+
+class Agent:
+    """One endpoint agent.
+
+    Args:
+        place: its folder and files.
+        settings: of its `endpoint.toml`.
+        enrolled: who it is.
+    """
+
+    def __init__(self, place: Place, settings: Settings, enrolled: enrol.Enrolled) -> None:
+        self._place = place
+        self._settings = settings
+        self._me = enrolled
+        self._root = RootFolder(settings.install_root)
+        self._since = now_ms()
+
+    async def run(self, stack: AsyncExitStack) -> None:
+        """Serve until a signal comes."""
+        me, folder = self._me, self._place.folder
+        db = await stack.enter_async_context(Database.open(folder / "agent.db", SCHEMA))
+        await self._open_root(db)
+        store = await stack.enter_async_context(
+            DiskStore.open(folder / "staging", quota=self._settings.staging_quota, reserve=self._settings.reserve)
+        )
+        upstream: Upstream
+        post = Post(db, me=me.name, transmit=lambda _peer, payload: upstream.transmit(payload))
+        upstream = Upstream(
+            me=me.name,
+            region=me.region,
+            parent=me.parent,
+            url=me.url,
+            login=me.login,
+            store=store,
+            post=post,
+            window=self._settings.window,
+            role="endpoint",
+            free=self._root.free,
+        )
+        shared = same_file_system(folder, self._root.path)
+        steps = Steps(
+            db=db,
+            root=self._root,
+            store=store,
+            fetcher=upstream,
+            store_free=lambda: (store.usage().disk_free, shared),
+            limits=self._settings.limits(),
+            now_ms=now_ms,
+        )
+        reporter = Reporter(
+            db=db, post=post, parent=me.parent, me=me.name, generation=me.generation, key=me.key, now_ms=now_ms
+        )
+        identity = Identity(me.region, me.region_key, me.name, me.key.public, me.generation)
+        jobs = Jobs(db=db, me=identity, steps=steps, reporter=reporter, now_ms=now_ms)
+        readings = Readings(db, lambda: self._status(db, store, post, upstream))
+
+        async def on_query(_peer: str, envelope: Envelope) -> None:
+            answer = await readings.answer(envelope)
+            await post.send(me.parent, answer, to=envelope.sender, cause=envelope.cause, expires=envelope.expires)
+
+        post.on("order.v1", jobs.on_order)
+        post.on("query.v1", on_query)
+        verbs = Verbs()
+        readings.register(verbs)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(until_signal())
+            started = asyncio.Event()
+            tasks.create_task(jobs.run(started))
+            await started.wait()
+            tasks.create_task(post.run())
+            tasks.create_task(upstream.run())
+            async with ControlServer(self._place.socket, verbs):
+                ready(node=me.name, region=me.region, parent=me.parent, socket=str(self._place.socket))
+                await asyncio.Event().wait()
+
+    async def _open_root(self, db: Database) -> None:
+        """Make the install root, and sweep what no journal row knows: rubbish of the last life."""
+        try:
+            await asyncio.to_thread(self._root.open)
+            known = {tree.tree for tree in await db.read(journal.trees)}
+            swept = await asyncio.to_thread(self._root.sweep, known)
+        except (OSError, TreeError) as error:
+            reason = error.detail if isinstance(error, TreeError) else error.strerror
+            todo = "Choose another install_root, or let the agent's user write there."
+            raise StateError(str(self._root.path), f"can't be the install root: {reason}", todo) from error
+        if swept:
+            log.info("swept", trees=swept)
+
+    async def _status(self, db: Database, store: DiskStore, post: Post, upstream: Upstream) -> dict[str, Any]:
+        usage = store.usage()
+        installed = await db.read(journal.installed)
+        open_jobs = await db.read(journal.open_jobs)
+        return {
+            "name": self._me.name,
+            "region": self._me.region,
+            "role": "endpoint",
+            "version": __version__,
+            "pid": os.getpid(),
+            "started": self._since,
+            "parent": {"name": self._me.parent, "url": self._me.url, "connected": upstream.connected},
+            "generation": self._me.generation,
+            "install_root": str(self._root.path),
+            "staging": {"chunks": usage.chunks, "bytes": usage.bytes, "quota": usage.quota or 0},
+            "disk_free": self._root.free(),
+            "packages": len(installed),
+            "open_jobs": [{"job": j.job, "package": j.package, "state": j.state} for j in open_jobs],
+            "unacknowledged": len(await post.pending()),
+            "traffic": upstream.traffic(),
+            "socket": str(self._place.socket),
+        }
+
+
+async def serve(stack: AsyncExitStack, place: Place) -> None:
+    """What `tiercast-endpoint run` does: read settings and enrolment, then run the agent."""
+    enrolled = enrol.load(place.folder)
+    settings = config.load(place.config, Settings)
+    logs.configure(settings.log_level, settings.log_format)
+    stack.enter_context(StateLock(place.folder))
+    await Agent(place, settings, enrolled).run(stack)
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+async def join(token: str, place: Place, *, install_root: Path | None, name: str) -> enrol.Enrolled:
+    """What `tiercast-endpoint join` does: enrol, and write the settings unless there are some."""
+    from tiercast_endpoint.settings import TITLE, default_root  # noqa: PLC0415 - only here
+    from tiercast_protocol.node import settings_file  # noqa: PLC0415 - only here
+
+    root = (install_root or default_root(place.folder)).absolute()
+    enrolled = await enrol.join(token, role="endpoint", folder=place.folder, name=name)
+    if not place.config.exists():
+        settings_file.write(place.config, Settings(install_root=root), title=TITLE)
+    return enrolled

@@ -1,0 +1,119 @@
+"""What can be asked of the agent: over its control socket, and over the tree.
+
+Rules
+- Only looking: what is done here is ordered by the region.
+- The same readings answer the socket's verbs and the tree's questions.
+- Every verb stands in one table with the role that it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tiercast_endpoint import journal
+from tiercast_endpoint.jobs import describe
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node.control.verbs import Call, Verbs
+from tiercast_protocol.node.database import Database
+from tiercast_protocol.wire.envelope import Envelope
+from tiercast_protocol.wire.messages import Answer, Query, body_of
+
+#: Jobs shown when nobody says how many.
+LIMIT = 100
+Reading = Callable[[dict[str, Any]], Awaitable[Any]]
+
+
+class Readings:
+    """What can be read.
+
+    Args:
+        db: the agent's journal.
+        state: gives what `status` shows.
+    """
+
+    def __init__(self, db: Database, state: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        self._db = db
+        self._state = state
+        self.table: dict[str, Reading] = {
+            "status": self._status,
+            "packages": self._packages,
+            "jobs": self._jobs,
+            "job.show": self._job,
+        }
+
+    def register(self, verbs: Verbs) -> None:
+        """Put all into the socket's table."""
+        for name, reading in self.table.items():
+            verbs.add(name, "viewer", _as_handler(reading))
+
+    async def answer(self, envelope: Envelope) -> Answer:
+        """The answer to a question that came over the tree."""
+        query = body_of(envelope, Query)
+        try:
+            reading = self.table.get(query.verb)
+            if reading is None:
+                raise UsageError("verb.unknown", f"{query.verb[:80]!r} can't be asked of an endpoint.")  # noqa: TRY301
+            return Answer(query=envelope.id, result=await reading(dict(query.args)))
+        except UsageError as error:
+            told = {"code": error.code, "what": error.what, "where": error.where, "todo": error.todo}
+            return Answer(query=envelope.id, error=told)
+
+    async def _status(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Who the agent is, whether its parent is there, what it holds and does."""
+        del args
+        return await self._state()
+
+    async def _packages(self, args: dict[str, Any]) -> list[dict[str, Any]]:
+        """What is installed."""
+        del args
+        found = await self._db.read(journal.installed)
+        trees = {tree.tree: tree for tree in await self._db.read(journal.trees)}
+        shown = []
+        for one in found:
+            tree, previous = trees.get(one.tree), trees.get(one.previous)
+            shown.append(
+                {
+                    "package": one.package,
+                    "version": one.version,
+                    "revision": one.revision,
+                    "root": one.root.hex(),
+                    "tree": one.tree,
+                    "previous": previous.version if previous else "",
+                    "files": tree.files if tree else 0,
+                    "size": tree.size if tree else 0,
+                    "job": one.job,
+                    "at": one.at,
+                }
+            )
+        return shown
+
+    async def _jobs(self, args: dict[str, Any]) -> list[dict[str, Any]]:
+        """The newest jobs first."""
+        limit = args.get("limit", LIMIT)
+        if type(limit) is not int or not 0 < limit <= 10_000:  # noqa: PLR2004 - an answer's bound
+            raise UsageError("argument.invalid", "limit must be a whole number from 1 to 10000.", "jobs")
+        jobs = await self._db.read(lambda connection: journal.latest_jobs(connection, limit))
+        return [{key: value for key, value in describe(job).items() if key != "programs"} for job in jobs]
+
+    async def _job(self, args: dict[str, Any]) -> dict[str, Any]:
+        """One job, its newest revision, with its programs' output."""
+        job = args.get("job")
+        if not isinstance(job, str):
+            raise UsageError("argument.invalid", "job must be the id of a job.", "job.show")
+        found = await self._db.read(lambda connection: journal.revisions(connection, job))
+        if not found:
+            raise UsageError(
+                code="job.unknown",
+                what=f'No job "{job[:80]}" came here.',
+                todo="`tiercast-endpoint jobs` lists those that did.",
+            )
+        return describe(found[-1]) | {"revisions": [describe(one) for one in found[:-1]]}
+
+
+def _as_handler(reading: Reading) -> Callable[[Call], Awaitable[Any]]:
+    async def handler(call: Call) -> Any:
+        return await reading(call.args)
+
+    handler.__doc__ = reading.__doc__
+    return handler
