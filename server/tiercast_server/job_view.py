@@ -28,8 +28,8 @@ PUSH_S = 0.5
 _LOOK_S = 5.0
 _MAX_LIST = 1_000
 
-#: Gives the server's own hops for a job: rows as in `hops`.
-OwnHops = Callable[[str, bytes], list[dict[str, Any]]]
+#: Gives the server's own hops for a job as `show` gives it: rows as in `hops`.
+OwnHops = Callable[[dict[str, Any]], list[dict[str, Any]]]
 
 
 class JobView:
@@ -82,8 +82,7 @@ class JobView:
         counted: dict[str, int] = {}
         for row in rows:
             counted[row["state"]] = counted.get(row["state"], 0) + 1
-        own = self._own_hops(found.id, found.root) if self._own_hops is not None else []
-        return {
+        shown: dict[str, Any] = {
             "job": found.id,
             "type": found.type,
             "package": found.package,
@@ -101,8 +100,11 @@ class JobView:
             "options": found.options,
             "counts": counted,
             "targets": rows,
-            "hops": own + relayed,
+            "hops": relayed,
         }
+        if self._own_hops is not None:
+            shown["hops"] = self._own_hops(shown) + relayed
+        return shown
 
     async def watch(self, job: str) -> AsyncIterator[dict[str, Any]]:
         """Snapshots as `show` gives them: the present one, each change, the final one."""

@@ -25,7 +25,7 @@ from tiercast_protocol.content.manifest import Root, TreeCheck, decode_list, dec
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError, StoreFull, UsageError
 from tiercast_server.cabinets import check_cabinet
 from tiercast_server.database.tables import jobs, package_chunks, packages
-from tiercast_server.packages import Package, find_sealed, matching
+from tiercast_server.packages import Package, matching
 from tiercast_server.region import Region
 
 _ROWS = 1_000
@@ -48,6 +48,10 @@ class LibraryStore(Protocol):
 
     async def evict(self, digests: Iterable[bytes]) -> int:
         """Forget these; how many were held."""
+        ...
+
+    async def digests(self) -> list[bytes]:
+        """Every chunk that is held."""
         ...
 
     def size(self, digest: bytes) -> int | None:
@@ -229,17 +233,18 @@ class Library:
             )
         return rows[0]
 
+    async def evict(self) -> dict[str, int]:
+        """Drop every chunk that no registered package needs; an upload that is under way has to be repeated."""
+        async with self._turn:
+            kept = await self.kept()
+            loose = [digest for digest in await self._store.digests() if digest not in kept]
+            freed = sum(self._store.size(digest) or 0 for digest in loose)
+            return {"chunks": await self._store.evict(loose), "freed": freed}
+
     async def kept(self) -> set[bytes]:
         """Every chunk that a registered package needs."""
         async with self._region.db.read() as connection:
             return set((await connection.execute(select(package_chunks.c.digest).distinct())).scalars())
-
-    async def chunks_of(self, reference: str) -> tuple[Package, list[bytes]]:
-        """A registered package and all its chunks."""
-        async with self._region.db.read() as connection:
-            found = await find_sealed(connection, reference)
-            query = select(package_chunks.c.digest).where(package_chunks.c.package == found.id)
-            return found, list((await connection.execute(query)).scalars())
 
 
 def _incomplete(lacking: int, of: str) -> UsageError:

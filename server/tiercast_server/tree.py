@@ -46,7 +46,15 @@ class Tree(Protocol):
         """Say `message` to `node` below, reliably; the envelope's id."""
         ...
 
-    async def children_url(self) -> str:
+    async def ask(self, node: str, verb: str, args: dict[str, Any], *, deadline: float) -> Any:
+        """What the reading verb `verb` gives at `node` below, within `deadline` seconds.
+
+        Raises:
+            UsageError: as the node said, or "node.silent".
+        """
+        ...
+
+    def children_url(self) -> str:
         """The URL at which the server's own children reach its broker."""
         ...
 
@@ -56,4 +64,8 @@ class Tree(Protocol):
 
     def children(self) -> list[Child]:
         """The server's direct children."""
+        ...
+
+    def sending_rate(self) -> int:
+        """Bytes per second that go to all of the server's children now."""
         ...

@@ -16,7 +16,7 @@ from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.content.manifest import Entry, Kind, Part, Root, cut_lists, encode_root
 from tiercast_protocol.content.order import Order, check_target, open_order
 from tiercast_protocol.content.receipt import Receipt, sign_receipt
-from tiercast_protocol.errors import ChunkMissing
+from tiercast_protocol.errors import ChunkMissing, UsageError
 from tiercast_protocol.wire.messages import (
     Admitted,
     Dismissed,
@@ -47,6 +47,8 @@ class FakeTree:
     def __init__(self) -> None:
         self.said: list[tuple[str, Message]] = []
         self.failing: Exception | None = None
+        self.answers: dict[tuple[str, str], Any] = {}
+        self.present: list[Child] = []
 
     async def _note(self, to: str, message: Message) -> None:
         if self.failing is not None:
@@ -69,14 +71,23 @@ class FakeTree:
         await self._note(node, message)
         return len(self.said).to_bytes(16, "big")
 
-    async def children_url(self) -> str:
+    async def ask(self, node: str, verb: str, args: dict[str, Any], *, deadline: float) -> Any:
+        answer = self.answers.get((node, verb))
+        if answer is None:
+            raise UsageError(code="node.silent", what=f"{node} did not answer")
+        return answer
+
+    def children_url(self) -> str:
         return "mqtt://127.0.0.1:1883"
 
     async def snapshot(self) -> dict[str, Any]:
         return {"name": "server", "children": []}
 
     def children(self) -> list[Child]:
-        return []
+        return self.present
+
+    def sending_rate(self) -> int:
+        return 0
 
     def of(self, type_: type[Message]) -> list[Any]:
         """What was said of this type, in order."""
@@ -105,6 +116,9 @@ class MemoryStore:
 
     async def evict(self, digests: Iterable[bytes]) -> int:
         return sum(self.held.pop(digest, None) is not None for digest in digests)
+
+    async def digests(self) -> list[bytes]:
+        return list(self.held)
 
     def size(self, digest: bytes) -> int | None:
         return len(self.held[digest]) if digest in self.held else None

@@ -100,8 +100,7 @@ async def test_deleting_frees_only_what_nobody_else_needs(world: Any, build_pack
         await world.library.delete("app")
     assert caught.value.code == "package.ambiguous"
     assert (await world.library.delete("app=1"))["chunks"] == 3
-    _, chunks = await world.library.chunks_of("app")
-    assert set(chunks) == set(world.store.held)
+    assert await world.library.kept() == set(world.store.held)
     assert two in world.store.held
 
 
@@ -131,3 +130,12 @@ async def test_damaged_uploads_and_full_disks_are_said(world: Any, monkeypatch: 
         assert caught.value.code == code
     with pytest.raises(UsageError):
         world.library.missing(b"odd")
+
+
+async def test_evicting_takes_only_what_was_never_registered(world: Any, build_package: Any) -> None:
+    await _put(world, build_package, "app", "1", files(a=b"1"))
+    held = set(world.store.held)
+    _, chunks = build_package("tool", "1", files(a=b"never registered"))
+    await world.library.keep(chunks)
+    assert (await world.library.evict())["chunks"] == 3
+    assert set(world.store.held) == held

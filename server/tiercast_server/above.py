@@ -1,0 +1,88 @@
+"""What stands above the server's sub-tree: the region itself.
+
+Rules
+- Nothing is above the server, so nothing is sent: a message that has come all the way up is acted on here.
+- What the library does not hold is nowhere: every want is answered "absent".
+- A message that can't be understood raises `ProtocolError`, which its sender's outbox takes as the end of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from tiercast_gateway.subtree import SubTree
+from tiercast_protocol.wire.envelope import Envelope
+from tiercast_protocol.wire.messages import KIND_OF, Answer, EnrolRequest, Message, Status, body_of
+from tiercast_server.below import Below
+from tiercast_server.enrolment import Enrolment
+from tiercast_server.status_intake import StatusIntake
+
+_log = structlog.get_logger(__name__)
+
+
+class RegionAbove:
+    """See `tiercast_gateway.above.Above`."""
+
+    parent = ""
+    connected = True
+
+    def __init__(self, below: Below, enrolment: Enrolment, intake: StatusIntake) -> None:
+        self._below = below
+        self._enrolment = enrolment
+        self._intake = intake
+
+    def attach(self, subtree: SubTree) -> None:
+        """See `Above.attach`."""
+        self._below.attach(subtree)
+
+    async def transmit(self, payload: bytes) -> None:
+        """See `Above.transmit`."""
+        raise RuntimeError(f"{len(payload)} bytes for a parent that the server does not have")
+
+    async def send(self, message: Message, *, to: str = "", cause: str = "") -> None:
+        """See `Above.send`."""
+        match message:
+            case Status(records=records):
+                await self._intake.take(records)
+            case EnrolRequest():
+                await self._enrolment.request(message)
+            case _:
+                _log.warning("message for nobody", kind=KIND_OF[type(message)], to=to, cause=cause)
+
+    async def forward(self, envelope: Envelope) -> None:
+        """See `Above.forward`.
+
+        Raises:
+            MessageInvalid: a body that is not of its kind.
+        """
+        match envelope.kind:
+            case "enrol.request.v1":
+                await self._enrolment.request(body_of(envelope, EnrolRequest))
+            case "status.v1":
+                await self._intake.take(body_of(envelope, Status).records)
+            case "answer.v1":
+                body_of(envelope, Answer)
+                self._below.subtree.queries.answered(envelope)
+            case _:
+                _log.warning("message for nobody", kind=envelope.kind, to=envelope.to, sender=envelope.sender)
+
+    def want(self, digests: Sequence[bytes]) -> None:
+        """See `Above.want`; answered from the loop's next turn, never from inside."""
+        subtree = self._below.subtree
+        held = tuple(digests)
+
+        def answer() -> None:
+            for digest in held:
+                size = subtree.depot.size(digest)
+                if size is None:
+                    subtree.chunk_absent(digest, "unknown")
+                else:
+                    subtree.chunk_arrived(digest, size)
+
+        asyncio.get_running_loop().call_soon(answer)
+
+    def unwant(self, digests: Sequence[bytes]) -> None:
+        """See `Above.unwant`."""

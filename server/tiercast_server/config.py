@@ -1,0 +1,41 @@
+"""The settings of a server: `server.toml` in its state folder, written by `init`, changed by hand.
+
+Rules
+- Who the server is and which region it serves does not stand here but in its database.
+- Every key has a default; the file that `init` writes shows all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tiercast_protocol.node.brokers import BrokerConfig
+from tiercast_protocol.node.config import Size, setting
+from tiercast_protocol.node.logs import Format, Level
+
+TITLE = "Settings of this Tiercast server.  Restart it after a change."
+
+
+@dataclass(frozen=True, slots=True)
+class LibrarySettings:
+    """Where packages lie, and how much room they leave."""
+
+    quota: Size = setting(Size(0), doc='Most bytes of packages to keep, such as "500GiB"; 0 is what the disk has.')
+    reserve: Size = setting(Size(1 << 30), doc="Bytes of the disk that are left free whatever comes.")
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What is logged."""
+
+    level: Level = setting("info", doc='"debug", "info", "warning" or "error".')
+    format: Format = setting("auto", doc='"json", "console", or "auto": console on a terminal.')
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """The whole file."""
+
+    broker: BrokerConfig = setting(BrokerConfig, doc="The broker that the server's children connect to.")
+    library: LibrarySettings = setting(LibrarySettings, doc="The packages of the region.")
+    log: LogSettings = setting(LogSettings, doc="What it logs.")

@@ -1,0 +1,138 @@
+"""The server as a daemon: everything put together, from the state folder to `ready`.
+
+Rules
+- In this order: lock, settings, key, database, the region's parts, sub-tree (broker, depot), control socket.
+  Ended in reverse by a signal; killed, it starts again from what is on its disk.
+- What the region had decided and not yet told its tree is told first of all (`handover`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from tiercast_gateway.subtree import SubTree, SubTreeConfig, open_subtree
+from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node import config, lifecycle, logs
+from tiercast_protocol.node.control.server import ControlServer
+from tiercast_protocol.node.control.verbs import Verbs
+from tiercast_protocol.node.places import Place
+from tiercast_server.above import RegionAbove
+from tiercast_server.below import Below
+from tiercast_server.changes import Changes
+from tiercast_server.config import ServerSettings
+from tiercast_server.database.engine import Database
+from tiercast_server.depot_verbs import DepotVerbs
+from tiercast_server.enrolment import Enrolment
+from tiercast_server.founding import DATABASE_FILE, KEY_FILE
+from tiercast_server.handover import Handover
+from tiercast_server.job_verbs import JobVerbs
+from tiercast_server.job_view import JobView
+from tiercast_server.jobs import Jobs
+from tiercast_server.library import Library
+from tiercast_server.package_verbs import PackageVerbs
+from tiercast_server.presence import Presence
+from tiercast_server.region import Region, open_region
+from tiercast_server.status_intake import StatusIntake
+from tiercast_server.verbs import Desk, add_verbs
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The region's parts that stand above the sub-tree."""
+
+    below: Below
+    changes: Changes
+    handover: Handover
+    jobs: Jobs
+    enrolment: Enrolment
+    intake: StatusIntake
+
+    @classmethod
+    def of(cls, region: Region) -> Parts:
+        """Made before the sub-tree, which needs them above it."""
+        below, changes = Below(), Changes()
+        handover = Handover(region.db, below)
+        jobs = Jobs(region, changes, handover.wake)
+        enrolment = Enrolment(region, jobs, changes, handover.wake)
+        return cls(below, changes, handover, jobs, enrolment, StatusIntake(region, changes))
+
+
+async def serve(stack: AsyncExitStack, here: Place) -> None:
+    """Run the server whose state is in `here` until it is told to stop.
+
+    Raises:
+        StateError: the folder is in use, damaged, or of a newer version.
+        UsageError: no region was made there, or its settings can't work (`ConfigError`).
+    """
+    if not here.config.exists():
+        raise UsageError(
+            code="region.none",
+            what="No region stands there.",
+            where=str(here.folder),
+            todo="Make one with `tiercast-server init --region NAME`, or name its folder with --state.",
+        )
+    stack.enter_context(lifecycle.StateLock(here.folder))
+    settings = config.load(here.config, ServerSettings)
+    logs.configure(settings.log.level, settings.log.format)
+    key = PrivateKey.load(here.folder / KEY_FILE)
+    db = await stack.enter_async_context(Database.open(here.folder / DATABASE_FILE))
+    region = await open_region(db, key)
+    parts = Parts.of(region)
+    above = RegionAbove(parts.below, parts.enrolment, parts.intake)
+    subtree = await stack.enter_async_context(open_subtree(_subtree_config(region, settings, here), above))
+    verbs = Verbs()
+    add_verbs(verbs, _desk(region, parts, subtree))
+    await stack.enter_async_context(ControlServer(here.socket, verbs))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(lifecycle.until_signal())
+        tasks.create_task(parts.handover.run())
+        tasks.create_task(parts.jobs.run())
+        tasks.create_task(_say_ready(subtree, here))
+
+
+async def _say_ready(subtree: SubTree, here: Place) -> None:
+    await subtree.downlink.ready.wait()
+    lifecycle.ready(
+        node=subtree.name,
+        region=subtree.region,
+        children_url=subtree.broker.children_url,
+        broker=subtree.broker.kind,
+        socket=str(here.socket),
+    )
+
+
+def _subtree_config(region: Region, settings: ServerSettings, here: Place) -> SubTreeConfig:
+    return SubTreeConfig(
+        me=region.server,
+        region=region.name,
+        role="server",
+        folder=here.folder,
+        region_key=region.key.public,
+        broker=settings.broker,
+        quota=settings.library.quota or None,
+        reserve=settings.library.reserve,
+    )
+
+
+def _desk(region: Region, parts: Parts, subtree: SubTree) -> Desk:
+    library = Library(region, subtree.depot.store)
+
+    def own_hops(job: dict[str, Any]) -> list[dict[str, Any]]:
+        if job["state"] != "open" or job["type"] not in {"install", "preload"}:
+            return []
+        sending = {"rate": parts.below.sending_rate(), "at": region.clock()}
+        return [{"node": region.server, "state": "held", "done": 0, "total": 0, **sending}]
+
+    view = JobView(region, parts.changes, own_hops)
+    return Desk(
+        region=region,
+        enrolment=parts.enrolment,
+        presence=Presence(region, parts.below),
+        packages=PackageVerbs(region, library),
+        jobs=JobVerbs(parts.jobs, view),
+        depots=DepotVerbs(region, parts.below, library),
+    )

@@ -1,0 +1,142 @@
+"""The verbs of status, depots and links: of the server itself, or asked of a node below.
+
+Rules
+- `node` "" or the server's name is this node; any other is asked over the tree, and an unknown name is said
+  before anybody is asked.
+- The server's depot is the library: it keeps every registered package, so there is nothing to pin, and
+  evicting takes only what no package needs (uploads that were never registered).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+
+from tiercast_gateway import snapshot
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node.control.verbs import Call
+from tiercast_server import nodes
+from tiercast_server.below import Below
+from tiercast_server.database.tables import packages
+from tiercast_server.library import Library
+from tiercast_server.region import Region
+
+DEADLINE_S = 10.0
+
+
+class DepotVerbs:
+    """Handlers; each takes a call and gives plain values."""
+
+    def __init__(self, region: Region, below: Below, library: Library) -> None:
+        self._region = region
+        self._below = below
+        self._library = library
+
+    async def status(self, call: Call) -> dict[str, Any]:
+        """What a node is and does now."""
+        found: dict[str, Any] | None = await self._asked(call)
+        return await self._below.snapshot() if found is None else found
+
+    async def show(self, call: Call) -> dict[str, Any]:
+        """What a depot holds."""
+        found: dict[str, Any] | None = await self._asked(call)
+        if found is not None:
+            # gateways call the name of a package as jobs do
+            packages_there = [{"name": p.get("package", ""), **p} for p in found.get("packages", [])]
+            return {**found, "packages": packages_there}
+        async with self._region.db.read() as connection:
+            query = select(packages).where(packages.c.root != b"").order_by(packages.c.name, packages.c.id)
+            held = [
+                {
+                    "name": row.name,
+                    "version": row.version,
+                    "revision": row.revision,
+                    "held": row.stored_bytes,
+                    "total": row.stored_bytes,
+                    "pinned": True,
+                }
+                for row in await connection.execute(query)
+            ]
+        return {**snapshot.usage(self._below.subtree), "packages": held}
+
+    async def pin(self, call: Call) -> dict[str, Any]:
+        """Keep a package in a gateway's depot."""
+        return await self._pin(call)
+
+    async def unpin(self, call: Call) -> dict[str, Any]:
+        """Let a gateway's depot drop a package."""
+        return await self._pin(call)
+
+    async def evict(self, call: Call) -> dict[str, Any]:
+        """Drop what nobody needs."""
+        found: dict[str, Any] | None = await self._asked(call)
+        if found is None:
+            return await self._library.evict()
+        return {"freed": found.get("bytes", 0), **found}
+
+    async def links(self, call: Call) -> list[dict[str, Any]]:
+        """The links to a node's children."""
+        found: list[dict[str, Any]] | None = await self._asked(call)
+        if found is None:
+            found = snapshot.links(self._below.subtree)
+        parent = call.text("node", "") or self._region.server
+        return [_shown_link(parent, link) for link in found]
+
+    async def set_link(self, call: Call) -> dict[str, Any]:
+        """Limit the link to a child."""
+        child, rate = call.text("child"), call.number("rate")
+        if rate < 0:
+            raise UsageError(code="link.rate", what=f"{rate} B/s is no rate.", todo="Use 0 for unlimited.")
+        parent = call.text("node", "") or self._region.server
+        async with self._region.db.read() as connection:
+            below = await nodes.children_of(connection, parent)
+        if child not in below:
+            raise UsageError(
+                code="link.unknown",
+                what=f"{child!r} is no child of {parent!r}.",
+                todo="`tiercast node list` shows every node's parent; name that with --node.",
+            )
+        found: dict[str, Any] | None = await self._asked(call)
+        if found is None:
+            await self._below.subtree.set_rate(child, rate)
+            found = {"child": child, "rate": rate}
+        return found
+
+    async def outbox(self, call: Call) -> list[dict[str, Any]]:
+        """What no neighbour of a node has acknowledged yet."""
+        found: list[dict[str, Any]] | None = await self._asked(call)
+        if found is not None:
+            return found
+        pending = await self._below.subtree.post.pending(call.number("limit", 100))
+        return [{"peer": p.peer, "kind": p.kind, "to": p.to, "cause": p.cause, "created": p.created} for p in pending]
+
+    async def _pin(self, call: Call) -> dict[str, Any]:
+        call.text("package")
+        found: dict[str, Any] | None = await self._asked(call)
+        if found is None:
+            raise UsageError(
+                code="depot.library",
+                what="The server's depot is the library: it keeps every package until that is deleted.",
+                todo="Name a gateway with --node.",
+            )
+        return found
+
+    async def _asked(self, call: Call) -> Any:
+        """What the node that the call names gives for the same verb; None where that is this node."""
+        node = call.text("node", "")
+        if node in {"", self._region.server}:
+            return None
+        async with self._region.db.read() as connection:
+            found = await nodes.get(connection, node)
+        if not found.has_joined:
+            raise UsageError(
+                code="node.not-joined", what=f"{node!r} has not joined yet.", todo="`tiercast node list` shows who has."
+            )
+        args = {key: value for key, value in call.args.items() if key != "node"}
+        return await self._below.ask(node, call.verb, args, deadline=DEADLINE_S)
+
+
+def _shown_link(parent: str, link: dict[str, Any]) -> dict[str, Any]:
+    """`rate` is what the link may carry (0: unlimited), `measured` what it carries."""
+    return {**link, "parent": parent, "rate": link.get("limit", 0), "measured": link.get("rate", 0)}

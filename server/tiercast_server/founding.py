@@ -1,0 +1,57 @@
+"""Making a new region: its folder, its order key, its database, its settings.
+
+Rules
+- Settings and names are checked before anything is written; the settings file is written last, so a folder
+  with one is a whole region, and `init` after a kill goes on where it was.
+- A region that stands is never touched.
+- Without `--listen` a free port is taken once and written down, for children remember it.
+"""
+
+from __future__ import annotations
+
+from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.errors import StateError, UsageError
+from tiercast_protocol.node import config, lifecycle, settings_file
+from tiercast_protocol.node.broker import free_port
+from tiercast_protocol.node.brokers import BrokerConfig
+from tiercast_protocol.node.places import Place
+from tiercast_server.config import TITLE, ServerSettings
+from tiercast_server.database.engine import Database
+from tiercast_server.groups import check_name
+from tiercast_server.region import create_region, open_region, wall_clock
+
+KEY_FILE, DATABASE_FILE = "region.key", "region.db"
+
+
+async def found_region(here: Place, *, region: str, server: str, listen: str, advertise: str, broker: str) -> None:
+    """Make the region `region` with the server `server` in the folder of `here`.
+
+    Raises:
+        UsageError: a name or setting that can't be, or the folder holds a region.
+        StateError: the folder can't be used, or is in use.
+    """
+    check_name("region", region)
+    check_name("node", server)
+    own = BrokerConfig(mode=broker, listen=listen or f"127.0.0.1:{free_port('127.0.0.1')}", advertise=advertise)
+    settings = ServerSettings(broker=own)
+    config.parse(settings_file.render(settings), ServerSettings, here.config)
+    with lifecycle.StateLock(here.folder):
+        if here.config.exists():
+            raise UsageError(
+                code="region.exists",
+                what="A region stands there already.",
+                where=str(here.folder),
+                todo="Start it with `tiercast-server run`, or name another folder with --state.",
+            )
+        key_file = here.folder / KEY_FILE
+        if not key_file.exists():
+            PrivateKey.generate().save(key_file)
+        key = PrivateKey.load(key_file)
+        async with Database.open(here.folder / DATABASE_FILE) as db:
+            try:
+                await create_region(db, name=region, server=server, now=wall_clock())
+            except StateError:
+                found = await open_region(db, key)
+                if (found.name, found.server) != (region, server):
+                    raise
+        settings_file.write(here.config, settings, title=TITLE)

@@ -1,0 +1,60 @@
+"""The verbs of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from tiercast_protocol.node.control.verbs import Call
+from tiercast_server.job_view import JobView
+from tiercast_server.jobs import DEFAULT_EXPIRY_S, Jobs, Request
+
+_LIST = 50
+
+
+class JobVerbs:
+    """Handlers; each takes a call and gives plain values."""
+
+    def __init__(self, jobs: Jobs, view: JobView) -> None:
+        self._jobs = jobs
+        self._view = view
+
+    async def create(self, call: Call) -> dict[str, Any]:
+        """Create a job and order it."""
+        return await self._jobs.create(
+            Request(
+                type=call.text("type"),
+                package=call.text("package"),
+                by=call.user,
+                targets=tuple(call.texts("targets", [])),
+                groups=tuple(call.texts("groups", [])),
+                note=call.text("note", ""),
+                expires_s=call.number("expires_s", DEFAULT_EXPIRY_S),
+                options=call.mapping("options", {}),
+            )
+        )
+
+    async def list_(self, call: Call) -> list[dict[str, Any]]:
+        """The newest jobs."""
+        return await self._view.list_(call.number("limit", _LIST))
+
+    async def show(self, call: Call) -> dict[str, Any]:
+        """One job, its targets and hops."""
+        return await self._view.show(call.text("job"))
+
+    async def watch(self, call: Call) -> AsyncIterator[dict[str, Any]]:
+        """Snapshots of a job until it has ended."""
+        async for snapshot in self._view.watch(call.text("job")):
+            yield snapshot
+
+    async def receipt(self, call: Call) -> dict[str, Any]:
+        """The signed receipt of one target."""
+        return await self._view.receipt(call.text("job"), call.text("node"))
+
+    async def cancel(self, call: Call) -> dict[str, Any]:
+        """Order the open targets to leave the job."""
+        return await self._jobs.cancel(call.text("job"))
+
+    async def delete(self, call: Call) -> dict[str, Any]:
+        """Forget a closed job."""
+        return await self._jobs.delete(call.text("job"))

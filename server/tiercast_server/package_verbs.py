@@ -1,0 +1,72 @@
+"""The verbs of packages and of the packager."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiercast_protocol.content.digest import DIGEST_SIZE
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node.control.verbs import Call
+from tiercast_server import packages
+from tiercast_server.library import Library
+from tiercast_server.region import MAIN_CABINET, Region
+
+
+class PackageVerbs:
+    """Handlers; each takes a call and gives plain values."""
+
+    def __init__(self, region: Region, library: Library) -> None:
+        self._region = region
+        self._library = library
+
+    async def list_(self, call: Call) -> list[dict[str, Any]]:
+        """Every package, or those of one cabinet."""
+        return await packages.list_(self._region, call.text("cabinet", "") or None)
+
+    async def show(self, call: Call) -> dict[str, Any]:
+        """One package."""
+        return await packages.show(self._region, call.text("package"))
+
+    async def entry(self, call: Call) -> dict[str, Any]:
+        """Make the entry of a package before its content."""
+        cabinet = call.text("cabinet", "") or MAIN_CABINET
+        return await packages.enter(self._region, call.text("name"), call.text("version"), cabinet, call.user)
+
+    async def missing(self, call: Call) -> dict[str, bytes]:
+        """Which of these chunks the library lacks."""
+        return {"missing": self._library.missing(call.data("digests"))}
+
+    async def store(self, call: Call) -> dict[str, int]:
+        """Take chunks in: [[digest, stored form], ...]."""
+        return {"stored": await self._library.keep(_chunks(call.args.get("chunks")))}
+
+    async def register(self, call: Call) -> dict[str, Any]:
+        """Register the package of a root whose chunks are all here."""
+        cabinet = call.text("cabinet", "") or MAIN_CABINET
+        return await self._library.register(call.data("root"), cabinet, call.user)
+
+    async def delete(self, call: Call) -> dict[str, Any]:
+        """Delete one version of a package."""
+        return await self._library.delete(call.text("package"))
+
+
+def _chunks(given: Any) -> list[tuple[bytes, bytes]]:
+    """The list of chunks in a call's arguments.
+
+    Raises:
+        UsageError: argument.invalid.
+    """
+    rows = given if isinstance(given, list) else [None]
+    found: list[tuple[bytes, bytes]] = []
+    for row in rows:
+        match row:
+            case [bytes() as digest, bytes() as stored] if len(digest) == DIGEST_SIZE and stored:
+                found.append((digest, stored))
+            case _:
+                raise UsageError(
+                    code="argument.invalid",
+                    what='The argument "chunks" of package.store must be a list of [digest, stored form].',
+                    where="package.store",
+                    todo="Client and daemon may be of different versions: compare `tiercast --version`.",
+                )
+    return found
