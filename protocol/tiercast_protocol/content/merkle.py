@@ -2,8 +2,8 @@
 
 Rules
 - Leaves and inner nodes are hashed under different first bytes, so an inner node can't pass for a leaf.
-- The tree is as balanced as its count allows: an odd node at the end of a level goes up unchanged.  Its
-  shape follows from the count, so a proof fits one index of one count only; the count is signed beside the root.
+- The tree is as balanced as its count allows: an odd node at the end of a level goes up unchanged.
+- The root is hashed once more with the count, so a proof fits one index of one count only.
 - A proof is the sibling digests from the leaf upwards, 32 bytes each; a node without a sibling adds none.
 """
 
@@ -15,7 +15,7 @@ from tiercast_protocol.content.digest import DIGEST_SIZE, Digest, digest_of
 from tiercast_protocol.errors import SignatureInvalid
 from tiercast_protocol.wire import codec
 
-_LEAF, _NODE = b"\x00", b"\x01"
+_LEAF, _NODE, _TOP = b"\x00", b"\x01", b"\x02"
 #: Most leaves of one tree.
 MAX_LEAVES = 1 << 24
 
@@ -41,7 +41,7 @@ class Tree:
     @property
     def root(self) -> Digest:
         """The digest over all leaves."""
-        return self._levels[-1][0]
+        return _close(self._levels[-1][0], len(self._levels[0]))
 
     def proof(self, index: int) -> list[Digest]:
         """The siblings on the way from leaf `index` to the root."""
@@ -73,19 +73,23 @@ def verify(root: Digest, leaf: bytes, index: int, count: int, proof: Sequence[by
     """
     if not 0 <= index < count <= MAX_LEAVES:
         raise SignatureInvalid("target", f"index {index} of {count}")
-    digest, siblings = digest_of(_LEAF + leaf), iter(proof)
-    while count > 1:
-        if index ^ 1 < count:
+    digest, siblings, width = digest_of(_LEAF + leaf), iter(proof), count
+    while width > 1:
+        if index ^ 1 < width:
             sibling = next(siblings, b"")
             if len(sibling) != DIGEST_SIZE:
                 raise SignatureInvalid("target", "the proof is too short")
             digest = _join(sibling, digest) if index & 1 else _join(digest, sibling)
-        index, count = index >> 1, (count + 1) >> 1
+        index, width = index >> 1, (width + 1) >> 1
     if next(siblings, None) is not None:
         raise SignatureInvalid("target", "the proof is too long")
-    if digest != root:
+    if _close(digest, count) != root:
         raise SignatureInvalid("target", "the proof leads to another root")
 
 
 def _join(left: Digest, right: Digest) -> Digest:
     return digest_of(_NODE + left + right)
+
+
+def _close(top: Digest, count: int) -> Digest:
+    return digest_of(_TOP + count.to_bytes(4, "big") + top)
