@@ -70,6 +70,7 @@ class ChildBroker(Broker):
         self.kind = kind
         self._config = config
         self._host, self._port = config.listens
+        self._owner_hash = hash_password(login[1])
         self._users: dict[str, str] = {}
         self._child: Child | None = None
         self._check_every, self._check_deadline = check_every, check_deadline
@@ -135,8 +136,8 @@ class ChildBroker(Broker):
             except ConnectionError as error:
                 missed += 1
                 log.warning("broker does not answer", kind=self.kind, error=str(error))
-        await child.end(patience=1.0)
-        return "it did not answer and was ended"
+        child.signal(signal.SIGKILL)  # asked to end, it might first hand out what has gathered
+        return f"it did not answer, exit {await child.wait()}"
 
     async def _start(self, port: int) -> None:
         command, environment = self._prepare(port)
@@ -216,6 +217,6 @@ class ChildBroker(Broker):
         return [sys.executable, "-m", "tiercast_mqtt", "--config", str(file)], {"PYTHONPATH": pythonpath}
 
     def _write_users(self) -> None:
-        user, password = self.owner_login
-        text = access.render_users({**self._users, user: hash_password(password)})
+        # One hash for the owner's whole life: another salt would look like another password and end his sessions.
+        text = access.render_users({**self._users, self.owner_login[0]: self._owner_hash})
         write_private(self._folder / "users", text)

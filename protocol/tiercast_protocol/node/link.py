@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import aiomqtt
 import structlog
@@ -34,6 +35,7 @@ from tiercast_protocol.node.retry import Login, Pauses, refused_login
 __all__ = ["BulkLink", "ControlLink", "Login"]
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 KEEPALIVE = 20
 CONNECT_TIMEOUT = 10.0
@@ -149,7 +151,7 @@ class ControlLink:
 
     def _new_client(self) -> aiomqtt.Client:
         address, login = self._address, self._login
-        client = aiomqtt.Client(
+        client = _Client(
             address.path or address.host or "",
             address.port or 1883,
             username=login[0] if login else None,
@@ -165,6 +167,8 @@ class ControlLink:
             tls_context=self._tls,
             logger=_silent,
         )
+        if address.path is not None:
+            _paho(client)._create_unix_socket_connection = functools.partial(_connect_unix, address.path)  # noqa: SLF001
         # aiomqtt has no word for it: acknowledge when the handler is through, not on arrival
         _paho(client).manual_ack_set(True)
         client.pending_calls_threshold = QUEUE
@@ -194,7 +198,8 @@ class ControlLink:
         """Whoever waits for an acknowledgement hears of it now; aiomqtt would let them wait."""
         self.up.clear()
         for patience in self._publishing:
-            patience.reschedule(asyncio.get_running_loop().time())
+            with suppress(RuntimeError):  # it is ending already
+                patience.reschedule(asyncio.get_running_loop().time())
 
     async def _serve(self, client: aiomqtt.Client) -> None:
         try:
@@ -217,6 +222,18 @@ class ControlLink:
             log.exception("message handler failed", topic=message.topic.value)
 
 
+class _Client(aiomqtt.Client):
+    """Waits by `asyncio.timeout`: Python 3.11's `wait_for` loses a cancellation that comes with the answer."""
+
+    async def _wait_for(self, fut: Awaitable[T], timeout: float | None) -> T:
+        seconds = self.timeout if timeout is None else timeout
+        try:
+            async with asyncio.timeout(None if seconds == math.inf else seconds):
+                return await fut
+        except TimeoutError:
+            raise aiomqtt.MqttError("Operation timed out") from None
+
+
 class _Inbox(asyncio.Queue[aiomqtt.Message]):
     """Counts what aiomqtt would only log."""
 
@@ -229,6 +246,18 @@ class _Inbox(asyncio.Queue[aiomqtt.Message]):
 def _paho(client: aiomqtt.Client) -> Any:
     """The client beneath: its acknowledging, socket and closing are public there and out of reach above."""
     return client._client  # noqa: SLF001
+
+
+def _connect_unix(path: str) -> socket.socket:
+    """As paho does it, but a socket that does not connect is closed, not left to the collector."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(CONNECT_TIMEOUT)
+        sock.connect(path)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _write_directly(client: aiomqtt.Client) -> None:
