@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 from tiercast_mqtt.connection import Connection
-from tiercast_mqtt.errors import MalformedPacket
+from tiercast_mqtt.errors import REFUSALS, MalformedPacket
 from tiercast_mqtt.hub import NOT_AUTHORISED, Hub
 from tiercast_mqtt.limits import Limits
 from tiercast_mqtt.message import Message
@@ -31,6 +31,8 @@ log = logging.getLogger("tiercast_mqtt")
 #: Keep-alive is broken after this many times its interval (section 3.1.2.10).
 GRACE = 1.5
 TICK_S = 1.0
+#: Log lines per tick that peers can cause.
+LINES = 20
 BACKLOG = 512
 
 
@@ -54,6 +56,7 @@ class Broker:
         self._by_session: dict[Session, Connection] = {}
         self._tick: asyncio.TimerHandle | None = None
         self._next_sys = 0.0
+        self._lines = 0
         self._started = self._loop.time()
 
     # -- life ------------------------------------------------------------------------------------------
@@ -149,6 +152,9 @@ class Broker:
     def _on_tick(self) -> None:
         now = self._loop.time()
         self._tick = self._loop.call_later(TICK_S, self._on_tick)
+        if self._lines > LINES:
+            log.info("%d more lines of this kind were left out", self._lines - LINES)
+        self._lines = 0
         for connection in list(self._waiting):
             if now - connection.made_at < self.limits.connect_timeout_s:
                 break
@@ -204,21 +210,16 @@ class Broker:
     def malformed(self, connection: Connection, error: MalformedPacket) -> None:
         """It broke the protocol and is being closed."""
         self.counters.packets_malformed += 1
-        who = connection.session.client_id if connection.session is not None else "before CONNECT"
-        log.info("closed %s: %s", who, error)
+        who = connection.session.client_id if connection.session is not None else "a stranger"
+        self._tell("closed %s: %s", who, error)
 
     def connect(self, connection: Connection, packet: Connect) -> None:
         """CONNECT: authenticate, judge, take over, accept - in this order."""
         self._waiting.pop(connection, None)
         login = self.authenticator.login(packet, certificate_name=connection.certificate_name)
-        if not login.accepted:
-            self.counters.logins_refused += 1
-            connection.refused(NOT_AUTHORISED)
-            return
-        code = self.hub.judge(packet, login.user)
+        code = self.hub.judge(packet, login.user) if login.accepted else NOT_AUTHORISED
         if code:
-            self.counters.logins_refused += 1
-            connection.refused(code)
+            self._refuse(connection, packet, code)
             return
         session = self.hub.sessions.get(packet.client_id)
         older = None if session is None else self._by_session.get(session)
@@ -227,8 +228,7 @@ class Broker:
             older.abort()
         admission = self.hub.admit(packet, login.user, now=self._loop.time())
         if admission.session is None:
-            self.counters.logins_refused += 1
-            connection.refused(admission.code)
+            self._refuse(connection, packet, admission.code)
             return
         will = packet.will
         if will is not None:
@@ -269,6 +269,17 @@ class Broker:
         self.counters.bytes_sent += size
 
     # -- inside ----------------------------------------------------------------------------------------
+
+    def _refuse(self, connection: Connection, packet: Connect, code: int) -> None:
+        self.counters.logins_refused += 1
+        self._tell("refused %r of user %r: %s", packet.client_id, packet.username, REFUSALS.get(code, code))
+        connection.refused(code)
+
+    def _tell(self, text: str, *fields: object) -> None:
+        """Log what strangers can cause at will, but only so many lines between two ticks."""
+        self._lines += 1
+        if self._lines <= LINES:
+            log.info(text, *fields)
 
     def _flush(self, sessions: Iterable[Session]) -> None:
         for session in sessions:

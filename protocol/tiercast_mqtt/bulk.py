@@ -102,7 +102,8 @@ class BulkClient(PacketStream):
             password: its password, or None.
             tls: context for TLS, or None for none.
             keepalive: seconds; 0 switches pings off.
-            on_message: called in the loop with topic and a view that is valid only during the call.
+            on_message: called in the loop with topic and a view that is valid only during the call; when it raises,
+                the connection ends and `on_lost` gets the exception.
             on_lost: called once in the loop when the accepted connection has ended.
             packet_limit: greatest packet taken from the broker, bytes.
             timeout: seconds until the broker must have accepted.
@@ -110,7 +111,10 @@ class BulkClient(PacketStream):
         Raises:
             ConnectionRefused: the broker said no (`.code`); a ConnectionError.
             ConnectionError: not reachable, no answer in time, or it does not speak MQTT.
+            ValueError: neither `path` nor `host` and `port`.
         """
+        if path is None and (host is None or port is None):
+            raise ValueError("a broker is at a path, or at a host and port")
         loop = asyncio.get_running_loop()
 
         def make() -> BulkClient:
@@ -195,6 +199,7 @@ class BulkClient(PacketStream):
                 lambda packet_id: codec.publish_head(topic, size, qos=1, packet_id=packet_id), parts, waits=True
             )
             return
+        self._check()
         if self._room is not None:
             await self._have_room()
         self._write(codec.publish_head(topic, size), *parts)
@@ -202,7 +207,7 @@ class BulkClient(PacketStream):
             await self._have_room()
 
     def pause(self) -> None:
-        """Take nothing more from the broker until `resume`; `on_message` is not called meanwhile."""
+        """Take nothing more from the broker until `resume`: no message, and no answer that `subscribe` waits for."""
         self.halt()
 
     def resume(self) -> None:

@@ -81,6 +81,8 @@ class PacketStream(asyncio.BufferedProtocol):
         self._large_end += nbytes
         if self._large_end == len(large):
             self._large = None
+            if self._stopped:
+                return
             self._hand_out(large, self._large_header, owned=not self._reuse)
             if self._reuse:
                 self._spare = large

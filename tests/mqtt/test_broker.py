@@ -400,7 +400,15 @@ async def test_connections_are_limited(kit: Any) -> None:
     assert await one.ended() == b""
 
 
+def test_a_client_that_reads_no_answers_is_not_read_from_on_uvloop(on_uvloop: Callable[..., None]) -> None:
+    on_uvloop(_reads_no_answers)
+
+
 async def test_a_client_that_reads_no_answers_is_not_read_from(kit: Any) -> None:
+    await _reads_no_answers(kit)
+
+
+async def _reads_no_answers(kit: Any) -> None:
     broker = await kit.broker()
     one = await kit.raw(broker)
     one.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

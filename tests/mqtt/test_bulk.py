@@ -13,6 +13,7 @@ from tiercast_mqtt import codec
 from tiercast_mqtt.bulk import BulkClient
 from tiercast_mqtt.errors import ConnectionRefused
 from tiercast_mqtt.packets import Connack, Publish
+from tiercast_mqtt.settings import Listener, Tls
 
 Where = tuple[int, Path]
 
@@ -25,10 +26,6 @@ async def where(request: pytest.FixtureRequest, kit: Any) -> AsyncIterator[Where
         broker = await kit.broker(users_file=users, acl_file=acl)
         yield int(broker.listening[0]["port"]), Path(str(broker.listening[1]["path"]))
     else:
-        for path in (users, acl):
-            path.chmod(0o644)
-        for folder in (users.parent, *list(users.parents)[:3]):
-            folder.chmod(folder.stat().st_mode | 0o755)
         start = request.getfixturevalue("mosquitto")
         mosquitto = start(
             f"password_file {users}",
@@ -139,36 +136,12 @@ async def test_many_publishers_of_one_client_do_not_mix_their_frames(kit: Any, w
 async def test_over_tls(kit: Any, mosquitto: Callable[..., Any], authority: Callable[..., Any]) -> None:
     own = authority()
     cert, key = own.issue("broker")
-    for path in kit.folder.rglob("*"):
-        path.chmod(path.stat().st_mode | 0o755)
-    broker = mosquitto(
-        "user root",
-        f"listener 0 {kit.folder}/other.sock",
-        f"listener {_free_port()} 127.0.0.1",
-        f"certfile {cert}",
-        f"keyfile {key}",
-    )
-    port = int(
-        next(
-            line.split()[1]
-            for line in reversed((kit.folder / "mosquitto.conf").read_text().splitlines())
-            if line.startswith("listener ")
-        )
-    )
-    assert broker.port != port
-    client = await kit.bulk(port, tls=own.client())
+    broker = mosquitto("user root", tls=(cert, key))
+    client = await kit.bulk(broker.port, tls=own.client())
     await client.subscribe("x")
     await client.publish("x", bytes(900_000))
     await kit.until(lambda: bool(kit.messages))
     assert kit.messages == [("x", bytes(900_000))]
-
-
-def _free_port() -> int:
-    import socket  # noqa: PLC0415 - only here
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def test_a_refused_subscription_is_a_permission_error(kit: Any) -> None:
@@ -180,7 +153,7 @@ async def test_a_refused_subscription_is_a_permission_error(kit: Any) -> None:
 
 
 async def test_a_lost_broker_is_told_once_and_fails_what_waits(kit: Any) -> None:
-    broker = await kit.broker(limits=_small())
+    broker = await kit.broker()
     client = await kit.bulk(broker)
     publishing = asyncio.ensure_future(_publish_for_ever(client))  # noqa: TID251 - awaited below
     await asyncio.sleep(0)
@@ -196,12 +169,6 @@ async def test_a_lost_broker_is_told_once_and_fails_what_waits(kit: Any) -> None
     assert not client.connected
     await client.close()
     assert len(kit.lost) == 1
-
-
-def _small() -> Any:
-    from tiercast_mqtt.limits import Limits  # noqa: PLC0415 - only here
-
-    return Limits()
 
 
 async def _publish_for_ever(client: BulkClient) -> None:
@@ -244,6 +211,23 @@ async def test_a_broker_that_never_answers(kit: Any, fake: Any) -> None:
         await kit.bulk(await fake(), timeout=0.2)
 
 
+async def test_a_callback_that_raises_ends_the_connection_and_is_told(kit: Any) -> None:
+    def fail(_topic: str, _view: memoryview) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    client = await kit.bulk(await kit.broker(), on_message=fail)
+    await client.subscribe("x")
+    await client.publish("x", bytes(20_000))
+    await kit.until(lambda: len(kit.lost) == 1)
+    assert "a mistake of ours" in str(kit.lost[0])
+
+
+async def test_where_the_broker_is_must_be_said(kit: Any) -> None:
+    with pytest.raises(ValueError, match="host and port"):
+        await kit.bulk(1, port=None)
+
+
 async def test_nobody_there(kit: Any) -> None:
     with pytest.raises(ConnectionError):
         await kit.bulk(kit.folder / "nobody.sock")
@@ -273,6 +257,44 @@ async def test_a_silent_broker_is_lost(kit: Any, fake: Any) -> None:
     await kit.bulk(await fake(ACCEPT), keepalive=1)
     await kit.until(lambda: len(kit.lost) == 1)
     assert "silent" in str(kit.lost[0])
+
+
+@pytest.mark.parametrize("way", ["tcp", "unix", "tls"])
+def test_all_of_it_on_uvloop(on_uvloop: Callable[..., None], authority: Callable[..., Any], way: str) -> None:
+    async def story(kit: Any) -> None:
+        own = authority()
+        cert, key = own.issue("broker")
+        listeners = {
+            "tcp": Listener(),
+            "unix": Listener(path=kit.folder / "uv.sock"),
+            "tls": Listener(tls=Tls(cert, key)),
+        }
+        broker = await kit.broker(listen=(listeners[way],), users_file=kit.users(anna="a"))
+        given = dict(ANNA) | ({"tls": own.client()} if way == "tls" else {})
+        target = kit.folder / "uv.sock" if way == "unix" else broker
+        reader = await kit.bulk(target, "reader", **given)
+        assert await reader.subscribe("x", 1) == 1
+        writer = await kit.bulk(target, "writer", **given)
+        reader.pause()
+        for number in range(60):
+            await writer.publish("x", b"%d" % number, bytes(100_000), qos=number % 2)
+        assert kit.messages == []
+        reader.resume()
+        await kit.until(lambda: len(kit.messages) == 60)
+        assert {len(payload) // 1000 for _, payload in kit.messages} == {100}
+        with pytest.raises(ConnectionRefused):
+            await kit.bulk(target, **(given | {"password": "wrong"}))
+        assert reader.fileno() > 0
+        # Several packets that are one write apart, read byte for byte the same.
+        for size in (0, 8180, 8192, 900_000):
+            await writer.publish("x", bytes(size))
+        await kit.until(lambda: len(kit.messages) == 64)
+        await broker.stop()
+        await kit.until(lambda: len(kit.lost) == 2)
+        with pytest.raises(ConnectionError):
+            await writer.publish("x", b"")
+
+    on_uvloop(story)
 
 
 async def test_back_pressure_reaches_the_publisher(kit: Any, fake: Any) -> None:
