@@ -10,6 +10,7 @@ Rules
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -58,13 +59,24 @@ class EvictingStore(WritableStore, Protocol):
         """All that is held."""
         ...
 
+    async def sync(self) -> None:
+        """All that was put is durable when this returns."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`reserve`: bytes to leave free on every disk; `keep_previous`: whether one older version is kept for undo."""
+    """What the installer keeps to.
+
+    Attributes:
+        reserve: bytes to leave free on every disk.
+        keep_previous: whether one older version is kept for undo.
+        ask_again_s: pauses before chunks are asked for again that no tier above held: one may be coming up just now.
+    """
 
     reserve: int = 64 << 20
     keep_previous: bool = True
+    ask_again_s: tuple[float, ...] = (1.0, 5.0)
 
 
 class Failed(Exception):
@@ -103,7 +115,7 @@ class Steps:
         self._db = db
         self._root = root
         self._store = store
-        self._fetcher = fetcher
+        self._fetcher = _Patient(fetcher, limits.ask_again_s)
         self._store_free = store_free
         self._limits = limits
         self._now_ms = now_ms
@@ -155,9 +167,9 @@ class Steps:
     async def _plan(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
         tell(0, 0)
         await in_thread(self._root.current, job.package)  # a foreign path is told before anything is fetched
-        await self._fetcher.fetch([job.root])
         head, definition = await self._head(job)
-        await self._fetcher.fetch(list(dict.fromkeys(head.lists)))
+        # Every later step reads the manifest: a crash must not send one of them back to the network.
+        await self._store.sync()
         before = definition.run_before.idempotent if definition.run_before else None
         after = definition.run_after.idempotent if definition.run_after else None
         current = await in_thread(self._root.current, job.package)
@@ -357,7 +369,10 @@ class Steps:
     # -- what several steps need -----------------------------------------------------------------------
 
     async def _head(self, job: Job) -> tuple[Root, Definition]:
+        """Root and definition, with root and lists held."""
+        await self._fetcher.fetch([job.root])
         head = await fetch.read_root(job.root, self._store)
+        await self._fetcher.fetch(list(dict.fromkeys(head.lists)))
         if (head.name, head.version, head.revision) != (job.package, job.version, job.package_revision):
             raise Failed(
                 "order.mismatch",
@@ -401,6 +416,24 @@ class Steps:
             if await self._store.has(tree.root):
                 keep.update((await fetch.read_root(tree.root, self._store)).lists)
         return keep
+
+
+class _Patient:
+    """A fetcher that asks again before it gives up."""
+
+    def __init__(self, inner: fetch.Fetcher, pauses: Sequence[float]) -> None:
+        self._inner = inner
+        self._pauses = pauses
+
+    async def fetch(self, digests: Sequence[Digest]) -> None:
+        """As the inner one."""
+        for pause in self._pauses:
+            try:
+                return await self._inner.fetch(digests)
+            except ChunkMissing as error:
+                log.info("chunk not above", digest=error.digest.hex(), again_in=pause)
+            await asyncio.sleep(pause)
+        return await self._inner.fetch(digests)
 
 
 def _result_of(program: Program, ran: programs.Ran) -> ProgramResult:

@@ -75,27 +75,32 @@ class OpenTree:
         Raises:
             TreeError: a component is a link, no folder, or not there.
         """
-        if not path:
-            return self._fd
-        known = self._open.get(path)
-        if known is not None:
-            self._open.move_to_end(path)
-            return known
-        parent, _, name = path.rpartition("/")
-        above = self.folder(parent)
+        known, rest = path, []
+        while known and known not in self._open:
+            known, _, name = known.rpartition("/")
+            rest.append(name)
+        if known:
+            self._open.move_to_end(known)
+        fd = self._open[known] if known else self._fd
+        # A loop, no recursion: a path may have two thousand components.
+        for name in reversed(rest):
+            known = f"{known}/{name}" if known else name
+            fd = self._open[known] = self._enter(fd, name, known)
+            while len(self._open) > _OPEN_FOLDERS:
+                _, oldest = self._open.popitem(last=False)
+                os.close(oldest)
+        return fd
+
+    @staticmethod
+    def _enter(above: int, name: str, path: str) -> int:
         if name in {"", ".", ".."}:
             raise TreeError("tree.path", f"{path!r} is not a plain path")
         try:
-            fd = os.open(name, _FOLDER, dir_fd=above)
+            return os.open(name, _FOLDER, dir_fd=above)
         except OSError as error:
-            if error.errno in {errno.ELOOP, errno.ENOTDIR}:
+            if error.errno in {errno.ELOOP, errno.ENOTDIR, errno.ENOENT}:
                 raise TreeError("tree.path", f"{path!r} is reached through something that is no folder") from error
             raise
-        self._open[path] = fd
-        while len(self._open) > _OPEN_FOLDERS:
-            _, oldest = self._open.popitem(last=False)
-            os.close(oldest)
-        return fd
 
     def parent(self, path: str) -> tuple[int, str]:
         """Descriptor of the folder that holds `path`, and the last component.
@@ -270,29 +275,46 @@ def paths_of(root: str) -> Iterator[str]:
 def delete_tree(parent_fd: int, name: str) -> None:
     """Delete `name` (a folder, a file or a link) and all below it; what is absent is fine.
 
-    Depth costs open descriptors and no recursion of ours beyond the path limit of one component per level.
+    Folders found below are moved up beside it first, so neither depth nor long paths matter.  May be repeated.
     """
+    waiting = [name]
+    number = 0
+    while waiting:
+        doomed = waiting.pop()
+        fd = _unlink_or_open(parent_fd, doomed)
+        if fd is None:
+            continue
+        try:
+            with os.scandir(fd) as found:
+                below = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
+            for inner, is_folder in below:
+                if not is_folder:
+                    os.unlink(inner, dir_fd=fd)
+                    continue
+                number += 1
+                moved = f".rest-{name}-{number}"
+                _make_ours(fd, inner)
+                os.rename(inner, moved, src_dir_fd=fd, dst_dir_fd=parent_fd)
+                waiting.append(moved)
+        finally:
+            os.close(fd)
+        os.rmdir(doomed, dir_fd=parent_fd)
+
+
+def _unlink_or_open(parent_fd: int, name: str) -> int | None:
+    """Unlink what is no folder (None); the descriptor of what is one."""
     try:
         os.unlink(name, dir_fd=parent_fd)
     except FileNotFoundError:
-        return
+        return None
     except (IsADirectoryError, PermissionError):
-        pass
-    else:
-        return
-    try:
-        fd = os.open(name, _FOLDER, dir_fd=parent_fd)
-    except PermissionError:
-        # A folder of ours that forbids reading: its owner may change that, and O_NOFOLLOW holds the second time too.
-        os.chmod(name, 0o700, dir_fd=parent_fd)
-        fd = os.open(name, _FOLDER, dir_fd=parent_fd)
-    try:
-        if stat.S_IMODE(os.fstat(fd).st_mode) & 0o700 != 0o700:  # noqa: PLR2004 - reading, entering, deleting
-            os.fchmod(fd, 0o700)
-        with os.scandir(fd) as found:
-            names = [entry.name for entry in found]
-        for below in names:
-            delete_tree(fd, below)
-    finally:
-        os.close(fd)
-    os.rmdir(name, dir_fd=parent_fd)
+        _make_ours(parent_fd, name)
+        return os.open(name, _FOLDER, dir_fd=parent_fd)
+    return None
+
+
+def _make_ours(parent_fd: int, name: str) -> None:
+    """Let the owner read, enter and change the folder: the package's modes may forbid it."""
+    mode = stat.S_IMODE(os.stat(name, dir_fd=parent_fd, follow_symlinks=False).st_mode)
+    if mode & stat.S_IRWXU != stat.S_IRWXU:
+        os.chmod(name, mode | stat.S_IRWXU, dir_fd=parent_fd)

@@ -154,7 +154,16 @@ class Region:
     def identity(self) -> Identity:
         return Identity(REGION, self.key.public, ME, self.node_key.public, self.generation)
 
-    def bundle(self, order: Order, **changes: object) -> OrderBundle:
+    def __getstate__(self) -> dict[str, object]:
+        """For the crash tests, whose agents are processes of their own."""
+        seeds = {name: getattr(self, name)._key.private_bytes_raw() for name in ("key", "node_key")}
+        return {**self.__dict__, **seeds}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        seeds = {name: PrivateKey(seed) for name in ("key", "node_key") if isinstance(seed := state[name], bytes)}
+        self.__dict__.update({**state, **seeds})
+
+    def bundle(self, order: Order) -> OrderBundle:
         leaf = merkle.leaf_of(ME, self.node_key.public, self.generation)
         tree = merkle.Tree([leaf, b"other"])
         data, signature = sign_order(order, self.key)
@@ -282,7 +291,7 @@ async def agent_over(
             store=store,
             fetcher=fetcher,
             store_free=lambda: (root.free(), True),
-            limits=limits or Limits(reserve=0),
+            limits=limits or Limits(reserve=0, ask_again_s=(0.01,)),
             now_ms=clock,
         )
         reporter = Reporter(
