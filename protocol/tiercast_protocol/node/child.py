@@ -36,6 +36,11 @@ class Child:
         self._transport = transport
         self._protocol = protocol
         self.pid = transport.get_pid()
+        try:
+            # not the transport's way, which may take the exit code from under the watcher of children
+            self._handle = os.pidfd_open(self.pid)
+        except OSError:  # older than Linux 5.3
+            self._handle = -1
 
     @classmethod
     async def start(
@@ -83,9 +88,13 @@ class Child:
 
     def signal(self, number: int) -> None:
         """Send it a signal, if it is alive."""
-        if self.alive:
-            with suppress(ProcessLookupError):
-                self._transport.send_signal(number)
+        if not self.alive:
+            return
+        with suppress(ProcessLookupError):
+            if self._handle >= 0:
+                signal.pidfd_send_signal(self._handle, number)
+            else:
+                os.kill(self.pid, number)
 
     async def end(self, patience: float = 5.0) -> None:
         """See it ended: SIGTERM, `patience` seconds, SIGKILL."""
@@ -97,6 +106,9 @@ class Child:
                     await self.wait()
                 break
         self._transport.close()
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            os.close(handle)
 
 
 class _Watcher(asyncio.SubprocessProtocol):

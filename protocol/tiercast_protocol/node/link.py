@@ -14,9 +14,11 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import math
 import random
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
