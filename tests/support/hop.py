@@ -9,22 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tiercast_gateway.above import ParentAbove
 from tiercast_gateway.subtree import SubTree, SubTreeConfig, open_subtree
 from tiercast_mqtt.password import hash_password
+from tiercast_protocol.content import merkle
 from tiercast_protocol.content.chunk import seal
 from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.manifest import Entry, Kind, Part, Root, cut_lists, encode_root
+from tiercast_protocol.content.order import Order, sign_order
 from tiercast_protocol.node.brokers import BrokerConfig
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.post import Post
 from tiercast_protocol.node.upstream import Upstream
 from tiercast_protocol.wire.envelope import Envelope
-from tiercast_protocol.wire.messages import Admitted, Message
+from tiercast_protocol.wire.messages import Admitted, Message, OrderBundle, OrderTarget
 
 REGION = "test"
 PASSWORD = "secret"
@@ -96,7 +101,7 @@ def chunks(count: int, size: int = 40_000, seed: bytes = b"") -> dict[bytes, byt
 async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     """Wait until the condition holds, looking every few milliseconds."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the conditions are looked up, nobody sets an event
             await asyncio.sleep(0.005)
 
 
@@ -161,3 +166,135 @@ async def child_node(folder: Path, name: str, url: str, *, parent: str = "parent
             finally:
                 for task in running:
                     task.cancel()
+
+
+@asynccontextmanager
+async def gateway_node(
+    folder: Path,
+    name: str,
+    parent: SubTree,
+    key: PrivateKey,
+    *,
+    own_key: PrivateKey | None = None,
+    kind: str = "embedded",
+    quota: int | None = None,
+) -> AsyncIterator[SubTree]:
+    """A whole gateway below `parent` (which must have admitted it), as the daemon puts it together."""
+    above = ParentAbove(parent.name)
+    config = SubTreeConfig(
+        me=name,
+        region=REGION,
+        role="gateway",
+        folder=folder / name,
+        region_key=key.public,
+        key=own_key or PrivateKey.generate(),
+        generation=1,
+        broker=BrokerConfig(mode=kind),
+        reserve=0,
+        quota=quota,
+    )
+    async with open_subtree(config, above, fetcher=above) as subtree:
+        upstream = Upstream(
+            me=name,
+            region=REGION,
+            parent=parent.name,
+            url=parent.broker.children_url,
+            login=(name, PASSWORD),
+            store=subtree.depot,
+            post=subtree.post,
+            on_chunk=subtree.chunk_arrived,
+            on_absent=subtree.chunk_absent,
+            role="gateway",
+        )
+        above.join(upstream)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(upstream.run())
+            try:
+                async with asyncio.timeout(20):
+                    await subtree.downlink.ready.wait()
+                await until(lambda: upstream.connected)
+                yield subtree
+            finally:
+                running.cancel()
+
+
+@dataclass
+class MadePackage:
+    """A package out of nothing: its root, all its stored chunks, and the raw bytes of its files."""
+
+    root: bytes
+    chunks: dict[bytes, bytes]
+    size: int
+
+    @property
+    def stored(self) -> int:
+        """Bytes of all chunks as they travel."""
+        return sum(map(len, self.chunks.values()))
+
+
+def made_package(files: int, size: int = 30_000, name: str = "tool", version: str = "1.0") -> MadePackage:
+    """A package of that many files of random bytes, a chunk each."""
+    held: dict[bytes, bytes] = {}
+    entries = []
+    for n in range(files):
+        digest, stored = seal(os.urandom(size))
+        held[digest] = stored
+        part = Part(digest, 0, size)
+        entries.append(Entry(f"f{n:06d}", Kind.FILE, 0o644, size, digest=digest, parts=(part,)))
+    lists = []
+    for raw in cut_lists(entries):
+        digest, stored = seal(raw)
+        held[digest] = stored
+        lists.append(digest)
+    total = files * size
+    head = Root(
+        format=1,
+        chunking="tc1",
+        name=name,
+        version=version,
+        revision=1,
+        definition="",
+        lists=lists,
+        files=files,
+        size=total,
+        chunks=files,
+        chunk_bytes=total,
+    )
+    root, stored = seal(encode_root(head))
+    held[root] = stored
+    return MadePackage(root, held, total)
+
+
+def order_for(
+    key: PrivateKey,
+    nodes: dict[str, bytes],
+    *,
+    job: str = "j1",
+    type_: str = "install",
+    root: bytes = b"",
+    revision: int = 1,
+    expires_s: float = 3600.0,
+    package: str = "tool",
+    region: str = REGION,
+) -> OrderBundle:
+    """A signed order for these nodes (name to public key, generation 1)."""
+    tree = merkle.Tree([merkle.leaf_of(name, public, 1) for name, public in nodes.items()])
+    now = time.time_ns() // 1_000_000
+    order = Order(
+        region=region,
+        epoch=1,
+        job=job,
+        revision=revision,
+        type=type_,
+        package=package,
+        version="1.0",
+        package_revision=1,
+        root=root,
+        issued=now - 10_000,
+        expires=int(now + expires_s * 1000),
+        targets_root=tree.root,
+        target_count=len(nodes),
+    )
+    data, signature = sign_order(order, key)
+    targets = [OrderTarget(node=name, index=n, proof=tree.proof(n)) for n, name in enumerate(nodes)]
+    return OrderBundle(order=data, signature=signature, targets=targets)

@@ -1,0 +1,149 @@
+"""Chunks over a real broker: parent, children, kills and lies in between."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.hop import FakeAbove, child_node, chunks, parent_node, until
+from tiercast_protocol.errors import ChunkMissing
+from tiercast_protocol.node.broker import free_port
+from tiercast_protocol.wire import frame
+from tiercast_protocol.wire.messages import Piece
+
+
+@pytest.fixture(params=["embedded", "mosquitto"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+async def test_a_child_gets_what_the_depot_holds_and_what_comes_from_above(tmp_path: Path, kind: str) -> None:
+    held, above = chunks(40), FakeAbove(library=chunks(40))
+    async with parent_node(tmp_path, kind=kind, above=above) as parent:
+        for digest, stored in held.items():
+            await parent.depot.put(digest, stored)
+        async with child_node(tmp_path, "one", parent.broker.children_url) as child, asyncio.timeout(30):
+            await child.upstream.fetch([*held, *above.library])
+            for digest, stored in (held | above.library).items():
+                assert await child.store.get(digest) == stored
+    assert sorted(above.wanted) == sorted(above.library)
+
+
+async def test_children_that_miss_the_same_share_one_publish_per_frame(tmp_path: Path, kind: str) -> None:
+    held = chunks(400)
+    async with parent_node(tmp_path, kind=kind) as parent:
+        for digest, stored in held.items():
+            await parent.depot.put(digest, stored)
+        url = parent.broker.children_url
+        async with child_node(tmp_path, "one", url) as one, child_node(tmp_path, "two", url) as two:
+            await until(lambda: one.upstream.connected and two.upstream.connected)
+            async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+                tasks.create_task(one.upstream.fetch(list(held)))
+                tasks.create_task(two.upstream.fetch(list(held)))
+            size = sum(map(len, held.values()))
+            received = one.upstream.bytes_in + two.upstream.bytes_in
+            assert received == 2 * size
+            assert parent.streams.bytes_out < 1.5 * size
+
+
+async def test_a_child_is_not_sent_what_it_holds(tmp_path: Path, kind: str) -> None:
+    held = chunks(60)
+    async with parent_node(tmp_path, kind=kind) as parent:
+        for digest, stored in held.items():
+            await parent.depot.put(digest, stored)
+        async with child_node(tmp_path, "one", parent.broker.children_url) as child, asyncio.timeout(30):
+            has = dict(list(held.items())[:30])
+            for digest, stored in has.items():
+                await child.store.put(digest, stored)
+            await child.upstream.fetch(list(held))
+            assert parent.streams.bytes_out == sum(len(held[d]) for d in held if d not in has)
+
+
+async def test_what_nobody_above_holds_is_said_to_be_absent(tmp_path: Path, kind: str) -> None:
+    async with parent_node(tmp_path, kind=kind) as parent:
+        async with child_node(tmp_path, "one", parent.broker.children_url) as child, asyncio.timeout(30):
+            with pytest.raises(ChunkMissing):
+                await child.upstream.fetch([b"x" * 32])
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves a refused UNIX socket open
+async def test_a_broker_killed_in_the_middle_costs_only_time(tmp_path: Path, kind: str) -> None:
+    held = chunks(600)
+    async with parent_node(tmp_path, kind=kind) as parent:
+        for digest, stored in held.items():
+            await parent.depot.put(digest, stored)
+        async with child_node(tmp_path, "one", parent.broker.children_url) as child, asyncio.TaskGroup() as tasks:
+            fetching = tasks.create_task(child.upstream.fetch(list(held)))
+            await until(lambda: child.upstream.chunks_in > 50)
+            assert not fetching.done()
+            assert parent.broker.pid is not None
+            os.kill(parent.broker.pid, signal.SIGKILL)
+            async with asyncio.timeout(60):
+                await fetching
+            for digest, stored in held.items():
+                assert await child.store.get(digest) == stored
+
+
+async def test_a_parent_restarted_in_the_middle_costs_only_time(tmp_path: Path, kind: str) -> None:
+    held = chunks(600)
+    listen = f"127.0.0.1:{free_port('127.0.0.1')}"
+    async with AsyncExitStack() as stack:
+        async with parent_node(tmp_path, kind=kind, listen=listen) as parent:
+            for digest, stored in held.items():
+                await parent.depot.put(digest, stored)
+            child = await stack.enter_async_context(child_node(tmp_path, "one", parent.broker.children_url))
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            fetching = tasks.create_task(child.upstream.fetch(list(held)))
+            await until(lambda: child.upstream.chunks_in > 50)
+        before = child.upstream.chunks_in
+        assert not fetching.done()
+        async with parent_node(tmp_path, kind=kind, listen=listen) as parent, asyncio.timeout(60):
+            await fetching
+            assert child.upstream.chunks_in == len(held)
+            # what was stored before the restart is not sent again; what was under way may be
+            assert parent.streams.bytes_out <= sum(map(len, held.values())) - before * 40_000 + (8 << 20)
+
+
+async def test_damaged_bytes_are_thrown_away_and_fetched_again(tmp_path: Path, kind: str) -> None:
+    ((digest, stored),) = chunks(1).items()
+    above = FakeAbove(answers=False)
+    async with parent_node(tmp_path, kind=kind, above=above) as parent:
+        async with child_node(tmp_path, "one", parent.broker.children_url) as child, asyncio.TaskGroup() as tasks:
+            fetching = tasks.create_task(child.upstream.fetch([digest]))
+            await until(lambda: above.wanted == [digest])
+            lie = b"\0" + os.urandom(len(stored) - 1)
+            piece = Piece(digest, len(lie), 0, len(lie))
+            topic = parent.topics.bulk(parent.name, "one")
+            await parent.streams._bulk.publish(topic, frame.pieces_head([piece]), lie)
+            await parent.streams._bulk.publish(topic, b"T1 no frame at all")
+            await until(lambda: child.upstream.rejected == 1 and child.upstream.bad_frames == 1)
+            above.library[digest] = stored
+            await above.give([digest])
+            async with asyncio.timeout(30):
+                await fetching
+            assert await child.store.get(digest) == stored
+
+
+async def test_a_dead_child_does_not_hold_up_the_other(tmp_path: Path, kind: str) -> None:
+    held = chunks(400)
+    async with parent_node(tmp_path, kind=kind) as parent:
+        for digest, stored in held.items():
+            await parent.depot.put(digest, stored)
+        url = parent.broker.children_url
+        async with child_node(tmp_path, "one", url) as dead, child_node(tmp_path, "two", url) as alive:
+            await until(lambda: dead.upstream.connected and alive.upstream.connected)
+            async with asyncio.TaskGroup() as tasks:
+                stuck = tasks.create_task(dead.upstream.fetch(list(held)))
+                await until(lambda: dead.upstream.chunks_in > 5)
+                dead.upstream._bulk.pause()
+                async with asyncio.timeout(60):
+                    await alive.upstream.fetch(list(held))
+                assert not stuck.done()
+                dead.upstream._bulk.resume()
+                async with asyncio.timeout(60):
+                    await stuck
