@@ -9,6 +9,7 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tiercast_mqtt.acl import Acl
@@ -84,7 +85,7 @@ class Hub:
             session = None
         present = session is not None
         if session is None:
-            if len(self.sessions) >= self.limits.sessions and not self._make_room():
+            if not self._has_room(user):
                 return Admission(UNAVAILABLE)
             session = self.sessions[client_id] = Session(client_id, user, self.limits)
         session.left_at = now
@@ -126,8 +127,15 @@ class Hub:
         for session in [one for one in self.sessions.values() if not one.attached and one.left_at < oldest]:
             self.forget(session)
 
-    def _make_room(self) -> bool:
-        away = [session for session in self.sessions.values() if not session.attached]
+    def _has_room(self, user: str | None) -> bool:
+        """Whether another session fits; the one whose client left longest ago is forgotten for it."""
+        own = [] if user is None else [session for session in self.sessions.values() if session.user == user]
+        if len(own) >= self.limits.sessions_per_user:
+            return self._forget_one(own)
+        return len(self.sessions) < self.limits.sessions or self._forget_one(self.sessions.values())
+
+    def _forget_one(self, sessions: Iterable[Session]) -> bool:
+        away = [session for session in sessions if not session.attached]
         if not away:
             return False
         self.forget(min(away, key=lambda session: session.left_at))

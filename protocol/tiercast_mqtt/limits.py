@@ -29,6 +29,8 @@ class Limits:
     unauthenticated: int = 256
     #: Clients known at a time, connected or not; the one gone longest is forgotten for a new one.
     sessions: int = 4096
+    #: The same for the clients of one user name (those without a name are not counted): what one login may cost.
+    sessions_per_user: int = 32
     #: A persistent session is forgotten this long after its client left.
     session_expiry_s: float = 86_400.0
     #: What may wait for one client; QoS 0 is dropped beyond it, QoS 1 beyond 1.25 times it.

@@ -17,9 +17,7 @@ def hub(acl: Acl | None = None, limits: Limits | None = None, *, strict: bool = 
     return Hub(limits or Limits(), acl or allow_everything(), client_id_is_username=strict)
 
 
-def join(
-    one: Hub, client_id: str, user: str | None = None, *, clean: bool = True, now: float = 0, strict: bool = True
-) -> Session:
+def join(one: Hub, client_id: str, user: str | None = None, *, clean: bool = True, now: float = 0) -> Session:
     packet = Connect(client_id, clean)
     assert one.judge(packet, user) == 0
     session = one.admit(packet, user, now=now).session
@@ -70,6 +68,17 @@ def test_sessions_are_limited_and_the_one_gone_longest_makes_room() -> None:
     one.leave(first, now=3)
     join(one, "3", now=4)
     assert set(one.sessions) == {"1", "3"}
+
+
+def test_one_user_cannot_take_all_the_sessions() -> None:
+    one = hub(limits=Limits(sessions_per_user=2))
+    bob = join(one, "bob", "bob", clean=False)
+    one.leave(bob, now=0)
+    first, _ = join(one, "1", "anna", clean=False), join(one, "2", "anna")
+    assert one.admit(Connect("3"), "anna", now=1).code == UNAVAILABLE
+    one.leave(first, now=2)
+    join(one, "3", "anna", now=3)
+    assert set(one.sessions) == {"bob", "2", "3"}
 
 
 def test_sessions_expire_and_clean_ones_vanish() -> None:
