@@ -28,6 +28,7 @@ async def story(disk: RecordingDisk, *, first: int = 0) -> None:
             section_size=16_000,
             flush_after=3600,
             keep_verified=0,
+            ballast=0,
         ) as store:
             some = CHUNKS[first + half * 8 : first + half * 8 + 8]
             for digest, stored in some[:5]:
@@ -56,7 +57,7 @@ async def check(folder: Path, facts: list[Any]) -> None:
             durable.difference_update(digests)
             if kind == "evicted":
                 gone.update(digests)
-    async with DiskStore.open(folder / str(FOLDER)[1:], keep_verified=0, section_size=16_000) as store:
+    async with DiskStore.open(folder / str(FOLDER)[1:], keep_verified=0, section_size=16_000, ballast=0) as store:
         for digest in durable:
             assert await store.get(digest) == STORED[digest], "a durable chunk"
         held = await store.digests()

@@ -54,10 +54,13 @@ class _Waiting(Generic[T]):
 class Database:
     """One SQLite file.  Made by `Database.open`."""
 
-    def __init__(self, path: Path, schema: Sequence[tuple[int, str]], connect: Connect, readers: int) -> None:
+    def __init__(
+        self, path: Path, schema: Sequence[tuple[int, str]], connect: Connect, readers: int, repair: str
+    ) -> None:
         self._path = path
         self._schema = schema
         self._connect = connect
+        self._repair = repair
         self._queue: queue.SimpleQueue[_Waiting[Any] | None] = queue.SimpleQueue()
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._work, name=f"writer of {path.name}", daemon=True)
@@ -70,17 +73,24 @@ class Database:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, path: Path, schema: Sequence[tuple[int, str]], *, connect: Connect = connect_sqlite, readers: int = 2
+        cls,
+        path: Path,
+        schema: Sequence[tuple[int, str]],
+        *,
+        connect: Connect = connect_sqlite,
+        readers: int = 2,
+        repair: str = "Restore it from a backup",
     ) -> AsyncIterator[Database]:
         """Open or make the file at `path` and bring it to the last step of `schema` (number, SQL script; rising).
 
-        With `readers` = 0 there is one connection in all, and reads queue with the writes.
+        With `readers` = 0 there is one connection in all, and reads queue with the writes.  `repair` tells a human what
+        to do when the file is damaged.
 
         Raises:
             StateError: newer than this program, damaged, or without the durability asked for.
             StoreFull: no room to make it.
         """
-        database = cls(path, schema, connect, readers)
+        database = cls(path, schema, connect, readers, repair)
         database._thread.start()
         try:
             await asyncio.wrap_future(database._ready)
@@ -153,7 +163,7 @@ class Database:
             _prepare(connection, self._path, self._schema)
             self._open_readers()
         except sqlite3.Error as error:
-            self._ready.set_exception(_explain(error, self._path))
+            self._ready.set_exception(_explain(error, self._path, self._repair))
         except BaseException as error:  # noqa: BLE001 - handed to the one who opens
             self._ready.set_exception(error)
         else:
@@ -220,7 +230,7 @@ class Database:
             connection.execute("COMMIT")
         except BaseException as error:  # noqa: BLE001 - handed to the waiter
             _roll_back(connection)
-            waiting.error = _explain(error, self._path)
+            waiting.error = _explain(error, self._path, self._repair)
 
 
 def _run_unit(connection: sqlite3.Connection, waiting: _Waiting[Any]) -> bool:
@@ -258,7 +268,7 @@ def _is_full(error: BaseException) -> bool:
     return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
 
 
-def _explain(error: BaseException, path: Path) -> BaseException:
+def _explain(error: BaseException, path: Path, repair: str) -> BaseException:
     """What the waiter is told: a full disk and a damaged file have names, the rest stays as it is."""
     if _is_full(error):
         full = StoreFull(needed=4096, free=shutil.disk_usage(path.parent).free, where=str(path))
@@ -268,7 +278,7 @@ def _explain(error: BaseException, path: Path) -> BaseException:
         sqlite3.SQLITE_NOTADB,
         sqlite3.SQLITE_CORRUPT,
     }:
-        damaged = StateError(str(path), f"the database is damaged ({error})", "Restore it from a backup")
+        damaged = StateError(str(path), f"the database is damaged ({error})", repair)
         damaged.__cause__ = error
         return damaged
     return error
@@ -304,4 +314,9 @@ def _prepare(connection: sqlite3.Connection, path: Path, schema: Sequence[tuple[
                 raise
     # A killed process may have left commits in the log that were written and never synced.  We see them, and will build
     # on them: folding the log in makes them safe first.
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.Error as error:
+        # The log is synced before anything is folded in, so a disk that is full by now takes nothing from the promise.
+        if not _is_full(error):
+            raise

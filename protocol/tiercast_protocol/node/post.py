@@ -42,7 +42,9 @@ SCHEMA = outbox.SCHEMA + inbox.SCHEMA
 _GATHER = 0.003
 _ACK_IDS = 1000
 _QUEUE_MESSAGES = 1000
-_QUEUE_BYTES = 16 << 20
+_QUEUE_BYTES = 8 << 20
+#: The same over all peers.
+_ALL_BYTES = 32 << 20
 _PRUNE_EVERY = 3600.0
 _ACK_KIND = KIND_OF[Ack]
 
@@ -77,6 +79,7 @@ class Post:
         self._due = math.inf
         self._wake = asyncio.Event()
         self._queues: dict[str, _Queue] = {}
+        self._queued = 0
         self._ready: deque[str] = deque()
         self._marks: dict[tuple[str, bytes], None] = {}
         self._repeats: dict[tuple[str, bytes], None] = {}
@@ -133,11 +136,17 @@ class Post:
             return
         self.counts["received"] += 1
         queue = self._queues.setdefault(peer, _Queue())
-        if len(queue.waiting) >= _QUEUE_MESSAGES or queue.size + len(payload) > _QUEUE_BYTES:
+        size = len(payload)
+        if (
+            len(queue.waiting) >= _QUEUE_MESSAGES
+            or queue.size + size > _QUEUE_BYTES
+            or (queue.waiting and self._queued + size > _ALL_BYTES)
+        ):
             self.counts["overflow"] += 1
             return
-        queue.waiting.append((envelope, len(payload)))
-        queue.size += len(payload)
+        queue.waiting.append((envelope, size))
+        queue.size += size
+        self._queued += size
         if not queue.busy:
             queue.busy = True
             self._ready.append(peer)
@@ -256,6 +265,7 @@ class Post:
             while queue.waiting:
                 envelope, size = queue.waiting.popleft()
                 queue.size -= size
+                self._queued -= size
                 await self._handle(peer, envelope)
         finally:
             queue.busy = False

@@ -28,6 +28,7 @@ from tiercast_protocol.content.chunk import unseal
 from tiercast_protocol.content.digest import Digest
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, StoreFull, TiercastError
 from tiercast_protocol.node.chunks import index, upkeep
+from tiercast_protocol.node.chunks.ballast import Ballast
 from tiercast_protocol.node.chunks.index import Place
 from tiercast_protocol.node.chunks.sections import Sections, SyncFailed
 from tiercast_protocol.node.chunks.upkeep import AuditResult
@@ -42,6 +43,10 @@ MIB = 1 << 20
 _THREADS = 2
 #: Unsynced bytes above which `put` waits for the disk.
 _MOST_PENDING = 32 * MIB
+#: Seconds until a sync that failed is tried again.
+_RETRY = 1.0
+#: Chunks evicted at once on a full disk.
+_PORTION = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ class DiskStore:
         self,
         db: Database,
         sections: Sections,
+        ballast: Ballast,
         *,
         folder: Path,
         quota: int | None,
@@ -71,6 +77,7 @@ class DiskStore:
     ) -> None:
         self._db = db
         self._sections = sections
+        self._ballast = ballast
         self._folder = folder
         self.quota = quota
         self._reserve = reserve
@@ -107,6 +114,7 @@ class DiskStore:
         flush_bytes: int = 8 * MIB,
         flush_after: float = 0.5,
         keep_verified: int = 16 * MIB,
+        ballast: int = MIB,
         connect: Connect = connect_sqlite,
         readers: int = 1,
     ) -> AsyncIterator[DiskStore]:
@@ -121,10 +129,14 @@ class DiskStore:
         files = files or RealFiles()
         inner = folder / "sections"
         await asyncio.to_thread(make_folder, files, inner)
-        async with Database.open(folder / "index.db", index.SCHEMA, connect=connect, readers=readers) as db:
+        repair = "Remove the folder of this file: its chunks are fetched again as they are needed"
+        async with Database.open(
+            folder / "index.db", index.SCHEMA, connect=connect, readers=readers, repair=repair
+        ) as db:
             store = cls(
                 db,
                 Sections(files, inner, section_size),
+                Ballast(files, folder / "ballast", ballast),
                 folder=folder,
                 quota=quota,
                 reserve=reserve,
@@ -235,22 +247,43 @@ class DiskStore:
                     del self._leases[digest]
 
     async def evict(self, digests: Iterable[Digest]) -> int:
-        """Let these go, but for leased ones; returns how many went."""
+        """Let these go, but for leased ones; returns how many went.
+
+        Raises:
+            StoreFull: the disk is so full that not even the index can be written.
+        """
+        digests = list(digests)
         async with self._upkeep:
-            await self._flush()
-            chosen = [digest for digest in dict.fromkeys(digests) if digest not in self._leases]
-            # From here on they are missing, so that a `put` of one of them during the commit writes it anew.
-            self._leaving.update(chosen)
             try:
-                for digest in chosen:
-                    self._drop_verified(digest)
-                places = await self._db.write(lambda connection: index.remove(connection, chosen))
-            finally:
-                self._leaving.difference_update(chosen)
-            self._count(-len(places), -sum(place.size for place in places))
-            for number in sorted({place.section for place in places}):
-                await self._reclaim(number)
-            return len(places)
+                await self._flush()
+                return await self._evict(digests)
+            except StoreFull:
+                # On a full disk: with the room set aside, and in small portions that each give some back.
+                if not await self._thread(self._ballast.drop):
+                    raise
+                log.warning("index without room", folder=str(self._folder))
+                with suppress(StoreFull):
+                    await self._flush()
+                gone = 0
+                for at in range(0, len(digests), _PORTION):
+                    gone += await self._evict(digests[at : at + _PORTION])
+                await self._thread(self._ballast.take_in)
+                return gone
+
+    async def _evict(self, digests: Iterable[Digest]) -> int:
+        chosen = [digest for digest in dict.fromkeys(digests) if digest not in self._leases]
+        # From here on they are missing, so that a `put` of one of them during the commit writes it anew.
+        self._leaving.update(chosen)
+        try:
+            for digest in chosen:
+                self._drop_verified(digest)
+            places = await self._db.write(lambda connection: index.remove(connection, chosen))
+        finally:
+            self._leaving.difference_update(chosen)
+        self._count(-len(places), -sum(place.size for place in places))
+        for number in sorted({place.section for place in places}):
+            await self._reclaim(number)
+        return len(places)
 
     async def evict_unused(self, keep: Callable[[Digest], bool], target_bytes: int) -> int:
         """Evict what is neither leased nor kept until at most `target_bytes` are held; returns how many chunks went.
@@ -384,7 +417,7 @@ class DiskStore:
                 await self.sync()
             except (TiercastError, OSError, sqlite3.Error) as error:
                 log.error("chunks not durable", reason=str(error), folder=str(self._folder))  # noqa: TRY400 - no bug
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(_RETRY)
 
     async def _reclaim(self, number: int) -> None:
         rows = await self._in_section(number)
@@ -405,6 +438,7 @@ class DiskStore:
         ends = await self._db.read(index.ends)
         removed = await self._thread(self._sections.recover, {number: end for number, (end, _) in ends.items()})
         self._count(*await self._db.read(index.totals))
+        await self._thread(self._ballast.take_in)
         if removed:
             log.info("sections removed that no chunk is in", sections=removed)
         for number, (_, live) in ends.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tiercast_protocol.content.chunk import seal
-from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, StoreFull
+from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, StateError, StoreFull
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.files import RealFile, RealFiles
 
@@ -320,3 +320,50 @@ async def test_errors_in_the_body_come_out_as_they_are(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         async with DiskStore.open(tmp_path):
             raise KeyError("mine")
+
+
+async def test_on_a_full_disk_eviction_uses_the_room_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = chunks(70, size=KIB)
+    async with DiskStore.open(tmp_path, ballast=64 * KIB, flush_after=60) as store:
+        await fill(store, some)
+        write = store._db.write
+
+        async def full(unit: object) -> object:
+            if (tmp_path / "ballast").exists():
+                raise StoreFull(needed=4096, free=0, where="index")
+            return await write(unit)
+
+        monkeypatch.setattr(store._db, "write", full)
+        with pytest.raises(StoreFull):
+            await store.sync()
+        assert [await store.get(d) for d, _ in some] == [s for _, s in some]
+        assert await store.evict([d for d, _ in some[:50]]) == 50
+        assert (tmp_path / "ballast").exists()
+        assert store.usage().chunks == 20
+        monkeypatch.setattr(store._db, "write", write)
+
+
+async def test_a_cancelled_body_closes_in_order(tmp_path: Path) -> None:
+    some = chunks(2)
+    ready = asyncio.Event()
+
+    async def body() -> None:
+        async with DiskStore.open(tmp_path, flush_after=60) as store:
+            await fill(store, some)
+            ready.set()
+            await asyncio.Event().wait()
+
+    running = asyncio.gather(body())
+    await ready.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    async with DiskStore.open(tmp_path) as store:
+        assert store.usage().chunks == 2
+
+
+async def test_a_damaged_index_says_that_the_store_can_be_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "index.db").write_bytes(b"rot" * 5000)
+    with pytest.raises(StateError, match="fetched again"):
+        async with DiskStore.open(tmp_path):
+            pass
