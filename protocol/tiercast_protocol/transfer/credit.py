@@ -5,8 +5,9 @@ Rules
   received.  The difference is under way; it never passes the window that the child granted.
 - Within the window, what is under way follows rate x round trip (`LEAST_FRAMES` at the least), so that the
   broker's queue stays short and it never drops: brokers drop silently.
-- A count only ever rises.  A child that received more than was charged (a copy too many, frames of a parent that
-  restarted) lifts the charge: the next mark then speaks of the same number.
+- Counts drift: drops leave the child's behind, copies too many (a group's frame to one who just left, frames of a
+  parent that restarted) take it ahead.  A mark comes after all that was charged before it, so the first answer to
+  a mark is exact, up or down.  Between marks a count only rises, and lifts the charge if it passes it.
 """
 
 from __future__ import annotations
@@ -102,10 +103,15 @@ class Flow:
         self._frames.append((self.charged, now))
         return self.charged
 
-    def settle(self, received: int, now: float) -> bool:
-        """Take the child's count; whether it rose."""
-        if received <= self.received:
+    def settle(self, received: int, now: float, *, exact: bool = False, measure: bool = True) -> bool:
+        """Take the child's count; whether there is progress.
+
+        `exact`: the first answer to the newest mark, which may also lower the count.  What a mark settled may have
+        been lost, so it is not to `measure` the link by.
+        """
+        if received <= self.received and not exact:
             return False
+        risen = received > self.received
         self.received = received
         self.charged = max(self.charged, received)
         self.progress_at = now
@@ -113,10 +119,14 @@ class Flow:
         frames = self._frames
         while frames and frames[0][0] <= received:
             born = frames.popleft()[1]
+        if not measure:
+            self._sample_at = now
+            self._sample_from = received
+            return risen or exact
         if born is not None:
             self._measure_trip(max(now - born, 1e-6), now)
         self._measure_rate(now)
-        return True
+        return risen or exact
 
     def _measure_trip(self, trip: float, now: float) -> None:
         self.rtt = trip if self.rtt is None else self.rtt + (trip - self.rtt) / 8
@@ -173,6 +183,6 @@ class Grant:
         self._told_limit = self.received + self.window
         self._told_received = self.received
 
-    def settle(self, charged: int) -> None:
-        """A mark: all that was charged before it has come or never will."""
-        self.received = max(self.received, charged)
+    def settle(self, charged: int, *, exact: bool) -> None:
+        """A mark: all that was charged before it has come or never will.  Only the newest mark is `exact`."""
+        self.received = charged if exact else max(self.received, charged)

@@ -29,6 +29,8 @@ MARK_BUSY = 0.5
 MARK_LAST = 0.2
 #: Before the first round trip was measured.
 _TRIP_GUESS = 0.25
+#: No link of ours is slower; a child that was stopped for a while looks as if.
+_TRIP_LONGEST = 2.0
 #: Longest pause between two marks.
 _MARK_LONGEST = 5.0
 #: Settled chunks remembered per lane, to tell a chunk sent again from one sent first.
@@ -83,7 +85,9 @@ class Lane:
     session: int
     flow: Flow
     bucket: TokenBucket
+    #: The newest mark published, and the newest answered.
     mark: int
+    answered: int
     heard_at: float
     wanted: dict[Digest, Want] = field(default_factory=dict)
     #: What may be sent now, in order: chunks lost or holed first, then the rest.
@@ -91,6 +95,8 @@ class Lane:
     sendable: OrderedDict[Digest, None] = field(default_factory=OrderedDict)
     #: Position after the last piece of each chunk sent; oldest first.
     sent: OrderedDict[Digest, int] = field(default_factory=OrderedDict)
+    #: The child's count when it dropped a chunk: a report from before that came late does not bring it back.
+    dropped: OrderedDict[Digest, int] = field(default_factory=OrderedDict)
     state: str = "active"
     state_at: float = float("-inf")
     suspended: bool = False
@@ -138,6 +144,12 @@ class Lane:
                 break
             del self.sent[oldest[0]]
 
+    def note_dropped(self, digest: Digest, received: int) -> None:
+        """The child does not want the chunk any more."""
+        self.dropped[digest] = received
+        if len(self.dropped) > _REMEMBERED:
+            self.dropped.popitem(last=False)
+
     # -- marks ------------------------------------------------------------------------------------
 
     def mark_due(self, *, more: bool) -> float:
@@ -147,7 +159,7 @@ class Lane:
             return float("inf")
         if self.mark_forced:
             return float("-inf")
-        trip = flow.rtt if flow.rtt is not None else _TRIP_GUESS
+        trip = min(flow.rtt, _TRIP_LONGEST) if flow.rtt is not None else _TRIP_GUESS
         wait = max(MARK_BUSY, 4 * trip) if more else max(MARK_LAST, 2 * trip)
         since = max(flow.progress_at, flow.waiting_since if more else flow.sent_at)
         if self.mark_tries:

@@ -223,7 +223,7 @@ class Receiver:
         if event.session != self.session:
             return  # of an earlier life of this child
         self._heard_at = now
-        self._grant.settle(event.charged)
+        self._grant.settle(event.charged, exact=event.mark > self._mark)
         self._mark = max(self._mark, event.mark)
         self._say_everything(now, out)
 

@@ -36,6 +36,7 @@ def take_wants(lane: Lane, report: Report, supply: Supply) -> None:
     """Queue what the report asks for and is not under way; take out what it drops."""
     received = report.received
     for digest in _digests(report.drops):
+        lane.note_dropped(digest, received)
         if digest in lane.wanted:
             _take_out(lane, digest)
             del lane.wanted[digest]
@@ -46,7 +47,7 @@ def take_wants(lane: Lane, report: Report, supply: Supply) -> None:
     for digest in _digests(report.wants):
         want = lane.wanted.get(digest)
         if want is None:
-            if not lane.under_way(digest, received):
+            if not lane.under_way(digest, received) and lane.dropped.get(digest, 0) <= received:
                 _queue(lane, digest, None, "lost" if digest in lane.sent else "first", supply)
         elif want.spans is not None and not lane.under_way(digest, received):
             # Begun, and what was sent of it is lost: all of it again.

@@ -42,7 +42,7 @@ from tiercast_protocol.transfer.pacing import TokenBucket
 from tiercast_protocol.transfer.pump import Pump
 from tiercast_protocol.transfer.ranges import RangeSet
 from tiercast_protocol.transfer.supply import Supply
-from tiercast_protocol.wire.messages import Piece
+from tiercast_protocol.wire.messages import Piece, Report
 
 #: A demoted child that kept up for so many seconds may take part in groups again.
 BACK_AFTER = 5.0
@@ -98,30 +98,18 @@ class Sender:
     # -- what children say ------------------------------------------------------------------------
 
     def _report(self, event: ReportReceived, now: float, out: list[SenderCommand]) -> None:
-        report, child = event.report, event.child
-        if not reports.plausible(report):
+        report = event.report
+        lane = self._lane_of(event.child, report, now, out) if reports.plausible(report) else None
+        if lane is None:
             return
-        lane = self._lanes.get(child)
-        if lane is None or lane.session != report.session:
-            if report.session in self._retired.get(child, ()):
-                return
-            if lane is not None:
-                self._retired.setdefault(child, deque(maxlen=_RETIRED)).append(lane.session)
-                self._drop_lane(lane, out)
-            lane = self._lanes[child] = Lane(
-                child=child,
-                session=report.session,
-                flow=Flow(report.received, report.window, now),
-                bucket=TokenBucket(self._caps.get(child)),
-                mark=report.mark,
-                heard_at=now,
-                suspended=child in self._suspended,
-            )
         lane.heard_at = now
         flow = lane.flow
-        if report.received >= flow.received:
+        exact = lane.answered < report.mark == lane.mark
+        if exact:
+            lane.answered = report.mark
+        if exact or report.received >= flow.received:
             flow.window = min(report.window, reports.LARGEST_WINDOW)
-        if flow.settle(report.received, now):
+        if flow.settle(report.received, now, exact=exact, measure=not (exact or lane.mark_tries)):
             lane.mark_tries = 0
         if lane.state == "parked":
             # Heard again; what is still under way is settled by a mark at once.
@@ -133,6 +121,28 @@ class Sender:
         if report.wants:
             self._membership.propose(lane, now)
         self._pump.wake(lane, now)
+
+    def _lane_of(self, child: Child, report: Report, now: float, out: list[SenderCommand]) -> Lane | None:
+        """The lane of the report's session, begun anew for a new one; None for a session that is over."""
+        lane = self._lanes.get(child)
+        if lane is not None and lane.session == report.session:
+            return lane
+        if report.session in self._retired.get(child, ()):
+            return None
+        if lane is not None:
+            self._retired.setdefault(child, deque(maxlen=_RETIRED)).append(lane.session)
+            self._drop_lane(lane, out)
+        lane = self._lanes[child] = Lane(
+            child=child,
+            session=report.session,
+            flow=Flow(report.received, report.window, now),
+            bucket=TokenBucket(self._caps.get(child)),
+            mark=report.mark,
+            answered=report.mark,
+            heard_at=now,
+            suspended=child in self._suspended,
+        )
+        return lane
 
     def _child_lost(self, event: ChildLost, _now: float, out: list[SenderCommand]) -> None:
         lane = self._lanes.pop(event.child, None)

@@ -1,0 +1,95 @@
+"""Each safeguard carries weight: with any one of them off, some story fails that is told well with all of them on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from tests.simulation.nodes import Broken
+from tests.simulation.region import Parts, story
+from tests.simulation.world import Faults
+
+from tiercast_protocol.transfer import sender
+from tiercast_protocol.transfer.credit import Flow
+from tiercast_protocol.transfer.events import FrameReceived, MarkReceived, ReceiverCommand, TimerFired
+from tiercast_protocol.transfer.lanes import Lane
+from tiercast_protocol.transfer.receiver import Receiver
+
+#: These are among the seeds of test_region, where nothing is off.
+SEEDS = range(12)
+
+
+class Unrepaired(Receiver):
+    """Never says what is missing of what it asked for."""
+
+    def _marked(self, event: MarkReceived, now: float, out: list[ReceiverCommand]) -> None:
+        if event.session == self.session:
+            self._grant.settle(event.charged, exact=event.mark > self._mark)
+            self._mark = max(self._mark, event.mark)
+            self._say((), (), now, out)
+
+    def _timer(self, event: TimerFired, now: float, out: list[ReceiverCommand]) -> None:
+        self._armed = None
+        self._heard_at = now
+
+
+class Boundless(Flow):
+    """Always has credit."""
+
+    def room(self, frame: int) -> int:
+        return frame
+
+
+class Credulous(Receiver):
+    """Takes every piece as wanted and new."""
+
+    def _frame(self, event: FrameReceived, now: float, out: list[ReceiverCommand]) -> None:
+        for piece in event.pieces:
+            self._whole.pop(piece.digest, None)
+            self._asked[piece.digest] = None
+        super()._frame(event, now, out)
+
+
+def no_repair(_patch: pytest.MonkeyPatch) -> Parts:
+    return Parts(receiver=Unrepaired)
+
+
+def no_credit(patch: pytest.MonkeyPatch) -> Parts:
+    patch.setattr(sender, "Flow", Boundless)
+    return Parts()
+
+
+def no_deduplication_at_the_child(_patch: pytest.MonkeyPatch) -> Parts:
+    return Parts(receiver=Credulous)
+
+
+def no_deduplication_at_the_parent(patch: pytest.MonkeyPatch) -> Parts:
+    patch.setattr(Lane, "under_way", lambda _lane, _digest, _received: False)
+    return Parts()
+
+
+def no_verification(_patch: pytest.MonkeyPatch) -> Parts:
+    return Parts(verify=False)
+
+
+@pytest.mark.parametrize(
+    ("switch", "says"),
+    [
+        (no_repair, "lacks|rest"),
+        (no_credit, "more under way than the window"),
+        (no_deduplication_at_the_child, "kept"),
+        (no_deduplication_at_the_parent, "sent again while under way|bytes to"),
+        (no_verification, "damaged"),
+    ],
+)
+def test_without_it_some_story_fails(
+    switch: Callable[[pytest.MonkeyPatch], Parts], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = switch(monkeypatch)
+    with pytest.raises(Broken, match=says):
+        _tell_all(parts)
+
+
+def _tell_all(parts: Parts) -> None:
+    for seed in SEEDS:
+        story(seed, Faults(), parts=parts)
