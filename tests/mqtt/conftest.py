@@ -111,10 +111,13 @@ class Kit:
         path.write_text(text)
         return path
 
-    async def raw(self, port: int | Broker, tls: ssl.SSLContext | None = None) -> Raw:
-        number = port if isinstance(port, int) else int(port.listening[0]["port"])
-        name = None if tls is None else "localhost"
-        reader, writer = await asyncio.open_connection("127.0.0.1", number, ssl=tls, server_hostname=name)
+    async def raw(self, where: int | Path | Broker, tls: ssl.SSLContext | None = None) -> Raw:
+        if isinstance(where, Path):
+            reader, writer = await asyncio.open_unix_connection(str(where))
+        else:
+            number = where if isinstance(where, int) else int(where.listening[0]["port"])
+            name = None if tls is None else "localhost"
+            reader, writer = await asyncio.open_connection("127.0.0.1", number, ssl=tls, server_hostname=name)
         one = Raw(reader, writer)
         self.stack.callback(one.close)
         return one

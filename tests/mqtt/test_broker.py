@@ -410,12 +410,11 @@ async def test_a_client_that_reads_no_answers_is_not_read_from(kit: Any) -> None
 
 async def _reads_no_answers(kit: Any) -> None:
     broker = await kit.broker()
-    one = await kit.raw(broker)
-    one.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    # A UNIX socket's buffers are small: it is soon full.
+    one = await kit.raw(kit.folder / "broker.sock")
     await one.connect("c")
     one.reader._limit = 1
-    pings = codec.PINGREQ_BYTES * 500_000
-    writing = asyncio.ensure_future(one.send(*[pings] * 16))  # noqa: TID251 - cancelled below
+    writing = asyncio.ensure_future(one.send(codec.PINGREQ_BYTES * 4_000_000))  # noqa: TID251 - cancelled below
     (connection,) = broker._connections
     await kit.until(lambda: connection._halted)
     assert connection._control_size < 2 * broker.limits.control_bytes
@@ -496,16 +495,23 @@ async def test_a_connect_larger_than_strangers_may_send_is_refused(kit: Any) -> 
     assert broker.counters.packets_malformed == 1
 
 
-async def test_a_stopped_subscriber_costs_its_limit_and_harms_nobody(kit: Any, process: Callable[..., Any]) -> None:
-    broker = process(limits={"queue_bytes": 8 * MIB})
-    stopped, running = await kit.raw(broker.port), []
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+async def test_a_stopped_subscriber_costs_its_limit_and_harms_nobody(
+    kit: Any, process: Callable[..., Any], authority: Callable[..., Any], secure: bool
+) -> None:
+    own = authority()
+    cert, key = own.issue("broker")
+    tls = {"cert": str(cert), "key": str(key)} if secure else None
+    broker = process(limits={"queue_bytes": 8 * MIB}, listen=[{"host": "127.0.0.1", "port": 0, "tls": tls}])
+    context = own.client() if secure else None
+    stopped, running = await kit.raw(broker.port, context), []
     await stopped.connect("stopped")
     await stopped.send(subscribe("x"))
     await stopped.packet()
     stopped.writer.transport.pause_reading()
-    reader = await kit.bulk(broker.port, "reader", on_message=lambda _, view: running.append(len(view)))
+    reader = await kit.bulk(broker.port, "reader", tls=context, on_message=lambda _, view: running.append(len(view)))
     await reader.subscribe("x")
-    publisher = await kit.bulk(broker.port, "publisher")
+    publisher = await kit.bulk(broker.port, "publisher", tls=context)
     before, frame = broker.rss(), bytes(256 * 1024)
     for number in range(800):
         await publisher.publish("x", frame)
@@ -520,11 +526,6 @@ async def test_a_stopped_subscriber_costs_its_limit_and_harms_nobody(kit: Any, p
     got = [await stopped.packet()]
     while not isinstance(got[-1], Suback):
         got.append(await stopped.packet())
-    sys = await kit.raw(broker.port)
-    await sys.connect("sys")
-    await sys.send(subscribe("$SYS/broker/messages/dropped"))
-    await sys.packet()
-    assert int(bytes((await sys.packet()).payload)) >= 0
 
 
 async def test_dropped_bytes_are_told(kit: Any) -> None:
