@@ -87,7 +87,7 @@ class DepotVerbs:
         """Limit the link to a child."""
         child, rate = call.text("child"), call.number("rate")
         if rate < 0:
-            raise UsageError(code="link.rate", what=f"{rate} B/s is no rate.", todo="Use 0 for unlimited.")
+            raise UsageError(code="rate.invalid", what=f"{rate} B/s is no rate.", todo="Use 0 for unlimited.")
         parent = call.text("node", "") or self._region.server
         async with self._region.db.read() as connection:
             below = await nodes.children_of(connection, parent)

@@ -51,7 +51,7 @@ class Enrolment:
         """Everything that can be wrong with an invitation; the parent's row, None where it is the server.
 
         Raises:
-            UsageError: name.invalid, node.role, token.ttl, node.exists, node.unknown, node.parent, node.moves.
+            UsageError: name.invalid, node.role, ttl.invalid, node.exists, node.unknown, parent.invalid, node.conflict.
         """
         async with self._region.db.read() as connection:
             return await self._check(connection, name, role, parent, ttl_s, replace=replace)
@@ -127,7 +127,7 @@ class Enrolment:
         """Take a node out of the region; its parent's broker lets it in no more.
 
         Raises:
-            UsageError: node.unknown or node.has-children.
+            UsageError: node.unknown or node.in-use.
         """
         async with self._region.db.write() as connection:
             await nodes.remove(connection, name)
@@ -193,7 +193,9 @@ class Enrolment:
             raise UsageError(code="node.role", what=f"No node is a {role!r}.", todo=f"Roles: {', '.join(ROLES)}.")
         if not 0 < ttl_s <= MAX_TTL_S:
             raise UsageError(
-                code="token.ttl", what=f"A token can't be good for {ttl_s} s.", todo=f"Choose 1 to {MAX_TTL_S} seconds."
+                code="ttl.invalid",
+                what=f"A token can't be good for {ttl_s} s.",
+                todo=f"Choose 1 to {MAX_TTL_S} seconds.",
             )
         held = await nodes.find(connection, name)
         self._check_name_free(name, role, parent or self._region.server, held, replace=replace)
@@ -203,7 +205,7 @@ class Enrolment:
         if above.role != "gateway" or not above.has_joined or above.name == name:
             reason = "is no gateway" if above.role != "gateway" else "has not joined yet"
             raise UsageError(
-                code="node.parent",
+                code="parent.invalid",
                 what=f"{parent!r} {reason}, so nothing can be below it.",
                 todo="Name a gateway that has joined, or leave the parent out for the server.",
             )
@@ -219,7 +221,7 @@ class Enrolment:
             )
         if held is not None and taken and (held.parent, held.role) != (parent, role):
             raise UsageError(
-                code="node.moves",
+                code="node.conflict",
                 what=f"{name!r} is a {held.role} below {held.parent}, and a replacement takes the same place.",
                 todo=f"`tiercast node remove {name}` first, then invite it to its new place.",
             )

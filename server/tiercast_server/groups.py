@@ -70,7 +70,7 @@ async def leave(region: Region, name: str, names: Sequence[str]) -> dict[str, An
         strangers = sorted(set(names) - held)
         if strangers:
             raise UsageError(
-                code="group.not-member",
+                code="member.unknown",
                 what=f"Not in the group {name!r}: {', '.join(strangers)}.",
                 todo=f"`tiercast group show {name}` shows its members. Nothing was changed.",
             )

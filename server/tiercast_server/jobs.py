@@ -66,7 +66,7 @@ class Jobs:
         """Create a job and put its order for the tree: {job, targets}.
 
         Raises:
-            UsageError: job.type, job.expiry, job.no-targets, target.role, node.unknown, group.unknown, package.*,
+            UsageError: type.unknown, expiry.invalid, job.empty, target.role, node.unknown, group.unknown, package.*,
                 job.conflict.
         """
         options = _checked(request)
@@ -216,20 +216,22 @@ def _checked(request: Request) -> dict[str, str | int | bool]:
     """The request's options, once all that needs no database was looked at."""
     if request.type not in ROLE_OF:
         raise UsageError(
-            code="job.type", what=f"There is no job type {request.type!r}.", todo=f"Types: {', '.join(ROLE_OF)}."
+            code="type.unknown", what=f"There is no job type {request.type!r}.", todo=f"Types: {', '.join(ROLE_OF)}."
         )
     if not 0 < request.expires_s <= MAX_EXPIRY_S:
         raise UsageError(
-            code="job.expiry",
+            code="expiry.invalid",
             what=f"A job can't expire {request.expires_s} seconds from now.",
             todo=f"Choose 1 to {MAX_EXPIRY_S} seconds.",
         )
     if len(request.note) > _MAX_NOTE:
-        raise UsageError(code="job.note", what=f"The note is longer than {_MAX_NOTE} characters.", todo="Shorten it.")
+        raise UsageError(
+            code="note.invalid", what=f"The note is longer than {_MAX_NOTE} characters.", todo="Shorten it."
+        )
     wrong = sorted(str(key) for key, value in request.options.items() if not isinstance(value, str | int | bool))
     if wrong or len(request.options) > _MAX_OPTIONS:
         raise UsageError(
-            code="job.options",
+            code="options.invalid",
             what=f"Options must be at most {_MAX_OPTIONS} texts, whole numbers and flags; not so: {', '.join(wrong)}.",
             todo="Nothing was done.",
         )
@@ -240,7 +242,7 @@ def _check_targets(request: Request, found: Sequence[Node]) -> None:
     if not found:
         empty = f" (empty: {', '.join(request.groups)})" if request.groups else ""
         raise UsageError(
-            code="job.no-targets",
+            code="job.empty",
             what=f"The job has no targets{empty}.",
             todo="Name nodes or a group with members; no targets never means all.",
         )

@@ -71,10 +71,10 @@ class Library:
         """Those of `digests` (32 bytes each, joined) that are not held, in their order.
 
         Raises:
-            UsageError: chunk.digests.
+            UsageError: digests.invalid.
         """
         if len(digests) % DIGEST_SIZE:
-            raise UsageError(code="chunk.digests", what=f"{len(digests)} bytes are no row of digests.")
+            raise UsageError(code="digests.invalid", what=f"{len(digests)} bytes are no row of digests.")
         each = (digests[at : at + DIGEST_SIZE] for at in range(0, len(digests), DIGEST_SIZE))
         return b"".join(digest for digest in each if self._store.size(digest) is None)
 

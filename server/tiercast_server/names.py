@@ -18,7 +18,7 @@ async def names(region: Region, call: Call) -> list[str]:
     """The names of one kind of thing, at most a thousand; jobs newest first.
 
     Raises:
-        UsageError: names.kind.
+        UsageError: kind.unknown.
     """
     kinds: dict[str, Select[Any]] = {
         "node": select(nodes.c.name).where(nodes.c.state != "removed").order_by(nodes.c.name),
@@ -32,6 +32,8 @@ async def names(region: Region, call: Call) -> list[str]:
     }
     kind = call.text("kind")
     if kind not in kinds:
-        raise UsageError(code="names.kind", what=f"There are no names of {kind!r}.", todo=f"Kinds: {', '.join(kinds)}.")
+        raise UsageError(
+            code="kind.unknown", what=f"There are no names of {kind!r}.", todo=f"Kinds: {', '.join(kinds)}."
+        )
     async with region.db.read() as connection:
         return list((await connection.execute(kinds[kind].limit(_MOST))).scalars())

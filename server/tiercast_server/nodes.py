@@ -129,13 +129,13 @@ async def remove(connection: AsyncConnection, name: str) -> Node:
     """Take `name` out of the region: its key, memberships and tokens are worth nothing from now on.
 
     Raises:
-        UsageError: node.unknown, or node.has-children.
+        UsageError: node.unknown, or node.in-use.
     """
     node = await get(connection, name)
     below = await children_of(connection, name)
     if below:
         raise UsageError(
-            code="node.has-children",
+            code="node.in-use",
             what=f"{name!r} still has {len(below)} nodes below it: {', '.join(below[:10])}.",
             todo="Remove those first, or join them elsewhere.",
         )

@@ -85,13 +85,13 @@ def split_reference(reference: str) -> tuple[str, str, int]:
     """Name, version ("" is any) and revision (0 is any).
 
     Raises:
-        UsageError: package.reference.
+        UsageError: reference.invalid.
     """
     name, equals, rest = reference.partition("=")
     version, slash, revision = rest.partition("/")
     if not name or bool(equals) != bool(version) or (slash and not revision.isdecimal()):
         raise UsageError(
-            code="package.reference",
+            code="reference.invalid",
             what=f"{reference!r} names no package.",
             todo="Write NAME, NAME=VERSION or NAME=VERSION/REVISION.",
         )
@@ -102,7 +102,7 @@ async def matching(connection: AsyncConnection, reference: str) -> list[Package]
     """Every row that `reference` could mean, the meant one first.
 
     Raises:
-        UsageError: package.reference, package.unknown, or package.version-unknown with the versions there are.
+        UsageError: reference.invalid, or package.unknown with the versions there are.
     """
     name, version, revision = split_reference(reference)
     query = select(packages).where(packages.c.name == name)
@@ -116,7 +116,7 @@ async def matching(connection: AsyncConnection, reference: str) -> list[Package]
     found = [row for row in rows if version in {"", row.version} and revision in {0, row.revision}]
     if not found:
         raise UsageError(
-            code="package.version-unknown",
+            code="package.unknown",
             what=f"There is no {reference}.",
             todo=f"There is: {', '.join(sorted(row.reference for row in rows))}.",
         )
@@ -128,13 +128,13 @@ async def find_sealed(connection: AsyncConnection, reference: str) -> Package:
     """The registered package that `reference` means.
 
     Raises:
-        UsageError: as `matching`, or package.no-content.
+        UsageError: as `matching`, or package.empty.
     """
     rows = await matching(connection, reference)
     sealed = [row for row in rows if row.root]
     if not sealed:
         raise UsageError(
-            code="package.no-content",
+            code="package.empty",
             what=f"{rows[0].name}={rows[0].version} is only an entry; its content has not been registered.",
             todo="Run `tiercast package build` for it.",
         )
@@ -146,7 +146,7 @@ async def enter(region: Region, name: str, version: str, cabinet: str, by: str) 
     check_name("package", name)
     if not valid_version(version):
         raise UsageError(
-            code="package.version-invalid",
+            code="version.invalid",
             what=f"{version!r} can't be a version.",
             todo="Use 1 to 64 letters, digits and . _ + ~ -, the first a letter or digit.",
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tiercast_gateway.subtree import SubTree, SubTreeConfig, open_subtree
 from tiercast_mqtt.password import hash_password
 from tiercast_protocol.content.chunk import seal
 from tiercast_protocol.content.credential import Credential, Token, open_credential
@@ -17,6 +18,9 @@ from tiercast_protocol.content.manifest import Entry, Kind, Part, Root, cut_list
 from tiercast_protocol.content.order import Order, check_target, open_order
 from tiercast_protocol.content.receipt import Receipt, sign_receipt
 from tiercast_protocol.errors import ChunkMissing, UsageError
+from tiercast_protocol.node.brokers import BrokerConfig
+from tiercast_protocol.node.control.verbs import Call
+from tiercast_protocol.node.kernel import Peer
 from tiercast_protocol.wire.messages import (
     Admitted,
     Dismissed,
@@ -26,14 +30,16 @@ from tiercast_protocol.wire.messages import (
     StatusRecord,
     TokenIssued,
 )
+from tiercast_server.above import RegionAbove
 from tiercast_server.changes import Changes
+from tiercast_server.daemon import Parts
 from tiercast_server.database.engine import Database
 from tiercast_server.enrolment import Enrolment
 from tiercast_server.handover import Handover
 from tiercast_server.job_view import JobView
 from tiercast_server.jobs import Jobs, Request
 from tiercast_server.library import Library
-from tiercast_server.region import Region, create_region, open_region
+from tiercast_server.region import Region, create_region, open_region, wall_clock
 from tiercast_server.status_intake import StatusIntake
 from tiercast_server.tree import Child
 
@@ -285,6 +291,48 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         await create_region(db, name="r", server="server", now=now[0])
         region = await open_region(db, PrivateKey.generate(), clock=lambda: now[0])
         yield assemble(region, path, now, FakeTree(), MemoryStore())
+
+
+@dataclass
+class Rooted:
+    """A region above a real sub-tree with a broker of its own."""
+
+    region: Region
+    parts: Parts
+    subtree: SubTree
+    above: RegionAbove
+    library: Library
+
+
+@pytest.fixture
+async def rooted(tmp_path: Path) -> AsyncIterator[Rooted]:
+    """The region "r" whose server has an embedded broker and a disk."""
+    async with Database.open(tmp_path / "region.db") as db:
+        await create_region(db, name="r", server="server", now=wall_clock())
+        region = await open_region(db, PrivateKey.generate())
+        parts = Parts.of(region)
+        above = RegionAbove(parts.below, parts.enrolment, parts.intake)
+        config = SubTreeConfig(
+            me="server",
+            region="r",
+            role="server",
+            folder=tmp_path / "node",
+            region_key=region.key.public,
+            broker=BrokerConfig(mode="embedded"),
+            reserve=0,
+        )
+        async with open_subtree(config, above) as subtree:
+            yield Rooted(region, parts, subtree, above, Library(region, subtree.depot.store))
+
+
+def a_call(verb: str, **args: Any) -> Call:
+    """A call as an administrator makes it."""
+    return Call(verb=verb, args=args, peer=Peer(pid=1, uid=1000, gid=1000), role="admin", user="ann", cause="c")
+
+
+@pytest.fixture
+def call() -> Any:
+    return a_call
 
 
 @pytest.fixture

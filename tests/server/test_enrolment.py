@@ -109,7 +109,7 @@ async def test_replacing_needs_to_be_said_and_raises_the_generation(world: Any) 
     assert again.credential.generation == 2
     with pytest.raises(UsageError) as caught:
         await world.invite("pc1", "gateway", replace=True)
-    assert caught.value.code == "node.moves"
+    assert caught.value.code == "node.conflict"
 
 
 async def test_a_removed_name_comes_back_with_a_higher_generation(world: Any) -> None:
@@ -137,7 +137,7 @@ async def test_a_removed_node_does_not_get_in_with_its_old_token(world: Any) -> 
         (("join-x", "endpoint", ""), "name.invalid"),
         (("x", "server", ""), "node.role"),
         (("x", "endpoint", "nowhere"), "node.unknown"),
-        (("x", "endpoint", "pc1"), "node.parent"),
+        (("x", "endpoint", "pc1"), "parent.invalid"),
         (("server", "gateway", ""), "node.exists"),
     ],
 )
@@ -155,7 +155,7 @@ async def test_below_a_gateway(world: Any) -> None:
     assert (await world.join("pc1", parent="gw")).credential.parent == "gw"
     with pytest.raises(UsageError) as caught:
         await world.enrolment.remove("gw")
-    assert caught.value.code == "node.has-children"
+    assert caught.value.code == "node.in-use"
 
 
 async def test_what_was_decided_before_a_kill_is_told_after_it(world: Any) -> None:

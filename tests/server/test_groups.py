@@ -36,7 +36,7 @@ async def test_mistakes_change_nothing(world: Any) -> None:
         (groups.add(world.region, "no good", []), "name.invalid"),
         (groups.add(world.region, "b", ["x", "y"]), "node.unknown"),
         (groups.join(world.region, "b", ["pc1"]), "group.unknown"),
-        (groups.leave(world.region, "a", ["pc1", "pc9"]), "group.not-member"),
+        (groups.leave(world.region, "a", ["pc1", "pc9"]), "member.unknown"),
         (groups.show(world.region, "b"), "group.unknown"),
         (groups.remove(world.region, "b"), "group.unknown"),
     ):

@@ -26,7 +26,7 @@ async def test_what_is_left_open_is_the_newest(world: Any) -> None:
 def test_what_is_no_reference(reference: str) -> None:
     with pytest.raises(UsageError) as caught:
         packages.split_reference(reference)
-    assert caught.value.code == "package.reference"
+    assert caught.value.code == "reference.invalid"
 
 
 async def test_an_entry_has_no_content_to_send(world: Any) -> None:
@@ -34,6 +34,6 @@ async def test_an_entry_has_no_content_to_send(world: Any) -> None:
     async with world.region.db.read() as connection:
         with pytest.raises(UsageError) as caught:
             await packages.find_sealed(connection, "app")
-    assert caught.value.code == "package.no-content"
+    assert caught.value.code == "package.empty"
     with pytest.raises(UsageError):
         await packages.enter(world.region, "app", "no version", "main", "t")

@@ -1,0 +1,78 @@
+"""Status, depots and links: here, or asked of a node below."""
+
+from typing import Any
+
+import pytest
+
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.wire.messages import Admitted
+from tiercast_server.depot_verbs import DepotVerbs
+
+
+@pytest.fixture
+async def verbs(rooted: Any, monkeypatch: pytest.MonkeyPatch) -> DepotVerbs:
+    """Two nodes stand in the database: the gateway gw, which answers, and the invited pc1."""
+    await rooted.parts.enrolment.invite("pc1", "endpoint", "", 60, url="mqtt://h:1")
+    await rooted.parts.enrolment.invite("gw", "gateway", "", 60, url="mqtt://h:1")
+    async with rooted.region.db.write() as connection:
+        await connection.exec_driver_sql("update nodes set state = 'joined' where name = 'gw'")
+    node = Admitted(
+        name="gw", role="gateway", parent="server", public_key=bytes(32), password_hash="$7$1$x$y", generation=1
+    )
+    await rooted.parts.below.admit(node)
+    answers = {
+        "status": {"name": "gw"},
+        "depot.show": {"chunks": 1, "packages": [{"package": "app", "version": "1"}]},
+        "depot.evict": {"chunks": 2, "bytes": 7},
+        "depot.pin": {"pinned": True},
+        "link.list": [{"child": "pc2", "limit": 5, "rate": 3}],
+        "outbox.list": [],
+    }
+
+    async def ask(node: str, verb: str, args: dict[str, Any], *, deadline: float) -> Any:
+        assert node == "gw"
+        assert "node" not in args
+        return answers[verb]
+
+    monkeypatch.setattr(rooted.parts.below, "ask", ask)
+    return DepotVerbs(rooted.region, rooted.parts.below, rooted.library)
+
+
+async def test_here(verbs: DepotVerbs, rooted: Any, call: Any, build_package: Any) -> None:
+    root, chunks = build_package("app", "1", {"a": b"1"})
+    await rooted.library.keep(chunks)
+    await rooted.library.register(root, "main", "t")
+    assert (await verbs.status(call("status")))["name"] == "server"
+    shown = await verbs.show(call("depot.show", node="server"))
+    assert (shown["chunks"], shown["packages"][0]["name"]) == (3, "app")
+    assert await verbs.evict(call("depot.evict")) == {"chunks": 0, "freed": 0}
+    assert await verbs.outbox(call("outbox.list")) == []
+    with pytest.raises(UsageError) as caught:
+        await verbs.pin(call("depot.pin", package="app"))
+    assert caught.value.code == "depot.library"
+
+
+async def test_links_and_their_limits(verbs: DepotVerbs, call: Any) -> None:
+    assert await verbs.set_link(call("link.set", child="gw", rate=1000)) == {"child": "gw", "rate": 1000}
+    (link,) = await verbs.links(call("link.list"))
+    assert (link["parent"], link["child"], link["rate"]) == ("server", "gw", 1000)
+    for child, rate, code in (("pc9", 1, "link.unknown"), ("gw", -1, "rate.invalid")):
+        with pytest.raises(UsageError) as caught:
+            await verbs.set_link(call("link.set", child=child, rate=rate))
+        assert caught.value.code == code
+
+
+async def test_below(verbs: DepotVerbs, call: Any) -> None:
+    assert await verbs.status(call("status", node="gw")) == {"name": "gw"}
+    assert (await verbs.show(call("depot.show", node="gw")))["packages"][0]["name"] == "app"
+    assert (await verbs.evict(call("depot.evict", node="gw")))["freed"] == 7
+    assert await verbs.pin(call("depot.pin", node="gw", package="app")) == {"pinned": True}
+    (link,) = await verbs.links(call("link.list", node="gw"))
+    assert (link["parent"], link["rate"], link["measured"]) == ("gw", 5, 3)
+
+
+async def test_whom_nobody_can_ask(verbs: DepotVerbs, call: Any) -> None:
+    for node, code in (("nobody", "node.unknown"), ("pc1", "node.not-joined")):
+        with pytest.raises(UsageError) as caught:
+            await verbs.status(call("status", node=node))
+        assert caught.value.code == code

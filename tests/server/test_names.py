@@ -1,0 +1,30 @@
+"""Names for completion."""
+
+from typing import Any
+
+import pytest
+
+from tiercast_protocol.errors import UsageError
+from tiercast_server import groups
+from tiercast_server.names import names
+
+
+async def test_each_kind(world: Any, call: Any) -> None:
+    await world.package("app", "1", {"a": b"1"})
+    await world.package("app", "2", {"a": b"2"})
+    await world.join("pc1")
+    await world.join("gw", "gateway")
+    await groups.add(world.region, "all", [])
+    jobs = [await world.job(targets=("pc1",)) for _ in range(2)]
+    expected = {
+        "node": ["gw", "pc1"],
+        "gateway": ["gw"],
+        "group": ["all"],
+        "package": ["app"],
+        "cabinet": ["main"],
+        "job": jobs[::-1],
+    }
+    assert {kind: await names(world.region, call("names", kind=kind)) for kind in expected} == expected
+    with pytest.raises(UsageError) as caught:
+        await names(world.region, call("names", kind="secret"))
+    assert caught.value.code == "kind.unknown"
