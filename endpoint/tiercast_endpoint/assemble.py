@@ -115,7 +115,7 @@ class Assembler:
             raw = await self._chunk(part.digest)
             if part.offset + part.length > len(raw):
                 raise TreeError("tree.digest", f"{entry.path!r} names bytes beyond the end of a chunk")
-            last = number == len(entry.parts) - 1 and entry.end == entry.size
+            last = number == len(entry.parts) - 1 and not entry.more
             self._batch.append(_Write(entry, memoryview(raw)[part.offset : part.offset + part.length], last))
             self._bytes += part.length
             self._files += last
