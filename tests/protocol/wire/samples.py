@@ -1,0 +1,76 @@
+"""One fixed message of every kind, with every field set: what the golden bytes were made of.
+
+Rules
+- A sample never changes once its golden bytes are committed.  A new field gets a new version of the kind here only
+  when an old reader can't ignore it; else the old bytes must still decode, and that is what the test says.
+"""
+
+from __future__ import annotations
+
+from tiercast_protocol.wire import messages as m
+
+D1, D2 = bytes(range(32)), bytes(range(32, 64))
+ID = bytes(range(16))
+
+SAMPLES: dict[str, m.Message] = {
+    "ack.v1": m.Ack(ids=[ID, ID[::-1]]),
+    "hello.v1": m.Hello(boot=ID, role="gateway", software="0.1.0", free=10**12),
+    "gone.v1": m.Gone(boot=ID),
+    "group.join.v1": m.GroupJoin(group=7, epoch=ID),
+    "group.leave.v1": m.GroupLeave(group=7, epoch=ID),
+    "group.joined.v1": m.GroupJoined(group=7, epoch=ID),
+    "absent.v1": m.Absent(digests=D1 + D2, reason="not in the library"),
+    "token.issued.v1": m.TokenIssued(
+        token_id="t1", password_hash="$7$101$c2FsdA==$aGFzaA==", parent="site-a", expires=1_700_000_000_000
+    ),
+    "enrol.request.v1": m.EnrolRequest(
+        token_id="t1",
+        name="desk-1",
+        role="endpoint",
+        public_key=D1,
+        password_hash="$7$1$a$b",
+        proof=D2,
+        signature=D1 + D2,
+    ),
+    "enrol.reply.v1": m.EnrolReply(
+        token_id="t1", accepted=True, credential=b"credential", signature=D1 + D2, code="none", reason="welcome"
+    ),
+    "node.admitted.v1": m.Admitted(
+        name="desk-1",
+        role="endpoint",
+        parent="site-a",
+        public_key=D1,
+        password_hash="$7$1$a$b",
+        generation=2,
+        token_id="t1",
+    ),
+    "node.dismissed.v1": m.Dismissed(name="desk-1"),
+    "order.v1": m.OrderBundle(
+        order=b"order", signature=D1 + D2, targets=[m.OrderTarget(node="desk-1", index=3, proof=[D1, D2])]
+    ),
+    "status.v1": m.Status(
+        records=[
+            m.StatusRecord(
+                job="job-7",
+                revision=1,
+                target="desk-1",
+                attempt=2,
+                seq=40,
+                state="failed",
+                at=1_700_000_000_000,
+                code="program.failed",
+                detail="before.sh ended with 3",
+                done=5,
+                total=10,
+                receipt=b"receipt",
+                signature=D1 + D2,
+            ),
+            m.StatusRecord(job="job-7", revision=1, target="desk-2", attempt=1, seq=1, state="waiting", at=1),
+        ]
+    ),
+    "query.v1": m.Query(verb="depot.show", args={"node": "site-a", "limit": 5}),
+    "answer.v1": m.Answer(query=ID, result={"bytes": 5, "names": ["a"]}, error={"code": "none"}),
+    "transfer.report.v1": m.Report(
+        session=2**63, received=10**10, window=8 << 20, mark=3, wants=D1 + D2, repairs=[(D1, 0, 65_536)], drops=D2
+    ),
+}
