@@ -30,6 +30,7 @@ class File(Protocol):
 
     def size(self) -> int:
         """Length in bytes."""
+        ...
 
     def truncate(self, size: int) -> None:
         """Cut or extend to `size` bytes."""
@@ -45,6 +46,7 @@ class File(Protocol):
 
     def punch(self, offset: int, size: int) -> bool:
         """Give the space of these bytes back; they read as zeros.  False where the file system can't."""
+        ...
 
     def close(self) -> None:
         """Close; nothing is synced by it."""
@@ -55,21 +57,27 @@ class Files(Protocol):
 
     def open(self, path: Path) -> File:
         """Open for writing; made empty where it does not exist."""
+        ...
 
     def read(self, path: Path, offset: int, size: int) -> bytes:
         """At most `size` bytes at `offset`; fewer at the end of the file."""
+        ...
 
     def size(self, path: Path) -> int:
         """Length in bytes."""
+        ...
 
     def allocated(self, path: Path) -> int:
         """Bytes that the file takes on the disk."""
+        ...
 
     def exists(self, path: Path) -> bool:
         """Whether there is such a file or folder."""
+        ...
 
     def listdir(self, path: Path) -> list[str]:
         """Names in the folder, sorted."""
+        ...
 
     def mkdir(self, path: Path) -> None:
         """Make one folder (mode 0700)."""
@@ -85,6 +93,7 @@ class Files(Protocol):
 
     def free(self, path: Path) -> int:
         """Bytes free for us on the file system that holds `path`."""
+        ...
 
 
 class RealFile:
