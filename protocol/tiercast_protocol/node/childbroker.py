@@ -48,6 +48,8 @@ _QUIET = (
     "Unable to set TCP_NODELAY",  # it says so of each UNIX socket
 )
 _STARTS = 5
+#: Seconds of one CONNECT while starting: at a port that is taken, somebody may listen who never answers.
+_TRY = 1.5
 _MISSED = 2
 
 _restarts = METRICS.counter("broker_restarts_total", "times that our broker was started again after it had died")
@@ -153,7 +155,7 @@ class ChildBroker(Broker):
                 for url in wanted:
                     while True:
                         try:
-                            await connect_once(url, self.owner_login, 5.0)
+                            await connect_once(url, self.owner_login, _TRY)
                             break
                         except ConnectionError as failed:
                             error = failed

@@ -1,0 +1,74 @@
+"""The units are ones that systemd accepts."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
+TIERS = ("server", "gateway", "endpoint")
+
+
+def _unit(tier: str) -> str:
+    return (FOLDER / f"tiercast-{tier}.service").read_text()
+
+
+@pytest.fixture
+def analyze() -> str:
+    found = shutil.which("systemd-analyze")
+    if found is None:
+        pytest.fail("systemd-analyze is not installed: apt install systemd", pytrace=False)
+    return found
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_systemd_accepts_it(analyze: str, tmp_path: Path, tier: str) -> None:
+    text, n = re.subn(r"(?m)^ExecStart=\S+", f"ExecStart={sys.executable}", _unit(tier))  # verify wants it to exist
+    assert n == 1
+    unit = tmp_path / f"tiercast-{tier}.service"
+    unit.write_text(text)
+    result = subprocess.run(
+        [analyze, "verify", "--man=no", "--recursive-errors=no", str(unit)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    said = [
+        line for line in (result.stdout + result.stderr).splitlines() if f"tiercast-{tier}" in line or unit.name in line
+    ]
+    assert (result.returncode, said) == (0, [])
+
+
+def test_a_mistake_would_be_seen(analyze: str, tmp_path: Path) -> None:
+    unit = tmp_path / "wrong.service"
+    unit.write_text("[Service]\nType=notify\nExecStart=/does/not/exist\nWatchdogSec=soon\n")
+    result = subprocess.run(
+        [analyze, "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "wrong.service" in result.stderr
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_what_every_unit_has(tier: str) -> None:
+    text = _unit(tier)
+    for line in (
+        "Type=notify",
+        f"StateDirectory=tiercast/{tier}",
+        f"RuntimeDirectory=tiercast/{tier}",
+        f"User=tiercast-{tier}",
+        "NoNewPrivileges=yes",
+        f"ExecStart=/opt/tiercast/bin/tiercast-{tier} run --state /var/lib/tiercast/{tier}",
+    ):
+        assert line in text.splitlines()
+    assert re.search(r"(?m)^WatchdogSec=\d+$", text)
+    assert f"u tiercast-{tier} " in (FOLDER / "tiercast.sysusers").read_text()
+
+
+def test_a_package_is_no_operator() -> None:
+    assert "Group=tiercast\n" not in _unit("endpoint")
