@@ -2,7 +2,7 @@
 
 Rules
 - The parameters have a name, stand in every manifest and never change: another cut is another set.
-- Cuts are content-defined (FastCDC, pyfastcdc) inside each file; a file below `pack_below` is not cut
+- Cuts are content-defined (FastCDC, by pyfastcdc) inside each file; a file below `pack_below` is not cut
   but packed with its neighbours in path order, and packs are cut between files.
 - The cut after a packed file depends on that file alone (its digest and size) once the pack is large
   enough, so an edit changes its own pack, a rename of a folder above changes none.
