@@ -42,6 +42,8 @@ async def test_children_that_miss_the_same_share_one_publish_per_frame(tmp_path:
         url = parent.broker.children_url
         async with child_node(tmp_path, "one", url) as one, child_node(tmp_path, "two", url) as two:
             await until(lambda: one.upstream.connected and two.upstream.connected)
+            for child in ("one", "two"):  # so slow that the first moment, each alone, does not count
+                parent.streams.set_rate(child, 8_000_000)
             async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
                 tasks.create_task(one.upstream.fetch(list(held)))
                 tasks.create_task(two.upstream.fetch(list(held)))

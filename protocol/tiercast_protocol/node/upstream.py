@@ -1,14 +1,13 @@
 """The child's side of a hop: two connections to the parent's broker, and what comes down them.
 
 Rules (docs/protocol.md, sections 3 to 6)
-- The machine (`transfer.Receiver`) decides, this file acts: it copies pieces into buffers, hands whole
-  chunks to the store (which verifies), publishes reports.  A piece that is a whole chunk is copied once.
+- The machine (`transfer.Receiver`) decides; `landing` puts chunks together and into the store, this file
+  publishes reports and tells whoever waits.
 - The parent is up when both connections are.  Then `Hello` goes out and everything wanted is asked for.
   The parent's `Hello` carries the boot of our lane there; a changed boot means that the lane is new: groups
   are left, wants are repeated.  Every `Hello` of the parent is answered by ours, so that it knows of us
   whoever came first; it answers only those that told it news, so this ends.
-- Bytes that wait for the store are bounded: beyond the bound nothing is read from the broker, and credit,
-  which counts what was received, bounds what the broker can hold for us.
+- Credit counts what was received, so it bounds what the broker can hold for us while we do not read.
 - A full store gives the chunk up: whoever wants it gets `StoreFull`, nothing is fetched in a circle.
 """
 
@@ -23,7 +22,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tiercast_protocol import __version__
-from tiercast_protocol.errors import BrokerLost, ChunkCorrupt, ChunkMissing, MessageInvalid, StoreFull, TiercastError
+from tiercast_protocol.errors import BrokerLost, ChunkMissing, MessageInvalid, StoreFull, TiercastError
+from tiercast_protocol.node.landing import Landing
 from tiercast_protocol.node.link import BulkLink, ControlLink
 from tiercast_protocol.transfer import events as t
 from tiercast_protocol.transfer.receiver import Receiver
@@ -51,8 +51,6 @@ log = structlog.get_logger(__name__)
 
 Digest = bytes
 WINDOW = 8 << 20
-#: Chunks that are verified and stored at the same time; hashing runs in threads.
-STORERS = 4
 
 
 class _Fetch:
@@ -118,12 +116,7 @@ class Upstream:
         self._store, self._post = store, post
         self._on_chunk, self._on_absent = on_chunk, on_absent
         self._receiver = Receiver(int.from_bytes(os.urandom(7), "big") + 1, window)
-        self._limit = window
-        self._buffers: dict[Digest, bytes | bytearray] = {}
         self._views: tuple[tuple[Piece, memoryview], ...] = ()
-        self._storing = 0
-        self._paused = False
-        self._chunks: asyncio.Queue[tuple[Digest, bytes | bytearray]] = asyncio.Queue()
         self._reports: asyncio.Queue[bytes] = asyncio.Queue()
         self._moves: asyncio.Queue[GroupJoin | GroupLeave | None] = asyncio.Queue()
         self._groups: set[int] = set()
@@ -151,6 +144,16 @@ class Upstream:
             on_down=self._link_down,
         )
 
+        self._landing = Landing(
+            store,
+            limit=window,
+            pause=self._bulk.pause,
+            resume=self._bulk.resume,
+            on_stored=self._stored,
+            on_rejected=self._rejected,
+            on_full=self._give_up,
+        )
+
     async def run(self) -> None:
         """Keep both connections up and work, until cancelled."""
         try:
@@ -159,8 +162,7 @@ class Upstream:
                 tasks.create_task(self._bulk.run())
                 tasks.create_task(self._publish_reports())
                 tasks.create_task(self._move_between_groups())
-                for _ in range(STORERS):
-                    tasks.create_task(self._store_chunks())
+                tasks.create_task(self._landing.run())
         finally:
             if self._timer is not None:
                 self._timer.cancel()
@@ -353,61 +355,21 @@ class Upstream:
         for command in self._receiver.handle(event, now=asyncio.get_running_loop().time()):
             match command:
                 case t.KeepPiece(piece):
-                    self._keep(piece)
+                    self._landing.keep(piece, self._views)
                 case t.AssembleChunk(digest):
-                    self._assemble(digest)
+                    self._landing.assemble(digest)
                 case t.SendReport(report):
                     self._reports.put_nowait(codec.encode(report))
                 case t.DiscardChunk(digest):
-                    self._buffers.pop(digest, None)
+                    self._landing.discard(digest)
                 case t.ReportAbsent(digest, reason):
                     self._absent(digest, reason)
                 case t.WakeAt(time):
                     self._wake_at(time)
 
-    def _keep(self, piece: Piece) -> None:
-        """Copy the piece's bytes out of the frame being read, which is gone when we return."""
-        for sent, view in self._views:  # noqa: B007 - the one found is used below
-            start = piece.offset - sent.offset
-            if sent.digest == piece.digest and start >= 0 and start + piece.length <= sent.length:
-                break
-        else:
-            raise RuntimeError("the machine kept a piece that is not in the frame")
-        if piece.length == piece.size:
-            self._buffers[piece.digest] = bytes(view)
-            return
-        buffer = self._buffers.get(piece.digest)
-        if not isinstance(buffer, bytearray) or len(buffer) != piece.size:
-            buffer = self._buffers[piece.digest] = bytearray(piece.size)
-        buffer[piece.offset : piece.offset + piece.length] = view[start : start + piece.length]
-
-    def _assemble(self, digest: Digest) -> None:
-        data = self._buffers.pop(digest)
-        self._storing += len(data)
-        self._chunks.put_nowait((digest, data))
-        if self._storing > self._limit and not self._paused:
-            self._paused = True
-            self._bulk.pause()
-
-    async def _store_chunks(self) -> None:
-        while True:
-            digest, data = await self._chunks.get()
-            try:
-                await self._store.put(digest, data if isinstance(data, bytes) else bytes(data))
-            except ChunkCorrupt as error:
-                self.rejected += 1
-                log.warning("chunk.rejected", peer=self.parent, digest=digest.hex(), reason=error.reason)
-                self._feed(t.ChunkRejected(digest, error.reason))
-            except StoreFull as error:
-                log.warning("store.full", digest=digest.hex(), needed=error.needed, free=error.free)
-                self._give_up(digest, error)
-            else:
-                self._stored(digest, len(data))
-            finally:
-                self._storing -= len(data)
-                if self._paused and self._storing <= self._limit // 2:
-                    self._paused = False
-                    self._bulk.resume()
+    def _rejected(self, digest: Digest, reason: str) -> None:
+        self.rejected += 1
+        self._feed(t.ChunkRejected(digest, reason))
 
     def _stored(self, digest: Digest, size: int) -> None:
         self.chunks_in += 1

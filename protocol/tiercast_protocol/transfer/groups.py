@@ -28,8 +28,8 @@ WORTH = 1 << 20
 #: At most so many chunks are compared to find out; one that is not at hand yet counts as `_GUESS` bytes.
 _COMPARED = 256
 _GUESS = 32 * 1024
-#: Share of those that must be wanted by both.
-_ALIKE = 0.9
+#: Share of those that must be wanted by both: where they are in it may differ by some frames.
+_ALIKE = 0.5
 #: Like speed: configured rates within this factor, and measured ones within its square.
 _LIKE_RATE = 2.0
 #: Seconds a member may lack credit while others have it.
@@ -129,7 +129,7 @@ def _untouched(lane: Lane, digest: Digest) -> bool:
 
 
 def head(digests: Iterable[Digest], supply: Supply) -> list[Digest]:
-    """The first chunks that are worth a group, or an empty list."""
+    """The first chunks, if there are enough of them to be worth a group; else an empty list."""
     found: list[Digest] = []
     size = 0
     for digest in digests:
@@ -138,11 +138,9 @@ def head(digests: Iterable[Digest], supply: Supply) -> list[Digest]:
             continue
         found.append(digest)
         size += chunk.size if chunk.size is not None else _GUESS
-        if size >= WORTH:
-            return found
         if len(found) >= _COMPARED:
             break
-    return []
+    return found if size >= WORTH else []
 
 
 def alike(first: Lane, other: Lane) -> bool:
@@ -157,8 +155,6 @@ def alike(first: Lane, other: Lane) -> bool:
 
 
 def wants_alike(lane: Lane, digests: list[Digest]) -> bool:
-    """Whether the lane wants (nearly) all of these."""
+    """Whether the lane wants most of these."""
     wanted = lane.wanted
-    if digests[0] not in wanted and digests[-1] not in wanted:
-        return False
     return sum(digest in wanted for digest in digests) >= _ALIKE * len(digests)

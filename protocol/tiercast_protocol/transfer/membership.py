@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from tiercast_protocol.transfer.events import (
     Child,
+    Digest,
     DismissFromGroup,
     InviteToGroup,
     SenderCommand,
@@ -70,7 +71,10 @@ class Membership:
                 others = [
                     other
                     for other in lanes.values()
-                    if other is not lane and self._free(other, now) and alike(lane, other) and wants_alike(other, want)
+                    if other is not lane
+                    and self._free(other, now)
+                    and alike(lane, other)
+                    and self._share_much(lane, want, other)
                 ]
                 if others and len(self.groups) < MOST_GROUPS:
                     self._found([lane, *others], now, out)
@@ -87,13 +91,20 @@ class Membership:
             and self._not_before.get(lane.child, now) <= now
         )
 
+    def _share_much(self, lane: Lane, want: list[Digest], other: Lane) -> bool:
+        """Whether one of the two wants what the other wants next: whoever is a few frames behind wants it all."""
+        if wants_alike(other, want):
+            return True
+        theirs = head(other.wanted, self._supply)
+        return bool(theirs) and wants_alike(lane, theirs)
+
     def _join_existing(self, lane: Lane, now: float, out: list[SenderCommand]) -> bool:
         for group in self.groups.values():
             member = next(iter(group.members.values()), None)
             if member is None or not alike(lane, member):
                 continue
-            want = head(member.wanted, self._supply)
-            if want and wants_alike(lane, want):
+            want = head(lane.wanted, self._supply)
+            if want and self._share_much(lane, want, member):
                 self._invite(lane, group, now, out)
                 return True
         return False
