@@ -6,15 +6,13 @@ Rules
   after COMMIT.  Nobody waits for company: a lone unit is committed at once.
 - A unit that fails rolls back alone.  When SQLite gives up the whole transaction (disk full), the units are run again,
   one by one: a unit must have no effect but on its connection, and must not keep results of an earlier run.
-- WAL and `synchronous=FULL`, read back at start: what was resolved survives a power cut.
-- The schema is a list of numbered steps; `user_version` holds the number of the last one taken.
+- What was resolved survives a power cut (node/sqlite.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import queue
-import shutil
 import sqlite3
 import threading
 import time
@@ -25,22 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from tiercast_protocol.errors import StateError, StoreFull
+from tiercast_protocol.node.sqlite import Connect, connect_sqlite, explain, is_full, prepare, roll_back
 
 T = TypeVar("T")
 Unit = Callable[[sqlite3.Connection], T]
-Connect = Callable[[Path], sqlite3.Connection]
 
 #: Most units of one transaction, and how long it goes on taking units that are already waiting.
 GROUP_UNITS = 256
 GROUP_SECONDS = 0.005
-_FULL = 2  # PRAGMA synchronous
-_BUSY_MS = 10_000
-
-
-def connect_sqlite(path: Path) -> sqlite3.Connection:
-    """A connection of the standard library, without its implicit transactions."""
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000)
 
 
 @dataclass(slots=True)
@@ -160,10 +150,10 @@ class Database:
         connection: sqlite3.Connection | None = None
         try:
             connection = self._connect(self._path)
-            _prepare(connection, self._path, self._schema)
+            prepare(connection, self._path, self._schema)
             self._open_readers()
         except sqlite3.Error as error:
-            self._ready.set_exception(_explain(error, self._path, self._repair))
+            self._ready.set_exception(explain(error, self._path, self._repair))
         except BaseException as error:  # noqa: BLE001 - handed to the one who opens
             self._ready.set_exception(error)
         else:
@@ -179,7 +169,6 @@ class Database:
             return
         for n in range(self._reader_count + 1):
             reader = self._connect(self._path)
-            reader.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
             reader.execute("PRAGMA query_only=ON")
             if n == 0:
                 self._peeker = reader
@@ -217,7 +206,7 @@ class Database:
             except queue.Empty:
                 break
         if not (whole and _commit(connection)):
-            _roll_back(connection)
+            roll_back(connection)
             for each in batch:
                 self._run_alone(connection, each)
         return waiting is None, batch
@@ -229,8 +218,8 @@ class Database:
             waiting.value = waiting.unit(connection)
             connection.execute("COMMIT")
         except BaseException as error:  # noqa: BLE001 - handed to the waiter
-            _roll_back(connection)
-            waiting.error = _explain(error, self._path, self._repair)
+            roll_back(connection)
+            waiting.error = explain(error, self._path, self._repair)
 
 
 def _run_unit(connection: sqlite3.Connection, waiting: _Waiting[Any]) -> bool:
@@ -240,7 +229,7 @@ def _run_unit(connection: sqlite3.Connection, waiting: _Waiting[Any]) -> bool:
         try:
             waiting.value = waiting.unit(connection)
         except BaseException as error:  # noqa: BLE001 - handed to the waiter
-            if not connection.in_transaction or _is_full(error):
+            if not connection.in_transaction or is_full(error):
                 return False
             waiting.error = error
             connection.execute("ROLLBACK TO unit")
@@ -256,67 +245,3 @@ def _commit(connection: sqlite3.Connection) -> bool:
     except sqlite3.Error:
         return False
     return True
-
-
-def _roll_back(connection: sqlite3.Connection) -> None:
-    with suppress(sqlite3.Error):
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-
-
-def _is_full(error: BaseException) -> bool:
-    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
-
-
-def _explain(error: BaseException, path: Path, repair: str) -> BaseException:
-    """What the waiter is told: a full disk and a damaged file have names, the rest stays as it is."""
-    if _is_full(error):
-        full = StoreFull(needed=4096, free=shutil.disk_usage(path.parent).free, where=str(path))
-        full.__cause__ = error
-        return full
-    if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) in {
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_CORRUPT,
-    }:
-        damaged = StateError(str(path), f"the database is damaged ({error})", repair)
-        damaged.__cause__ = error
-        return damaged
-    return error
-
-
-def _prepare(connection: sqlite3.Connection, path: Path, schema: Sequence[tuple[int, str]]) -> None:
-    connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
-    mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute("PRAGMA journal_size_limit=16777216")
-    synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
-    if str(mode).lower() != "wal" or synchronous != _FULL:
-        raise StateError(
-            str(path),
-            f"the file system does not keep what is committed (journal {mode}, synchronous {synchronous})",
-            "Move the state folder to a local disk",
-        )
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    newest = max((number for number, _ in schema), default=0)
-    if version > newest:
-        raise StateError(
-            str(path),
-            f"made by a newer version of this program (schema {version}, known here is {newest})",
-            "Install the newer version again, or start with another state folder",
-        )
-    for number, script in schema:
-        if number > version:
-            try:
-                connection.executescript(f"BEGIN IMMEDIATE;\n{script};\nPRAGMA user_version={number};\nCOMMIT;")
-            except BaseException:
-                _roll_back(connection)
-                raise
-    # A killed process may have left commits in the log that were written and never synced.  We see them, and will build
-    # on them: folding the log in makes them safe first.
-    try:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    except sqlite3.Error as error:
-        # The log is synced before anything is folded in, so a disk that is full by now takes nothing from the promise.
-        if not _is_full(error):
-            raise

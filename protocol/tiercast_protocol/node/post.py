@@ -2,12 +2,9 @@
 
 Rules (docs/protocol.md, section 5)
 - `send` returns when the message is in the outbox; it is repeated until the neighbour acknowledges it.
-- A message is acted on in its sender's order, acknowledged after its effect and its mark are committed.  Different
-  senders do not wait for each other.  Marks and acknowledgements of a few milliseconds share one commit.
-- A handler that raises `ProtocolError` is not called again (it will never get better); any other error leaves the
-  message unacknowledged, and the sender repeats it.
-- Nothing that a neighbour sends raises here, and nothing that it sends grows without bound: what does not fit into
-  its queue is dropped before it is acknowledged, and so comes again.
+- A message is acknowledged after its effect and its mark are committed; marks and acknowledgements of a few
+  milliseconds share one commit.  How messages reach their handlers: node/intake.py.
+- Nothing that a neighbour sends raises here.
 """
 
 from __future__ import annotations
@@ -19,21 +16,20 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 import structlog
 
-from tiercast_protocol.errors import MessageInvalid, ProtocolError, TiercastError
+from tiercast_protocol.errors import MessageInvalid, TiercastError
 from tiercast_protocol.node import delivery as d
 from tiercast_protocol.node import inbox, outbox
 from tiercast_protocol.node.database import Database
+from tiercast_protocol.node.intake import Handler, Intake
 from tiercast_protocol.wire import envelope as env
 from tiercast_protocol.wire.envelope import Envelope
-from tiercast_protocol.wire.messages import CATALOGUE, EPHEMERAL, KIND_OF, Ack, Message, body_of
+from tiercast_protocol.wire.messages import EPHEMERAL, KIND_OF, Ack, Message, body_of
 
 log = structlog.get_logger(__name__)
 
-Handler = Callable[[str, Envelope], Awaitable[None]]
 Transmit = Callable[[str, bytes], Awaitable[None]]
 
 #: One step of a database's schema.
@@ -41,21 +37,8 @@ SCHEMA = outbox.SCHEMA + inbox.SCHEMA
 #: How long acknowledgements wait for company.
 _GATHER = 0.003
 _ACK_IDS = 1000
-_QUEUE_MESSAGES = 1000
-_QUEUE_BYTES = 8 << 20
-#: The same over all peers.
-_ALL_BYTES = 32 << 20
 _PRUNE_EVERY = 3600.0
 _ACK_KIND = KIND_OF[Ack]
-
-
-@dataclass(slots=True)
-class _Queue:
-    """Messages of one peer that wait for their handler."""
-
-    waiting: deque[tuple[Envelope, int]] = field(default_factory=deque)
-    size: int = 0
-    busy: bool = False
 
 
 class Post:
@@ -72,15 +55,10 @@ class Post:
         self._me = me
         self._transmit = transmit
         self._clock = clock
-        self._handlers: dict[str, Handler] = {}
-        self._relay: Handler | None = None
         self._delivery = d.Delivery()
         self._commands: deque[d.Command] = deque()
         self._due = math.inf
         self._wake = asyncio.Event()
-        self._queues: dict[str, _Queue] = {}
-        self._queued = 0
-        self._ready: deque[str] = deque()
         self._marks: dict[tuple[str, bytes], None] = {}
         self._repeats: dict[tuple[str, bytes], None] = {}
         self._acknowledged: dict[tuple[str, bytes], None] = {}
@@ -89,16 +67,15 @@ class Post:
         self._acks: dict[str, dict[bytes, None]] = {}
         self._ack_peers: deque[str] = deque()
         self.counts: Counter[str] = Counter()
+        self._intake = Intake(me=me, counts=self.counts, now_ms=self._now_ms, is_seen=self._is_seen, done=self._done)
 
     def on(self, kind: str, handler: Handler) -> None:
         """Call `handler(peer, envelope)` for messages of this kind to this node; it must be idempotent."""
-        if kind in self._handlers or kind not in CATALOGUE:
-            raise ValueError(f"{kind} has a handler or is no kind")
-        self._handlers[kind] = handler
+        self._intake.on(kind, handler)
 
     def on_relay(self, handler: Handler) -> None:
         """Call `handler(peer, envelope)` for messages to other nodes, of known and unknown kinds."""
-        self._relay = handler
+        self._intake.relay = handler
 
     async def send(self, peer: str, message: Message, *, to: str = "", cause: str = "", expires: int = 0) -> bytes:
         """Put `message` for `peer` into the outbox and return its id; ephemeral kinds are sent once, or not.
@@ -134,22 +111,7 @@ class Post:
             self.counts["invalid"] += 1
             log.warning("message invalid", peer=peer, reason=error.reason, size=len(payload))
             return
-        self.counts["received"] += 1
-        queue = self._queues.setdefault(peer, _Queue())
-        size = len(payload)
-        if (
-            len(queue.waiting) >= _QUEUE_MESSAGES
-            or queue.size + size > _QUEUE_BYTES
-            or (queue.waiting and self._queued + size > _ALL_BYTES)
-        ):
-            self.counts["overflow"] += 1
-            return
-        queue.waiting.append((envelope, size))
-        queue.size += size
-        self._queued += size
-        if not queue.busy:
-            queue.busy = True
-            self._ready.append(peer)
+        if self._intake.accept(peer, envelope, len(payload)):
             self._wake.set()
 
     def peer_up(self, peer: str) -> None:
@@ -178,8 +140,8 @@ class Post:
                 self._wake.clear()
                 while self._commands:
                     self._act(self._commands.popleft(), tasks)
-                while self._ready:
-                    tasks.create_task(self._drain(self._ready.popleft()))
+                while self._intake.ready:
+                    tasks.create_task(self._intake.drain(self._intake.ready.popleft()))
                 while self._ack_peers:
                     tasks.create_task(self._acknowledge(self._ack_peers.popleft()))
                 with suppress(TimeoutError):
@@ -259,55 +221,16 @@ class Post:
                 self._acknowledged[peer, id_] = None
                 self._unsettled.set()
 
-    async def _drain(self, peer: str) -> None:
-        queue = self._queues[peer]
-        try:
-            while queue.waiting:
-                envelope, size = queue.waiting.popleft()
-                queue.size -= size
-                self._queued -= size
-                await self._handle(peer, envelope)
-        finally:
-            queue.busy = False
-        self._queues.pop(peer, None)
-
-    async def _handle(self, peer: str, envelope: Envelope) -> None:
-        key = (peer, envelope.id)
-        lasting = envelope.kind not in EPHEMERAL
-        if lasting and (key in self._marks or self._db.peek(lambda connection: inbox.seen(connection, *key))):
-            self.counts["duplicate"] += 1
-            self._repeats[key] = None
-            self._unsettled.set()
-            return
-        if 0 < envelope.expires <= self._now_ms():
-            self.counts["expired"] += 1
-        elif not await self._call(peer, envelope):
-            return
-        if lasting:
-            self._marks[key] = None
-            self._unsettled.set()
-
-    async def _call(self, peer: str, envelope: Envelope) -> bool:
-        """Run the handler; whether the message is done with."""
-        here = envelope.to in {"", self._me}
-        handler = self._handlers.get(envelope.kind) if here else self._relay
-        fields = {"peer": peer, "kind": envelope.kind, "cause": envelope.cause}
-        if handler is None:
-            self.counts["unknown"] += 1
-            log.info("message of an unknown kind" if here else "message for another node", **fields, to=envelope.to)
-            return True
-        try:
-            await handler(peer, envelope)
-        except ProtocolError as error:
-            self.counts["invalid"] += 1
-            log.warning("message refused", **fields, reason=str(error))
-        except Exception:
-            self.counts["failed"] += 1
-            log.exception("message not handled; its sender will repeat it", **fields)
+    def _is_seen(self, peer: str, id_: bytes) -> bool:
+        if (peer, id_) not in self._marks and not self._db.peek(lambda connection: inbox.seen(connection, peer, id_)):
             return False
-        else:
-            self.counts["handled"] += 1
+        self._repeats[peer, id_] = None
+        self._unsettled.set()
         return True
+
+    def _done(self, peer: str, id_: bytes) -> None:
+        self._marks[peer, id_] = None
+        self._unsettled.set()
 
     async def _settle(self) -> None:
         """Commit marks and forget what is acknowledged, a few milliseconds' worth at a time; then acknowledge."""

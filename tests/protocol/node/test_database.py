@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tiercast_protocol.errors import StateError, StoreFull
-from tiercast_protocol.node.database import Database, connect_sqlite
+from tiercast_protocol.node.database import Database
+from tiercast_protocol.node.sqlite import connect_sqlite
 
 SCHEMA = ((1, "CREATE TABLE t (n INTEGER PRIMARY KEY, x BLOB)"),)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -30,10 +30,12 @@ from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, StoreFull, Tier
 from tiercast_protocol.node.chunks import index, upkeep
 from tiercast_protocol.node.chunks.ballast import Ballast
 from tiercast_protocol.node.chunks.index import Place
+from tiercast_protocol.node.chunks.recent import Recent
 from tiercast_protocol.node.chunks.sections import Sections, SyncFailed
 from tiercast_protocol.node.chunks.upkeep import AuditResult
-from tiercast_protocol.node.database import Connect, Database, connect_sqlite
+from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.files import Files, RealFiles, make_folder
+from tiercast_protocol.node.sqlite import Connect, connect_sqlite
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -83,7 +85,6 @@ class DiskStore:
         self._reserve = reserve
         self._flush_bytes = flush_bytes
         self._flush_after = flush_after
-        self._keep_verified = keep_verified
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="chunks")
         self._upkeep = asyncio.Lock()
         self._written = asyncio.Event()
@@ -92,8 +93,7 @@ class DiskStore:
         self._arriving_bytes = 0
         self._leaving: set[Digest] = set()
         self._leases: Counter[Digest] = Counter()
-        self._verified: OrderedDict[Digest, bytes] = OrderedDict()
-        self._verified_bytes = 0
+        self._verified = Recent(keep_verified)
         self._chunks = self._bytes = 0
         self._reads: dict[int, int] = {}
         self._read_count = 0
@@ -175,7 +175,6 @@ class DiskStore:
         """The stored form, verified; see `ChunkStore.get`."""
         stored = self._verified.get(digest)
         if stored is not None:
-            self._verified.move_to_end(digest)
             return stored
         while (place := self._place(digest)) is not None:
             try:
@@ -187,7 +186,7 @@ class DiskStore:
                     raise
                 continue
             if self._place(digest) == place:
-                self._keep(digest, stored)
+                self._verified.keep(digest, stored)
             self._read_count += 1
             self._reads[place.section] = self._read_count
             return stored
@@ -213,7 +212,7 @@ class DiskStore:
             self._arriving_bytes -= len(stored)
             del self._arriving[digest]
             arrived.set_result(None)
-        self._keep(digest, stored)
+        self._verified.keep(digest, stored)
         self._written.set()
         if self._sections.pending_bytes >= self._flush_bytes:
             self._enough.set()
@@ -276,7 +275,7 @@ class DiskStore:
         self._leaving.update(chosen)
         try:
             for digest in chosen:
-                self._drop_verified(digest)
+                self._verified.drop(digest)
             places = await self._db.write(lambda connection: index.remove(connection, chosen))
         finally:
             self._leaving.difference_update(chosen)
@@ -368,22 +367,9 @@ class DiskStore:
         self._chunks += chunks
         self._bytes += size
 
-    def _keep(self, digest: Digest, stored: bytes) -> None:
-        self._drop_verified(digest)
-        self._verified[digest] = stored
-        self._verified_bytes += len(stored)
-        while self._verified_bytes > self._keep_verified:
-            _, oldest = self._verified.popitem(last=False)
-            self._verified_bytes -= len(oldest)
-
-    def _drop_verified(self, digest: Digest) -> None:
-        stored = self._verified.pop(digest, None)
-        if stored is not None:
-            self._verified_bytes -= len(stored)
-
     async def _forget_damaged(self, digest: Digest, place: Place) -> None:
         self.damaged += 1
-        self._drop_verified(digest)
+        self._verified.drop(digest)
         log.error("chunk damaged", digest=digest.hex(), section=place.section, offset=place.start, size=place.size)
         if not self._sections.withdraw(digest, place):
             gone = await self._db.write(lambda connection: index.remove_at(connection, digest, place))
@@ -397,7 +383,6 @@ class DiskStore:
         except SyncFailed as error:
             # What is kept verified may be among what is lost.
             self._verified.clear()
-            self._verified_bytes = 0
             raise error.__cause__ or error from None
         if batch:
             try:
