@@ -19,7 +19,7 @@ import structlog
 
 from tiercast_mqtt.bulk import BulkClient
 from tiercast_protocol.errors import BrokerLost
-from tiercast_protocol.node.address import parse_address
+from tiercast_protocol.node.address import TlsFiles, parse_address
 from tiercast_protocol.node.kernel import TcpInfo, tcp_info
 from tiercast_protocol.node.metrics import METRICS
 from tiercast_protocol.node.retry import Login, Pauses, refused_login
@@ -57,7 +57,7 @@ class BulkLink:
         self._on_message = on_message
         self._on_up = on_up
         self._on_down = on_down
-        self._tls = tls
+        self._tls = tls or TlsFiles().context(url)  # never plain where the address says mqtts
         self._pauses = Pauses(rng)
         self._client: BulkClient | None = None
         self._paused = False

@@ -201,8 +201,10 @@ class ChildBroker(Broker):
 
     def _prepare_embedded(self, port: int) -> tuple[list[str], dict[str, str]]:
         config = self._config
-        tls = {"cert": config.cert, "key": config.key, "ca": config.ca or None} if config.cert else None
-        listen: list[dict[str, object]] = [{"host": self._host, "port": port} | ({"tls": tls} if tls else {})]
+        port_of_children: dict[str, object] = {"host": self._host, "port": port}
+        if config.cert:
+            port_of_children["tls"] = {"cert": config.cert, "key": config.key, "ca": config.ca or None}
+        listen = [port_of_children]
         if self._path:
             listen.append({"path": self._path})
         settings = {

@@ -28,11 +28,11 @@ import aiomqtt
 import structlog
 
 from tiercast_protocol.errors import BrokerLost
-from tiercast_protocol.node.address import parse_address
+from tiercast_protocol.node.address import Address, TlsFiles, parse_address
 from tiercast_protocol.node.bulklink import BulkLink
 from tiercast_protocol.node.kernel import TcpInfo, tcp_info
 from tiercast_protocol.node.metrics import METRICS
-from tiercast_protocol.node.retry import Login, Pauses, refused_login
+from tiercast_protocol.node.retry import FLOOR, Login, Pauses, refused_login
 
 __all__ = ["BulkLink", "ControlLink", "Login"]
 
@@ -85,7 +85,7 @@ class ControlLink:
         self._on_message = on_message
         self._on_up = on_up
         self._on_down = on_down
-        self._tls = tls
+        self._tls = tls or TlsFiles().context(url)  # never plain where the address says mqtts
         self._clean = clean
         self._pauses = Pauses(rng)
         self._client: aiomqtt.Client | None = None
@@ -106,7 +106,7 @@ class ControlLink:
     async def run(self) -> None:
         """Keep the connection until cancelled."""
         while True:
-            self._stood = False
+            self._stood, pause = False, FLOOR
             try:
                 await self._once()
             except (aiomqtt.MqttError, OSError, BrokerLost) as error:
@@ -169,8 +169,7 @@ class ControlLink:
             tls_context=self._tls,
             logger=_silent,
         )
-        if address.path is not None:
-            _paho(client)._create_unix_socket_connection = functools.partial(_connect_unix, address.path)  # noqa: SLF001
+        _paho(client)._create_socket = functools.partial(_open_socket, address, self._tls)  # noqa: SLF001
         # aiomqtt has no word for it: acknowledge when the handler is through, not on arrival
         _paho(client).manual_ack_set(True)
         client.pending_calls_threshold = QUEUE
@@ -250,12 +249,16 @@ def _paho(client: aiomqtt.Client) -> Any:
     return client._client  # noqa: SLF001
 
 
-def _connect_unix(path: str) -> socket.socket:
-    """As paho does it, but a socket that does not connect is closed, not left to the collector."""
+def _open_socket(address: Address, tls: ssl.SSLContext | None) -> socket.socket:
+    """As paho does it, but a socket that does not connect or shake hands is closed, not left to the collector."""
+    if address.path is None:
+        sock = socket.create_connection((address.host or "", address.port or 0), timeout=CONNECT_TIMEOUT)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock if tls is None else tls.wrap_socket(sock, server_hostname=address.host)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.settimeout(CONNECT_TIMEOUT)
-        sock.connect(path)
+        sock.connect(address.path)
     except OSError:
         sock.close()
         raise

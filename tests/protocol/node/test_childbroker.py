@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 import subprocess
@@ -11,8 +12,10 @@ import pytest
 
 from tiercast_mqtt.bulk import BulkClient
 from tiercast_mqtt.password import hash_password
+from tiercast_protocol.node.address import TlsFiles
 from tiercast_protocol.node.brokers import BrokerConfig, open_broker
 from tiercast_protocol.node.childbroker import EMBEDDED_LIMITS, ChildBroker
+from tiercast_protocol.node.link import BulkLink, ControlLink
 
 
 async def test_the_owner_keeps_his_hash_when_users_change(tmp_path: Path) -> None:
@@ -74,3 +77,40 @@ async def _connect(url: str, context: ssl.SSLContext) -> BulkClient:
         on_lost=lambda _error: None,
         timeout=10,
     )
+
+
+@pytest.mark.parametrize("mode", ["mosquitto", "embedded"])
+async def test_links_speak_tls_and_refuse_a_certificate_of_nobody(
+    tmp_path: Path, mode: str, certificate: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cert, key = certificate
+    config = BrokerConfig(mode=mode, cert=cert, key=key)
+    users = {"n": hash_password("pw")}
+    async with open_broker(config, folder=tmp_path, region="r", owner="o", users=users) as broker:
+        for context, trusted in ((TlsFiles(ca=cert).context(broker.children_url), True), (None, False)):
+            control = ControlLink(
+                broker.children_url, client_id="n", login=("n", "pw"), on_message=_nothing, tls=context
+            )
+            bulk = BulkLink(
+                broker.children_url, client_id="n:bulk", login=("n", "pw"), on_message=lambda _t, _p: None, tls=context
+            )
+            said = ""
+            async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(link.run()) for link in (control, bulk)]
+                if trusted:
+                    await control.up.wait()
+                    await bulk.up.wait()
+                    await control.publish("tiercast/1/r/n/up", b"x" * 100_000)
+                    info = bulk.tcp_info()
+                    assert info is not None
+                    assert info.received > 0
+                while not trusted and said.count("broker not reached") < 4:
+                    await asyncio.sleep(0.05)
+                    said += capsys.readouterr().out
+                assert control.connected is bulk.connected is trusted
+                for task in running:
+                    task.cancel()
+
+
+async def _nothing(topic: str, payload: bytes) -> None:
+    pass

@@ -68,12 +68,14 @@ class FrameReader:
             MessageInvalid: too long, cut off within a frame, or no frame at all.
         """
         try:
-            if self._length is None:
+            length = self._length
+            if length is None:
                 head = await self._reader.readexactly(LENGTH.size)
-                (self._length,) = LENGTH.unpack(head)
-            if not 0 < self._length <= MAX_FRAME:
-                raise MessageInvalid(f"a frame of {self._length} bytes; the limit is {MAX_FRAME}")
-            body = await self._reader.readexactly(self._length)
+                (length,) = LENGTH.unpack(head)
+            if not 0 < length <= MAX_FRAME:
+                raise MessageInvalid(f"a frame of {length} bytes; the limit is {MAX_FRAME}")
+            self._length = length
+            body = await self._reader.readexactly(length)
         except IncompleteReadError as error:
             if self._length is None and not error.partial:
                 return None
