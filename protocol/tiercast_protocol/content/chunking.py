@@ -107,8 +107,12 @@ def split(buffer: bytes | bytearray | memoryview) -> Iterator[memoryview]:
 class _Stream:
     """What pyfastcdc reads from."""
 
-    def __init__(self, readinto: Callable[[memoryview], int]) -> None:
-        self.readinto = readinto
+    def __init__(self, fill: Callable[[memoryview], int]) -> None:
+        self._fill = fill
+
+    def readinto(self, b: memoryview) -> int:
+        """Fill `b`, as a raw stream does."""
+        return self._fill(b)
 
 
 def _compiled_fastcdc() -> type[FastCDC]:

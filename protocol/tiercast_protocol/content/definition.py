@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from tiercast_protocol.content.manifest import MAX_DEFINITION, valid_version
 from tiercast_protocol.content.paths import check_path
@@ -28,16 +28,6 @@ MAX_DESCRIPTION = 4096
 MAX_ARGUMENTS, MAX_ARGUMENT = 64, 4096
 MAX_REVISION = 2**31 - 1
 
-_KEYS = (
-    "name",
-    "version",
-    "revision",
-    "description",
-    "run_before",
-    "run_after",
-    "allow_setuid",
-    "allow_case_collisions",
-)
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _UNITS_B = {"": 1, "B": 1, "KiB": 1024, "kB": 1000, "MiB": 1024 * 1024, "MB": 1000 * 1000}
 _AMOUNT = re.compile(r"(\d{1,9})\s*([A-Za-z]*)\Z")
@@ -136,6 +126,8 @@ class _Reader:
         self.table = table
         self.under = under
         self.mistakes: list[Mistake] = [] if mistakes is None else mistakes
+        #: Keys that hold a text, right or wrong.
+        self.texts: set[str] = set()
 
     def wrong(self, key: str, problem: str, expected: str) -> None:
         self.mistakes.append(Mistake(self.under + key, problem, expected))
@@ -148,6 +140,7 @@ class _Reader:
     def text(self, key: str, expected: str, default: str | None = None) -> str:
         value = self.table.get(key, default)
         if isinstance(value, str):
+            self.texts.add(key)
             return value
         self.wrong(key, "missing" if value is None else f"is {_shown(value)}", expected)
         return ""
@@ -179,18 +172,15 @@ class _Reader:
 
 
 def _read(reader: _Reader) -> Definition | None:
-    reader.known(*_KEYS)
+    reader.known(*(field.name for field in fields(Definition)))
     name_rule = "1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit, not beginning with join-"
     name = reader.text("name", name_rule)
-    if name and not valid_name(name):
+    if "name" in reader.texts and not valid_name(name):
         reader.wrong("name", f"is {_shown(name)}", name_rule)
     version_rule = "1 to 64 of A-Z a-z 0-9 . _ + ~ -, the first a letter or digit, in quotes"
     version = reader.text("version", version_rule)
-    if version and not valid_version(version):
+    if "version" in reader.texts and not valid_version(version):
         reader.wrong("version", f"is {_shown(version)}", version_rule)
-    for key, value in (("name", name), ("version", version)):
-        if not value and reader.table.get(key) == "":
-            reader.wrong(key, "is empty", "a text")
     revision = reader.whole("revision", 1, MAX_REVISION)
     description = reader.text("description", "a text", "")
     if len(description) > MAX_DESCRIPTION:

@@ -23,9 +23,11 @@ class Hasher(Protocol):
 
     def update(self, data: bytes | memoryview, /) -> object:
         """Take the next bytes."""
+        ...
 
     def digest(self) -> bytes:
         """The 32 bytes for all taken so far."""
+        ...
 
 
 def digest_of(data: bytes | bytearray | memoryview) -> Digest:

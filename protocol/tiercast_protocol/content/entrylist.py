@@ -5,8 +5,7 @@ Rules
 - Columns, not rows: what repeats (modes, steps) lies together and packs to nothing, digests stand once.
   A file that is exactly one chunk does not repeat its digest; a pack's offsets are left out where each
   file begins where the one before ends.
-- A list is checked as it is read: paths, order, files below files, links, ranges and sums.  What
-  spans lists is `tree.TreeCheck`'s part.
+- A list is checked as it is read (`entrycheck`); what spans lists is `tree.TreeCheck`'s part.
 """
 
 from __future__ import annotations
@@ -19,14 +18,11 @@ import msgspec
 from tiercast_protocol.content.chunk import MAX_RAW
 from tiercast_protocol.content.digest import DIGEST_SIZE, EMPTY, Digest
 from tiercast_protocol.content.entry import Entry, Kind, Part
-from tiercast_protocol.content.paths import check_path, check_target, order_key
+from tiercast_protocol.content.entrycheck import check_entries
 from tiercast_protocol.errors import MessageInvalid
 from tiercast_protocol.wire import codec
 
 FORMAT = 1
-MAX_MODE = 0o7777
-#: Largest file, so that sums stay within what every reader's integers hold.
-MAX_FILE = 1 << 50
 #: On the wire only: a file whose digest is that of its one chunk, or that is empty; and one that goes on in
 #: the next list (only as the last), which has no digest, and as size where it ends here.
 _PLAIN_FILE, _PIECE = 3, 4
@@ -192,50 +188,6 @@ def _rows(columns: _Columns) -> list[Entry]:
             raise ValueError("unknown kind")
         entries.append(Entry(path, Kind.FILE, mode, size, "", digest, tuple(parts), start, kind == _PIECE))
     return entries
-
-
-def check_entries(entries: Sequence[Entry]) -> None:
-    """Refuse entries that can't be one list.
-
-    Raises:
-        MessageInvalid: the first that breaks a rule, and which (a ProtocolError).
-    """
-    if not entries:
-        raise _invalid("a list without entries")
-    before: Entry | None = None
-    for n, entry in enumerate(entries):
-        check_path(entry.path)
-        if before is not None:
-            if order_key(before.path) >= order_key(entry.path):
-                raise _invalid(f"{entry.path[:80]!r} stands twice or in the wrong place")
-            if before.kind is not Kind.FOLDER and entry.path.startswith(before.path + "/"):
-                raise _invalid(f"{entry.path[:80]!r} is below what is no folder")
-        before = entry
-        if not 0 <= entry.mode <= MAX_MODE:
-            raise _invalid(f"{entry.path[:80]!r} has mode {entry.mode:o}")
-        if entry.kind is Kind.LINK:
-            check_target(entry.path, entry.target)
-        elif entry.kind is Kind.FILE:
-            _check_file(entry, first=n == 0, last=n == len(entries) - 1)
-
-
-def _check_file(entry: Entry, *, first: bool, last: bool) -> None:
-    name = repr(entry.path[:80])
-    for part in entry.parts:
-        if len(part.digest) != DIGEST_SIZE or part.offset < 0 or part.length < 1 or part.offset + part.length > MAX_RAW:
-            raise _invalid(f"{name} has a part outside its chunk")
-    if entry.start < 0 or (entry.start and not first) or (entry.start and not entry.parts):
-        raise _invalid(f"{name} goes on where nothing began")
-    if entry.more:
-        if not last or not entry.parts or entry.end > MAX_FILE:
-            raise _invalid(f"{name} does not go on")
-        return
-    if len(entry.digest) != DIGEST_SIZE or not 0 <= entry.size <= MAX_FILE:
-        raise _invalid(f"{name} has no digest or no possible size")
-    if entry.end != entry.size:
-        raise _invalid(f"{name} is {entry.size} bytes and its parts end at {entry.end}")
-    if entry.size == 0 and entry.digest != EMPTY:
-        raise _invalid(f"{name} is empty and its digest is not")
 
 
 def _is_plain(entry: Entry) -> bool:
