@@ -1,13 +1,10 @@
 """Chunks on a disk: section files, an index in SQLite, verified on every read (docs/adr/0004).
 
 Rules
-- `put` verifies, writes at the end of a section, and the chunk is readable.  It is durable when its section was synced
-  and then indexed, in that order: after 8 MiB, after half a second, or by `sync`.
 - After a crash the store holds exactly what was indexed; the tail behind it is cut off.
 - Eviction removes rows (committed), then gives the space back.  A leased chunk is never evicted.
-- Bytes read from the disk are verified before anyone sees them; what was verified lately is kept (16 MiB), so that
-  a chunk that passes through is neither read nor hashed again.  A damaged chunk becomes a missing one.
-- Nothing grows with the number of chunks but the index on the disk.
+- A full disk is a state like others: what can't be taken is refused, and letting go works.
+- How chunks are taken, given and made durable: chunks/durable.py.
 """
 
 from __future__ import annotations
@@ -16,52 +13,31 @@ import asyncio
 import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 
-from tiercast_protocol.content.chunk import unseal
 from tiercast_protocol.content.digest import Digest
-from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, StoreFull, TiercastError
+from tiercast_protocol.errors import StoreFull, TiercastError
 from tiercast_protocol.node.chunks import index, upkeep
 from tiercast_protocol.node.chunks.ballast import Ballast
-from tiercast_protocol.node.chunks.index import Place
-from tiercast_protocol.node.chunks.recent import Recent
-from tiercast_protocol.node.chunks.sections import Sections, SyncFailed
+from tiercast_protocol.node.chunks.durable import MIB, DurableChunks, Usage
+from tiercast_protocol.node.chunks.sections import Sections
 from tiercast_protocol.node.chunks.upkeep import AuditResult
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.files import Files, RealFiles, make_folder
 from tiercast_protocol.node.sqlite import Connect, connect_sqlite
 
-log = structlog.get_logger(__name__)
-T = TypeVar("T")
+__all__ = ["AuditResult", "DiskStore", "Usage"]
 
-MIB = 1 << 20
-#: Threads that verify and write; more gain nothing on the disk and take the CPU from the loop.
-_THREADS = 2
-#: Unsynced bytes above which `put` waits for the disk.
-_MOST_PENDING = 32 * MIB
-#: Seconds until a sync that failed is tried again.
-_RETRY = 1.0
+log = structlog.get_logger(__name__)
+
 #: Chunks evicted at once on a full disk.
 _PORTION = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What the store holds: chunks, their bytes, the quota (None: the disk alone), bytes free on the disk."""
-
-    chunks: int
-    bytes: int
-    quota: int | None
-    disk_free: int
-
-
-class DiskStore:
+class DiskStore(DurableChunks):
     """See the module.  Made by `DiskStore.open`."""
 
     def __init__(
@@ -77,29 +53,18 @@ class DiskStore:
         flush_after: float,
         keep_verified: int,
     ) -> None:
-        self._db = db
-        self._sections = sections
+        super().__init__(
+            db,
+            sections,
+            folder=folder,
+            quota=quota,
+            reserve=reserve,
+            flush_bytes=flush_bytes,
+            flush_after=flush_after,
+            keep_verified=keep_verified,
+        )
         self._ballast = ballast
-        self._folder = folder
-        self.quota = quota
-        self._reserve = reserve
-        self._flush_bytes = flush_bytes
-        self._flush_after = flush_after
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="chunks")
-        self._upkeep = asyncio.Lock()
-        self._written = asyncio.Event()
-        self._enough = asyncio.Event()
-        self._arriving: dict[Digest, asyncio.Future[None]] = {}
-        self._arriving_bytes = 0
-        self._leaving: set[Digest] = set()
         self._leases: Counter[Digest] = Counter()
-        self._verified = Recent(keep_verified)
-        self._chunks = self._bytes = 0
-        self._reads: dict[int, int] = {}
-        self._read_count = 0
-        #: Bytes per section that are no chunk's and could not be given back (no hole punching there).
-        self._dead: dict[int, int] = {}
-        self.damaged = 0
 
     @classmethod
     @asynccontextmanager
@@ -159,78 +124,6 @@ class DiskStore:
                 await store._close()
             if failure is not None:
                 raise failure
-
-    # -- chunks in and out -----------------------------------------------------------------------------
-
-    async def has(self, digest: Digest) -> bool:
-        """Whether the chunk is held."""
-        return self._place(digest) is not None
-
-    def size(self, digest: Digest) -> int | None:
-        """Bytes of the chunk's stored form; None when it is not held.  One look-up, no thread."""
-        place = self._place(digest)
-        return place.size if place is not None else None
-
-    async def get(self, digest: Digest) -> bytes:
-        """The stored form, verified; see `ChunkStore.get`."""
-        stored = self._verified.get(digest)
-        if stored is not None:
-            return stored
-        while (place := self._place(digest)) is not None:
-            try:
-                stored = await self._thread(upkeep.read_verified, self._sections, digest, place)
-            except ChunkCorrupt:
-                # Evicted or moved while it was read?  Then its bytes were rightly gone.
-                if self._place(digest) == place:
-                    await self._forget_damaged(digest, place)
-                    raise
-                continue
-            if self._place(digest) == place:
-                self._verified.keep(digest, stored)
-            self._read_count += 1
-            self._reads[place.section] = self._read_count
-            return stored
-        raise ChunkMissing(digest)
-
-    async def put(self, digest: Digest, stored: bytes) -> bool:
-        """Take a chunk; see `WritableStore.put`.
-
-        Raises:
-            ChunkCorrupt: `stored` is not what `digest` names.
-            StoreFull: the quota or the disk leaves no room; nothing was kept and the store goes on.
-        """
-        while (other := self._arriving.get(digest)) is not None:
-            await asyncio.wait([other])
-        if self._place(digest) is not None:
-            return False
-        self._check_room(len(stored))
-        arrived = self._arriving[digest] = asyncio.get_running_loop().create_future()
-        self._arriving_bytes += len(stored)
-        try:
-            await self._thread(self._take, digest, stored)
-        finally:
-            self._arriving_bytes -= len(stored)
-            del self._arriving[digest]
-            arrived.set_result(None)
-        self._verified.keep(digest, stored)
-        self._written.set()
-        if self._sections.pending_bytes >= self._flush_bytes:
-            self._enough.set()
-        if self._sections.pending_bytes >= _MOST_PENDING:
-            await self.sync()
-        return True
-
-    async def sync(self) -> None:
-        """Everything put before is durable when this returns.
-
-        Raises:
-            StoreFull: the disk is full; some of what was put lately may be missing from now on.
-            OSError: the disk failed; as before.
-        """
-        async with self._upkeep:
-            await self._flush()
-
-    # -- keeping and letting go ------------------------------------------------------------------------
 
     @contextmanager
     def lease(self, digests: Iterable[Digest]) -> Iterator[None]:
@@ -304,16 +197,6 @@ class DiskStore:
             gone += await self.evict(chosen) if chosen else 0
         return gone
 
-    def usage(self) -> Usage:
-        """What is held and what is free."""
-        pending = self._sections
-        return Usage(
-            chunks=self._chunks + len(pending.pending),
-            bytes=self._bytes + pending.pending_bytes,
-            quota=self.quota,
-            disk_free=self._sections.free(),
-        )
-
     async def digests(self) -> list[Digest]:
         """All chunks held, oldest first."""
         await self.sync()
@@ -337,72 +220,6 @@ class DiskStore:
         return result
 
     # -- within ----------------------------------------------------------------------------------------
-
-    async def _thread(self, function: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
-
-    async def _in_section(self, number: int) -> list[tuple[Digest, Place]]:
-        return await self._db.read(lambda connection: index.in_section(connection, number))
-
-    def _place(self, digest: Digest) -> Place | None:
-        place = self._sections.pending.get(digest)
-        if place is not None or digest in self._leaving:
-            return place
-        return self._db.peek(lambda connection: index.place_of(connection, digest))
-
-    def _take(self, digest: Digest, stored: bytes) -> None:
-        unseal(digest, stored)
-        self._sections.append(digest, stored)
-
-    def _check_room(self, needed: int) -> None:
-        if self.quota is not None:
-            held = self._bytes + self._sections.pending_bytes + self._arriving_bytes + sum(self._dead.values())
-            if held + needed > self.quota:
-                raise StoreFull(needed=needed, free=max(0, self.quota - held), where=f"quota of {self._folder}")
-        free = self._sections.free() - self._reserve - self._arriving_bytes
-        if needed > free:
-            raise StoreFull(needed=needed, free=max(0, free), where=str(self._folder))
-
-    def _count(self, chunks: int, size: int) -> None:
-        self._chunks += chunks
-        self._bytes += size
-
-    async def _forget_damaged(self, digest: Digest, place: Place) -> None:
-        self.damaged += 1
-        self._verified.drop(digest)
-        log.error("chunk damaged", digest=digest.hex(), section=place.section, offset=place.start, size=place.size)
-        if not self._sections.withdraw(digest, place):
-            gone = await self._db.write(lambda connection: index.remove_at(connection, digest, place))
-            self._count(-gone, -gone * place.size)
-
-    async def _flush(self) -> None:
-        self._written.clear()
-        self._enough.clear()
-        try:
-            batch = await self._thread(self._sections.sync)
-        except SyncFailed as error:
-            # What is kept verified may be among what is lost.
-            self._verified.clear()
-            raise error.__cause__ or error from None
-        if batch:
-            try:
-                self._count(*await self._db.write(lambda connection: index.put(connection, batch.items())))
-            except BaseException:
-                self._written.set()
-                raise
-            self._sections.settled(batch)
-
-    async def _flush_in_time(self) -> None:
-        while True:
-            await self._written.wait()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._flush_after):
-                    await self._enough.wait()
-            try:
-                await self.sync()
-            except (TiercastError, OSError, sqlite3.Error) as error:
-                log.error("chunks not durable", reason=str(error), folder=str(self._folder))  # noqa: TRY400 - no bug
-                await asyncio.sleep(_RETRY)
 
     async def _reclaim(self, number: int) -> None:
         rows = await self._in_section(number)

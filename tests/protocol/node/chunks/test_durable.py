@@ -1,0 +1,60 @@
+"""Becoming durable; what chunks live through is in test_disk.py."""
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from tiercast_protocol.content.chunk import seal
+from tiercast_protocol.errors import StoreFull
+from tiercast_protocol.node.chunks import durable
+from tiercast_protocol.node.chunks.disk import DiskStore
+
+RNG = random.Random(4)
+CHUNKS = [seal(RNG.randbytes(10_000)) for _ in range(12)]
+
+
+async def indexed(store: DiskStore) -> int:
+    return await store._db.read(lambda c: c.execute("SELECT count(*) FROM chunks").fetchone()[0])
+
+
+async def test_enough_bytes_make_a_section_durable_before_its_time(tmp_path: Path) -> None:
+    async with DiskStore.open(tmp_path, flush_bytes=50_000, flush_after=3600) as store:
+        for digest, stored in CHUNKS[:4]:
+            await store.put(digest, stored)
+        assert await indexed(store) == 0
+        await store.put(*CHUNKS[4])
+        async with asyncio.timeout(10):
+            while await indexed(store) < 5:  # noqa: ASYNC110 - polled with a deadline
+                await asyncio.sleep(0.002)
+
+
+async def test_a_writer_that_is_too_quick_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durable, "_MOST_PENDING", 30_000)
+    async with DiskStore.open(tmp_path, flush_after=3600) as store:
+        for digest, stored in CHUNKS:
+            await store.put(digest, stored)
+            assert store._sections.pending_bytes < 30_000
+
+
+async def test_what_can_not_be_indexed_yet_is_readable_and_indexed_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durable, "_RETRY", 0.01)
+    async with DiskStore.open(tmp_path, flush_after=0.01, keep_verified=0) as store:
+        write, refused = store._db.write, asyncio.Event()
+
+        async def full(unit: object) -> None:
+            refused.set()
+            raise StoreFull(needed=4096, free=0, where="index")
+
+        monkeypatch.setattr(store._db, "write", full)
+        await store.put(*CHUNKS[0])
+        await refused.wait()
+        assert await store.get(CHUNKS[0][0]) == CHUNKS[0][1]
+        monkeypatch.setattr(store._db, "write", write)
+        async with asyncio.timeout(10):
+            while await indexed(store) < 1:  # noqa: ASYNC110 - polled with a deadline
+                await asyncio.sleep(0.002)
+        assert store.usage().chunks == 1
