@@ -1,0 +1,40 @@
+"""The agent's settings file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tiercast_endpoint.settings import TITLE, Settings, default_root
+from tiercast_endpoint.steps import Limits
+from tiercast_protocol.errors import ConfigError
+from tiercast_protocol.node import config, settings_file
+
+
+def test_what_join_writes_is_what_run_reads(tmp_path: Path) -> None:
+    written = Settings(install_root=tmp_path / "apps")
+    settings_file.write(tmp_path / "endpoint.toml", written, title=TITLE)
+    assert config.load(tmp_path / "endpoint.toml", Settings) == written
+    assert written.limits() == Limits()
+    assert written.tls.files().ca == ""
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "endpoint.toml").write_text(
+        'install_root = "apps"\nwindow = "1KiB"\nreserve = "many"\nlog_level = "loud"\nkeep_previus = true\n'
+    )
+    with pytest.raises(ConfigError) as raised:
+        config.load(tmp_path / "endpoint.toml", Settings)
+    assert {m.key for m in raised.value.mistakes} == {
+        "install_root",
+        "window",
+        "reserve",
+        "log_level",
+        "keep_previus",
+    }
+
+
+def test_where_packages_go_by_default(tmp_path: Path) -> None:
+    assert default_root(tmp_path) == tmp_path / "apps"
+    assert default_root(Path("/var/lib/tiercast/endpoint")) == Path("/opt/tiercast")

@@ -1,0 +1,181 @@
+"""What steps do when the disk, the package or a neighbour is not as it should be."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.endpoint.lab import Agent, Region, agent_over, pack
+
+from tiercast_endpoint import journal
+from tiercast_endpoint.install import Snapshot, Step, StepFailed
+from tiercast_endpoint.programs import identity_of
+from tiercast_endpoint.steps import Limits, same_file_system
+from tiercast_endpoint.tree import TreeWriter
+from tiercast_protocol.content.chunk import seal
+from tiercast_protocol.content.definition import Program
+from tiercast_protocol.errors import StoreFull
+
+BIG = os.urandom(300_000)
+FILES: dict[str, bytes | str | None] = {"big": BIG, "small": b"small"}
+
+
+async def test_a_full_disk_while_assembling_leaves_nothing_and_the_chunks(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = pack("hello", "1.0", FILES)
+    agent.offer(one)
+
+    def full(self: TreeWriter, data: memoryview) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(TreeWriter, "write", full)
+    record = await agent.do("j1", "install", one)
+    assert record.code == "disk.full"
+    assert "bytes are free" in record.detail
+    assert list((agent.root.path / ".staging").iterdir()) == []
+    assert agent.tree("hello") is None
+    monkeypatch.undo()
+    agent.fetcher.fetched.clear()
+    assert (await agent.do("j2", "install", one)).state == "done"
+    assert agent.fetcher.fetched == [], "what was staged is not fetched again"
+
+
+async def test_a_full_store_is_told_with_figures(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = pack("hello", "1.0", FILES)
+    agent.offer(one)
+
+    async def full(digest: bytes, stored: bytes) -> bool:
+        raise StoreFull(needed=len(stored), free=12, where="quota")
+
+    monkeypatch.setattr(agent.store, "put", full)
+    record = await agent.do("j1", "install", one)
+    assert (record.state, record.code) == ("failed", "disk.full")
+    assert "12 are free" in record.detail
+
+
+async def test_chunks_that_nobody_needs_make_room(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = pack("hello", "1.0", FILES)
+    agent.offer(one)
+    digest, stored = seal(os.urandom(1000))
+    await agent.store.put(digest, stored)
+
+    def free() -> int:
+        return 10_000_000 if agent.store.size(digest) is None else 100_000
+
+    monkeypatch.setattr(agent.root, "free", free)
+    assert (await agent.do("j1", "install", one)).state == "done"
+
+
+async def test_content_that_is_not_what_the_order_says(agent: Agent) -> None:
+    one = pack("hello", "1.0", FILES)
+    other = pack("other", "1.0", FILES)
+    agent.offer(one, other)
+    other.root = one.root
+    record = await agent.do("j1", "install", other)
+    assert (record.state, record.code) == ("failed", "order.mismatch")
+
+
+async def test_a_root_that_is_none(agent: Agent) -> None:
+    one = pack("hello", "1.0", FILES)
+    digest, stored = seal(b"no root")
+    agent.fetcher.chunks[digest] = stored
+    one.root = digest
+    record = await agent.do("j1", "install", one)
+    assert (record.state, record.code) == ("failed", "package.invalid")
+
+
+async def test_a_chunk_that_nobody_has_and_one_that_comes_late(tmp_path: Path, region: Region) -> None:
+    one = pack("hello", "1.0", FILES)
+    async with agent_over(tmp_path / "a", region) as agent:
+        record = await agent.do("j1", "install", one)
+        assert (record.state, record.code) == ("failed", "chunk.missing")
+    patient = Limits(reserve=0, ask_again_s=(0.05,) * 100)
+    async with agent_over(tmp_path / "b", region, limits=patient) as agent:
+        await agent.order(region.order("j1", "install", one))
+        async with agent.post.final, asyncio.timeout(10):
+            await agent.post.final.wait_for(lambda: any(r.state == "fetching" for r in agent.post.records))
+        agent.offer(one)
+        assert (await agent.ended("j1")).state == "done"
+
+
+async def test_a_file_that_was_changed_is_fetched_instead(agent: Agent) -> None:
+    one, two = pack("hello", "1.0", FILES), pack("hello", "2.0", FILES | {"new": b"new"})
+    agent.offer(one, two)
+    await agent.do("j1", "install", one)
+    (agent.root.path / "hello/big").write_bytes(b"damaged")
+    agent.fetcher.fetched.clear()
+    assert (await agent.do("j2", "install", two)).state == "done"
+    assert agent.tree("hello") == two.files
+    assert set(agent.fetcher.fetched) & one.data
+
+
+async def test_no_older_version_is_kept_when_nobody_wants_it(tmp_path: Path, region: Region) -> None:
+    one, two = pack("hello", "1.0", FILES), pack("hello", "2.0", FILES | {"new": b"new"})
+    chunks = one.chunks | two.chunks
+    async with agent_over(tmp_path / "a", region, limits=Limits(0, keep_previous=False), chunks=chunks) as agent:
+        await agent.do("j1", "install", one)
+        await agent.do("j2", "install", two)
+        assert len(agent.root.trees()) == 1
+        (tree,) = await agent.db.read(journal.trees)
+        assert tree.version == "2.0"
+
+
+async def test_chunks_of_a_job_that_failed_stay_for_the_next_try(agent: Agent) -> None:
+    one = pack("hello", "1.0", FILES | {"new": os.urandom(70_000)})
+    agent.offer(one)
+    for digest in sorted(one.data)[:1]:
+        del agent.fetcher.chunks[digest]
+    assert (await agent.do("j1", "install", one)).code == "chunk.missing"
+    held = set(await agent.store.digests())
+    assert one.root in held
+    agent.offer(one)
+    agent.fetcher.fetched.clear()
+    assert (await agent.do("j2", "install", one)).state == "done"
+    assert not held & set(agent.fetcher.fetched)
+
+
+async def test_a_program_that_can_not_be_started_and_one_that_hangs(agent: Agent) -> None:
+    none = pack("a", "1.0", FILES, run_before=Program(("./none.sh",)))
+    hang = pack("b", "1.0", {"h.sh": b"#!/bin/sh\nsleep 1000\n"}, run_after=Program(("./h.sh",), timeout_s=1))
+    agent.offer(none, hang)
+    assert (await agent.do("j1", "install", none)).code == "program.start"
+    record = await agent.do("j2", "install", hang)
+    assert record.code == "program.timeout"
+    assert agent.receipt(record).programs[0].timed_out
+    assert agent.tree("b") is None
+    assert agent.root.trees() == []
+
+
+async def test_a_program_that_a_crash_left_running_is_ended_before_it_is_run_again(agent: Agent) -> None:
+    one = pack("a", "1.0", {"r.sh": b"#!/bin/sh\nexit 0\n"}, run_after=Program(("./r.sh",), idempotent=True))
+    agent.offer(one)
+    await agent.do("j1", "install", one)
+    left = await asyncio.create_subprocess_exec("sleep", "1000", start_new_session=True)
+    job = await agent.row("j1")
+    again = replace(job, running=identity_of(left.pid), snapshot=Snapshot("install", Step.AFTER))
+    _, event = await agent.steps.perform(again, Step.AFTER, lambda _done, _total: None)
+    assert not isinstance(event, StepFailed)
+    async with asyncio.timeout(10):
+        assert await left.wait() == -9
+
+
+async def test_our_own_mistake_ends_the_job_and_says_so(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = pack("hello", "1.0", FILES)
+    agent.offer(one)
+
+    def broken(key: str) -> Path:
+        raise RuntimeError("oh")
+
+    monkeypatch.setattr(agent.root, "fresh_staging", broken)
+    record = await agent.do("j1", "install", one)
+    assert (record.state, record.code) == ("failed", "agent.bug")
+
+
+def test_one_file_system(tmp_path: Path) -> None:
+    assert same_file_system(tmp_path, tmp_path)
+    assert not same_file_system(tmp_path, "/proc")
