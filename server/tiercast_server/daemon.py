@@ -124,8 +124,7 @@ def _desk(region: Region, parts: Parts, subtree: SubTree) -> Desk:
     def own_hops(job: dict[str, Any]) -> list[dict[str, Any]]:
         if job["state"] != "open" or job["type"] not in {"install", "preload"}:
             return []
-        sending = {"rate": parts.below.sending_rate(), "at": region.clock()}
-        return [{"node": region.server, "state": "held", "done": 0, "total": 0, **sending}]
+        return [{"node": region.server, "state": "held", "done": 0, "total": 0, "rate": parts.below.sending_rate()}]
 
     view = JobView(region, parts.changes, own_hops)
     return Desk(

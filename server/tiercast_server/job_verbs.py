@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from tiercast_protocol.node.control.verbs import Call
+from tiercast_server.job_checks import DEFAULT_EXPIRY_S, Request
 from tiercast_server.job_view import JobView
-from tiercast_server.jobs import DEFAULT_EXPIRY_S, Jobs, Request
+from tiercast_server.jobs import Jobs
 
 _LIST = 50
 

@@ -1,10 +1,8 @@
 """What administrators do with jobs: create, cancel, delete; and what the clock and newcomers do to them.
 
 Rules
-- Everything is checked, and every mistake named, before anything is written.
-- No targets is an error, never "all".
-- Opposite orders for one package and target are refused while the first is open: the second
-  administrator is told of the first.
+- One verb is one transaction: what is wrong with it (`job_checks`) leaves nothing behind.
+- A newcomer is ordered what open jobs have for it; who is removed ends its part of them.
 - State first, then the tree: `handover` tells what stands in the database, also after a kill.
 """
 
@@ -12,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import delete, select, update
@@ -24,33 +21,15 @@ from tiercast_server import job_rows
 from tiercast_server.changes import Changes
 from tiercast_server.database.tables import hops, jobs, orders, targets
 from tiercast_server.database.tables import region as region_table
+from tiercast_server.job_checks import Request, check_conflict, check_targets, checked
 from tiercast_server.job_life import CancelAsked, Counted, TargetJoined, TimePassed
 from tiercast_server.job_rows import OPEN_STATES, Job
-from tiercast_server.nodes import Node, resolve
-from tiercast_server.orders import OPPOSITE, ROLE_OF
+from tiercast_server.nodes import resolve
 from tiercast_server.packages import find_sealed, split_reference
 from tiercast_server.region import Region
 
-DEFAULT_EXPIRY_S = 7 * 86_400
-MAX_EXPIRY_S = 366 * 86_400
-_MAX_OPTIONS = 64
-_MAX_NOTE = 1_000
 #: The clock is looked at at least this often, because it may be set back and forth.
 _LOOK_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What an administrator asked for; `expires_s` in seconds from now."""
-
-    type: str
-    package: str
-    by: str
-    targets: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-    note: str = ""
-    expires_s: int = DEFAULT_EXPIRY_S
-    options: dict[str, Any] = field(default_factory=dict)
 
 
 class Jobs:
@@ -69,13 +48,13 @@ class Jobs:
             UsageError: type.unknown, expiry.invalid, job.empty, target.role, node.unknown, group.unknown, package.*,
                 job.conflict.
         """
-        options = _checked(request)
+        options = checked(request)
         async with self._region.db.write() as connection:
             found = await resolve(connection, request.targets, request.groups)
-            _check_targets(request, found)
+            check_targets(request, found)
             package = await find_sealed(connection, request.package)
             _, version, _ = split_reference(request.package)
-            await _check_conflict(connection, request.type, package.name, found)
+            await check_conflict(connection, request.type, package.name, found)
             number = await self._next_number(connection)
             now = self._region.clock()
             if request.type == "remove" and not version:
@@ -210,71 +189,3 @@ class Jobs:
         await connection.execute(update(region_table).values(last_job=region_table.c.last_job + 1))
         number: int = (await connection.execute(select(region_table.c.last_job))).scalar_one()
         return number
-
-
-def _checked(request: Request) -> dict[str, str | int | bool]:
-    """The request's options, once all that needs no database was looked at."""
-    if request.type not in ROLE_OF:
-        raise UsageError(
-            code="type.unknown", what=f"There is no job type {request.type!r}.", todo=f"Types: {', '.join(ROLE_OF)}."
-        )
-    if not 0 < request.expires_s <= MAX_EXPIRY_S:
-        raise UsageError(
-            code="expiry.invalid",
-            what=f"A job can't expire {request.expires_s} seconds from now.",
-            todo=f"Choose 1 to {MAX_EXPIRY_S} seconds.",
-        )
-    if len(request.note) > _MAX_NOTE:
-        raise UsageError(
-            code="note.invalid", what=f"The note is longer than {_MAX_NOTE} characters.", todo="Shorten it."
-        )
-    wrong = sorted(str(key) for key, value in request.options.items() if not isinstance(value, str | int | bool))
-    if wrong or len(request.options) > _MAX_OPTIONS:
-        raise UsageError(
-            code="options.invalid",
-            what=f"Options must be at most {_MAX_OPTIONS} texts, whole numbers and flags; not so: {', '.join(wrong)}.",
-            todo="Nothing was done.",
-        )
-    return dict(request.options)
-
-
-def _check_targets(request: Request, found: Sequence[Node]) -> None:
-    if not found:
-        empty = f" (empty: {', '.join(request.groups)})" if request.groups else ""
-        raise UsageError(
-            code="job.empty",
-            what=f"The job has no targets{empty}.",
-            todo="Name nodes or a group with members; no targets never means all.",
-        )
-    role = ROLE_OF[request.type]
-    wrong = [node.name for node in found if node.role != role]
-    if wrong:
-        raise UsageError(
-            code="target.role",
-            what=f"{request.type} is for {role}s; these are not: {', '.join(wrong[:20])}.",
-            todo=f"Name {role}s only. Nothing was done.",
-        )
-
-
-async def _check_conflict(connection: AsyncConnection, type_: str, package: str, found: Sequence[Node]) -> None:
-    query = (
-        select(jobs.c.id, jobs.c.created_by, targets.c.node)
-        .join(targets, targets.c.job == jobs.c.id)
-        .where(
-            jobs.c.state == "open",
-            jobs.c.type == OPPOSITE[type_],
-            jobs.c.package == package,
-            targets.c.state.in_(OPEN_STATES),
-        )
-        .order_by(jobs.c.number)
-    )
-    names = {node.name for node in found}
-    both = [row for row in await connection.execute(query) if row.node in names]
-    if both:
-        first = both[0]
-        raise UsageError(
-            code="job.conflict",
-            what=f"The job {first.id} of {first.created_by} is to {OPPOSITE[type_]} {package} on {first.node}"
-            f"{f' and {len(both) - 1} more of these targets' if len(both) > 1 else ''}.",
-            todo=f"Wait for it, or `tiercast job cancel {first.id}` and order again. Nothing was done.",
-        )

@@ -13,50 +13,22 @@ Rules
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.chunk import unseal
 from tiercast_protocol.content.digest import DIGEST_SIZE
-from tiercast_protocol.content.manifest import Root, TreeCheck, decode_list, decode_root
-from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError, StoreFull, UsageError
+from tiercast_protocol.content.manifest import Root
+from tiercast_protocol.errors import ChunkCorrupt, StoreFull, UsageError
 from tiercast_server.cabinets import check_cabinet
 from tiercast_server.database.tables import jobs, package_chunks, packages
+from tiercast_server.package_check import LibraryStore, read_package
 from tiercast_server.packages import Package, matching
 from tiercast_server.region import Region
 
 _ROWS = 1_000
-
-
-class LibraryStore(Protocol):
-    """What the library asks of the depot's chunk store."""
-
-    async def get(self, digest: bytes) -> bytes:
-        """The stored form, verified."""
-        ...
-
-    async def put(self, digest: bytes, stored: bytes) -> bool:
-        """Keep it; True if it was new."""
-        ...
-
-    async def sync(self) -> None:
-        """Everything put so far is durable."""
-        ...
-
-    async def evict(self, digests: Iterable[bytes]) -> int:
-        """Forget these; how many were held."""
-        ...
-
-    async def digests(self) -> list[bytes]:
-        """Every chunk that is held."""
-        ...
-
-    def size(self, digest: bytes) -> int | None:
-        """Stored bytes, None where it is not held."""
-        ...
 
 
 class Library:
@@ -107,7 +79,7 @@ class Library:
             UsageError: package.exists, package.incomplete, package.invalid or cabinet.unknown.
         """
         async with self._turn:
-            root, chunks, stored = await self._read(digest)
+            root, chunks, stored = await read_package(self._store, digest)
             await self._store.sync()
             async with self._region.db.write() as connection:
                 await check_cabinet(connection, cabinet)
@@ -125,36 +97,6 @@ class Library:
             "stored_bytes": stored,
             "created": created,
         }
-
-    async def _read(self, digest: bytes) -> tuple[Root, set[bytes], int]:
-        """Root, every chunk of the package and their stored bytes, from what the store holds."""
-        try:
-            root = decode_root(unseal(digest, await self._store.get(digest)))
-            check = TreeCheck()
-            data: set[bytes] = set()
-            for list_digest in root.lists:
-                entries = decode_list(unseal(list_digest, await self._store.get(list_digest)))
-                check.add(entries)
-                data.update(part.digest for entry in entries for part in entry.parts)
-            check.finish(files=root.files, size=root.size)
-        except ChunkMissing as error:
-            raise _incomplete(1, "its root or an entry list") from error
-        except (ProtocolError, ChunkCorrupt) as error:
-            raise UsageError(
-                code="package.invalid", what=f"The package can't be registered: {error}.", todo="Build it again."
-            ) from error
-        if len(data) != root.chunks:
-            raise UsageError(
-                code="package.invalid",
-                what=f"The package says it has {root.chunks} chunks and names {len(data)}.",
-                todo="Build it again.",
-            )
-        chunks = data | {digest, *root.lists}
-        sizes = [self._store.size(chunk) for chunk in chunks]
-        lacking = sizes.count(None)
-        if lacking:
-            raise _incomplete(lacking, f"{len(chunks)} in all")
-        return root, chunks, sum(size for size in sizes if size is not None)
 
     async def _stands(self, connection: AsyncConnection, root: Root, digest: bytes) -> bool:
         query = select(packages.c.root).where(
@@ -200,9 +142,10 @@ class Library:
         )
         assert made.inserted_primary_key is not None  # noqa: S101 - an INSERT of one row has one
         package = made.inserted_primary_key[0]
-        rows = [{"package": package, "digest": chunk} for chunk in sorted(chunks)]
-        for at in range(0, len(rows), _ROWS):
-            await connection.execute(insert(package_chunks), rows[at : at + _ROWS])
+        in_order = sorted(chunks)
+        for at in range(0, len(in_order), _ROWS):
+            rows = [{"package": package, "digest": chunk} for chunk in in_order[at : at + _ROWS]]
+            await connection.execute(insert(package_chunks), rows)
 
     async def delete(self, reference: str) -> dict[str, Any]:
         """Delete one version (or an entry), and what no other package needs.
@@ -245,14 +188,6 @@ class Library:
         """Every chunk that a registered package needs."""
         async with self._region.db.read() as connection:
             return set((await connection.execute(select(package_chunks.c.digest).distinct())).scalars())
-
-
-def _incomplete(lacking: int, of: str) -> UsageError:
-    return UsageError(
-        code="package.incomplete",
-        what=f"{lacking} chunks of the package are not here ({of}).",
-        todo="Run the packager again; it sends only what is missing.",
-    )
 
 
 async def _refuse_in_use(connection: AsyncConnection, found: Package) -> None:

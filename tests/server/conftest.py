@@ -11,6 +11,7 @@ from tiercast_gateway.subtree import SubTree, SubTreeConfig, open_subtree
 from tiercast_mqtt.password import hash_password
 from tiercast_protocol.content.chunk import seal
 from tiercast_protocol.content.credential import Credential, Token, open_credential
+from tiercast_protocol.content.definition import Definition, canonical
 from tiercast_protocol.content.digest import digest_of
 from tiercast_protocol.content.joining import make_request
 from tiercast_protocol.content.keys import PrivateKey
@@ -36,8 +37,9 @@ from tiercast_server.daemon import Parts
 from tiercast_server.database.engine import Database
 from tiercast_server.enrolment import Enrolment
 from tiercast_server.handover import Handover
+from tiercast_server.job_checks import Request
 from tiercast_server.job_view import JobView
-from tiercast_server.jobs import Jobs, Request
+from tiercast_server.jobs import Jobs
 from tiercast_server.library import Library
 from tiercast_server.region import Region, create_region, open_region, wall_clock
 from tiercast_server.status_intake import StatusIntake
@@ -131,7 +133,7 @@ class MemoryStore:
 
 
 def build(
-    name: str, version: str, files: dict[str, bytes], revision: int = 1
+    name: str, version: str, files: dict[str, bytes], revision: int = 1, definition: str | None = None
 ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """A package of these small files: root digest, and its chunks as (digest, stored form)."""
     chunks = {digest_of(data): seal(data) for data in files.values()}
@@ -153,7 +155,7 @@ def build(
         name=name,
         version=version,
         revision=revision,
-        definition="",
+        definition=canonical(Definition(name, version, revision)) if definition is None else definition,
         lists=[digest for digest, _ in lists],
         files=len(files),
         size=sum(map(len, files.values())),

@@ -3,15 +3,13 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
 
 from tiercast_protocol.errors import StoreFull, UsageError
 from tiercast_protocol.wire.messages import OrderBundle
 from tiercast_server import groups
-from tiercast_server.database.tables import jobs
 from tiercast_server.handover import Handover
+from tiercast_server.job_checks import Request
 from tiercast_server.job_life import GRACE_MS
-from tiercast_server.jobs import Request
 
 
 async def _ready(world: Any, *names: str) -> None:
@@ -42,36 +40,6 @@ async def test_an_order_reaches_each_target_once_with_its_proof(world: Any) -> N
     assert shown["counts"] == {"ordered": 3}
 
 
-@pytest.mark.parametrize(
-    ("request_", "code", "words"),
-    [
-        ({"targets": ("nope", "pc1", "neither")}, "node.unknown", ["'neither'", "'nope'"]),
-        ({"targets": ("nope",), "groups": ("gone",)}, "node.unknown", ["'nope'", "'gone'"]),
-        ({"groups": ("gone",)}, "group.unknown", ["'gone'"]),
-        ({}, "job.empty", ["no targets"]),
-        ({"groups": ("empty",)}, "job.empty", ["empty"]),
-        ({"type": "preload", "targets": ("pc1",)}, "target.role", ["pc1"]),
-        ({"targets": ("gw",)}, "target.role", ["gw"]),
-        ({"type": "explode", "targets": ("pc1",)}, "type.unknown", ["explode"]),
-        ({"package": "nothing", "targets": ("pc1",)}, "package.unknown", ["nothing"]),
-        ({"package": "app=9", "targets": ("pc1",)}, "package.unknown", ["app=9"]),
-        ({"package": "app=", "targets": ("pc1",)}, "reference.invalid", ["app="]),
-        ({"targets": ("pc1",), "expires_s": 0}, "expiry.invalid", ["0"]),
-        ({"targets": ("pc1",), "options": {"x": [1]}}, "options.invalid", ["x"]),
-    ],
-)
-async def test_mistakes(world: Any, request_: dict[str, Any], code: str, words: list[str]) -> None:
-    await _ready(world, "pc1")
-    await world.join("gw", "gateway")
-    await groups.add(world.region, "empty", [])
-    with pytest.raises(UsageError) as caught:
-        await world.jobs.create(Request(**{"type": "install", "package": "app", "by": "t", **request_}))
-    assert caught.value.code == code
-    assert all(word in caught.value.what for word in words)
-    async with world.region.db.read() as connection:
-        assert (await connection.execute(select(func.count()).select_from(jobs))).scalar_one() == 0
-
-
 async def test_an_order_that_was_not_told_before_a_kill_is_told_after_it(world: Any) -> None:
     await _ready(world, "pc1")
     await world.jobs.create(Request(type="install", package="app", by="t", targets=("pc1",)))
@@ -83,27 +51,6 @@ async def test_an_order_that_was_not_told_before_a_kill_is_told_after_it(world: 
     assert await Handover(world.region.db, world.tree).drain() == 1
     assert len(world.orders()) == 1
     assert await Handover(world.region.db, world.tree).drain() == 0
-
-
-async def test_opposite_orders_name_the_other_job(world: Any) -> None:
-    await _ready(world, "pc1", "pc2")
-    first = await world.job("install", targets=("pc1",))
-    with pytest.raises(UsageError, match=first) as caught:
-        await world.job("remove", targets=("pc1", "pc2"))
-    assert caught.value.code == "job.conflict"
-    await world.job("remove", targets=("pc2",))
-    await world.intake.take([world.record(first, "pc1", "done")])
-    await world.job("remove", targets=("pc1",))
-
-
-async def test_two_administrators_at_once(world: Any) -> None:
-    import asyncio  # noqa: PLC0415 - only here
-
-    await _ready(world, "pc1")
-    results = await asyncio.gather(
-        world.job("install", targets=("pc1",)), world.job("remove", targets=("pc1",)), return_exceptions=True
-    )
-    assert [isinstance(result, UsageError) for result in results].count(True) == 1
 
 
 async def test_cancelling_is_an_order_of_the_next_revision(world: Any) -> None:

@@ -56,25 +56,6 @@ async def test_other_content_under_the_same_revision_is_refused(world: Any, buil
     assert made["created"]
 
 
-async def test_what_is_not_all_here_is_not_registered(world: Any, build_package: Any) -> None:
-    root, chunks = build_package("app", "1", files(a=b"1" * 50, b=b"2" * 50))
-    with pytest.raises(UsageError, match="1 chunks"):
-        await world.library.register(root, "main", "t")
-    await world.library.keep(chunks[2:])
-    with pytest.raises(UsageError, match="2 chunks") as caught:
-        await world.library.register(root, "main", "t")
-    assert caught.value.code == "package.incomplete"
-    assert await packages.list_(world.region, None) == []
-
-
-async def test_what_is_no_package_is_not_registered(world: Any, build_package: Any) -> None:
-    _, chunks = build_package("app", "1", files(a=b"just data"))
-    await world.library.keep(chunks)
-    with pytest.raises(UsageError) as caught:
-        await world.library.register(chunks[0][0], "main", "t")
-    assert caught.value.code == "package.invalid"
-
-
 async def test_an_unknown_cabinet(world: Any, build_package: Any) -> None:
     root, chunks = build_package("app", "1", files(a=b"1"))
     await world.library.keep(chunks)

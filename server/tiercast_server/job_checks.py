@@ -1,0 +1,120 @@
+"""What can be wrong with a job before it exists.
+
+Rules
+- Everything is checked, and every mistake named, before anything is written.
+- No targets is an error, never "all".
+- Opposite orders for one package and target are refused while the first is open: the second
+  administrator is told of the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tiercast_protocol.errors import UsageError
+from tiercast_server.database.tables import jobs, targets
+from tiercast_server.job_rows import OPEN_STATES
+from tiercast_server.nodes import Node
+from tiercast_server.orders import OPPOSITE, ROLE_OF
+
+DEFAULT_EXPIRY_S = 7 * 86_400
+MAX_EXPIRY_S = 366 * 86_400
+_MAX_OPTIONS = 64
+_MAX_NOTE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an administrator asked for; `expires_s` in seconds from now."""
+
+    type: str
+    package: str
+    by: str
+    targets: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    note: str = ""
+    expires_s: int = DEFAULT_EXPIRY_S
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def checked(request: Request) -> dict[str, str | int | bool]:
+    """The request's options, once all that needs no database was looked at."""
+    if request.type not in ROLE_OF:
+        raise UsageError(
+            code="type.unknown", what=f"There is no job type {request.type!r}.", todo=f"Types: {', '.join(ROLE_OF)}."
+        )
+    if not 0 < request.expires_s <= MAX_EXPIRY_S:
+        raise UsageError(
+            code="expiry.invalid",
+            what=f"A job can't expire {request.expires_s} seconds from now.",
+            todo=f"Choose 1 to {MAX_EXPIRY_S} seconds.",
+        )
+    if len(request.note) > _MAX_NOTE:
+        raise UsageError(
+            code="note.invalid", what=f"The note is longer than {_MAX_NOTE} characters.", todo="Shorten it."
+        )
+    wrong = sorted(str(key) for key, value in request.options.items() if not isinstance(value, str | int | bool))
+    if wrong or len(request.options) > _MAX_OPTIONS:
+        raise UsageError(
+            code="options.invalid",
+            what=f"Options must be at most {_MAX_OPTIONS} texts, whole numbers and flags; not so: {', '.join(wrong)}.",
+            todo="Nothing was done.",
+        )
+    return dict(request.options)
+
+
+def check_targets(request: Request, found: Sequence[Node]) -> None:
+    """Refuse an empty set, and targets that the type is not for.
+
+    Raises:
+        UsageError: job.empty or target.role.
+    """
+    if not found:
+        empty = f" (empty: {', '.join(request.groups)})" if request.groups else ""
+        raise UsageError(
+            code="job.empty",
+            what=f"The job has no targets{empty}.",
+            todo="Name nodes or a group with members; no targets never means all.",
+        )
+    role = ROLE_OF[request.type]
+    wrong = [node.name for node in found if node.role != role]
+    if wrong:
+        raise UsageError(
+            code="target.role",
+            what=f"{request.type} is for {role}s; these are not: {', '.join(wrong[:20])}.",
+            todo=f"Name {role}s only. Nothing was done.",
+        )
+
+
+async def check_conflict(connection: AsyncConnection, type_: str, package: str, found: Sequence[Node]) -> None:
+    """Refuse a job whose opposite is open for the same package and one of these targets.
+
+    Raises:
+        UsageError: job.conflict, naming the first such job.
+    """
+    query = (
+        select(jobs.c.id, jobs.c.created_by, targets.c.node)
+        .join(targets, targets.c.job == jobs.c.id)
+        .where(
+            jobs.c.state == "open",
+            jobs.c.type == OPPOSITE[type_],
+            jobs.c.package == package,
+            targets.c.state.in_(OPEN_STATES),
+        )
+        .order_by(jobs.c.number)
+    )
+    names = {node.name for node in found}
+    both = [row for row in await connection.execute(query) if row.node in names]
+    if both:
+        first = both[0]
+        raise UsageError(
+            code="job.conflict",
+            what=f"The job {first.id} of {first.created_by} is to {OPPOSITE[type_]} {package} on {first.node}"
+            f"{f' and {len(both) - 1} more of these targets' if len(both) > 1 else ''}.",
+            todo=f"Wait for it, or `tiercast job cancel {first.id}` and order again. Nothing was done.",
+        )
