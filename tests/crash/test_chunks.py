@@ -110,7 +110,8 @@ async def test_every_sync_is_needed(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 async def test_many_seeds(tmp_path: Path) -> None:
     disk = RecordingDisk()
     await story(disk)
-    await campaign(disk, tmp_path, check, seeds=30)
+    await campaign(disk, tmp_path, check, seeds=10)
