@@ -303,7 +303,9 @@ class Node:
         # Whoever restarts, or was cut off, may be sent again what was under way: nobody can know.
         connection = (link.epoch, self.heard[child][0] if child in self.heard else 0)
         keys = [(piece.digest, piece.offset, connection) for piece in pieces] if check_repeats else []
-        if not link.clumsy:
+        # Frames of a group that the child was dismissed from count as received and are nobody's: after them its
+        # parent may take for lost what is still under way.
+        if not link.clumsy and not link.traffic.stray:
             check(not any(key in under_way for key in keys), "sent again while under way")
         for key in keys:
             under_way[key] = under_way.get(key, 0) + 1
