@@ -42,12 +42,12 @@ def take_wants(lane: Lane, report: Report, supply: Supply) -> None:
             del lane.wanted[digest]
             supply.unwant(digest, lane.child)
     for digest, spans in _repairs(report).items():
-        if not lane.under_way(digest, received):
+        if not _dropped(lane, digest, received) and not lane.under_way(digest, received):
             _queue(lane, digest, spans, "repair", supply)
     for digest in _digests(report.wants):
         want = lane.wanted.get(digest)
         if want is None:
-            if not lane.under_way(digest, received) and lane.dropped.get(digest, 0) <= received:
+            if not _dropped(lane, digest, received) and not lane.under_way(digest, received):
                 _queue(lane, digest, None, "lost" if digest in lane.sent else "first", supply)
         elif want.spans is not None and not lane.under_way(digest, received):
             # Begun, and what was sent of it is lost: all of it again.
@@ -65,6 +65,17 @@ def _queue(lane: Lane, digest: Digest, spans: list[Span] | None, reason: str, su
         lane.enqueue(digest)
         if lane.group is not None:
             lane.group.share(digest, supply)
+
+
+def _dropped(lane: Lane, digest: Digest, received: int) -> bool:
+    """Whether the child dropped the chunk after it said this; a later word makes the chunk wanted again."""
+    at = lane.dropped.get(digest)
+    if at is None:
+        return False
+    if at > received:
+        return True
+    del lane.dropped[digest]
+    return False
 
 
 def _take_out(lane: Lane, digest: Digest) -> None:

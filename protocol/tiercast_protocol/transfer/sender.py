@@ -107,6 +107,7 @@ class Sender:
         exact = lane.answered < report.mark == lane.mark
         if exact:
             lane.answered = report.mark
+            lane.dropped.clear()  # by counts that may have been too high
         if exact or report.received >= flow.received:
             flow.window = min(report.window, reports.LARGEST_WINDOW)
         if flow.settle(report.received, now, exact=exact, measure=not (exact or lane.mark_tries)):
@@ -184,6 +185,7 @@ class Sender:
         for child in self.supply.absent(event.digest):
             lane = self._lanes[child]
             self._forget(lane, event.digest)
+            lane.note_dropped(event.digest, 0)
             out.append(TellAbsent(child, (event.digest,), event.reason))
 
     def _forget(self, lane: Lane, digest: Digest) -> None:
@@ -220,6 +222,8 @@ class Sender:
 
     def _give_back(self, lane: Lane, piece: Piece) -> None:
         lane.bytes.failed += piece.length
+        if piece.digest in lane.dropped:
+            return
         want = lane.wanted.get(piece.digest)
         if want is not None and want.spans is None:
             return

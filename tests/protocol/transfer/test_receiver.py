@@ -1,0 +1,257 @@
+"""The child's machine: any story keeps its rules, and the rules one by one."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tiercast_protocol.transfer import events as e
+from tiercast_protocol.transfer.receiver import MOST_ATTEMPTS, QUIET_FIRST, QUIET_LONGEST, Receiver
+from tiercast_protocol.wire.messages import Piece, Report
+
+WINDOW = 4000
+SIZE = 100
+D = [bytes([n]) * 32 for n in range(8)]
+
+
+def reports(commands: list[e.ReceiverCommand]) -> list[Report]:
+    return [command.report for command in commands if isinstance(command, e.SendReport)]
+
+
+def wants(commands: list[e.ReceiverCommand]) -> list[bytes]:
+    run = b"".join(report.wants for report in reports(commands))
+    return [run[at : at + 32] for at in range(0, len(run), 32)]
+
+
+def kinds(commands: list[e.ReceiverCommand]) -> list[str]:
+    return [type(command).__name__ for command in commands if not isinstance(command, (e.WakeAt, e.SendReport))]
+
+
+def connected(**settings: int) -> Receiver:
+    receiver = Receiver(7, WINDOW, **settings)
+    receiver.handle(e.ParentConnected(), now=0.0)
+    return receiver
+
+
+def whole(digest: bytes, size: int = SIZE) -> e.FrameReceived:
+    return e.FrameReceived((Piece(digest, size, 0, size),))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 1 << 32))
+def test_any_story_keeps_the_invariants(seed: int) -> None:
+    rng = random.Random(seed)
+    receiver = Receiver(7, WINDOW, memory=350, most_asked=5)
+    now, received = 0.0, 0
+    wanted: set[bytes] = set()
+    buffers: dict[bytes, set[int]] = {}
+    storing: set[bytes] = set()
+    up = False
+    armed: float | None = None
+
+    def tell(event: e.ReceiverEvent) -> None:
+        nonlocal armed
+        for command in receiver.handle(event, now=now):
+            match command:
+                case e.SendReport(report):
+                    assert up, "spoke while cut off"
+                    assert report.session == 7
+                    assert report.received == receiver.received
+                    assert 0 <= report.window <= WINDOW
+                    assert len(report.wants) % 32 == len(report.drops) % 32 == 0
+                    for digest, offset, length in report.repairs:
+                        assert not buffers[digest] & set(range(offset, offset + length))
+                case e.KeepPiece(piece):
+                    assert piece in event.pieces  # type: ignore[union-attr]
+                    assert piece.digest in wanted
+                    assert piece.digest not in storing
+                    here = buffers.setdefault(piece.digest, set())
+                    span = set(range(piece.offset, piece.offset + piece.length))
+                    assert not here & span, "kept a byte twice"
+                    here |= span
+                case e.AssembleChunk(digest):
+                    assert digest not in storing
+                    del buffers[digest]
+                    storing.add(digest)
+                case e.DiscardChunk(digest):
+                    del buffers[digest]
+                case e.ReportAbsent(digest):
+                    wanted.discard(digest)
+                    assert digest not in buffers
+                case e.WakeAt(time):
+                    assert time >= now
+                    armed = time
+
+    for _ in range(60):
+        now += rng.random() * rng.choice([0.01, 0.1, 4])
+        digest = rng.choice(D)
+        match rng.randrange(10):
+            case 0:
+                digests = tuple(rng.sample(D, 3))
+                wanted |= set(digests)
+                tell(e.ChunksWanted(digests))
+            case 1:
+                wanted.discard(digest)
+                tell(e.ChunksUnwanted((digest,)))
+                assert digest not in buffers
+            case 2 | 3 | 4:
+                size = rng.choice([SIZE, SIZE, SIZE, 60])
+                offset = rng.randrange(size)
+                frame = (
+                    Piece(digest, size, offset, rng.randint(1, size - offset)),
+                    Piece(rng.choice(D), SIZE, 0, SIZE),
+                )
+                received = receiver.received
+                tell(e.FrameReceived(frame))
+                assert receiver.received == received + sum(piece.length for piece in frame)
+            case 5:
+                tell(e.MarkReceived(rng.choice([7, 7, 8]), rng.randrange(5), rng.randrange(5000)))
+            case 6 if storing:
+                done = rng.choice(sorted(storing))
+                storing.discard(done)
+                if rng.random() < 0.5:
+                    wanted.discard(done)
+                    tell(e.ChunkStored(done))
+                else:
+                    tell(e.ChunkRejected(done, "digest"))
+            case 7:
+                up = not up
+                tell(e.ParentConnected() if up else e.ParentLost())
+            case 8:
+                tell(e.AbsentReceived((digest,), "unknown"))
+            case _:
+                tell(e.TimerFired())
+        assert len(receiver._asked) <= 5 + len(D)
+        assert receiver._assembly.held <= 350 + SIZE
+    tell(e.ChunksUnwanted(tuple(D)))
+    for digest in sorted(storing):
+        tell(e.ChunkStored(digest))
+    assert receiver.idle()
+    assert not buffers
+    assert not receiver._attempts
+    if not up:
+        up = True
+        tell(e.ParentConnected())
+    now += 1
+    tell(e.TimerFired())
+    assert not receiver._to_drop
+
+
+def test_nothing_is_said_before_the_parent_is_there() -> None:
+    receiver = Receiver(7, WINDOW)
+    assert receiver.handle(e.ChunksWanted((D[0], D[1], D[0])), now=0.0) == []
+    assert wants(receiver.handle(e.ParentConnected(), now=0.0)) == [D[0], D[1]]
+
+
+def test_wants_go_at_once_and_only_so_many() -> None:
+    receiver = connected(most_asked=4)
+    assert wants(receiver.handle(e.ChunksWanted(tuple(D)), now=0.0)) == D[:4]
+    assert wants(receiver.handle(whole(D[0]), now=0.1)) == D[4:5]
+
+
+def test_many_wants_are_cut_into_reports() -> None:
+    receiver = connected()
+    many = tuple(n.to_bytes(32) for n in range(3000))
+    said = reports(receiver.handle(e.ChunksWanted(many), now=0.0))
+    assert [len(report.wants) // 32 for report in said] == [1024, 1024, 952]
+
+
+def test_the_window_shuts_until_the_chunk_is_stored() -> None:
+    receiver = connected()
+    receiver.handle(e.ChunksWanted((D[0],)), now=0.0)
+    assert kinds(receiver.handle(whole(D[0]), now=0.1)) == ["KeepPiece", "AssembleChunk"]
+    assert (receiver.received, receiver.window) == (SIZE, WINDOW - SIZE)
+    (said,) = reports(receiver.handle(e.ChunkStored(D[0]), now=0.2))
+    assert (said.received, said.window) == (SIZE, WINDOW)
+
+
+def test_progress_is_told_by_size_or_age() -> None:
+    receiver = connected()
+    receiver.handle(e.ChunksWanted((D[0], D[1])), now=0.0)
+    assert reports(receiver.handle(e.FrameReceived((Piece(D[0], 3000, 0, 1000),)), now=0.001))
+    quiet = receiver.handle(e.FrameReceived((Piece(D[0], 3000, 1000, 10),)), now=0.002)
+    assert reports(quiet) == []
+    (wake,) = [command for command in quiet if isinstance(command, e.WakeAt)]
+    assert wake.time == pytest.approx(0.052)
+    assert reports(receiver.handle(e.TimerFired(), now=wake.time))
+
+
+def test_a_mark_is_answered_with_all_that_is_missing() -> None:
+    receiver = connected()
+    receiver.handle(e.ChunksWanted((D[0], D[1])), now=0.0)
+    receiver.handle(e.FrameReceived((Piece(D[0], SIZE, 10, 20),)), now=0.1)
+    (said,) = reports(receiver.handle(e.MarkReceived(7, 3, 500), now=0.2))
+    assert (said.mark, said.received, said.wants) == (3, 500, D[1])
+    assert said.repairs == [(D[0], 0, 10), (D[0], 30, 70)]
+    assert receiver.handle(e.MarkReceived(8, 4, 900), now=0.3) == []
+
+
+def test_silence_makes_it_ask_again_ever_more_rarely() -> None:
+    receiver = connected()
+    receiver.handle(e.ChunksWanted((D[0],)), now=0.0)
+    now, pauses = 0.0, []
+    for _ in range(7):
+        before = now
+        now += QUIET_FIRST
+        while not wants(receiver.handle(e.TimerFired(), now=now)):
+            now += 0.5
+        pauses.append(now - before)
+    assert pauses[0] == pytest.approx(QUIET_FIRST)
+    assert pauses == sorted(pauses)
+    assert pauses[-1] <= QUIET_LONGEST + 1
+
+
+def test_a_damaged_chunk_is_asked_for_again_but_not_for_ever() -> None:
+    receiver = connected()
+    receiver.handle(e.ChunksWanted((D[0],)), now=0.0)
+    for attempt in range(1, MOST_ATTEMPTS + 1):
+        receiver.handle(whole(D[0]), now=float(attempt))
+        after = receiver.handle(e.ChunkRejected(D[0], "digest"), now=attempt + 0.1)
+        if attempt < MOST_ATTEMPTS:
+            assert wants(after) == [D[0]]
+        else:
+            assert e.ReportAbsent(D[0], "corrupt") in after
+    assert receiver.idle()
+
+
+def test_what_is_late_or_unasked_changes_nothing_but_the_count() -> None:
+    receiver = connected()
+    assert kinds(receiver.handle(whole(D[0]), now=0.1)) == []
+    for event in (e.ChunkStored(D[0]), e.ChunkRejected(D[0], "x"), e.AbsentReceived((D[0],), "x")):
+        assert kinds(receiver.handle(event, now=0.2)) == []
+    assert (receiver.received, receiver.counters.unasked) == (SIZE, SIZE)
+
+
+def test_another_size_starts_the_chunk_anew() -> None:
+    receiver = connected()
+    receiver.handle(e.ChunksWanted((D[0],)), now=0.0)
+    receiver.handle(e.FrameReceived((Piece(D[0], SIZE, 0, 50),)), now=0.1)
+    after = receiver.handle(e.FrameReceived((Piece(D[0], 60, 0, 60),)), now=0.2)
+    assert kinds(after) == ["DiscardChunk", "KeepPiece", "AssembleChunk"]
+
+
+def test_no_longer_wanted() -> None:
+    receiver = connected()
+    receiver.handle(e.ChunksWanted((D[0], D[1])), now=0.0)
+    receiver.handle(e.FrameReceived((Piece(D[0], SIZE, 0, 50),)), now=0.1)
+    after = receiver.handle(e.ChunksUnwanted((D[0],)), now=0.2)
+    assert kinds(after) == ["DiscardChunk"]
+    assert reports(after)[0].drops == D[0]
+    receiver.handle(whole(D[1]), now=0.3)
+    receiver.handle(e.ChunksUnwanted((D[1],)), now=0.4)
+    assert wants(receiver.handle(e.ChunkRejected(D[1], "digest"), now=0.5)) == []
+    assert receiver.idle()
+
+
+def test_a_new_connection_says_everything_again() -> None:
+    receiver = connected()
+    receiver.handle(e.ChunksWanted((D[0], D[1])), now=0.0)
+    receiver.handle(e.FrameReceived((Piece(D[0], SIZE, 0, 50),)), now=0.1)
+    assert receiver.handle(e.ParentLost(), now=0.2) == []
+    assert receiver.handle(e.ChunksWanted((D[2],)), now=0.3) == []
+    after = receiver.handle(e.ParentConnected(), now=0.4)
+    assert wants(after) == [D[1], D[2]]
+    assert reports(after)[0].repairs == [(D[0], 50, 50)]
