@@ -21,7 +21,7 @@ class LibrarySettings:
     """Where packages lie, and how much room they leave."""
 
     quota: Size = setting(Size(0), doc='Most bytes of packages to keep, such as "500GiB"; 0 is what the disk has.')
-    reserve: Size = setting(Size(1 << 30), doc="Bytes of the disk that are left free whatever comes.")
+    reserve: Size = setting(Size(64 << 20), doc="Bytes of the disk that are left free whatever comes.")
 
 
 @dataclass(frozen=True, slots=True)
