@@ -25,7 +25,7 @@ Digest = bytes
 ChunkReader = Callable[[Digest], Awaitable[bytes]]
 
 #: A batch ends with so many bytes or files.
-BATCH_BYTES = 4 << 20
+BATCH_BYTES = 1 << 20
 BATCH_FILES = 128
 #: Raw chunks kept while the files that share them are written.
 _KEPT = 8

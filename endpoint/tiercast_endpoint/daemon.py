@@ -20,6 +20,7 @@ import structlog
 
 from tiercast_endpoint import journal
 from tiercast_endpoint.jobs import Jobs
+from tiercast_endpoint.memory import give_back, keep_small
 from tiercast_endpoint.orders import Identity
 from tiercast_endpoint.reports import Reporter
 from tiercast_endpoint.root_folder import RootFolder
@@ -42,6 +43,8 @@ from tiercast_protocol.wire.envelope import Envelope
 
 log = structlog.get_logger(__name__)
 
+#: Nothing passes through an endpoint to others, so what was verified lately need not be kept.
+_KEEP_VERIFIED = 2 << 20
 SCHEMA = [(1, Post.SCHEMA), (2, journal.SCHEMA)]
 
 
@@ -64,10 +67,16 @@ class Agent:
     async def run(self, stack: AsyncExitStack) -> None:
         """Serve until a signal comes."""
         me, folder = self._me, self._place.folder
+        keep_small()
         db = await stack.enter_async_context(Database.open(folder / "agent.db", SCHEMA))
         await self._open_root(db)
         store = await stack.enter_async_context(
-            DiskStore.open(folder / "staging", quota=self._settings.staging_quota, reserve=self._settings.reserve)
+            DiskStore.open(
+                folder / "staging",
+                quota=self._settings.staging_quota,
+                reserve=self._settings.reserve,
+                keep_verified=_KEEP_VERIFIED,
+            )
         )
         upstream: Upstream
         post = Post(db, me=me.name, transmit=lambda _peer, payload: upstream.transmit(payload))
@@ -97,7 +106,7 @@ class Agent:
             db=db, post=post, parent=me.parent, me=me.name, generation=me.generation, key=me.key, now_ms=now_ms
         )
         identity = Identity(me.region, me.region_key, me.name, me.key.public, me.generation)
-        jobs = Jobs(db=db, me=identity, steps=steps, reporter=reporter, now_ms=now_ms)
+        jobs = Jobs(db=db, me=identity, steps=steps, reporter=reporter, now_ms=now_ms, on_ended=give_back)
         readings = Readings(db, lambda: self._status(db, store, post, upstream))
 
         async def on_query(_peer: str, envelope: Envelope) -> None:

@@ -45,6 +45,7 @@ class Jobs:
         reporter: tells the parent.
         now_ms: the clock.
         watch: see `Run`.
+        on_ended: called after each job.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Jobs:
         reporter: Reporter,
         now_ms: Callable[[], int],
         watch: Watch = _unwatched,
+        on_ended: Callable[[], None] = lambda: None,
     ) -> None:
         self._db = db
         self._me = me
@@ -63,6 +65,7 @@ class Jobs:
         self._reporter = reporter
         self._clock = now_ms
         self._watch = watch
+        self._on_ended = on_ended
         self._signed_time = 0
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._tasks: asyncio.TaskGroup | None = None
@@ -185,6 +188,7 @@ class Jobs:
                 del self._lanes[job.package]
             elif was_first and self._tasks is not None and run.ended.is_set():
                 self._tasks.create_task(self._give_turn(lane[0]))
+            self._on_ended()
             self._rest()
 
     def _rest(self) -> None:
