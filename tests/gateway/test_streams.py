@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-
 from tests.support.hop import FakeAbove, child_node, chunks, parent_node, until
+
 from tiercast_protocol.errors import ChunkMissing
 from tiercast_protocol.node.broker import free_port
 from tiercast_protocol.wire import frame

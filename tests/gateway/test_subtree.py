@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from tests.support.hop import (
     FakeAbove,
     admitted,
@@ -18,6 +17,7 @@ from tests.support.hop import (
     parent_node,
     until,
 )
+
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.content.receipt import open_receipt
 from tiercast_protocol.errors import SignatureInvalid
