@@ -105,3 +105,15 @@ class Holdings:
             holding.done = holding.total - sum(holding.missing.values())
             holding.counted = True
         self._on_change(holding.root)
+
+
+async def measure(root: Digest, depot: Depot) -> tuple[int, int]:
+    """Raw bytes held of a package and in all; all is 0 while its root is not here, held 0 while a list is not."""
+    total = 0
+    try:
+        head = await read_root(root, depot)
+        total = head.size
+        chunks = await data_chunks(head, depot)
+    except (ChunkMissing, ChunkCorrupt, ProtocolError):
+        return 0, total
+    return sum(length for digest, length in chunks.items() if depot.size(digest) is not None), total

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from tiercast_gateway import holdings
 from tiercast_protocol import __version__
 
 if TYPE_CHECKING:
@@ -79,18 +80,21 @@ def links(tree: SubTree) -> list[dict[str, Any]]:
     ]
 
 
-def depot(tree: SubTree) -> dict[str, Any]:
-    """The answer to `depot.show`: how full it is, and the packages that it knows."""
-    packages = [
-        {
-            "package": package.name,
-            "version": package.version,
-            "revision": package.revision,
-            "root": package.root.hex(),
-            "pinned": package.pinned,
-            "asked": package.asked,
-            "here": tree.depot.size(package.root) is not None,
-        }
-        for package in sorted(tree.depot.packages.values(), key=lambda p: (p.name, -p.asked))
-    ]
+async def depot(tree: SubTree) -> dict[str, Any]:
+    """The answer to `depot.show`: how full it is, and the packages that it knows, with raw bytes held of all."""
+    packages = []
+    for package in sorted(tree.depot.packages.values(), key=lambda p: (p.name, -p.asked)):
+        held, total = await holdings.measure(package.root, tree.depot)
+        packages.append(
+            {
+                "name": package.name,
+                "version": package.version,
+                "revision": package.revision,
+                "root": package.root.hex(),
+                "pinned": package.pinned,
+                "asked": package.asked,
+                "held": held,
+                "total": total,
+            }
+        )
     return usage(tree) | {"packages": packages}

@@ -83,7 +83,7 @@ class _Common:
     async def depot_show(self, call: Call) -> dict[str, Any]:
         """How full the depot is, and the packages that it knows."""
         del call
-        return snapshot.depot(self._tree)
+        return await snapshot.depot(self._tree)
 
     async def depot_pin(self, call: Call) -> dict[str, Any]:
         """Keep a package until it is unpinned."""

@@ -42,7 +42,7 @@ class DepotVerbs:
         """What a depot holds."""
         found: dict[str, Any] | None = await self._asked(call)
         if found is not None:
-            return {**found, "packages": [_shown_package(package) for package in found.get("packages", [])]}
+            return found
         async with self._region.db.read() as connection:
             query = select(packages).where(packages.c.root != b"").order_by(packages.c.name, packages.c.id)
             held = [
@@ -138,9 +138,3 @@ class DepotVerbs:
 def _shown_link(parent: str, link: dict[str, Any]) -> dict[str, Any]:
     """`rate` is what the link may carry (0: unlimited), `measured` what it carries."""
     return {**link, "parent": parent, "rate": link.get("limit", 0), "measured": link.get("rate", 0)}
-
-
-def _shown_package(package: dict[str, Any]) -> dict[str, Any]:
-    """As the server shows its own; a gateway that does not count says whether it holds the root."""
-    here = int(bool(package.get("here")))
-    return {"name": package.get("package", ""), "held": here, "total": 1, **package}

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from region import Region
 
 from cluster import assert_installed, build, random_tree, running, until
+from region import Region
 
 BOTH = ("pc-1", "pc-2")
 

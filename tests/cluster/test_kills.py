@@ -16,6 +16,8 @@ from cluster import assert_installed, build, random_tree, running, until
 from region import Region
 
 INSTANTS = 10
+#: Rounds in which a kill came too late to count are made up for by further ones.
+ROUNDS = 14
 SIZE = 6_000_000
 CHAIN = ("server", "repeater", "gateway", "pc-1")
 
@@ -46,12 +48,14 @@ def test_each_daemon_killed_at_ten_instants_of_a_transfer(tmp_path: Path) -> Non
         region.add_endpoint("pc-1", "gateway")
         region.add_endpoint("pc-2", "gateway")
         region.cli("link", "set", "repeater", "--rate", "3MB/s")
-        for instant in range(INSTANTS):
+        for instant in range(ROUNDS):
+            if all(count >= INSTANTS for count in kills.values()):
+                break
             source = random_tree(tmp_path / f"v{instant}", seed=instant, files=20, size=SIZE * 2 // 3)
             package = build(region, source, "app", str(instant))
             job = region.cli("job", "install", f"app={instant}", "--on", "pc-1", "--on", "pc-2")["job"]
             carried = {"bytes": 0}
-            shares = sorted(rng.uniform(0.06, 0.80) for _ in CHAIN)
+            shares = sorted(rng.uniform(0.06, 0.75) for _ in CHAIN)
             victims = list(CHAIN)
             rng.shuffle(victims)
             for victim, share in zip(victims, shares, strict=True):
@@ -62,7 +66,7 @@ def test_each_daemon_killed_at_ten_instants_of_a_transfer(tmp_path: Path) -> Non
             ended = region.cli("job", "watch", job)["job"]
             assert ended["counts"] == {"done": 2}, ended
             assert_installed(region, ["pc-1", "pc-2"], "app", source)
-    assert all(count == INSTANTS for count in kills.values()), kills
+    assert all(count >= INSTANTS for count in kills.values()), kills
 
 
 @pytest.mark.timeout(600)

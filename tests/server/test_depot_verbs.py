@@ -22,7 +22,7 @@ async def verbs(rooted: Any, monkeypatch: pytest.MonkeyPatch) -> DepotVerbs:
     await rooted.parts.below.admit(node)
     answers = {
         "status": {"name": "gw"},
-        "depot.show": {"chunks": 1, "packages": [{"package": "app", "version": "1"}]},
+        "depot.show": {"chunks": 1, "packages": [{"name": "app", "version": "1", "held": 3, "total": 3}]},
         "depot.evict": {"chunks": 2, "bytes": 7},
         "depot.pin": {"pinned": True},
         "link.list": [{"child": "pc2", "limit": 5, "rate": 3}],
