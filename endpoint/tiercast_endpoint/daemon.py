@@ -18,8 +18,9 @@ from typing import Any
 
 import structlog
 
-from tiercast_endpoint import journal
+from tiercast_endpoint import holdings, journal
 from tiercast_endpoint.jobs import Jobs
+from tiercast_endpoint.materials import Materials
 from tiercast_endpoint.memory import give_back, keep_small
 from tiercast_endpoint.orders import Identity
 from tiercast_endpoint.reports import Reporter
@@ -45,7 +46,7 @@ log = structlog.get_logger(__name__)
 
 #: Nothing passes through an endpoint to others, so what was verified lately need not be kept.
 _KEEP_VERIFIED = 2 << 20
-SCHEMA = [(1, Post.SCHEMA), (2, journal.SCHEMA)]
+SCHEMA = [(1, Post.SCHEMA), (2, journal.SCHEMA + holdings.SCHEMA)]
 
 
 class Agent:
@@ -93,15 +94,16 @@ class Agent:
             free=self._root.free,
         )
         shared = same_file_system(folder, self._root.path)
-        steps = Steps(
+        limits = self._settings.limits()
+        materials = Materials(
             db=db,
             root=self._root,
             store=store,
             fetcher=upstream,
             store_free=lambda: (store.usage().disk_free, shared),
-            limits=self._settings.limits(),
-            now_ms=now_ms,
+            limits=limits,
         )
+        steps = Steps(db=db, root=self._root, materials=materials, limits=limits, now_ms=now_ms)
         reporter = Reporter(
             db=db, post=post, parent=me.parent, me=me.name, generation=me.generation, key=me.key, now_ms=now_ms
         )
@@ -132,7 +134,7 @@ class Agent:
         """Make the install root, and sweep what no journal row knows: rubbish of the last life."""
         try:
             await asyncio.to_thread(self._root.open)
-            known = {tree.tree for tree in await db.read(journal.trees)}
+            known = {tree.tree for tree in await db.read(holdings.trees)}
             swept = await asyncio.to_thread(self._root.sweep, known)
         except (OSError, TreeError) as error:
             reason = error.detail if isinstance(error, TreeError) else error.strerror
@@ -143,7 +145,7 @@ class Agent:
 
     async def _status(self, db: Database, store: DiskStore, post: Post, upstream: Upstream) -> dict[str, Any]:
         usage = store.usage()
-        installed = await db.read(journal.installed)
+        installed = await db.read(holdings.installed)
         open_jobs = await db.read(journal.open_jobs)
         return {
             "name": self._me.name,

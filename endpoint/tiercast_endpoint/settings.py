@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiercast_endpoint.steps import Limits
+from tiercast_endpoint.materials import Limits
 from tiercast_protocol.node.address import TlsFiles
 from tiercast_protocol.node.config import Size, setting
 from tiercast_protocol.node.logs import Format, Level

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from tiercast_endpoint import journal
+from tiercast_endpoint import holdings
 from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.tree import OpenTree, TreeError
 from tiercast_protocol.content.digest import digest_of
@@ -47,7 +47,7 @@ class Sources:
         found: set[Digest] = set()
         for at in range(0, len(digests), _LOOKUP):
             part = digests[at : at + _LOOKUP]
-            found |= await self._db.read(lambda connection, part=part: journal.known_sources(connection, part))  # type: ignore[misc]
+            found |= await self._db.read(lambda connection, part=part: holdings.known_sources(connection, part))  # type: ignore[misc]
         return found
 
     async def read(self, digest: Digest) -> bytes:
@@ -56,23 +56,23 @@ class Sources:
         Raises:
             ChunkMissing: no file holds it (any more).
         """
-        places = await self._db.read(lambda connection: journal.sources_of(connection, digest))
+        places = await self._db.read(lambda connection: holdings.sources_of(connection, digest))
         if places:
             raw = await in_thread(self._piece_together, digest, places)
             if raw is not None:
                 return raw
             log.info("source stale", digest=digest.hex())
-            await self._db.write(lambda connection: journal.drop_source(connection, digest))
+            await self._db.write(lambda connection: holdings.drop_source(connection, digest))
         raise ChunkMissing(digest)
 
     async def index(self, tree: str, lists: AsyncIterator[Sequence[Entry]]) -> None:
         """Write down which chunks the files of `tree` hold; done again, it is the same."""
-        await self._db.write(lambda connection: journal.clear_sources(connection, tree))
+        await self._db.write(lambda connection: holdings.clear_sources(connection, tree))
         async for entries in lists:
             rows = list(rows_of(entries))
-            await self._db.write(lambda connection, rows=rows: journal.add_sources(connection, tree, rows))  # type: ignore[misc]
+            await self._db.write(lambda connection, rows=rows: holdings.add_sources(connection, tree, rows))  # type: ignore[misc]
 
-    def _piece_together(self, digest: Digest, places: Sequence[journal.Source]) -> bytes | None:
+    def _piece_together(self, digest: Digest, places: Sequence[holdings.Source]) -> bytes | None:
         raw = bytearray()
         for place in places:
             # Several files may hold the same bytes of the chunk: the first that continues what is there serves.
@@ -84,7 +84,7 @@ class Sources:
             raw += self._bytes_of(place, skip)
         return bytes(raw) if raw and digest_of(raw) == digest else None
 
-    def _bytes_of(self, place: journal.Source, skip: int) -> bytes:
+    def _bytes_of(self, place: holdings.Source, skip: int) -> bytes:
         try:
             with OpenTree(str(self._root / place.tree)) as tree:
                 fd = tree.open_file(place.path)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tiercast_endpoint import journal
+from tiercast_endpoint import holdings, journal
 from tiercast_endpoint.jobs import describe
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
@@ -67,8 +67,8 @@ class Readings:
     async def _packages(self, args: dict[str, Any]) -> list[dict[str, Any]]:
         """What is installed."""
         del args
-        found = await self._db.read(journal.installed)
-        trees = {tree.tree: tree for tree in await self._db.read(journal.trees)}
+        found = await self._db.read(holdings.installed)
+        trees = {tree.tree: tree for tree in await self._db.read(holdings.trees)}
         shown = []
         for one in found:
             tree, previous = trees.get(one.tree), trees.get(one.previous)

@@ -9,14 +9,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tiercast_endpoint import journal
+from tiercast_endpoint import holdings, journal
 from tiercast_endpoint.install import Step
 from tiercast_endpoint.jobs import Jobs
 from tiercast_endpoint.journal import Job
+from tiercast_endpoint.materials import Limits, Materials
 from tiercast_endpoint.orders import Identity
 from tiercast_endpoint.reports import Reporter
 from tiercast_endpoint.root_folder import RootFolder
-from tiercast_endpoint.steps import Limits, Steps
+from tiercast_endpoint.steps import Steps
 from tiercast_protocol.content import merkle
 from tiercast_protocol.content.chunk import MAX_RAW, seal
 from tiercast_protocol.content.definition import Definition, Program, canonical
@@ -274,26 +275,24 @@ async def agent_over(
     """An agent whose parent is a dictionary of chunks."""
     async with AsyncExitStack() as stack:
         folder.mkdir(exist_ok=True)
-        db = await stack.enter_async_context(Database.open(folder / "agent.db", [(1, journal.SCHEMA)]))
+        db = await stack.enter_async_context(
+            Database.open(folder / "agent.db", [(1, journal.SCHEMA + holdings.SCHEMA)])
+        )
         store = await stack.enter_async_context(DiskStore.open(folder / "chunks", reserve=0))
         root = RootFolder(folder / "root")
         root.open()
-        kept = await db.read(journal.trees)
+        kept = await db.read(holdings.trees)
         root.sweep({tree.tree for tree in kept})
         fetcher, post = FakeFetcher(store, dict(chunks or {})), FakePost()
 
         def clock() -> int:
             return int(time.time() * 1000)
 
-        steps = Steps(
-            db=db,
-            root=root,
-            store=store,
-            fetcher=fetcher,
-            store_free=lambda: (root.free(), True),
-            limits=limits or Limits(reserve=0, ask_again_s=(0.01,)),
-            now_ms=clock,
+        kept_to = limits or Limits(reserve=0, ask_again_s=(0.01,))
+        materials = Materials(
+            db=db, root=root, store=store, fetcher=fetcher, store_free=lambda: (root.free(), True), limits=kept_to
         )
+        steps = Steps(db=db, root=root, materials=materials, limits=kept_to, now_ms=clock)
         reporter = Reporter(
             db=db, post=post, parent=PARENT, me=ME, generation=region.generation, key=region.node_key, now_ms=clock
         )

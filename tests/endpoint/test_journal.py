@@ -79,26 +79,3 @@ def test_what_could_be_replayed_is_kept(db: sqlite3.Connection) -> None:
     j.set_reported(db, job.n)
     assert j.prune_jobs(db, j.KEEP_MS) == 0
     assert j.prune_jobs(db, j.KEEP_MS + 10) == 1
-
-
-def test_trees_packages_and_sources(db: sqlite3.Connection) -> None:
-    tree = j.Tree(".trees/a/1", "a", "1", 1, b"r", 2, 3)
-    j.add_tree(db, tree)
-    j.add_tree(db, replace(tree, files=9))
-    assert j.trees(db, "a") == [replace(tree, files=9)]
-    assert j.trees(db, "b") == []
-    one = j.Installed("a", "1", 1, b"r", tree.tree, "", "j1", 4)
-    j.set_installed(db, one)
-    j.set_installed(db, replace(one, version="2"))
-    assert [i.version for i in j.installed(db)] == ["2"]
-    j.add_sources(db, tree.tree, [(b"d", 3, 4, "f", 0), (b"d", 0, 3, "g", 1), (b"e", 0, 1, "f", 9)])
-    j.add_sources(db, ".trees/unknown", [(b"x", 0, 1, "f", 0)])
-    assert [s.path for s in j.sources_of(db, b"d")] == ["g", "f"]
-    assert j.known_sources(db, [b"d", b"e", b"x"]) == {b"d", b"e"}
-    j.drop_source(db, b"e")
-    assert j.known_sources(db, [b"e"]) == set()
-    j.remove_tree(db, tree.tree)
-    assert j.sources_of(db, b"d") == []
-    assert j.trees(db) == []
-    j.unset_installed(db, "a")
-    assert j.installed(db, "a") == []

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.endpoint.lab import ME, Package, Region, agent_over, pack
 
-from tiercast_endpoint import journal, run
+from tiercast_endpoint import holdings, run
 from tiercast_protocol.content.definition import Program
 from tiercast_protocol.content.order import Order
 from tiercast_protocol.errors import StoreFull
@@ -98,7 +98,7 @@ async def test_a_kill_at_any_instant_leaves_all_new_or_all_old(tmp_path: Path, r
             assert agent.tree("hello") == (two.files if record.state == "done" else one.files)
             assert record.state in {"done", "interrupted"}
             assert list((agent.root.path / ".staging").iterdir()) == []
-            assert {t.tree for t in await agent.db.read(journal.trees)} == set(agent.root.trees())
+            assert {t.tree for t in await agent.db.read(holdings.trees)} == set(agent.root.trees())
         lines = (folder / "ran").read_text().split() if (folder / "ran").exists() else []
         assert lines.count("after") <= 1, "a program that is not idempotent ran twice"
         if record.state == "done":

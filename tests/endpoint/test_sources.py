@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tiercast_endpoint import journal
+from tiercast_endpoint import holdings
 from tiercast_endpoint.sources import Sources, rows_of
 from tiercast_protocol.content.digest import digest_of
 from tiercast_protocol.content.manifest import Entry, Kind, Part
@@ -38,8 +38,8 @@ async def sources(tmp_path: Path) -> AsyncIterator[Sources]:
         yield ENTRIES[:2]
         yield ENTRIES[2:]
 
-    async with Database.open(tmp_path / "db", [(1, journal.SCHEMA)]) as db:
-        await db.write(lambda c: journal.add_tree(c, journal.Tree(TREE, "app", "1", 1, b"", 4, 258)))
+    async with Database.open(tmp_path / "db", [(1, holdings.SCHEMA)]) as db:
+        await db.write(lambda c: holdings.add_tree(c, holdings.Tree(TREE, "app", "1", 1, b"", 4, 258)))
         found = Sources(db, tmp_path / "root")
         await found.index(TREE, lists())
         await found.index(TREE, lists())

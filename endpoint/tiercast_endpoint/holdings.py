@@ -1,0 +1,176 @@
+"""What stands in the install root, and where its files serve as chunks: the other half of the agent's database.
+
+Rules
+- `tree`: every whole tree, written down once it is synced and has its place.  `installed`: what each name leads to.
+- `source`: for each chunk, which bytes of it lie where in which file; a hint, for what is read is proved.
+- Forgotten before deleted, written down after made: a row never names what may be half there.
+- Units of work are plain functions of a connection.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+SCHEMA = """
+CREATE TABLE installed (
+    package TEXT PRIMARY KEY,
+    version TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    root BLOB NOT NULL,
+    tree TEXT NOT NULL,
+    previous TEXT NOT NULL DEFAULT '',
+    job TEXT NOT NULL,
+    at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE tree (
+    id INTEGER PRIMARY KEY,
+    tree TEXT NOT NULL UNIQUE,
+    package TEXT NOT NULL,
+    version TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    root BLOB NOT NULL,
+    files INTEGER NOT NULL,
+    size INTEGER NOT NULL
+);
+CREATE TABLE source (
+    digest BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    length INTEGER NOT NULL,
+    tree INTEGER NOT NULL,
+    path TEXT NOT NULL,
+    offset INTEGER NOT NULL
+);
+CREATE INDEX source_digest ON source (digest, at);
+CREATE INDEX source_tree ON source (tree);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A package that is installed; `previous` is the tree kept for undo, or ""."""
+
+    package: str
+    version: str
+    revision: int
+    root: bytes
+    tree: str
+    previous: str
+    job: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A whole tree that stands in the install root."""
+
+    tree: str
+    package: str
+    version: str
+    revision: int
+    root: bytes
+    files: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """`length` bytes at `at` of a chunk, found at `offset` of the file `path` of `tree`."""
+
+    at: int
+    length: int
+    tree: str
+    path: str
+    offset: int
+
+
+# -- trees and packages --------------------------------------------------------------------------------
+
+
+def add_tree(connection: sqlite3.Connection, tree: Tree) -> None:
+    """Write down that the tree stands, whole and synced."""
+    connection.execute(
+        "INSERT INTO tree (tree, package, version, revision, root, files, size) VALUES (?,?,?,?,?,?,?)"
+        " ON CONFLICT (tree) DO UPDATE SET root=excluded.root, files=excluded.files, size=excluded.size",
+        (tree.tree, tree.package, tree.version, tree.revision, tree.root, tree.files, tree.size),
+    )
+
+
+def remove_tree(connection: sqlite3.Connection, tree: str) -> None:
+    """Forget the tree and its sources: before its files go, so that nobody reads from what is going."""
+    connection.execute("DELETE FROM source WHERE tree=(SELECT id FROM tree WHERE tree=?)", (tree,))
+    connection.execute("DELETE FROM tree WHERE tree=?", (tree,))
+
+
+def trees(connection: sqlite3.Connection, package: str = "") -> list[Tree]:
+    """All trees, or those of one package, oldest first."""
+    query = "SELECT tree, package, version, revision, root, files, size FROM tree"
+    rows = connection.execute(
+        query + (" WHERE package=? ORDER BY id" if package else " ORDER BY id"), (package,) if package else ()
+    )
+    return [Tree(*row) for row in rows]
+
+
+def set_installed(connection: sqlite3.Connection, installed: Installed) -> None:
+    """Write down what the package's name leads to."""
+    connection.execute(
+        "INSERT OR REPLACE INTO installed VALUES (?,?,?,?,?,?,?,?)",
+        (
+            *(installed.package, installed.version, installed.revision, installed.root, installed.tree),
+            *(installed.previous, installed.job, installed.at),
+        ),
+    )
+
+
+def unset_installed(connection: sqlite3.Connection, package: str) -> None:
+    """The package is not installed any more."""
+    connection.execute("DELETE FROM installed WHERE package=?", (package,))
+
+
+def installed(connection: sqlite3.Connection, package: str = "") -> list[Installed]:
+    """What is installed, by name."""
+    query = "SELECT package, version, revision, root, tree, previous, job, at FROM installed"
+    rows = connection.execute(
+        query + (" WHERE package=?" if package else " ORDER BY package"), (package,) if package else ()
+    )
+    return [Installed(*row) for row in rows]
+
+
+# -- chunks in installed files -------------------------------------------------------------------------
+
+
+def clear_sources(connection: sqlite3.Connection, tree: str) -> None:
+    """Forget which chunks the tree's files hold."""
+    connection.execute("DELETE FROM source WHERE tree=(SELECT id FROM tree WHERE tree=?)", (tree,))
+
+
+def add_sources(connection: sqlite3.Connection, tree: str, rows: Iterable[tuple[bytes, int, int, str, int]]) -> None:
+    """Rows of (digest, at, length, path, offset) for a tree that is written down."""
+    row = connection.execute("SELECT id FROM tree WHERE tree=?", (tree,)).fetchone()
+    if row is not None:
+        connection.executemany(
+            "INSERT INTO source (digest, at, length, path, offset, tree) VALUES (?,?,?,?,?,?)",
+            ((*source, row[0]) for source in rows),
+        )
+
+
+def sources_of(connection: sqlite3.Connection, digest: bytes) -> list[Source]:
+    """Where bytes of the chunk lie, by their place in it."""
+    rows = connection.execute(
+        "SELECT s.at, s.length, t.tree, s.path, s.offset FROM source s JOIN tree t ON t.id = s.tree"
+        " WHERE s.digest=? ORDER BY s.at, s.length DESC",
+        (digest,),
+    )
+    return [Source(*row) for row in rows]
+
+
+def drop_source(connection: sqlite3.Connection, digest: bytes) -> None:
+    """The files no longer hold this chunk: somebody changed them."""
+    connection.execute("DELETE FROM source WHERE digest=?", (digest,))
+
+
+def known_sources(connection: sqlite3.Connection, digests: Iterable[bytes]) -> set[bytes]:
+    """Those of `digests` that have any source."""
+    query = "SELECT 1 FROM source WHERE digest=? LIMIT 1"
+    return {digest for digest in digests if connection.execute(query, (digest,)).fetchone()}

@@ -1,0 +1,245 @@
+"""What a job is made from: its manifest, the chunks at hand, and the room they need.
+
+Rules
+- The manifest (root and lists) is fetched when it is not held, and stays held as long as its tree stands.
+- A chunk comes from the store, else from installed files, else from above; whichever it is, its bytes are proved.
+- What no tier above holds is asked for again a few times before the job fails: a tier may be coming up just now.
+- Chunks are given up when their tree stands, when nobody orders them any more, and when their room is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from tiercast_endpoint import checked, holdings, journal
+from tiercast_endpoint.assemble import ENTRY_COST
+from tiercast_endpoint.install import INSTALL
+from tiercast_endpoint.journal import Job
+from tiercast_endpoint.root_folder import RootFolder
+from tiercast_endpoint.sources import Sources
+from tiercast_endpoint.threads import in_thread
+from tiercast_endpoint.tree import ALL_MODES, PLAIN_MODES
+from tiercast_protocol.content.chunk import unseal
+from tiercast_protocol.content.definition import Definition, parse_definition
+from tiercast_protocol.content.manifest import Root
+from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing
+from tiercast_protocol.node import fetch
+from tiercast_protocol.node.chunks.port import WritableStore
+from tiercast_protocol.node.database import Database
+
+log = structlog.get_logger(__name__)
+
+Digest = bytes
+#: Told bytes done and bytes in all of the present step.
+Progress = Callable[[int, int], None]
+#: Stored bytes up to which unpacking (some 0.2 ms) costs less than a thread's turn.
+_UNSEAL_HERE = 48 << 10
+
+
+class EvictingStore(WritableStore, Protocol):
+    """A store that gives chunks up."""
+
+    async def evict(self, digests: Sequence[Digest]) -> int:
+        """Drop these; returns how many went."""
+        ...
+
+    async def digests(self) -> list[Digest]:
+        """All that is held."""
+        ...
+
+    async def sync(self) -> None:
+        """All that was put is durable when this returns."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the installer keeps to.
+
+    Attributes:
+        reserve: bytes to leave free on every disk.
+        keep_previous: whether one older version is kept for undo.
+        ask_again_s: pauses before chunks are asked for again that no tier above held: one may be coming up just now.
+    """
+
+    reserve: int = 64 << 20
+    keep_previous: bool = True
+    ask_again_s: tuple[float, ...] = (1.0, 5.0)
+
+
+class Failed(Exception):
+    """The step can't be done: a stable code and a sentence."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        self.code = code
+        self.detail = detail
+        super().__init__(code)
+
+
+class Materials:
+    """Chunks for the jobs of one agent.
+
+    Args:
+        db: the agent's journal.
+        root: the install root.
+        store: staged chunks.
+        fetcher: brings chunks into the store.
+        store_free: bytes free for us where the store lies, and whether that is the root's file system.
+        limits: see `Limits`.
+    """
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        root: RootFolder,
+        store: EvictingStore,
+        fetcher: fetch.Fetcher,
+        store_free: Callable[[], tuple[int, bool]],
+        limits: Limits,
+    ) -> None:
+        self._db = db
+        self._root = root
+        self.store = store
+        self._fetcher = _Patient(fetcher, limits.ask_again_s)
+        self._store_free = store_free
+        self._limits = limits
+        self.sources = Sources(db, root.path)
+
+    async def head(self, job: Job) -> tuple[Root, Definition]:
+        """Root and definition, with root and lists held."""
+        await self._fetcher.fetch([job.root])
+        head = await fetch.read_root(job.root, self.store)
+        if (head.name, head.version, head.revision) != (job.package, job.version, job.package_revision):
+            raise Failed(
+                "order.mismatch",
+                f"The order says {job.package}={job.version} revision {job.package_revision},"
+                f" its content is {head.name}={head.version} revision {head.revision}.",
+            )
+        await self._fetcher.fetch(list(dict.fromkeys(head.lists)))
+        return head, parse_definition(head.definition, f"{head.name}={head.version}")
+
+    async def modes(self, job: Job) -> int:
+        """The permission bits that the package's definition lets its files have."""
+        _, definition = await self.head(job)
+        return ALL_MODES if definition.allow_setuid else PLAIN_MODES
+
+    async def standing(self, job: Job, head: Root, current: str | None) -> str | None:
+        """A tree of this content that stands whole, the current one first."""
+        known = await self._db.read(lambda connection: holdings.trees(connection, job.package))
+        found = sorted((t.tree for t in known if t.root == job.root), key=lambda tree: tree != current)
+        for tree in found:
+            problem = await checked.first_difference(
+                self._root.path / tree, fetch.read_entries(head, self.store), modes=await self.modes(job)
+            )
+            if problem is None:
+                return tree
+            log.warning("installed tree differs", job=job.job, package=job.package, tree=tree, problem=problem)
+        return None
+
+    async def check_space(self, head: Root) -> None:
+        """Refuse, with figures, what would not fit; chunks that nobody needs go first.
+
+        Raises:
+            Failed: "disk.short".
+        """
+        chunks = await fetch.data_chunks(head, self.store)
+        elsewhere = await self.sources.known(list(chunks))
+        fetched = 0
+        for digest, length in chunks.items():
+            if digest not in elsewhere and not await self.store.has(digest):
+                fetched += length
+        built = head.size + ENTRY_COST * (head.files + 1)
+        if (short := self._short(fetched, built)) is None:
+            return
+        await self.evict_unneeded()
+        if (short := self._short(fetched, built)) is not None:
+            raise Failed("disk.short", short)
+
+    def _short(self, fetched: int, built: int) -> str | None:
+        store_free, same = self._store_free()
+        root_free, reserve = self._root.free(), self._limits.reserve
+        needs = [(fetched + built, root_free)] if same else [(fetched, store_free), (built, root_free)]
+        for need, free in needs:
+            if need + reserve > free:
+                return (
+                    f"{need} bytes are needed ({fetched} to fetch, {built} to build) and {reserve} are to stay free;"
+                    f" {free} bytes are free."
+                )
+        return None
+
+    async def fetch(self, job: Job, tell: Progress) -> None:
+        """Bring the data chunks that neither the store nor an installed file holds."""
+        head, _ = await self.head(job)
+        elsewhere = await self.sources.known(list(await fetch.data_chunks(head, self.store)))
+        await fetch.fetch_package(job.root, self._fetcher, self.store, have=elsewhere.__contains__, on_progress=tell)
+
+    async def raw(self, digest: Digest) -> bytes:
+        """Raw bytes of a chunk: out of the store, else of installed files, else from above."""
+        try:
+            stored = await self.store.get(digest)
+        except ChunkCorrupt:
+            log.warning("staged chunk damaged", digest=digest.hex())
+            await self.store.evict([digest])
+        except ChunkMissing:
+            try:
+                return await self.sources.read(digest)
+            except ChunkMissing:
+                pass
+        else:
+            return await _unseal(digest, stored)
+        await self._fetcher.fetch([digest])
+        return await _unseal(digest, await self.store.get(digest))
+
+    async def evict_of(self, job: Job) -> None:
+        """Give up this package's chunks that nobody needs any more."""
+        mine = await fetch.package_digests(job.root, self.store)
+        keep = await self._needed(but=job.n)
+        await self.store.evict([digest for digest in mine if digest not in keep])
+
+    async def evict_unneeded(self) -> None:
+        """Give up every chunk that no open job and no manifest needs."""
+        keep = await self._needed()
+        await self.store.evict([digest for digest in await self.store.digests() if digest not in keep])
+
+    async def _needed(self, *, but: int = 0) -> set[Digest]:
+        """Chunks of open jobs (except the job numbered `but`), and the manifests of all trees that stand."""
+        jobs = await self._db.read(journal.open_jobs)
+        keep: set[Digest] = set()
+        for job in jobs:
+            if job.n != but and job.type == INSTALL:
+                keep |= await fetch.package_digests(job.root, self.store)
+        for tree in await self._db.read(holdings.trees):
+            keep.add(tree.root)
+            if await self.store.has(tree.root):
+                keep.update((await fetch.read_root(tree.root, self.store)).lists)
+        return keep
+
+
+async def _unseal(digest: Digest, stored: bytes) -> bytes:
+    if len(stored) <= _UNSEAL_HERE:
+        return unseal(digest, stored)
+    return await in_thread(unseal, digest, stored)
+
+
+class _Patient:
+    """A fetcher that asks again before it gives up."""
+
+    def __init__(self, inner: fetch.Fetcher, pauses: Sequence[float]) -> None:
+        self._inner = inner
+        self._pauses = pauses
+
+    async def fetch(self, digests: Sequence[Digest]) -> None:
+        """As the inner one."""
+        for pause in self._pauses:
+            try:
+                return await self._inner.fetch(digests)
+            except ChunkMissing as error:
+                log.info("chunk not above", digest=error.digest.hex(), again_in=pause)
+            await asyncio.sleep(pause)
+        return await self._inner.fetch(digests)
