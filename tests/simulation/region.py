@@ -206,6 +206,8 @@ class Region:
         for child in children:
             assert child.link is not None
             child.link.traffic.breaks += 1
+            # The broker may still hold marks of the old life, which settle what the new one sent.
+            child.link.clumsy = True
             if broker_dies and child.link.connected:
                 child.link.cut()
                 child.tell_receiver(e.ParentLost())
