@@ -70,9 +70,9 @@ def work(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
         endpoints = []
         for gateway in ("north", "south"):
             region.add_gateway(gateway, "repeater")
-            for number in (1, 2, 3):
-                endpoints.append(f"{gateway}-{number}")
-                region.add_endpoint(endpoints[-1], gateway)
+            below = [f"{gateway}-{number}" for number in (1, 2, 3)]
+            region.add_endpoints(below, gateway)
+            endpoints += below
         region.cli("group", "add", "all", *endpoints)
         first = build(region, tree, "1")
         tar = tar_zstd(tree)

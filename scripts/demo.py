@@ -65,11 +65,10 @@ def build_region(region: Region) -> list[str]:
         region.add_gateway(gateway, "repeater")
     endpoints = []
     for gateway in GATEWAYS:
-        for number in range(1, PER_GATEWAY + 1):
-            name = f"{gateway}-{number}"
-            say(f"Enrolling endpoint {name} below {gateway} with a one-time token ...")
-            region.add_endpoint(name, gateway)
-            endpoints.append(name)
+        names = [f"{gateway}-{number}" for number in range(1, PER_GATEWAY + 1)]
+        say(f"Enrolling {', '.join(names)} below {gateway}, each with a one-time token ...")
+        region.add_endpoints(names, gateway)
+        endpoints += names
     region.cli("group", "add", "everybody", *endpoints)
     return endpoints
 

@@ -17,6 +17,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,6 +139,11 @@ class Region:
         self.daemons[name] = daemon
         self.start(daemon)
         return daemon
+
+    def add_endpoints(self, names: Sequence[str], parent: str = "server") -> None:
+        """Several endpoints below one parent, joining and starting side by side."""
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            list(pool.map(lambda name: self.add_endpoint(name, parent), names))
 
     def apps(self, name: str) -> Path:
         """Where endpoint `name` installs."""
