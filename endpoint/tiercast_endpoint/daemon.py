@@ -71,6 +71,7 @@ class Agent:
         keep_small()
         db = await stack.enter_async_context(Database.open(folder / "agent.db", SCHEMA))
         await self._open_root(db)
+        stack.callback(self._root.close)
         store = await stack.enter_async_context(
             DiskStore.open(
                 folder / "staging",

@@ -204,8 +204,10 @@ class Materials:
 
     async def evict_unneeded(self) -> None:
         """Give up every chunk that no open job and no manifest needs."""
+        # In this order: what arrives for a job while we look is no candidate.
+        held = await self.store.digests()
         keep = await self._needed()
-        await self.store.evict([digest for digest in await self.store.digests() if digest not in keep])
+        await self.store.evict([digest for digest in held if digest not in keep])
 
     async def _needed(self, *, but: int = 0) -> set[Digest]:
         """Chunks of open jobs (except the job numbered `but`), and the manifests of all trees that stand."""

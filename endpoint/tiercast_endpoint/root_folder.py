@@ -9,10 +9,12 @@ Rules
 - What we did not put at `<root>/<name>` is never replaced or removed.
 - Every rename and unlink is followed by a sync of its folder before the call returns.
 - All calls may be repeated after a crash.  Synchronous: called in a worker thread.
+- One agent per root: two would sweep away each other's trees.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 from collections.abc import Iterable
@@ -35,9 +37,14 @@ class RootFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = -1
 
     def open(self) -> None:
-        """Make the root and its two folders."""
+        """Make the root and its two folders, and take hold of it until `close`.
+
+        Raises:
+            TreeError: something else stands there, or another agent installs here.
+        """
         self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
         for name, mode in ((TREES, 0o755), (STAGING, 0o700)):
             folder = self.path / name
@@ -46,6 +53,19 @@ class RootFolder:
             if folder.is_symlink() or not folder.is_dir():
                 raise TreeError("root.foreign", f"{name} in the install root is no folder of ours")
         _fsync_folder(self.path)
+        lock = os.open(self.path / TREES, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            raise TreeError("root.taken", "another agent installs here; give each one a root of its own") from error
+        self._lock = lock
+
+    def close(self) -> None:
+        """Let go of the root."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     def free(self) -> int:
         """Bytes free for us on the root's file system."""

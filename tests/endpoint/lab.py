@@ -281,6 +281,7 @@ async def agent_over(
         store = await stack.enter_async_context(DiskStore.open(folder / "chunks", reserve=0))
         root = RootFolder(folder / "root")
         root.open()
+        stack.callback(root.close)
         kept = await db.read(holdings.trees)
         root.sweep({tree.tree for tree in kept})
         fetcher, post = FakeFetcher(store, dict(chunks or {})), FakePost()

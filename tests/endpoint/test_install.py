@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -235,3 +236,51 @@ def test_a_late_cancel_changes_nothing() -> None:
     run(world, True, True, True, True)
     assert world.performing is Step.AFTER
     assert world.machine.handle(CancelAsked()) == []
+
+
+def moves_of(snapshot: Snapshot) -> list[tuple[str, Event]]:
+    """Every event that may come, with the word that the picture has for it."""
+    step = snapshot.step
+    found: list[tuple[str, Event]] = [
+        ("failed", StepFailed(step, "x")),
+        ("cancelled", CancelAsked()),
+        ("expired", OrderExpired()),
+        ("crashed", Recovered()),
+    ]
+    if step is Step.WAIT:
+        found.append(("turn", TurnCame()))
+    elif step is Step.PLAN:
+        found.append(("done", StepDone(step, Plan(before=False, after=False))))
+        found.append(("done", StepDone(step, Plan())))
+        found.append(("stands already", StepDone(step, Plan(ready=True))))
+        found.append(("stands already", StepDone(step, Plan(ready=True, before=False))))
+        found.append(("installed already", StepDone(step, Plan(ready=True, current=True))))
+    else:
+        found.append(("done", StepDone(step)))
+    return found
+
+
+def picture() -> str:
+    """All transitions of the machine, found by trying all events in all states."""
+    waiting, seen, edges = [Snapshot(INSTALL), Snapshot(REMOVE)], set(), {}
+    while waiting:
+        snapshot = waiting.pop()
+        if snapshot in seen or snapshot.step is Step.END:
+            continue
+        seen.add(snapshot)
+        for word, event in moves_of(snapshot):
+            machine = Install(snapshot)
+            machine.handle(event)
+            if machine.snapshot.step is not snapshot.step:
+                edges.setdefault((snapshot.step, machine.snapshot.step), set()).add(word)
+                waiting.append(machine.snapshot)
+    order = list(Step)
+    lines = ["stateDiagram-v2", f"    [*] --> {Step.WAIT}"]
+    for (start, end), words in sorted(edges.items(), key=lambda e: (order.index(e[0][0]), order.index(e[0][1]))):
+        lines.append(f"    {start} --> {'[*]' if end is Step.END else end}: {', '.join(sorted(words))}")
+    return "\n".join(lines)
+
+
+def test_the_picture_in_the_docs_is_the_machine() -> None:
+    docs = Path(__file__).parents[2] / "docs/on-the-endpoint.md"
+    assert f"```mermaid\n{picture()}\n```" in docs.read_text(), picture()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tiercast_endpoint import root_folder
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.tree import TreeError
 
@@ -15,11 +17,11 @@ ONE, TWO = bytes(range(32)), bytes(range(32, 64))
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> RootFolder:
+def root(tmp_path: Path) -> Iterator[RootFolder]:
     root = RootFolder(tmp_path / "root")
     root.open()
-    root.open()
-    return root
+    yield root
+    root.close()
 
 
 def stage(root: RootFolder, key: str, digest: bytes, text: str) -> str:
@@ -116,3 +118,34 @@ def test_a_root_whose_folders_are_links_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TreeError) as raised:
         RootFolder(tmp_path / "root").open()
     assert raised.value.code == "root.foreign"
+
+
+def test_one_agent_per_root(root: RootFolder) -> None:
+    other = RootFolder(root.path)
+    with pytest.raises(TreeError) as raised:
+        other.open()
+    assert raised.value.code == "root.taken"
+    root.close()
+    other.open()
+    other.close()
+
+
+def test_every_change_of_a_name_is_synced_before_it_is_told(root: RootFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    plain = root_folder._fsync_folder
+
+    def fsync_folder(path: Path) -> None:
+        synced.append(str(path.relative_to(root.path)))
+        plain(path)
+
+    monkeypatch.setattr(root_folder, "_fsync_folder", fsync_folder)
+    root.fresh_staging("j1")
+    tree = root.adopt("j1", "app", ONE)
+    assert synced == [".trees", ".trees/app", ".staging"]
+    for change in (lambda: root.switch("app", tree), lambda: root.switch("app", tree), lambda: root.unlink("app")):
+        synced.clear()
+        change()
+        assert synced == ["."]
+    synced.clear()
+    root.delete_tree(tree)
+    assert synced == [".trees/app"]
