@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tests.support.hop import made_package, order_for, until
+
 from tiercast_gateway.depot import Depot
 from tiercast_gateway.progress import Progress
 from tiercast_protocol.content.keys import PrivateKey

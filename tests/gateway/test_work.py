@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
-
 from tests.support.hop import MadePackage, made_package, order_for, until
+
 from tiercast_gateway import work
 from tiercast_gateway.depot import Depot
 from tiercast_gateway.orders import OwnOrder

@@ -25,6 +25,7 @@ from tiercast_protocol import __version__
 from tiercast_protocol.errors import BrokerLost, ChunkMissing, MessageInvalid, StoreFull, TiercastError
 from tiercast_protocol.node.landing import Landing
 from tiercast_protocol.node.link import BulkLink, ControlLink
+from tiercast_protocol.node.wishes import Wishes
 from tiercast_protocol.transfer import events as t
 from tiercast_protocol.transfer.receiver import Receiver
 from tiercast_protocol.wire import codec, frame
@@ -51,25 +52,8 @@ log = structlog.get_logger(__name__)
 
 Digest = bytes
 WINDOW = 8 << 20
-
-
-class _Fetch:
-    """One call of `fetch`: the digests that it still waits for."""
-
-    __slots__ = ("done", "left")
-
-    def __init__(self, done: asyncio.Future[None]) -> None:
-        self.left: set[Digest] = set()
-        self.done = done
-
-    def fail(self, error: TiercastError) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
-
-    def arrived(self, digest: Digest) -> None:
-        self.left.discard(digest)
-        if not self.left and not self.done.done():
-            self.done.set_result(None)
+#: How long the last word may take when we stop.
+_LEAVE_SECONDS = 1.0
 
 
 class Upstream:
@@ -112,23 +96,27 @@ class Upstream:
         self.parent_boot = b""
         self._topics = Topics(region)
         self._boot = os.urandom(8)
+        self._leaving = False
         self._role, self._free = role, free
-        self._store, self._post = store, post
+        self._post = post
         self._on_chunk, self._on_absent = on_chunk, on_absent
         self._receiver = Receiver(int.from_bytes(os.urandom(7), "big") + 1, window)
         self._views: tuple[tuple[Piece, memoryview], ...] = ()
         self._reports: asyncio.Queue[bytes] = asyncio.Queue()
         self._moves: asyncio.Queue[GroupJoin | GroupLeave | None] = asyncio.Queue()
         self._groups: set[int] = set()
-        self._wished: set[Digest] = set()
-        self._fetches: dict[Digest, list[_Fetch]] = {}
+        self._wishes = Wishes(
+            store.has,
+            lambda digests: self._feed(t.ChunksWanted(digests)),
+            lambda digests: self._feed(t.ChunksUnwanted(digests)),
+        )
         self._timer: asyncio.TimerHandle | None = None
-        gone = seal(wrap(KIND_OF[Gone], Gone(boot=self._boot), sender=me))
+        self._gone = seal(wrap(KIND_OF[Gone], Gone(boot=self._boot), sender=me))
         self._control = ControlLink(
             url,
             client_id=me,
             login=login,
-            will=(self._topics.will(me), gone),
+            will=(self._topics.will(me), self._gone),
             subscriptions=(self._topics.down(parent, me),),
             on_message=self._control_arrived,
             on_up=self._link_up,
@@ -155,35 +143,45 @@ class Upstream:
         )
 
     async def run(self) -> None:
-        """Keep both connections up and work, until cancelled."""
+        """Keep both connections up and work, until cancelled; then say that we go, for a clean end has no will."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._control.run())
-                tasks.create_task(self._bulk.run())
-                tasks.create_task(self._publish_reports())
-                tasks.create_task(self._move_between_groups())
-                tasks.create_task(self._landing.run())
+                running = [
+                    tasks.create_task(part)
+                    for part in (
+                        self._control.run(),
+                        self._bulk.run(),
+                        self._publish_reports(),
+                        self._move_between_groups(),
+                        self._landing.run(),
+                    )
+                ]
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    await self._leave()
+                    for task in running:
+                        task.cancel()
         finally:
             if self._timer is not None:
                 self._timer.cancel()
+
+    async def _leave(self) -> None:
+        self._leaving = True
+        if self.connected:
+            with suppress(TimeoutError, BrokerLost):
+                async with asyncio.timeout(_LEAVE_SECONDS):
+                    await self._control.publish(self._topics.will(self.me), self._gone)
 
     # -- what the rest of the node asks for ----------------------------------------------------------
 
     def want(self, digests: Sequence[Digest]) -> None:
         """Fetch these, which the store lacks; `on_chunk` or `on_absent` tells of each."""
-        new = [d for d in dict.fromkeys(digests) if d not in self._wished]
-        self._wished.update(new)
-        new = [d for d in new if d not in self._fetches]
-        if new:
-            self._feed(t.ChunksWanted(tuple(new)))
+        self._wishes.want(digests)
 
     def unwant(self, digests: Sequence[Digest]) -> None:
         """Take back a `want`; what `fetch` waits for goes on."""
-        gone = [d for d in digests if d in self._wished]
-        self._wished.difference_update(gone)
-        gone = [d for d in gone if d not in self._fetches]
-        if gone:
-            self._feed(t.ChunksUnwanted(tuple(gone)))
+        self._wishes.unwant(digests)
 
     async def fetch(self, digests: Sequence[Digest]) -> None:
         """Wait until all of these are in the store.
@@ -192,38 +190,7 @@ class Upstream:
             ChunkMissing: the parent says that no tier above holds one of them.
             StoreFull: the store has no room for one of them.
         """
-        call = _Fetch(asyncio.get_running_loop().create_future())
-        try:
-            new: list[Digest] = []
-            for digest in dict.fromkeys(digests):
-                if await self._store.has(digest):
-                    continue
-                call.left.add(digest)
-                if digest not in self._fetches and digest not in self._wished:
-                    new.append(digest)
-                self._fetches.setdefault(digest, []).append(call)
-            if new := [d for d in new if d in call.left]:
-                self._feed(t.ChunksWanted(tuple(new)))
-            if call.left or call.done.done():
-                await call.done
-        finally:
-            self._forget(call)
-
-    def _forget(self, call: _Fetch) -> None:
-        """The call ended or was cancelled: drop what only it wanted."""
-        alone: list[Digest] = []
-        for digest in call.left:
-            calls = self._fetches.get(digest)
-            if calls is None or call not in calls:
-                continue
-            calls.remove(call)
-            if not calls:
-                del self._fetches[digest]
-                if digest not in self._wished:
-                    alone.append(digest)
-        call.done.cancel()
-        if alone:
-            self._feed(t.ChunksUnwanted(tuple(alone)))
+        await self._wishes.fetch(digests)
 
     async def transmit(self, payload: bytes) -> None:
         """Publish one sealed envelope to the parent.
@@ -269,6 +236,8 @@ class Upstream:
         self._feed(t.ParentLost())
 
     async def _greet(self) -> None:
+        if self._leaving:
+            return  # a greeting after the farewell would leave us there for ever
         free = self._free() if self._free is not None else 0
         await self.say(Hello(boot=self._boot, role=self._role, software=__version__, free=free))
 
@@ -374,10 +343,8 @@ class Upstream:
     def _stored(self, digest: Digest, size: int) -> None:
         self.chunks_in += 1
         self.bytes_in += size
-        self._wished.discard(digest)
         self._feed(t.ChunkStored(digest))
-        for call in self._fetches.pop(digest, ()):
-            call.arrived(digest)
+        self._wishes.arrived(digest)
         if self._on_chunk is not None:
             self._on_chunk(digest, size)
 
@@ -390,9 +357,7 @@ class Upstream:
         self._fail(digest, ChunkMissing(digest), reason)
 
     def _fail(self, digest: Digest, error: TiercastError, reason: str) -> None:
-        self._wished.discard(digest)
-        for call in self._fetches.pop(digest, ()):
-            call.fail(error)
+        self._wishes.failed(digest, error)
         if self._on_absent is not None:
             self._on_absent(digest, reason)
 

@@ -1,0 +1,127 @@
+"""Pieces become chunks, whole and verified, in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from tests.support.hop import chunks, until
+
+from tiercast_protocol.content.chunk import unseal
+from tiercast_protocol.errors import StoreFull
+from tiercast_protocol.node.landing import Landing
+from tiercast_protocol.wire.messages import Piece
+
+
+class Store:
+    def __init__(self) -> None:
+        self.held: dict[bytes, bytes] = {}
+        self.open = asyncio.Event()
+        self.open.set()
+        self.full = False
+
+    async def get(self, digest: bytes) -> bytes:
+        return self.held[digest]
+
+    async def has(self, digest: bytes) -> bool:
+        return digest in self.held
+
+    async def put(self, digest: bytes, stored: bytes) -> bool:
+        await self.open.wait()
+        if self.full:
+            raise StoreFull(needed=len(stored), free=0, where="quota")
+        unseal(digest, stored)
+        assert isinstance(stored, bytes)
+        self.held[digest] = stored
+        return True
+
+
+class Child:
+    def __init__(self, limit: int) -> None:
+        self.store, self.log = Store(), list[str]()
+        self.landing = Landing(
+            self.store,
+            limit=limit,
+            pause=lambda: self.log.append("pause"),
+            resume=lambda: self.log.append("resume"),
+            on_stored=lambda digest, size: self.log.append(f"stored {size}"),
+            on_rejected=lambda digest, reason: self.log.append("rejected"),
+            on_full=lambda digest, error: self.log.append("full"),
+        )
+
+    def receive(self, digest: bytes, stored: bytes, step: int) -> None:
+        """The whole chunk, in pieces of `step` bytes, two pieces a frame, the last first."""
+        pieces = [Piece(digest, len(stored), at, min(step, len(stored) - at)) for at in range(0, len(stored), step)]
+        for at in range(0, len(pieces), 2):
+            some = pieces[::-1][at : at + 2]
+            frame = [(piece, memoryview(stored)[piece.offset : piece.offset + piece.length]) for piece in some]
+            for piece in some:
+                self.landing.keep(piece, frame)
+        self.landing.assemble(digest)
+
+
+@asynccontextmanager
+async def running(limit: int = 1 << 20) -> AsyncIterator[Child]:
+    child = Child(limit)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(child.landing.run())
+        try:
+            yield child
+        finally:
+            task.cancel()
+
+
+@pytest.mark.parametrize("step", [50_000, 7_001])
+async def test_pieces_in_any_order_make_the_chunk(step: int) -> None:
+    async with running() as child:
+        made = chunks(3)
+        for digest, stored in made.items():
+            child.receive(digest, stored, step)
+        await until(lambda: child.store.held == made)
+        assert child.log == [f"stored {len(stored)}" for stored in made.values()]
+
+
+async def test_a_part_of_a_piece_may_be_kept() -> None:
+    async with running() as child:
+        ((digest, stored),) = chunks(1).items()
+        size = len(stored)
+        whole = [(Piece(digest, size, 0, size), memoryview(stored))]
+        child.landing.keep(Piece(digest, size, 0, 10), whole)
+        child.landing.keep(Piece(digest, size, 10, size - 10), whole)
+        child.landing.assemble(digest)
+        await until(lambda: child.store.held == {digest: stored})
+        with pytest.raises(RuntimeError, match="not in the frame"):
+            child.landing.keep(Piece(b"x" * 32, 5, 0, 5), whole)
+
+
+async def test_lies_are_thrown_away() -> None:
+    async with running() as child:
+        ((digest, stored),) = chunks(1).items()
+        child.receive(digest, b"\0" + bytes(len(stored) - 1), 50_000)
+        await until(lambda: child.log == ["rejected"])
+        half = Piece(digest, len(stored), 0, 100)
+        child.landing.keep(half, [(half, memoryview(b"x" * 100))])
+        child.landing.discard(digest)
+        child.receive(digest, stored, 9_000)
+        await until(lambda: child.store.held == {digest: stored})
+
+
+async def test_reading_stops_while_too_much_waits_and_goes_on_after() -> None:
+    async with running(limit=100_000) as child:
+        child.store.open.clear()
+        for digest, stored in chunks(5).items():
+            child.receive(digest, stored, 50_000)
+        assert child.log == ["pause"]
+        child.store.open.set()
+        await until(lambda: len(child.store.held) == 5)
+        assert child.log.count("resume") == 1
+
+
+async def test_a_full_store_is_said() -> None:
+    async with running() as child:
+        child.store.full = True
+        for digest, stored in chunks(1).items():
+            child.receive(digest, stored, 50_000)
+        await until(lambda: child.log == ["full"])
