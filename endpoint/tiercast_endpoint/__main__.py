@@ -68,6 +68,9 @@ def join(
         Path | None, typer.Option("--install-root", metavar="DIR", help="Where packages are installed.")
     ] = None,
     name: Annotated[str, typer.Option(help="The name that this node is to have; must be the token's.")] = "",
+    ca: Annotated[
+        Path | None, typer.Option("--ca", metavar="FILE", help="Authorities to trust, where the broker is at mqtts://.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Become part of a region."""
@@ -77,7 +80,7 @@ def join(
 
         text = sys.stdin.readline() if token == "-" else token  # noqa: S105 - the dash of stdin
         place = _place(state)
-        enrolled = await join_region(text, place, install_root=install_root, name=name)
+        enrolled = await join_region(text, place, install_root=install_root, name=name, ca=ca)
         if json:
             _emit(
                 {

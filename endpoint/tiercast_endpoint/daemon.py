@@ -25,13 +25,13 @@ from tiercast_endpoint.memory import give_back, keep_small
 from tiercast_endpoint.orders import Identity
 from tiercast_endpoint.reports import Reporter
 from tiercast_endpoint.root_folder import RootFolder
-from tiercast_endpoint.settings import Settings
+from tiercast_endpoint.settings import TITLE, Settings, Tls, default_root
 from tiercast_endpoint.steps import Steps, same_file_system
 from tiercast_endpoint.tree import TreeError
 from tiercast_endpoint.verbs import Readings
 from tiercast_protocol import __version__
 from tiercast_protocol.errors import StateError
-from tiercast_protocol.node import config, enrol, logs
+from tiercast_protocol.node import config, enrol, logs, settings_file
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.control.server import ControlServer
 from tiercast_protocol.node.control.verbs import Verbs
@@ -93,6 +93,7 @@ class Agent:
             window=self._settings.window,
             role="endpoint",
             free=self._root.free,
+            tls=self._settings.tls.files().context(me.url),
         )
         shared = same_file_system(folder, self._root.path)
         limits = self._settings.limits()
@@ -170,7 +171,7 @@ class Agent:
 
 async def serve(stack: AsyncExitStack, place: Place) -> None:
     """What `tiercast-endpoint run` does: read settings and enrolment, then run the agent."""
-    enrolled = enrol.load(place.folder)
+    enrolled = enrol.load(place.folder, role="endpoint")
     settings = config.load(place.config, Settings)
     logs.configure(settings.log_level, settings.log_format)
     stack.enter_context(StateLock(place.folder))
@@ -182,13 +183,26 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-async def join(token: str, place: Place, *, install_root: Path | None, name: str) -> enrol.Enrolled:
+async def join(
+    token: str, place: Place, *, install_root: Path | None, name: str, ca: Path | None = None
+) -> enrol.Enrolled:
     """What `tiercast-endpoint join` does: enrol, and write the settings unless there are some."""
-    from tiercast_endpoint.settings import TITLE, default_root  # noqa: PLC0415 - only here
-    from tiercast_protocol.node import settings_file  # noqa: PLC0415 - only here
+    settings = _first_settings(place, install_root, ca)
+    return await enrol.join(
+        token,
+        role="endpoint",
+        folder=place.folder,
+        name=name,
+        tls=settings.tls.files(),
+        before_saved=lambda: _write_settings(place, settings),
+    )
 
+
+def _first_settings(place: Place, install_root: Path | None, ca: Path | None) -> Settings:
     root = (install_root or default_root(place.folder)).absolute()
-    enrolled = await enrol.join(token, role="endpoint", folder=place.folder, name=name)
+    return Settings(install_root=root, tls=Tls(ca=str(ca.absolute()) if ca is not None else ""))
+
+
+def _write_settings(place: Place, settings: Settings) -> None:
     if not place.config.exists():
-        settings_file.write(place.config, Settings(install_root=root), title=TITLE)
-    return enrolled
+        settings_file.write(place.config, settings, title=TITLE)

@@ -16,7 +16,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +46,7 @@ _silent.propagate = False
 DEADLINE_S = 30.0
 _AGAIN_S = 3.0
 _RETRY_S = 0.5
+_ARTICLE = {"gateway": "a gateway", "endpoint": "an endpoint"}
 KEY_FILE, PASSWORD_FILE, ENROLLED_FILE = "node.key", "node.password", "enrolled.json"
 
 
@@ -90,6 +91,7 @@ async def join(
     name: str = "",
     deadline_s: float = DEADLINE_S,
     tls: TlsFiles | None = None,
+    before_saved: Callable[[], None] | None = None,
 ) -> Enrolled:
     """Join with the token and keep the result in `folder`.
 
@@ -100,6 +102,8 @@ async def join(
         name: the name that the node means to have; "" is the token's.
         deadline_s: seconds for all of it.
         tls: what to trust, where the broker's address is mqtts://.
+        before_saved: called (in a thread) once the region has accepted and before that is written down: what a
+            node that has joined must not be without, such as its settings, is written there.
 
     Raises:
         UsageError: the token is malformed, expired, used, for another name or role; the parent can't be reached;
@@ -113,6 +117,8 @@ async def join(
     if not reply.accepted:
         raise _refused(reply, token)
     enrolled = _checked(reply, token, key, password)
+    if before_saved is not None:
+        await asyncio.to_thread(before_saved)
     await asyncio.to_thread(save, folder, enrolled)
     log.info("joined", node=enrolled.name, role=role, region=enrolled.region, parent=enrolled.parent)
     return enrolled
@@ -127,8 +133,8 @@ def check_token(token: Token, *, role: str, name: str, now_ms: int) -> Token:
     if token.role != role:
         raise UsageError(
             code="token.role",
-            what=f"The token is for a {token.role}, this is the {role}.",
-            todo=f"Run `tiercast-{token.role} join`, or ask for a token with `--role {role}`.",
+            what=f"The token is for {_ARTICLE[token.role]}, this is the program of {_ARTICLE[role]}.",
+            todo=f"Run `tiercast-{token.role} join` with it, or ask for another: `{_invitation(role)}`.",
         )
     if name and name != token.name:
         raise UsageError(
@@ -144,6 +150,10 @@ def check_token(token: Token, *, role: str, name: str, now_ms: int) -> Token:
             todo=f"Ask for a new one (`tiercast node invite {token.name}`), and look whether the clock is right.",
         )
     return token
+
+
+def _invitation(role: str) -> str:
+    return "tiercast node invite NAME" + (" --gateway" if role == "gateway" else "")
 
 
 def save(folder: Path, enrolled: Enrolled) -> None:
@@ -164,11 +174,15 @@ def save(folder: Path, enrolled: Enrolled) -> None:
     _write_private(folder / ENROLLED_FILE, json.dumps(kept, indent=1) + "\n")
 
 
-def load(folder: Path) -> Enrolled:
+def load(folder: Path, *, role: str = "") -> Enrolled:
     """What `join` left in `folder`, its credential checked again.
 
+    Args:
+        folder: the node's state folder.
+        role: what the program that asks is; "" takes any.
+
     Raises:
-        UsageError: this node has not joined (code "node.not-joined").
+        UsageError: this node has not joined (code "node.not-joined"), or as something else (code "node.role").
         StateError: the files are damaged or do not belong together.
     """
     path = folder / ENROLLED_FILE
@@ -193,6 +207,13 @@ def load(folder: Path) -> Enrolled:
         raise _damaged(path) from error
     if found.public_key != key.public or found.region != region:
         raise _damaged(path)
+    if role and found.role != role:
+        raise UsageError(
+            code="node.role",
+            what=f"{found.name} joined as {_ARTICLE[found.role]}; this is the program of {_ARTICLE[role]}.",
+            where=str(folder),
+            todo=f"Run `tiercast-{found.role} run` here, or name another folder with --state.",
+        )
     return _enrolled(found, url, password, key, region_key, credential, signature)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -72,6 +73,7 @@ class Upstream:
         window: bytes of credit, and the bound of what waits for the store.
         role: said in `Hello`.
         free: gives the bytes free for chunks, said in `Hello`.
+        tls: for a broker at mqtts://; None is the system's authorities.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Upstream:
         window: int = WINDOW,
         role: str = "endpoint",
         free: Callable[[], int] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.me, self.parent = me, parent
         self.connected = False
@@ -121,6 +124,7 @@ class Upstream:
             on_message=self._control_arrived,
             on_up=self._link_up,
             on_down=self._link_down,
+            tls=tls,
         )
         self._bulk = BulkLink(
             url,
@@ -130,6 +134,7 @@ class Upstream:
             on_message=self._frame_arrived,
             on_up=self._link_up,
             on_down=self._link_down,
+            tls=tls,
         )
 
         self._landing = Landing(

@@ -156,6 +156,18 @@ async def test_a_join_that_was_cut_off_asks_again_with_the_same_key(tmp_path: Pa
         assert len({request.token_id for request in found.requests}) == 1
 
 
+async def test_what_a_joined_node_needs_is_written_before_it_has_joined(tmp_path: Path) -> None:
+    seen: list[bool] = []
+    async with region(tmp_path) as found:
+        await enrol.join(
+            found.token.text(),
+            role="endpoint",
+            folder=tmp_path / "node",
+            before_saved=lambda: seen.append((tmp_path / "node" / enrol.ENROLLED_FILE).exists()),
+        )
+    assert seen == [False]
+
+
 async def test_a_refusal_is_told(tmp_path: Path) -> None:
     no = EnrolReply(token_id="t1", accepted=False, code="token.used", reason="the token was used already")
     async with region(tmp_path, reply=no) as found:
