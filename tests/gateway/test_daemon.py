@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -128,7 +128,9 @@ def test_a_second_one_on_the_same_folder_is_refused(tmp_path: Path) -> None:
         (lambda folder: (folder / "enrolled.json").write_text("{}"), 1, "damaged"),
     ],
 )
-def test_what_a_human_can_mend_is_said_and_nothing_starts(tmp_path: Path, spoil, code: int, said: str) -> None:
+def test_what_a_human_can_mend_is_said_and_nothing_starts(
+    tmp_path: Path, spoil: Callable[[Path], object], code: int, said: str
+) -> None:
     folder = tmp_path / "g"
     joined(folder)
     spoil(folder)

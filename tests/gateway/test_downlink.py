@@ -22,8 +22,8 @@ async def connected(url: str, name: str) -> BulkClient:
         username=name,
         password=PASSWORD,
         tls=None,
-        on_message=lambda topic, payload: None,
-        on_lost=lambda error: None,
+        on_message=lambda _topic, _payload: None,
+        on_lost=lambda _error: None,
     )
 
 
@@ -36,15 +36,17 @@ async def test_a_child_comes_and_goes_and_both_sides_know(tmp_path: Path) -> Non
 
 
 async def test_after_our_own_connection_was_cut_everybody_is_found_again(tmp_path: Path) -> None:
-    async with parent_node(tmp_path, children=["one"]) as tree:
-        async with child_node(tmp_path, "one", tree.broker.children_url) as child:
-            await until(lambda: tree.children.online("one"))
-            before = tree.children.get("one").lane
-            client = tree.downlink._bulk._client
-            assert client is not None
-            await client.close()
-            await until(lambda: tree.children.get("one").lane != before and tree.children.online("one"))
-            await until(lambda: child.upstream.parent_boot == tree.children.get("one").lane)
+    async with (
+        parent_node(tmp_path, children=["one"]) as tree,
+        child_node(tmp_path, "one", tree.broker.children_url) as child,
+    ):
+        await until(lambda: tree.children.online("one"))
+        before = tree.children.get("one").lane
+        client = tree.downlink._bulk._client
+        assert client is not None
+        await client.close()
+        await until(lambda: tree.children.get("one").lane != before and tree.children.online("one"))
+        await until(lambda: child.upstream.parent_boot == tree.children.get("one").lane)
 
 
 async def test_bad_messages_and_strangers_cost_nothing(tmp_path: Path) -> None:
@@ -77,14 +79,16 @@ async def test_a_node_that_joins_is_heard_until_its_token_is_over(tmp_path: Path
 
 
 async def test_a_dismissed_child_is_cut_off_and_forgotten(tmp_path: Path) -> None:
-    async with parent_node(tmp_path, children=["one"]) as tree:
-        async with child_node(tmp_path, "one", tree.broker.children_url) as child:
-            await until(lambda: tree.children.online("one"))
-            await tree.dismiss(Dismissed(name="one"))
-            async with asyncio.timeout(20):
-                await until(lambda: not child.upstream.connected)
-            assert tree.children.all() == []
-            assert tree.routes.via("one") is None
-            assert REGION
-            await tree.admit(admitted("one", "parent"))
-            await until(lambda: child.upstream.connected, 40)
+    async with (
+        parent_node(tmp_path, children=["one"]) as tree,
+        child_node(tmp_path, "one", tree.broker.children_url) as child,
+    ):
+        await until(lambda: tree.children.online("one"))
+        await tree.dismiss(Dismissed(name="one"))
+        async with asyncio.timeout(20):
+            await until(lambda: not child.upstream.connected)
+        assert tree.children.all() == []
+        assert tree.routes.via("one") is None
+        assert REGION
+        await tree.admit(admitted("one", "parent"))
+        await until(lambda: child.upstream.connected, 40)

@@ -43,7 +43,7 @@ async def test_what_is_here_already_is_found_and_what_is_no_package_is_passed_ov
     store: DiskStore, db: Database
 ) -> None:
     package, depot, junk = made_package(5), Depot(store, db, needed=nothing_needed), chunks(1)
-    holdings = Holdings(depot, lambda root: None)
+    holdings = Holdings(depot, lambda _root: None)
     for digest, stored in (package.chunks | junk).items():
         await depot.put(digest, stored)
     async with asyncio.TaskGroup() as tasks:

@@ -40,7 +40,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         return ENROLLED
 
     monkeypatch.setattr(joining.enrol, "join", join)
-    monkeypatch.setattr(joining.enrol, "load", lambda folder: ENROLLED)
+    monkeypatch.setattr(joining.enrol, "load", lambda _folder: ENROLLED)
     return said
 
 

@@ -64,14 +64,16 @@ async def test_what_comes_down_for_another_node_takes_its_route_or_is_dropped(tm
     async def take(peer: str, envelope: Envelope) -> None:
         got.append(envelope)
 
-    async with parent_node(tmp_path, children=["pc"], above=FakeAbove(parent="top"), key=KEY) as tree:
-        async with child_node(tmp_path, "pc", tree.broker.children_url) as child:
-            child.post.on("enrol.reply.v1", take)
-            reply = EnrolReply(token_id="t", accepted=False)
-            for to in ("nobody", "pc"):
-                await tree.post.received("top", seal(wrap("enrol.reply.v1", reply, sender="top", to=to)))
-            await until(lambda: bool(got))
-            assert (got[0].to, got[0].hops) == ("pc", 1)
+    async with (
+        parent_node(tmp_path, children=["pc"], above=FakeAbove(parent="top"), key=KEY) as tree,
+        child_node(tmp_path, "pc", tree.broker.children_url) as child,
+    ):
+        child.post.on("enrol.reply.v1", take)
+        reply = EnrolReply(token_id="t", accepted=False)
+        for to in ("nobody", "pc"):
+            await tree.post.received("top", seal(wrap("enrol.reply.v1", reply, sender="top", to=to)))
+        await until(lambda: bool(got))
+        assert (got[0].to, got[0].hops) == ("pc", 1)
 
 
 async def test_what_can_never_be_done_is_not_repeated(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ async def test_progress_waits_for_the_parent_and_final_states_do_not(db: Databas
 async def test_what_was_not_told_before_a_kill_is_told_after_it(db: Database) -> None:
     routes = Routes(db)
     await routes.learn("pc", "pc")
-    killed = Statuses(db, FakeAbove(), routes, lambda jobs: None)
+    killed = Statuses(db, FakeAbove(), routes, lambda _jobs: None)
     await killed.take("pc", Status(records=[record(3, "done")]))
     above = FakeAbove()
     async with running(db, above) as statuses:

@@ -67,10 +67,13 @@ async def test_a_child_is_not_sent_what_it_holds(tmp_path: Path, kind: str) -> N
 
 
 async def test_what_nobody_above_holds_is_said_to_be_absent(tmp_path: Path, kind: str) -> None:
-    async with parent_node(tmp_path, kind=kind) as parent:
-        async with child_node(tmp_path, "one", parent.broker.children_url) as child, asyncio.timeout(30):
-            with pytest.raises(ChunkMissing):
-                await child.upstream.fetch([b"x" * 32])
+    async with (
+        parent_node(tmp_path, kind=kind) as parent,
+        child_node(tmp_path, "one", parent.broker.children_url) as child,
+        asyncio.timeout(30),
+    ):
+        with pytest.raises(ChunkMissing):
+            await child.upstream.fetch([b"x" * 32])
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves a refused UNIX socket open
@@ -114,21 +117,24 @@ async def test_a_parent_restarted_in_the_middle_costs_only_time(tmp_path: Path, 
 async def test_damaged_bytes_are_thrown_away_and_fetched_again(tmp_path: Path, kind: str) -> None:
     ((digest, stored),) = chunks(1).items()
     above = FakeAbove(answers=False)
-    async with parent_node(tmp_path, kind=kind, above=above) as parent:
-        async with child_node(tmp_path, "one", parent.broker.children_url) as child, asyncio.TaskGroup() as tasks:
-            fetching = tasks.create_task(child.upstream.fetch([digest]))
-            await until(lambda: above.wanted == [digest])
-            lie = b"\0" + os.urandom(len(stored) - 1)
-            piece = Piece(digest, len(lie), 0, len(lie))
-            topic = parent.topics.bulk(parent.name, "one")
-            await parent.streams._bulk.publish(topic, frame.pieces_head([piece]), lie)
-            await parent.streams._bulk.publish(topic, b"T1 no frame at all")
-            await until(lambda: child.upstream.rejected == 1 and child.upstream.bad_frames == 1)
-            above.library[digest] = stored
-            await above.give([digest])
-            async with asyncio.timeout(30):
-                await fetching
-            assert await child.store.get(digest) == stored
+    async with (
+        parent_node(tmp_path, kind=kind, above=above) as parent,
+        child_node(tmp_path, "one", parent.broker.children_url) as child,
+        asyncio.TaskGroup() as tasks,
+    ):
+        fetching = tasks.create_task(child.upstream.fetch([digest]))
+        await until(lambda: above.wanted == [digest])
+        lie = b"\0" + os.urandom(len(stored) - 1)
+        piece = Piece(digest, len(lie), 0, len(lie))
+        topic = parent.topics.bulk(parent.name, "one")
+        await parent.streams._bulk.publish(topic, frame.pieces_head([piece]), lie)
+        await parent.streams._bulk.publish(topic, b"T1 no frame at all")
+        await until(lambda: child.upstream.rejected == 1 and child.upstream.bad_frames == 1)
+        above.library[digest] = stored
+        await above.give([digest])
+        async with asyncio.timeout(30):
+            await fetching
+        assert await child.store.get(digest) == stored
 
 
 async def test_a_dead_child_does_not_hold_up_the_other(tmp_path: Path, kind: str) -> None:

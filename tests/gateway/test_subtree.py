@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -38,51 +39,53 @@ def records(above: FakeAbove, target: str) -> list[StatusRecord]:
 async def test_an_order_goes_down_its_content_follows_once_and_its_status_comes_up(tmp_path: Path) -> None:
     package, above = made_package(300), FakeAbove()
     above.library = package.chunks
-    async with parent_node(tmp_path, children=["mid"], above=above, key=KEY) as top:
-        async with gateway_node(tmp_path, "mid", top, KEY) as mid:
-            for leaf in ("one", "two"):
-                await top.admit(admitted(leaf, "mid"))
-            await until(lambda: mid.enrolment.known("one") and mid.enrolment.known("two"))
-            url = mid.broker.children_url
-            async with (
-                child_node(tmp_path, "one", url, parent="mid") as one,
-                child_node(tmp_path, "two", url, parent="mid") as two,
-            ):
-                for leaf in (one, two):
-                    leaf.post.on("order.v1", remember(leaf.received))
-                await top.take_order(order_for(KEY, {"one": b"1" * 32, "two": b"2" * 32}, root=package.root), "j1")
-                await until(lambda: bool(one.received and two.received))
-                for leaf in (one, two):
-                    bundle = body_of(leaf.received[0][1], OrderBundle)
-                    assert [target.node for target in bundle.targets] == [leaf.name]
-                    assert leaf.received[0][1].cause == "j1"
-                async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
-                    tasks.create_task(fetch_package(package.root, one.upstream, one.store))
-                    tasks.create_task(fetch_package(package.root, two.upstream, two.store))
-                for digest, stored in package.chunks.items():
-                    assert await one.store.get(digest) == stored
-                    assert await two.store.get(digest) == stored
-                # one copy over the upper link, and each chunk asked for above exactly once
-                assert top.streams.bytes_out == package.stored
-                assert sorted(above.wanted) == sorted(package.chunks)
-                await until(lambda: any(r.state == "held" for r in records(above, "mid")))
-                held = records(above, "mid")[-1]
-                assert (held.done, held.total) == (package.size, package.size)
-                now = time.time_ns() // 1_000_000
-                done = StatusRecord(job="j1", revision=1, target="one", attempt=1, seq=5, state="done", at=now)
-                lie = StatusRecord(job="j1", revision=1, target="two", attempt=1, seq=5, state="failed", at=now)
-                await one.post.send("mid", Status(records=[done, lie]))
-                await until(lambda: bool(records(above, "one")))
-                assert records(above, "one") == [done]
-                assert not records(above, "two")
-                assert await mid.orders.needed() == {package.root}
-                done2 = StatusRecord(job="j1", revision=1, target="two", attempt=1, seq=9, state="done", at=now)
-                await two.post.send("mid", Status(records=[done2]))
-                await until(lambda: bool(records(above, "two")))
-                assert await mid.orders.needed() == set()
+    async with (
+        parent_node(tmp_path, children=["mid"], above=above, key=KEY) as top,
+        gateway_node(tmp_path, "mid", top, KEY) as mid,
+    ):
+        for leaf in ("one", "two"):
+            await top.admit(admitted(leaf, "mid"))
+        await until(lambda: mid.enrolment.known("one") and mid.enrolment.known("two"))
+        url = mid.broker.children_url
+        async with (
+            child_node(tmp_path, "one", url, parent="mid") as one,
+            child_node(tmp_path, "two", url, parent="mid") as two,
+        ):
+            for leaf in (one, two):
+                leaf.post.on("order.v1", remember(leaf.received))
+            await top.take_order(order_for(KEY, {"one": b"1" * 32, "two": b"2" * 32}, root=package.root), "j1")
+            await until(lambda: bool(one.received and two.received))
+            for leaf in (one, two):
+                bundle = body_of(leaf.received[0][1], OrderBundle)
+                assert [target.node for target in bundle.targets] == [leaf.name]
+                assert leaf.received[0][1].cause == "j1"
+            async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+                tasks.create_task(fetch_package(package.root, one.upstream, one.store))
+                tasks.create_task(fetch_package(package.root, two.upstream, two.store))
+            for digest, stored in package.chunks.items():
+                assert await one.store.get(digest) == stored
+                assert await two.store.get(digest) == stored
+            # one copy over the upper link, and each chunk asked for above exactly once
+            assert top.streams.bytes_out == package.stored
+            assert sorted(above.wanted) == sorted(package.chunks)
+            await until(lambda: any(r.state == "held" for r in records(above, "mid")))
+            held = records(above, "mid")[-1]
+            assert (held.done, held.total) == (package.size, package.size)
+            now = time.time_ns() // 1_000_000
+            done = StatusRecord(job="j1", revision=1, target="one", attempt=1, seq=5, state="done", at=now)
+            lie = StatusRecord(job="j1", revision=1, target="two", attempt=1, seq=5, state="failed", at=now)
+            await one.post.send("mid", Status(records=[done, lie]))
+            await until(lambda: bool(records(above, "one")))
+            assert records(above, "one") == [done]
+            assert not records(above, "two")
+            assert await mid.orders.needed() == {package.root}
+            done2 = StatusRecord(job="j1", revision=1, target="two", attempt=1, seq=9, state="done", at=now)
+            await two.post.send("mid", Status(records=[done2]))
+            await until(lambda: bool(records(above, "two")))
+            assert await mid.orders.needed() == set()
 
 
-def remember(into: list[tuple[str, Envelope]]):
+def remember(into: list[tuple[str, Envelope]]) -> Callable[[str, Envelope], Awaitable[None]]:
     async def handler(peer: str, envelope: Envelope) -> None:
         into.append((peer, envelope))
 
@@ -92,18 +95,20 @@ def remember(into: list[tuple[str, Envelope]]):
 async def test_a_gateway_preloads_and_purges_what_it_is_ordered_to(tmp_path: Path) -> None:
     package, above, own = made_package(100), FakeAbove(), PrivateKey.generate()
     above.library = package.chunks
-    async with parent_node(tmp_path, children=["mid"], above=above, key=KEY) as top:
-        async with gateway_node(tmp_path, "mid", top, KEY, own_key=own) as mid:
-            await top.take_order(order_for(KEY, {"mid": own.public}, type_="preload", root=package.root))
-            await until(lambda: any(r.state == "done" for r in records(above, "mid")))
-            final = records(above, "mid")[-1]
-            receipt = open_receipt(final.receipt, final.signature, own.public)
-            assert (receipt.state, receipt.node, receipt.root) == ("done", "mid", package.root)
-            assert all([mid.depot.size(d) == len(s) for d, s in package.chunks.items()])
-            purge = order_for(KEY, {"mid": own.public}, type_="purge", root=package.root, job="j2")
-            await top.take_order(purge)
-            await until(lambda: any(r.job == "j2" and r.state == "done" for r in records(above, "mid")))
-            assert mid.depot.usage().chunks == 0
+    async with (
+        parent_node(tmp_path, children=["mid"], above=above, key=KEY) as top,
+        gateway_node(tmp_path, "mid", top, KEY, own_key=own) as mid,
+    ):
+        await top.take_order(order_for(KEY, {"mid": own.public}, type_="preload", root=package.root))
+        await until(lambda: any(r.state == "done" for r in records(above, "mid")))
+        final = records(above, "mid")[-1]
+        receipt = open_receipt(final.receipt, final.signature, own.public)
+        assert (receipt.state, receipt.node, receipt.root) == ("done", "mid", package.root)
+        assert all(mid.depot.size(d) == len(s) for d, s in package.chunks.items())
+        purge = order_for(KEY, {"mid": own.public}, type_="purge", root=package.root, job="j2")
+        await top.take_order(purge)
+        await until(lambda: any(r.job == "j2" and r.state == "done" for r in records(above, "mid")))
+        assert mid.depot.usage().chunks == 0
 
 
 async def test_an_order_that_the_region_did_not_sign_goes_nowhere(tmp_path: Path) -> None:

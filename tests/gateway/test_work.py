@@ -142,7 +142,7 @@ async def test_the_same_order_while_it_runs_is_not_begun_twice(store: DiskStore,
         at.fetcher.hold.clear()
         at.do("preload", package.root)
         at.do("preload", package.root)
-        await until(lambda: at.work._queue.empty())
+        await until(at.work._queue.empty)
         at.fetcher.hold.set()
         await at.ended()
         assert at.done == [("j1", 1)]

@@ -46,9 +46,9 @@ class Child:
             limit=limit,
             pause=lambda: self.log.append("pause"),
             resume=lambda: self.log.append("resume"),
-            on_stored=lambda digest, size: self.log.append(f"stored {size}"),
-            on_rejected=lambda digest, reason: self.log.append("rejected"),
-            on_full=lambda digest, error: self.log.append("full"),
+            on_stored=lambda _digest, size: self.log.append(f"stored {size}"),
+            on_rejected=lambda _digest, _reason: self.log.append("rejected"),
+            on_full=lambda _digest, _error: self.log.append("full"),
         )
 
     def receive(self, digest: bytes, stored: bytes, step: int) -> None:

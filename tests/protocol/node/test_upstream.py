@@ -16,75 +16,83 @@ from tiercast_protocol.wire.messages import GroupJoin, GroupLeave, Hello
 async def test_wants_are_told_of_by_callbacks(tmp_path: Path) -> None:
     held = chunks(3)
     above = FakeAbove(library=held)
-    async with parent_node(tmp_path, children=["one"], above=above) as parent:
-        async with child_node(tmp_path, "one", parent.broker.children_url) as child:
-            told: list[tuple[bytes, int | str]] = []
-            child.upstream._on_chunk = lambda digest, size: told.append((digest, size))
-            child.upstream._on_absent = lambda digest, reason: told.append((digest, reason))
-            child.upstream.want([*held, b"x" * 32])
-            await until(lambda: len(told) == 4)
-            assert dict(told) == {d: len(s) for d, s in held.items()} | {b"x" * 32: "unknown"}
-            traffic = child.upstream.traffic()
-            assert traffic["chunks"] == 3
-            assert traffic["received"] > traffic["chunk_bytes"] == sum(map(len, held.values()))
+    async with (
+        parent_node(tmp_path, children=["one"], above=above) as parent,
+        child_node(tmp_path, "one", parent.broker.children_url) as child,
+    ):
+        told: list[tuple[bytes, int | str]] = []
+        child.upstream._on_chunk = lambda digest, size: told.append((digest, size))
+        child.upstream._on_absent = lambda digest, reason: told.append((digest, reason))
+        child.upstream.want([*held, b"x" * 32])
+        await until(lambda: len(told) == 4)
+        assert dict(told) == {d: len(s) for d, s in held.items()} | {b"x" * 32: "unknown"}
+        traffic = child.upstream.traffic()
+        assert traffic["chunks"] == 3
+        assert traffic["received"] > traffic["chunk_bytes"] == sum(map(len, held.values()))
 
 
 async def test_what_is_not_wanted_any_more_is_dropped_above_too(tmp_path: Path) -> None:
     above = FakeAbove(answers=False)
-    async with parent_node(tmp_path, children=["one"], above=above) as parent:
-        async with child_node(tmp_path, "one", parent.broker.children_url) as child:
-            child.upstream.want([b"x" * 32])
-            await until(lambda: above.wanted == [b"x" * 32])
-            child.upstream.unwant([b"x" * 32])
-            await until(lambda: above.unwanted == [b"x" * 32])
+    async with (
+        parent_node(tmp_path, children=["one"], above=above) as parent,
+        child_node(tmp_path, "one", parent.broker.children_url) as child,
+    ):
+        child.upstream.want([b"x" * 32])
+        await until(lambda: above.wanted == [b"x" * 32])
+        child.upstream.unwant([b"x" * 32])
+        await until(lambda: above.unwanted == [b"x" * 32])
 
 
 async def test_a_full_store_ends_the_fetch_and_nothing_goes_in_circles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = chunks(2)
-    async with parent_node(tmp_path, children=["one"], above=FakeAbove(library=held)) as parent:
-        async with child_node(tmp_path, "one", parent.broker.children_url) as child:
+    async with (
+        parent_node(tmp_path, children=["one"], above=FakeAbove(library=held)) as parent,
+        child_node(tmp_path, "one", parent.broker.children_url) as child,
+    ):
 
-            async def full(digest: bytes, stored: bytes) -> bool:
-                raise StoreFull(needed=len(stored), free=0, where="quota")
+        async def full(digest: bytes, stored: bytes) -> bool:
+            raise StoreFull(needed=len(stored), free=0, where="quota")
 
-            monkeypatch.setattr(child.store, "put", full)
-            with pytest.raises(StoreFull):
-                await child.upstream.fetch(list(held))
-            monkeypatch.undo()
-            await until(lambda: child.upstream._receiver.idle)
+        monkeypatch.setattr(child.store, "put", full)
+        with pytest.raises(StoreFull):
             await child.upstream.fetch(list(held))
-            assert parent.streams.bytes_out <= 2 * sum(map(len, held.values()))
+        monkeypatch.undo()
+        await until(lambda: child.upstream._receiver.idle)
+        await child.upstream.fetch(list(held))
+        assert parent.streams.bytes_out <= 2 * sum(map(len, held.values()))
 
 
 async def test_a_new_lane_above_means_groups_left_and_wants_said_again(tmp_path: Path) -> None:
-    async with parent_node(tmp_path, children=["one"], above=FakeAbove(answers=False)) as parent:
-        async with child_node(tmp_path, "one", parent.broker.children_url) as child:
-            upstream = child.upstream
-            await until(lambda: upstream.parent_boot == parent.children.get("one").lane)
-            epoch = upstream.parent_boot
-            # the groups are made up: the parent's machine would dismiss the child at once
-            parent.streams.group_joined = lambda child, group, epoch: None  # type: ignore[method-assign]
-            await parent.downlink.say("one", GroupJoin(group=7, epoch=epoch))
-            await parent.downlink.say("one", GroupJoin(group=8, epoch=b"of another lane"))
-            await until(lambda: upstream._groups == {7})
-            await parent.downlink.say("one", GroupJoin(group=9, epoch=epoch))
-            await parent.downlink.say("one", GroupLeave(group=7, epoch=epoch))
-            await until(lambda: upstream._groups == {9})
-            assert upstream._bulk._subscriptions.keys() & {parent.topics.group("parent", n) for n in (7, 8, 9)} == {
-                parent.topics.group("parent", 9)
-            }
-            seen: list[t.ReceiverEvent] = []
-            handle = upstream._receiver.handle
+    async with (
+        parent_node(tmp_path, children=["one"], above=FakeAbove(answers=False)) as parent,
+        child_node(tmp_path, "one", parent.broker.children_url) as child,
+    ):
+        upstream = child.upstream
+        await until(lambda: upstream.parent_boot == parent.children.get("one").lane)
+        epoch = upstream.parent_boot
+        # the groups are made up: the parent's machine would dismiss the child at once
+        parent.streams.group_joined = lambda *_: None  # type: ignore[method-assign]
+        await parent.downlink.say("one", GroupJoin(group=7, epoch=epoch))
+        await parent.downlink.say("one", GroupJoin(group=8, epoch=b"of another lane"))
+        await until(lambda: upstream._groups == {7})
+        await parent.downlink.say("one", GroupJoin(group=9, epoch=epoch))
+        await parent.downlink.say("one", GroupLeave(group=7, epoch=epoch))
+        await until(lambda: upstream._groups == {9})
+        assert upstream._bulk._subscriptions.keys() & {parent.topics.group("parent", n) for n in (7, 8, 9)} == {
+            parent.topics.group("parent", 9)
+        }
+        seen: list[t.ReceiverEvent] = []
+        handle = upstream._receiver.handle
 
-            def watched(event: t.ReceiverEvent, *, now: float) -> list[t.ReceiverCommand]:
-                seen.append(event)
-                return handle(event, now=now)
+        def watched(event: t.ReceiverEvent, *, now: float) -> list[t.ReceiverCommand]:
+            seen.append(event)
+            return handle(event, now=now)
 
-            upstream._receiver.handle = watched  # type: ignore[method-assign] - to see what it is told
-            await parent.downlink.say("one", Hello(boot=b"anew"))
-            await until(lambda: upstream._groups == set() and t.ParentConnected() in seen)
+        upstream._receiver.handle = watched  # type: ignore[method-assign] - to see what it is told
+        await parent.downlink.say("one", Hello(boot=b"anew"))
+        await until(lambda: upstream._groups == set() and t.ParentConnected() in seen)
 
 
 async def test_who_stops_in_order_says_so(tmp_path: Path) -> None:
@@ -106,10 +114,12 @@ async def test_a_parent_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
 
 
 async def test_messages_that_are_none_are_passed_over(tmp_path: Path) -> None:
-    async with parent_node(tmp_path, children=["one"]) as parent:
-        async with child_node(tmp_path, "one", parent.broker.children_url) as child:
-            await until(lambda: child.upstream.connected and parent.children.online("one"))
-            for payload in (b"", b"\xc1", b"\x91" * 10_000):
-                await parent.downlink.transmit("one", payload)
-            await parent.downlink.say("one", Hello(boot=b"anew"))
-            await until(lambda: child.upstream.parent_boot == b"anew")
+    async with (
+        parent_node(tmp_path, children=["one"]) as parent,
+        child_node(tmp_path, "one", parent.broker.children_url) as child,
+    ):
+        await until(lambda: child.upstream.connected and parent.children.online("one"))
+        for payload in (b"", b"\xc1", b"\x91" * 10_000):
+            await parent.downlink.transmit("one", payload)
+        await parent.downlink.say("one", Hello(boot=b"anew"))
+        await until(lambda: child.upstream.parent_boot == b"anew")
