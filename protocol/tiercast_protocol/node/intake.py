@@ -120,6 +120,11 @@ class Intake:
         here = envelope.to in {"", self._me}
         handler = self._handlers.get(envelope.kind) if here else self.relay
         fields = {"peer": peer, "kind": envelope.kind, "cause": envelope.cause}
+        if not here and envelope.kind in EPHEMERAL:
+            # Nobody acknowledges it: in the outbox towards the next node it would be repeated for ever.
+            self._counts["invalid"] += 1
+            log.warning("message can't be relayed", **fields, to=envelope.to)
+            return True
         if handler is None:
             self._counts["unknown"] += 1
             log.info("message of an unknown kind" if here else "message for another node", **fields, to=envelope.to)

@@ -122,3 +122,13 @@ def test_a_kind_has_one_handler() -> None:
     for kind in (KIND, "no.such.v1"):
         with pytest.raises(ValueError, match=kind):
             desk.intake.on(kind, desk.handle)
+
+
+async def test_what_nobody_would_acknowledge_is_not_relayed() -> None:
+    """It would stand in the outbox towards the next node, and be repeated, for ever."""
+    desk = Desk()
+    desk.intake.relay = desk.handle
+    desk.take("a", wrap("gone.v1", Gone(boot=b"x"), sender="a", to="server"))
+    await desk.work()
+    assert not desk.handled
+    assert desk.counts["invalid"] == 1
