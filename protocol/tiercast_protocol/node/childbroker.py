@@ -211,6 +211,8 @@ class ChildBroker(Broker):
             "listen": listen,
             "users_file": str(self._folder / "users"),
             "acl_file": str(self._folder / "acl"),
+            # else a node could take the client ids of others, and keep them out
+            "client_id_is_username": True,
             "limits": EMBEDDED_LIMITS,
         }
         file = self._folder / "embedded.json"

@@ -31,6 +31,7 @@ async def test_the_files_of_the_embedded_broker(tmp_path: Path) -> None:
     async with open_broker(BrokerConfig(mode="embedded"), folder=tmp_path, region="r", owner="o") as broker:
         config = json.loads((tmp_path / "embedded.json").read_text())
         assert config["limits"] == EMBEDDED_LIMITS
+        assert config["client_id_is_username"], "a node could keep another from connecting, under its client id"
         assert f":{config['listen'][0]['port']}" in broker.children_url
         assert config["listen"][1]["path"] == broker.url.removeprefix("unix://")
 
