@@ -3,7 +3,8 @@
 Rules
 - A record is (job, target, revision, attempt, seq); the highest of the last three wins, so duplicates,
   reordering and a change of parent change nothing.  Counts are computed from records, never added up.
-- A child may speak for itself and for what is below it; anything else is dropped.
+- A child may speak for itself and for what is below it; anything else is dropped, and so is what the next tier
+  could not keep: one such record would hold up all that is said beside it.
 - A record is in this database before it is acknowledged, and stays marked until it is in the outbox
   upward: a final state is never lost, whatever is killed.
 - Upward goes only what changed: final states at once (gathered for a moment), others at most once a second,
@@ -25,7 +26,7 @@ from tiercast_gateway.routes import Routes
 from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire import codec
-from tiercast_protocol.wire.messages import Status, StatusRecord
+from tiercast_protocol.wire.messages import Status, StatusRecord, sound
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +67,9 @@ class Statuses:
         """Merge what the child `peer` said; returns when it is committed."""
         good: list[StatusRecord] = []
         for record in status.records:
-            if record.target == peer or self._routes.below(record.target, peer):
+            if not sound(record):
+                log.warning("status.unsound", peer=peer, target=record.target[:80], job=record.job[:80])
+            elif record.target == peer or self._routes.below(record.target, peer):
                 good.append(record)
             else:
                 log.warning("status.foreign", peer=peer, target=record.target, job=record.job)

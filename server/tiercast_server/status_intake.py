@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content.receipt import open_receipt
 from tiercast_protocol.errors import ProtocolError, SignatureInvalid
-from tiercast_protocol.wire.messages import StatusRecord
+from tiercast_protocol.wire.messages import StatusRecord, sound
 from tiercast_server import job_rows, nodes
 from tiercast_server.changes import Changes
 from tiercast_server.database.tables import hops, targets
@@ -30,6 +30,8 @@ _log = structlog.get_logger(__name__)
 _MAX_DETAIL = 4_000
 #: A rate is measured over at least this many milliseconds.
 _RATE_MS = 200
+#: No link is faster, in bytes per second; a peer's numbers are its own.
+_MOST_RATE = 1 << 50
 
 
 class StatusIntake:
@@ -47,6 +49,9 @@ class StatusIntake:
         async with self._region.db.write() as connection:
             found: dict[str, Job | None] = {}
             for record in records:
+                if not sound(record):
+                    self.refused += 1
+                    continue
                 if record.job not in found:
                     found[record.job] = await job_rows.find(connection, record.job)
                 job = found[record.job]
@@ -137,7 +142,7 @@ class StatusIntake:
         passed = record.at - held["at"]
         rate = held["rate"]
         if passed >= _RATE_MS:
-            rate = max(0, (record.done - held["done"]) * 1000 // passed)
+            rate = min(max(0, (record.done - held["done"]) * 1000 // passed), _MOST_RATE)
         await connection.execute(update(hops).where(which).values(rate=rate, **values))
         return True
 

@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 #: A message that passed more relays than this goes in a circle.
 MAX_HOPS = 32
+#: Beyond all times: what databases hold as a number.
+_LATEST = 1 << 63
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -54,8 +56,10 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         """Refuse what can't be an envelope."""
         if not 1 <= self.v <= 255 or len(self.id) != 16 or not 0 <= self.hops <= MAX_HOPS:  # noqa: PLR2004 - see above
             raise ValueError("version, id or hops out of range")
-        if not self.kind or len(self.kind) > 64 or len(self.to) > 255 or len(self.cause) > 255:  # noqa: PLR2004 - bytes of a topic level
-            raise ValueError("kind, to or cause out of range")
+        if not self.kind or len(self.kind) > 64 or max(len(self.to), len(self.cause), len(self.sender)) > 255:  # noqa: PLR2004 - bytes of a topic level
+            raise ValueError("kind, to, cause or sender out of range")
+        if not 0 <= self.expires < _LATEST:
+            raise ValueError("expires out of range")
 
 
 def wrap(kind: str, body: object, *, sender: str, to: str = "", cause: str = "", expires: int = 0) -> Envelope:

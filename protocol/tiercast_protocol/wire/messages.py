@@ -173,6 +173,20 @@ class StatusRecord(Message, frozen=True, kw_only=True, omit_defaults=True):
     signature: bytes = b""
 
 
+#: Numbers of a record stay below this (what JSON and every database hold), its texts and proofs below these.
+_MOST, _LONGEST_NAME, _LARGEST_SAY = 1 << 53, 255, 512 << 10
+
+
+def sound(record: StatusRecord) -> bool:
+    """Whether every tier can keep `record` and pass it on; what a neighbour sends may be anything."""
+    numbers = (record.revision, record.attempt, record.seq, record.at, record.done, record.total)
+    return (
+        all(0 <= number < _MOST for number in numbers)
+        and max(len(record.job), len(record.target), len(record.state), len(record.code)) <= _LONGEST_NAME
+        and 4 * len(record.detail) + len(record.receipt) + len(record.signature) <= _LARGEST_SAY
+    )
+
+
 class Status(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Up.  Records merged over the sender's sub-tree since its last one."""
 

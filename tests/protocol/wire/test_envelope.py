@@ -75,6 +75,9 @@ def test_a_field_more_is_ignored() -> None:
         {"cause": "x" * 256},
         {"body": "text"},
         {"sender": 5},
+        {"sender": "x" * 256},
+        {"expires": 1 << 63},
+        {"expires": -1},
         {"expires": "soon"},
     ],
 )

@@ -16,7 +16,7 @@ from tests.protocol.wire.samples import SAMPLES
 from tiercast_protocol.errors import MessageInvalid
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.envelope import open_, seal, wrap
-from tiercast_protocol.wire.messages import CATALOGUE, EPHEMERAL, KIND_OF, Message, Query, body_of
+from tiercast_protocol.wire.messages import CATALOGUE, EPHEMERAL, KIND_OF, Message, Query, StatusRecord, body_of, sound
 
 GOLDEN = Path(__file__).parent / "golden"
 KINDS = sorted(CATALOGUE)
@@ -144,6 +144,26 @@ def test_catalogue() -> None:
     assert all(kind.rpartition(".v")[2].isdigit() for kind in CATALOGUE)
     assert len(KIND_OF) == len(CATALOGUE)
     assert set(CATALOGUE) > EPHEMERAL
+
+
+@pytest.mark.parametrize("field", ["revision", "attempt", "seq", "at", "done", "total"])
+@pytest.mark.parametrize("number", [-1, 1 << 53, 1 << 63, (1 << 64) - 1])
+def test_numbers_that_no_database_holds_are_refused(field: str, number: int) -> None:
+    """One such record would stop whoever merges it, with everybody's records beside it."""
+    record = {"job": "j", "revision": 1, "target": "t", "attempt": 1, "seq": 1, "state": "done", "at": 1, field: number}
+    assert not sound(codec.decode(codec.encode(record), StatusRecord))
+
+
+@pytest.mark.parametrize("field", ["job", "target", "state", "code"])
+def test_names_in_a_record_are_short(field: str) -> None:
+    record = {"job": "j", "revision": 1, "target": "t", "attempt": 1, "seq": 1, "state": "done", "at": 1}
+    assert sound(codec.decode(codec.encode(record), StatusRecord))
+    assert not sound(codec.decode(codec.encode(record | {field: "x" * 256}), StatusRecord))
+
+
+def test_a_record_that_would_not_fit_the_next_message_is_refused() -> None:
+    record = StatusRecord(job="j", revision=1, target="t", attempt=1, seq=1, state="done", at=1, receipt=bytes(900_000))
+    assert not sound(record)
 
 
 def test_body_of_names_the_kind() -> None:
