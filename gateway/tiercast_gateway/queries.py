@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from tiercast_protocol.errors import MessageInvalid, UsageError
+from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.envelope import Envelope
 from tiercast_protocol.wire.messages import Answer, Message, Query, body_of
 
@@ -25,6 +26,8 @@ Reader = Callable[[dict[str, Any]], Awaitable[object]]
 #: Tells `message` to `node` below, reliably; gives the envelope's id.
 Tell = Callable[[str, Message, int], Awaitable[bytes]]
 DEADLINE = 10.0
+#: Most bytes of answers that outran the end of `_tell`.
+EARLY_BYTES = 2 << 20
 
 
 class Queries:
@@ -34,7 +37,14 @@ class Queries:
         self._tell = tell
         self._readers: dict[str, Reader] = {}
         self._asked: dict[bytes, asyncio.Future[Answer]] = {}
-        self._early: dict[bytes, Answer] = {}
+        #: Bodies, not what they decode to: a peer's bytes may become a hundred times as large.
+        self._early: dict[bytes, bytes] = {}
+        self._telling = 0
+
+    @property
+    def early_bytes(self) -> int:
+        """Bytes of answers kept for questions that are just being told."""
+        return sum(map(len, self._early.values()))
 
     def add(self, verb: str, reader: Reader) -> None:
         """Answer `verb` by `reader(args)`; it may raise `UsageError`."""
@@ -46,14 +56,20 @@ class Queries:
         Raises:
             UsageError: as the node said, or "node.silent" when it does not answer within `deadline` seconds.
         """
-        if not self._asked:
-            self._early.clear()
         expires = time.time_ns() // 1_000_000 + int(deadline * 1000)
-        query = await self._tell(node, Query(verb=verb, args=args), expires)
-        future = self._asked[query] = asyncio.get_running_loop().create_future()
-        if (early := self._early.pop(query, None)) is not None:
-            future.set_result(early)
+        self._telling += 1
+        early: bytes | None = None
         try:
+            query = await self._tell(node, Query(verb=verb, args=args), expires)
+            early = self._early.pop(query, None)
+        finally:
+            self._telling -= 1
+            if not self._telling:
+                self._early.clear()
+        future = self._asked[query] = asyncio.get_running_loop().create_future()
+        try:
+            if early is not None:
+                future.set_result(codec.decode(early, Answer))
             async with asyncio.timeout(deadline):
                 answer = await future
         except TimeoutError:
@@ -79,8 +95,8 @@ class Queries:
         answer = body_of(envelope, Answer)
         future = self._asked.get(answer.query)
         if future is None:
-            if len(self._early) < 64:  # noqa: PLR2004 - answers that outran the end of `_tell`
-                self._early[answer.query] = answer
+            if self._telling and self.early_bytes + len(envelope.body) <= EARLY_BYTES:
+                self._early[answer.query] = envelope.body
         elif not future.done():
             future.set_result(answer)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from tiercast_gateway.queries import Queries
+from tiercast_gateway.queries import EARLY_BYTES, Queries
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire.envelope import Envelope, wrap
-from tiercast_protocol.wire.messages import Message
+from tiercast_protocol.wire.messages import Answer, Message
 
 
 class Pair:
@@ -74,3 +75,30 @@ async def test_a_node_that_is_silent_is_said_to_be() -> None:
         await pair.asker.ask("node", "status", {}, deadline=0.01)
     assert caught.value.code == "node.silent"
     assert not pair.asker._asked
+
+
+async def test_answers_that_nobody_waits_for_are_not_kept() -> None:
+    queries = Pair().asker
+    for n in range(100):
+        queries.answered(reply(Answer(query=bytes([n]) * 16, result="x" * 1000)))
+    assert queries.early_bytes == 0
+
+
+async def test_what_outran_its_question_is_bounded_in_bytes() -> None:
+    released = asyncio.Event()
+
+    async def tell(node: str, message: Message, expires: int) -> bytes:
+        await released.wait()
+        return b"q" * 16
+
+    queries = Queries(tell)
+    async with asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(queries.ask("node", "status", {}))
+        await asyncio.sleep(0)
+        queries.answered(reply(Answer(query=b"q" * 16, result=1)))
+        for n in range(20):
+            queries.answered(reply(Answer(query=bytes([n]) * 16, result="x" * 500_000)))
+        assert queries.early_bytes <= EARLY_BYTES
+        released.set()
+        assert await asking == 1
+    assert queries.early_bytes == 0
