@@ -185,7 +185,8 @@ def _ask(state: Path | None, verb: str, *, json: bool, **args: Any) -> Any:
     async def work() -> None:
         from tiercast_protocol.node.control.client import connect
 
-        async with connect(_place(state).socket) as client:
+        todo = "Start it with `tiercast-endpoint run`, or name its folder with --state."
+        async with connect(_place(state).socket, todo=todo) as client:
             found.append(await client.call(verb, **args))
 
     _run(work, json=json)

@@ -160,13 +160,10 @@ def save(folder: Path, enrolled: Enrolled) -> None:
     """Write `enrolled` (but for the key, which has its own file) with mode 0600, durably."""
     kept = {
         "format": 1,
-        "name": enrolled.name,
-        "role": enrolled.role,
-        "region": enrolled.region,
-        "parent": enrolled.parent,
-        "server": enrolled.server,
-        "generation": enrolled.generation,
-        "url": enrolled.url,
+        **{
+            name: getattr(enrolled, name)
+            for name in ("name", "role", "region", "parent", "server", "generation", "url")
+        },
         "region_key": enrolled.region_key.hex(),
         "credential": enrolled.credential.hex(),
         "signature": enrolled.signature.hex(),
@@ -226,20 +223,8 @@ def _damaged(path: Path) -> StateError:
 def _enrolled(
     found: Credential, url: str, password: str, key: PrivateKey, region_key: bytes, credential: bytes, signature: bytes
 ) -> Enrolled:
-    return Enrolled(
-        name=found.name,
-        role=found.role,
-        region=found.region,
-        parent=found.parent,
-        server=found.server,
-        generation=found.generation,
-        url=url,
-        password=password,
-        key=key,
-        region_key=region_key,
-        credential=credential,
-        signature=signature,
-    )
+    said = (found.name, found.role, found.region, found.parent, found.server, found.generation)
+    return Enrolled(*said, url, password, key, region_key, credential, signature)
 
 
 def _checked(reply: EnrolReply, token: Token, key: PrivateKey, password: str) -> Enrolled:
