@@ -44,8 +44,10 @@ def join(
     Example: tiercast-gateway join tcj1-... --listen 0.0.0.0:1883
     """
     from tiercast_gateway.joining import join_region
+    from tiercast_protocol.node import logs
     from tiercast_protocol.node.places import place
 
+    logs.configure("warning")  # what happened is printed; a log line would say it twice
     here = place("gateway", state)
     enrolled = _run(join_region(token, here, listen=listen, advertise=advertise, broker=broker))
     typer.echo(f"{enrolled.name} joined the region {enrolled.region} below {enrolled.parent}.")

@@ -21,7 +21,7 @@ class DepotSettings:
     """What the gateway may keep."""
 
     quota: Size = setting(Size(0), doc='Most bytes of packages to keep, such as "200GiB"; 0 is what the disk has.')
-    reserve: Size = setting(Size(1 << 30), doc="Bytes of the disk that are left free whatever comes.")
+    reserve: Size = setting(Size(64 << 20), doc="Bytes of the disk that are left free whatever comes.")
     retention: Duration = setting(
         Duration(0.0), doc='A package that nobody asked for so long ("90d") goes; 0 keeps it while there is room.'
     )

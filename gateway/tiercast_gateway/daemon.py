@@ -38,7 +38,7 @@ async def serve(stack: AsyncExitStack, folder: Path) -> None:
     """
     here = place("gateway", folder)
     stack.enter_context(lifecycle.StateLock(here.folder))
-    me = enrol.load(here.folder)
+    me = enrol.load(here.folder, role="gateway")
     settings = config.load(here.config, GatewaySettings) if here.config.exists() else GatewaySettings()
     logs.configure(settings.log.level, settings.log.format)
     above = ParentAbove(me.parent)

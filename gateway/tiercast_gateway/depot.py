@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from sqlite3 import Connection
 
@@ -100,6 +100,10 @@ class Depot:
             ChunkCorrupt: it was held, and its bytes are damaged; from now on it is missing.
         """
         return await self.store.get(digest)
+
+    async def get_many(self, digests: Sequence[Digest]) -> list[bytes]:
+        """`get` of each, in this order; what must come from the disk comes together."""
+        return await self.store.get_many(digests)
 
     async def has(self, digest: Digest) -> bool:
         """Whether the chunk is held."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tiercast_gateway.config import TITLE, GatewaySettings
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node import config, enrol, settings_file
-from tiercast_protocol.node.broker import free_port
+from tiercast_protocol.node.broker import check_options, free_port
 from tiercast_protocol.node.brokers import BrokerConfig
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ async def join_region(token: str, here: Place, *, listen: str, advertise: str, b
         UsageError: a mistake in the settings, the token is not good, or the parent can't be reached.
         StateError: the state folder can't be used.
     """
+    check_options(broker, listen, advertise)
     settings = GatewaySettings(
         broker=BrokerConfig(mode=broker, listen=listen or f"127.0.0.1:{free_port('127.0.0.1')}", advertise=advertise)
     )

@@ -12,9 +12,10 @@ from tiercast_protocol.node.control.client import connect
 SCHEMA = 1
 
 
-async def fetch_status(socket: Path) -> dict[str, Any]:
-    """The answer to `status`; raises `UsageError` (code "daemon.unreachable") when no gateway runs there."""
-    async with connect(socket) as client:
+async def fetch_status(socket: Path, program: str = "tiercast-gateway") -> dict[str, Any]:
+    """The answer to `status`; raises `UsageError` (code "daemon.unreachable") when none runs there."""
+    todo = f"Start it with `{program} run`, or name its folder with --state."
+    async with connect(socket, todo=todo) as client:
         found: dict[str, Any] = await client.call("status")
         return found
 
@@ -24,10 +25,9 @@ def render_status(found: dict[str, Any], *, as_json: bool) -> str:
     if as_json:
         return json.dumps({"schema": SCHEMA, **found}, separators=(",", ":"), default=str)
     depot, broker = found["depot"], found["broker"]
-    parent = f"{found['parent']} ({'connected' if found['connected'] else 'not connected'})"
     lines = [
         f"{found['name']}: {found['role']} of the region {found['region']}, version {found['version']}",
-        f"  parent  {parent}",
+        *_parent(found),
         f"  broker  {broker['kind']} at {broker['url']}",
         f"  depot   {depot['chunks']} chunks, {depot['bytes'] / 1e6:.1f} MB; {depot['free'] / 1e9:.1f} GB free",
         f"  children {len(found['children'])}",
@@ -37,3 +37,10 @@ def render_status(found: dict[str, Any], *, as_json: bool) -> str:
         lane = f", {child['lane']}, {child['wanted']} chunks wanted" if child["lane"] else ""
         lines.append(f"    {child['name']}  {child['role']}, {state}{lane}")
     return "\n".join(lines)
+
+
+def _parent(found: dict[str, Any]) -> list[str]:
+    """The line of the parent; none where there is none (the server)."""
+    if not found.get("parent"):
+        return []
+    return [f"  parent  {found['parent']} ({'connected' if found['connected'] else 'not connected'})"]

@@ -15,6 +15,7 @@ from tiercast_protocol import __version__
 
 if TYPE_CHECKING:
     from tiercast_gateway.subtree import SubTree
+    from tiercast_protocol.transfer.lanes import LaneBytes
 
 
 def snapshot(tree: SubTree) -> dict[str, Any]:
@@ -75,9 +76,20 @@ def links(tree: SubTree) -> list[dict[str, Any]]:
             "rate": int((lane.rate if (lane := lanes.get(child["name"])) else None) or 0),
             "in_flight": child["in_flight"],
             "sent_bytes": child["sent_bytes"],
+            "again_bytes": _again(lane.sent) if lane else 0,
+            "why_again": _reasons(lane.sent) if lane else {},
         }
         for child in children(tree)
     ]
+
+
+def _reasons(sent: LaneBytes) -> dict[str, int]:
+    """Bytes sent more than once, by reason."""
+    return {"lost": sent.lost, "repair": sent.repair, "failed": sent.failed}
+
+
+def _again(sent: LaneBytes) -> int:
+    return sum(_reasons(sent).values())
 
 
 async def depot(tree: SubTree) -> dict[str, Any]:

@@ -212,11 +212,8 @@ class Streams:
 
     async def _chunks_of(self, order: t.PublishFrame) -> dict[Digest, bytes]:
         """The stored forms that the frame's pieces are cut from; most are in the store's memory."""
-        found: dict[Digest, bytes] = {}
-        for piece in order.pieces:
-            if piece.digest not in found:
-                found[piece.digest] = await self._depot.get(piece.digest)
-        return found
+        digests = list(dict.fromkeys(piece.digest for piece in order.pieces))
+        return dict(zip(digests, await self._depot.get_many(digests), strict=True))
 
     async def _publish_frames(self) -> None:
         while True:

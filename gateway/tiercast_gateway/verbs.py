@@ -127,7 +127,8 @@ class _Common:
 
     async def job_list(self, call: Call) -> list[dict[str, Any]]:
         """The newest jobs that passed here."""
-        return await self._tree.orders.list(call.number("limit", 50))
+        known = await self._tree.orders.list(call.number("limit", 50))
+        return [order | {"state": "open" if order["open"] else "closed"} for order in known]
 
     async def job_show(self, call: Call) -> dict[str, Any]:
         """One job as it is known here: its targets below."""

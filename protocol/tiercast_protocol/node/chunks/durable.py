@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -118,6 +118,20 @@ class DurableChunks:
             self._reads[place.section] = self._read_count
             return stored
         raise ChunkMissing(digest)
+
+    async def get_many(self, digests: Sequence[Digest]) -> list[bytes]:
+        """`get` of each, in this order; all that must come from the disk comes with one change of threads."""
+        places: dict[Digest, Place] = {}
+        for digest in digests:
+            if self._verified.get(digest) is None and (place := self._place(digest)) is not None:
+                places[digest] = place
+        read = await self._thread(upkeep.read_some, self._sections, places) if len(places) > 1 else {}
+        for digest, stored in read.items():
+            if self._place(digest) == places[digest]:
+                self._verified.keep(digest, stored)
+                self._read_count += 1
+                self._reads[places[digest].section] = self._read_count
+        return [read[digest] if digest in read else await self.get(digest) for digest in digests]
 
     async def put(self, digest: Digest, stored: bytes) -> bool:
         """Take a chunk; see `WritableStore.put`.

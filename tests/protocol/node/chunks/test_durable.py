@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tiercast_protocol.content.chunk import seal
-from tiercast_protocol.errors import StoreFull
+from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, StoreFull
 from tiercast_protocol.node.chunks import durable
 from tiercast_protocol.node.chunks.disk import DiskStore
 
@@ -28,6 +28,28 @@ async def test_enough_bytes_make_a_section_durable_before_its_time(tmp_path: Pat
         async with asyncio.timeout(10):
             while await indexed(store) < 5:  # noqa: ASYNC110 - polled with a deadline
                 await asyncio.sleep(0.002)
+
+
+async def test_many_come_together_in_their_order_and_each_is_verified(tmp_path: Path) -> None:
+    async with DiskStore.open(tmp_path, flush_bytes=1, keep_verified=25_000) as store:
+        for digest, stored in CHUNKS:
+            await store.put(digest, stored)
+        await store.sync()
+        order = [digest for digest, _ in CHUNKS[::-1]]
+        assert await store.get_many(order) == [stored for _, stored in CHUNKS[::-1]]
+        assert await store.get_many(order[:1]) == [CHUNKS[-1][1]]
+        with pytest.raises(ChunkMissing):
+            await store.get_many([*order, b"x" * 32])
+        place = store._place(CHUNKS[3][0])
+        assert place is not None
+        with store._sections.path(place.section).open("r+b") as file:
+            file.seek(place.start + 100)
+            file.write(b"damage")
+        await store.get_many(order[:4])  # whatever is kept in memory is no longer the damaged one
+        with pytest.raises(ChunkCorrupt):
+            await store.get_many(order)
+        with pytest.raises(ChunkMissing):
+            await store.get_many(order)
 
 
 async def test_a_writer_that_is_too_quick_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
