@@ -1,6 +1,7 @@
 """Groups: children that want the same chunks get one publish per frame (docs/protocol.md, section 6).
 
 Rules
+- Nothing is shared while an invitation is open: whoever was asked may be subscribed before we know it.
 - A chunk is shared when it is at hand and every member wants all of it; so no child is sent what it did not
   ask for.  Everything else a member wants goes on its own lane, once nothing is shared or when it is a repair.
 - The group waits for credit of all its members, but for one that lags behind the others only `LAG_PATIENCE`
@@ -64,7 +65,9 @@ class Group:
             return True
         chunk = supply.get(digest)
         members = self.members
-        if chunk is None or chunk.size is None or len(members) < PAIR or len(chunk.wanters) < len(members):
+        if self.invited or len(members) < PAIR:
+            return False
+        if chunk is None or chunk.size is None or len(chunk.wanters) < len(members):
             return False
         if not all(_untouched(lane, digest) for lane in members.values()):
             return False
@@ -99,6 +102,12 @@ class Group:
         for digest in list(lane.sendable):
             self.share(digest, supply)
 
+    def open(self, supply: Supply) -> None:
+        """Share what all members want, now that nobody is invited any more."""
+        if not self.invited and len(self.members) >= PAIR:
+            for digest in list(next(iter(self.members.values())).sendable):
+                self.share(digest, supply)
+
     def remove(self, lane: Lane, supply: Supply) -> None:
         """The child takes part no more."""
         self.invited.pop(lane.child, 0)
@@ -117,9 +126,7 @@ class Group:
             if want is not None:
                 want.spans = spans
                 lane.enqueue(digest)
-        if len(self.members) >= PAIR:
-            for digest in list(next(iter(self.members.values())).sendable):
-                self.share(digest, supply)
+        self.open(supply)
 
 
 def _untouched(lane: Lane, digest: Digest) -> bool:

@@ -3,6 +3,9 @@
 Rules
 - An invitation is an offer: until the child says that it joined, its own lane goes on; a child that does not
   answer is left alone for a while.
+- A group never gains and never loses a member while it shares: a child that is subscribed before we know it, or
+  still is after it left, would get frames twice.  Who comes late founds a new group with those who are there;
+  when one leaves, the group ends and the others found another.
 - One candidate is compared per look, so that many children that want different things cost little.
 """
 
@@ -64,29 +67,34 @@ class Membership:
             child = next(iter(self._candidates))
             del self._candidates[child]
             lane = lanes.get(child)
-            if lane is None or not self._free(lane, now):
+            if lane is None or lane.group is not None or not self._free(lane, now):
                 continue
-            want = head(lane.wanted, self._supply)
-            if want and not self._join_existing(lane, now, out):
-                others = [
-                    other
-                    for other in lanes.values()
-                    if other is not lane
-                    and self._free(other, now)
-                    and alike(lane, other)
-                    and self._share_much(lane, want, other)
-                ]
-                if others and len(self.groups) < MOST_GROUPS:
-                    self._found([lane, *others], now, out)
+            if want := head(lane.wanted, self._supply):
+                self._gather(lane, want, lanes, now, out)
             break
         if self._candidates:
             self.due = now + LOOK
+
+    def _gather(
+        self, lane: Lane, want: list[Digest], lanes: dict[Child, Lane], now: float, out: list[SenderCommand]
+    ) -> None:
+        """Found a group of `lane` and all that want the like, be they in a group already or not."""
+        fits = [other for other in lanes.values() if other is not lane and alike(lane, other)]
+        others = [other for other in fits if self._free(other, now) and self._share_much(lane, want, other)]
+        if not others:
+            if any(other.child in self._invited for other in fits):
+                self._candidates[lane.child] = None  # once they have answered
+            return
+        for group in {id(other.group): other.group for other in others if other.group is not None}.values():
+            self._end(group, now, out)
+        if len(self.groups) < MOST_GROUPS:
+            self._found([lane, *others], now, out)
 
     def _free(self, lane: Lane, now: float) -> bool:
         return (
             lane.state == "active"
             and not lane.suspended
-            and lane.group is None
+            and (lane.group is None or not lane.group.invited)
             and lane.child not in self._invited
             and self._not_before.get(lane.child, now) <= now
         )
@@ -97,17 +105,6 @@ class Membership:
             return True
         theirs = head(other.wanted, self._supply)
         return bool(theirs) and wants_alike(lane, theirs)
-
-    def _join_existing(self, lane: Lane, now: float, out: list[SenderCommand]) -> bool:
-        for group in self.groups.values():
-            member = next(iter(group.members.values()), None)
-            if member is None or not alike(lane, member):
-                continue
-            want = head(lane.wanted, self._supply)
-            if want and self._share_much(lane, want, member):
-                self._invite(lane, group, now, out)
-                return True
-        return False
 
     def _found(self, lanes: list[Lane], now: float, out: list[SenderCommand]) -> None:
         self._number += 1
@@ -135,22 +132,24 @@ class Membership:
         self._schedule.look_at(group, now + IDLE)
         self._schedule.ready(group)
 
-    def leave(self, lane: Lane, out: list[SenderCommand]) -> None:
+    def leave(self, lane: Lane, now: float, out: list[SenderCommand]) -> None:
         """The lane takes part in no group any more."""
         self._candidates.pop(lane.child, 0)
-        group = self._invited.pop(lane.child, None) or lane.group
-        if group is None:
-            return
-        group.remove(lane, self._supply)
-        out.append(DismissFromGroup(lane.child, group.number))
-        self._schedule.ready(lane)
-        for other in group.members.values():
-            self._schedule.ready(other)
-        self._schedule.ready(group)
-        if len(group.members) + len(group.invited) < PAIR:
-            self._end(group, out)
+        group = self._invited.pop(lane.child, None)
+        if group is not None:
+            group.remove(lane, self._supply)
+            out.append(DismissFromGroup(lane.child, group.number))
+            group.open(self._supply)
+            self._schedule.ready(group)
+        elif (group := lane.group) is not None:
+            group.remove(lane, self._supply)
+            out.append(DismissFromGroup(lane.child, group.number))
+            self._schedule.ready(lane)
+            self._end(group, now, out)
+        if group is not None and group.alive and len(group.members) + len(group.invited) < PAIR:
+            self._end(group, now, out)
 
-    def _end(self, group: Group, out: list[SenderCommand]) -> None:
+    def _end(self, group: Group, now: float, out: list[SenderCommand]) -> None:
         group.alive = False
         self.groups.pop(group.number, None)
         for child in [*group.members, *group.invited]:
@@ -159,6 +158,8 @@ class Membership:
         for lane in list(group.members.values()):
             group.remove(lane, self._supply)
             self._schedule.ready(lane)
+            if lane.wanted:
+                self.propose(lane, now)
         group.invited.clear()
 
     def lag(self, group: Group, lagging: list[Lane], now: float) -> None:
@@ -181,6 +182,7 @@ class Membership:
                 self._invited.pop(child, 0)
                 self._not_before[child] = now + NOT_AGAIN
                 out.append(DismissFromGroup(child, group.number))
+                group.open(self._supply)
         late = [child for child, since in group.lagging.items() if now - since >= LAG_PATIENCE - 1e-9]
         for child in late:
             del group.lagging[child]
@@ -189,10 +191,10 @@ class Membership:
         elif now - group.used_at >= IDLE:
             for lane in [lane for lane in group.members.values() if not lane.wanted]:
                 if group.alive:
-                    self.leave(lane, out)
+                    self.leave(lane, now, out)
         if len(group.members) + len(group.invited) < PAIR or now - group.used_at >= IDLE_END:
             if group.alive:
-                self._end(group, out)
+                self._end(group, now, out)
             return []
         due = min([now + IDLE / 3, *(since + LAG_PATIENCE for since in group.lagging.values())])
         self._schedule.look_at(group, max(due, now + 1e-3))

@@ -86,7 +86,7 @@ class Pump:
         lane.state = state
         lane.state_at = now
         if state != "active":
-            self.membership.leave(lane, out)
+            self.membership.leave(lane, now, out)
         out.append(LaneChanged(lane.child, state, reason))
 
     def wake(self, lane: Lane, now: float) -> None:

@@ -132,7 +132,7 @@ class Sender:
             return None
         if lane is not None:
             self._retired.setdefault(child, deque(maxlen=_RETIRED)).append(lane.session)
-            self._drop_lane(lane, out)
+            self._drop_lane(lane, now, out)
         lane = self._lanes[child] = Lane(
             child=child,
             session=report.session,
@@ -145,14 +145,14 @@ class Sender:
         )
         return lane
 
-    def _child_lost(self, event: ChildLost, _now: float, out: list[SenderCommand]) -> None:
+    def _child_lost(self, event: ChildLost, now: float, out: list[SenderCommand]) -> None:
         lane = self._lanes.pop(event.child, None)
         self._retired.pop(event.child, None)
         if lane is not None:
-            self._drop_lane(lane, out)
+            self._drop_lane(lane, now, out)
 
-    def _drop_lane(self, lane: Lane, out: list[SenderCommand]) -> None:
-        self._membership.leave(lane, out)
+    def _drop_lane(self, lane: Lane, now: float, out: list[SenderCommand]) -> None:
+        self._membership.leave(lane, now, out)
         for digest in lane.wanted:
             self.supply.unwant(digest, lane.child)
         lane.wanted.clear()
@@ -252,12 +252,12 @@ class Sender:
             lane_.bucket.set_rate(event.rate, now)
             self._pump.wake(lane_, now)
 
-    def _lane_suspended(self, event: LaneSuspended, _now: float, out: list[SenderCommand]) -> None:
+    def _lane_suspended(self, event: LaneSuspended, now: float, out: list[SenderCommand]) -> None:
         self._suspended.add(event.child)
         lane = self._lanes.get(event.child)
         if lane is not None:
             lane.suspended = True
-            self._membership.leave(lane, out)
+            self._membership.leave(lane, now, out)
 
     def _lane_resumed(self, event: LaneResumed, now: float, _out: list[SenderCommand]) -> None:
         self._suspended.discard(event.child)

@@ -124,9 +124,17 @@ def test_late_joiners_get_what_passed_on_their_own_lane() -> None:
     site.pass_time(0.3)
     for digest in D:
         site.tell(e.ChunkAvailable(digest, SIZE))
-    (invitation,) = site.take(e.InviteToGroup)
-    assert invitation == e.InviteToGroup("late", number)
-    site.tell(e.ChildJoinedGroup("late", number))
+    assert set(site.take(e.DismissFromGroup)) == {e.DismissFromGroup(child, number) for child in "ab"}
+    invitations = site.take(e.InviteToGroup)
+    assert set(invitations) == {e.InviteToGroup(child, number + 1) for child in ("a", "b", "late")}
+    site.take(e.PublishFrame)
+    # Whoever is subscribed already must not be sent what others share before it said so.
+    site.tell(e.ChildJoinedGroup("late", number + 1))
+    site.tell(e.ChildJoinedGroup("a", number + 1))
+    site.pass_time(0.2)
+    site.catch_up("a", "b", "late")
+    assert all(frame.group is None for frame in site.take(e.PublishFrame) if isinstance(frame, e.PublishFrame))
+    site.tell(e.ChildJoinedGroup("b", number + 1))
     site.take(e.PublishFrame)
     for _ in range(200):
         site.now += 0.01
