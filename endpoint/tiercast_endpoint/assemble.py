@@ -3,16 +3,20 @@
 Rules
 - Each chunk is proved where it is read (`ChunkReader`), each file as a whole by its entry's digest, the order
   and completeness of the entries by `TreeCheck`; what the manifest says is checked, never believed.
-- Bounded memory: one list, one batch of writes, a few raw chunks (packs of small files are read once).
-- Reading is asynchronous, writing goes to a thread in batches; a batch's files are synced together.
+- Bounded memory: one list, two batches (one being read, one being written), a few raw chunks (packs of small files
+  are read once).
+- Chunks are read and proved a few at a time while a thread writes the batch before.
+- A batch's files are synced together.
 - Nothing of an earlier attempt is taken over: chunks are what is kept, assembling costs no link.
 """
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +33,8 @@ BATCH_BYTES = 1 << 20
 BATCH_FILES = 128
 #: Raw chunks kept while the files that share them are written.
 _KEPT = 8
+#: Chunks of a file that are read at the same time.
+_AHEAD = 8
 #: Bytes of disk that a file, a folder or a link costs beyond its content.
 ENTRY_COST = 4096
 
@@ -68,9 +74,6 @@ class Assembler:
         self._modes = modes
         self._case_collisions = case_collisions
         self._kept: OrderedDict[Digest, bytes] = OrderedDict()
-        self._batch: list[_Write] = []
-        self._bytes = 0
-        self._files = 0
         self.written = 0
 
     async def run(self, root: Root, lists: AsyncIterator[Sequence[Entry]]) -> None:
@@ -82,20 +85,46 @@ class Assembler:
             OSError: the disk's own (ENOSPC, EDQUOT, EIO).
             ChunkMissing, ChunkCorrupt: as `read`.
         """
-        check = TreeCheck()
-        seen: set[int] = set()
         writer = await in_thread(lambda: TreeWriter(str(self._folder), modes=self._modes))
         try:
-            async for entries in lists:
-                check.add(entries)
-                for entry in entries:
-                    self._unlike(entry, seen)
-                    await self._add(writer, entry)
-            check.finish(files=root.files, size=root.size)
-            await self._flush(writer)
+            async with aclosing(self._batches(root, lists)) as batches:
+                batch = await anext(batches, None)
+                while batch is not None:
+                    # Both are waited for whatever becomes of the other: nothing goes on behind a step that has failed.
+                    wrote, following = await asyncio.gather(
+                        in_thread(_write_batch, writer, batch), _next(batches), return_exceptions=True
+                    )
+                    if isinstance(wrote, BaseException):
+                        raise wrote
+                    if isinstance(following, BaseException):
+                        raise following
+                    self.written += wrote
+                    if self._tell is not None:
+                        self._tell(self.written)
+                    batch = following
             await in_thread(writer.finish)
         finally:
             await in_thread(writer.close)
+
+    async def _batches(self, root: Root, lists: AsyncIterator[Sequence[Entry]]) -> AsyncGenerator[list[_Write], None]:
+        check = TreeCheck()
+        seen: set[int] = set()
+        batch: list[_Write] = []
+        size = files = 0
+        async for entries in lists:
+            check.add(entries)
+            for entry in entries:
+                self._unlike(entry, seen)
+                async for step in self._steps(entry):
+                    batch.append(step)
+                    size += len(step.data) if step.data is not None else 0
+                    files += step.last
+                    if size >= BATCH_BYTES or files >= BATCH_FILES:
+                        yield batch
+                        batch, size, files = [], 0, 0
+        check.finish(files=root.files, size=root.size)
+        if batch:
+            yield batch
 
     def _unlike(self, entry: Entry, seen: set[int]) -> None:
         """Refuse names that differ in capitals alone: what can't be told apart on every system is no name."""
@@ -107,22 +136,29 @@ class Assembler:
             raise TreeError("tree.collision", f"{entry.path!r} differs from another path in capitals alone")
         seen.add(key)
 
-    async def _add(self, writer: TreeWriter, entry: Entry) -> None:
+    async def _steps(self, entry: Entry) -> AsyncIterator[_Write]:
         if entry.kind is not Kind.FILE or not entry.parts:
-            self._batch.append(_Write(entry, None, last=True))
-            self._files += 1
-        for number, part in enumerate(entry.parts):
-            raw = await self._chunk(part.digest)
-            if part.offset + part.length > len(raw):
-                raise TreeError("tree.digest", f"{entry.path!r} names bytes beyond the end of a chunk")
-            last = number == len(entry.parts) - 1 and not entry.more
-            self._batch.append(_Write(entry, memoryview(raw)[part.offset : part.offset + part.length], last))
-            self._bytes += part.length
-            self._files += last
-            if self._bytes >= BATCH_BYTES:
-                await self._flush(writer)
-        if self._files >= BATCH_FILES:
-            await self._flush(writer)
+            yield _Write(entry, None, last=True)
+        number = 0
+        for at in range(0, len(entry.parts), _AHEAD):
+            parts = entry.parts[at : at + _AHEAD]
+            for part, raw in zip(parts, await self._chunks([part.digest for part in parts]), strict=True):
+                if part.offset + part.length > len(raw):
+                    raise TreeError("tree.digest", f"{entry.path!r} names bytes beyond the end of a chunk")
+                number += 1
+                last = number == len(entry.parts) and not entry.more
+                yield _Write(entry, memoryview(raw)[part.offset : part.offset + part.length], last)
+
+    async def _chunks(self, digests: Sequence[Digest]) -> list[bytes]:
+        """The raw chunks in this order; when one can't be read, that is raised once all have ended."""
+        if len(digests) == 1:
+            return [await self._chunk(digests[0])]
+        found: list[bytes] = []
+        for raw in await asyncio.gather(*map(self._chunk, digests), return_exceptions=True):
+            if isinstance(raw, BaseException):
+                raise raw
+            found.append(raw)
+        return found
 
     async def _chunk(self, digest: Digest) -> bytes:
         raw = self._kept.get(digest)
@@ -135,19 +171,14 @@ class Assembler:
             self._kept.move_to_end(digest)
         return raw
 
-    async def _flush(self, writer: TreeWriter) -> None:
-        batch, self._batch = self._batch, []
-        if not batch:
-            return
-        await in_thread(_write_batch, writer, batch)
-        self.written += self._bytes
-        self._bytes = self._files = 0
-        if self._tell is not None:
-            self._tell(self.written)
+
+async def _next(batches: AsyncGenerator[list[_Write], None]) -> list[_Write] | None:
+    return await anext(batches, None)
 
 
-def _write_batch(writer: TreeWriter, batch: list[_Write]) -> None:
-    """In the writing thread: files, folders and links in the manifest's order."""
+def _write_batch(writer: TreeWriter, batch: list[_Write]) -> int:
+    """In the writing thread: files, folders and links in the manifest's order; the bytes written."""
+    written = 0
     for step in batch:
         entry = step.entry
         if entry.kind is Kind.FOLDER:
@@ -159,9 +190,11 @@ def _write_batch(writer: TreeWriter, batch: list[_Write]) -> None:
                 writer.begin_file(entry.path, entry.mode)
             if step.data is not None:
                 writer.write(step.data)
+                written += len(step.data)
             if step.last:
                 writer.end_file(entry.digest)
     writer.flush()
+    return written
 
 
 def is_full(error: BaseException) -> bool:

@@ -22,9 +22,7 @@ from tiercast_endpoint.install import INSTALL
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.sources import Sources
-from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.tree import ALL_MODES, PLAIN_MODES
-from tiercast_protocol.content.chunk import unseal
 from tiercast_protocol.content.definition import Definition, parse_definition
 from tiercast_protocol.content.manifest import Root
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing
@@ -37,12 +35,14 @@ log = structlog.get_logger(__name__)
 Digest = bytes
 #: Told bytes done and bytes in all of the present step.
 Progress = Callable[[int, int], None]
-#: Stored bytes up to which unpacking (some 0.2 ms) costs less than a thread's turn.
-_UNSEAL_HERE = 48 << 10
 
 
 class EvictingStore(WritableStore, Protocol):
-    """A store that gives chunks up."""
+    """A store that unpacks chunks and gives them up."""
+
+    async def raw(self, digest: Digest) -> bytes:
+        """The proved raw bytes of the chunk; raises as `get`."""
+        ...
 
     async def evict(self, digests: Sequence[Digest]) -> int:
         """Drop these; returns how many went."""
@@ -182,7 +182,7 @@ class Materials:
     async def raw(self, digest: Digest) -> bytes:
         """Raw bytes of a chunk: out of the store, else of installed files, else from above."""
         try:
-            stored = await self.store.get(digest)
+            return await self.store.raw(digest)
         except ChunkCorrupt:
             log.warning("staged chunk damaged", digest=digest.hex())
             await self.store.evict([digest])
@@ -191,10 +191,8 @@ class Materials:
                 return await self.sources.read(digest)
             except ChunkMissing:
                 pass
-        else:
-            return await _unseal(digest, stored)
         await self._fetcher.fetch([digest])
-        return await _unseal(digest, await self.store.get(digest))
+        return await self.store.raw(digest)
 
     async def evict_of(self, job: Job) -> None:
         """Give up this package's chunks that nobody needs any more."""
@@ -221,12 +219,6 @@ class Materials:
             if await self.store.has(tree.root):
                 keep.update((await fetch.read_root(tree.root, self.store)).lists)
         return keep
-
-
-async def _unseal(digest: Digest, stored: bytes) -> bytes:
-    if len(stored) <= _UNSEAL_HERE:
-        return unseal(digest, stored)
-    return await in_thread(unseal, digest, stored)
 
 
 class _Patient:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from tiercast_endpoint.assemble import Assembler, is_full
 from tiercast_endpoint.tree import TreeError
 from tiercast_protocol.content.digest import digest_of
 from tiercast_protocol.content.manifest import Entry, Kind, Part, Root
-from tiercast_protocol.errors import ProtocolError
+from tiercast_protocol.errors import ChunkMissing, ProtocolError
 
 DATA = b"0123456789"
 DIGEST = digest_of(DATA)
@@ -26,6 +27,13 @@ def begun(path: str, *, start: int = 0) -> Entry:
     return Entry(path, Kind.FILE, 0o644, parts=(Part(DIGEST, 0, 10),), start=start, more=True)
 
 
+def a_root(*, files: int, size: int) -> Root:
+    return Root(
+        format=1, chunking="tc1", name="x", version="1", revision=1, definition="", lists=[], files=files, size=size,
+        chunks=1, chunk_bytes=10,
+    )  # fmt: skip
+
+
 async def assemble(folder: Path, lists: Sequence[Sequence[Entry]], *, files: int, size: int, **options: bool) -> int:
     folder.mkdir()
 
@@ -37,13 +45,9 @@ async def assemble(folder: Path, lists: Sequence[Sequence[Entry]], *, files: int
         for entries in lists:
             yield entries
 
-    root = Root(
-        format=1, chunking="tc1", name="x", version="1", revision=1, definition="", lists=[], files=files, size=size,
-        chunks=1, chunk_bytes=10,
-    )  # fmt: skip
     told: list[int] = []
     assembler = Assembler(folder, read, told.append, **options)
-    await assembler.run(root, each())
+    await assembler.run(a_root(files=files, size=size), each())
     assert told[-1] == assembler.written
     return assembler.written
 
@@ -105,6 +109,47 @@ async def test_a_definition_may_allow_names_that_differ_in_capitals(tmp_path: Pa
 async def test_many_files_are_written_in_batches(tmp_path: Path) -> None:
     lists = [[a_file(f"f{number:04}") for number in range(at, at + 100)] for at in range(0, 500, 100)]
     assert await assemble(tmp_path / "t", lists, files=500, size=5000) == 5000
+
+
+async def test_chunks_of_a_file_are_read_together_and_written_in_order(tmp_path: Path) -> None:
+    (tmp_path / "t").mkdir()
+    chunks = {digest_of(data): data for data in (bytes([number]) * 10 for number in range(5))}
+    begun_reads: list[bytes] = []
+    all_asked = asyncio.Event()
+
+    async def read(digest: bytes) -> bytes:
+        begun_reads.append(digest)
+        if len(begun_reads) == len(chunks):
+            all_asked.set()
+        async with asyncio.timeout(10):
+            await all_asked.wait()
+        return chunks[digest]
+
+    async def lists() -> AsyncIterator[Sequence[Entry]]:
+        parts = [Part(digest, 0, 10) for digest in chunks]
+        yield [a_file("f", *parts, size=50, digest=digest_of(b"".join(chunks.values())))]
+
+    await Assembler(tmp_path / "t", read).run(a_root(files=1, size=50), lists())
+    assert (tmp_path / "t/f").read_bytes() == b"".join(chunks.values())
+
+
+async def test_a_chunk_that_is_missing_ends_it_when_the_other_reads_have_ended(tmp_path: Path) -> None:
+    (tmp_path / "t").mkdir()
+    others: list[bytes] = []
+
+    async def read(digest: bytes) -> bytes:
+        if digest == DIGEST:
+            raise ChunkMissing(digest)
+        await asyncio.sleep(0)
+        others.append(digest)
+        return b"x"
+
+    async def lists() -> AsyncIterator[Sequence[Entry]]:
+        yield [a_file("f", Part(DIGEST, 0, 10), Part(digest_of(b"x"), 0, 1), size=11)]
+
+    with pytest.raises(ChunkMissing):
+        await Assembler(tmp_path / "t", read).run(a_root(files=1, size=11), lists())
+    assert others == [digest_of(b"x")]
 
 
 def test_what_a_full_disk_is() -> None:

@@ -103,21 +103,21 @@ class DurableChunks:
         stored = self._verified.get(digest)
         if stored is not None:
             return stored
-        while (place := self._place(digest)) is not None:
-            try:
-                stored = await self._thread(upkeep.read_verified, self._sections, digest, place)
-            except ChunkCorrupt:
-                # Evicted or moved while it was read?  Then its bytes were rightly gone.
-                if self._place(digest) == place:
-                    await self._forget_damaged(digest, place)
-                    raise
-                continue
-            if self._place(digest) == place:
-                self._verified.keep(digest, stored)
-            self._read_count += 1
-            self._reads[place.section] = self._read_count
-            return stored
-        raise ChunkMissing(digest)
+        stored, place = await self._read(upkeep.read_verified, digest)
+        if self._place(digest) == place:
+            self._verified.keep(digest, stored)
+        return stored
+
+    async def raw(self, digest: Digest) -> bytes:
+        """The raw bytes of the chunk, for whoever unpacks it here: read, unpacked and proved once, and not kept.
+
+        Raises:
+            ChunkMissing, ChunkCorrupt: as `get`.
+        """
+        stored = self._verified.get(digest)
+        if stored is not None:
+            return await self._thread(unseal, digest, stored)
+        return (await self._read(upkeep.read_raw, digest))[0]
 
     async def get_many(self, digests: Sequence[Digest]) -> list[bytes]:
         """`get` of each, in this order; all that must come from the disk comes with one change of threads."""
@@ -183,6 +183,22 @@ class DurableChunks:
         )
 
     # -- within ----------------------------------------------------------------------------------------
+
+    async def _read(self, read: Callable[[Sections, Digest, Place], bytes], digest: Digest) -> tuple[bytes, Place]:
+        """What `read` makes of the chunk, and where it lay."""
+        while (place := self._place(digest)) is not None:
+            try:
+                made = await self._thread(read, self._sections, digest, place)
+            except ChunkCorrupt:
+                # Evicted or moved while it was read?  Then its bytes were rightly gone.
+                if self._place(digest) == place:
+                    await self._forget_damaged(digest, place)
+                    raise
+                continue
+            self._read_count += 1
+            self._reads[place.section] = self._read_count
+            return made, place
+        raise ChunkMissing(digest)
 
     async def _thread(self, function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tiercast_protocol.content.chunk import seal
+from tiercast_protocol.content.chunk import seal, unseal
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, StoreFull
 from tiercast_protocol.node.chunks import durable
 from tiercast_protocol.node.chunks.disk import DiskStore
@@ -80,3 +80,27 @@ async def test_what_can_not_be_indexed_yet_is_readable_and_indexed_later(
             while await indexed(store) < 1:  # noqa: ASYNC110 - polled with a deadline
                 await asyncio.sleep(0.002)
         assert store.usage().chunks == 1
+
+
+@pytest.mark.parametrize("keep_verified", [0, 1 << 20])
+async def test_raw_bytes_come_proved_from_memory_and_from_the_disk(tmp_path: Path, keep_verified: int) -> None:
+    async with DiskStore.open(tmp_path, keep_verified=keep_verified) as store:
+        digest, stored = CHUNKS[0]
+        with pytest.raises(ChunkMissing):
+            await store.raw(digest)
+        await store.put(digest, stored)
+        assert await store.raw(digest) == unseal(digest, stored)
+
+
+async def test_what_is_damaged_on_the_disk_is_not_given_raw_and_then_missing(tmp_path: Path) -> None:
+    async with DiskStore.open(tmp_path, keep_verified=0) as store:
+        digest, stored = CHUNKS[0]
+        await store.put(digest, stored)
+        await store.sync()
+        section = next((tmp_path / "sections").iterdir())
+        section.write_bytes(b"\0" * len(stored))
+        with pytest.raises(ChunkCorrupt):
+            await store.raw(digest)
+        with pytest.raises(ChunkMissing):
+            await store.raw(digest)
+        assert store.damaged == 1
