@@ -84,6 +84,6 @@ def _change(verb: str, name: str, members: list[str], *, json: bool) -> None:
             emit(result or {})
         else:
             group = await ask("group.show", name=name)
-            print(f"Group {name}: {len(group['members'])} members.")
+            print(f"Group {name}: {words.count(len(group['members']), 'member')}.")
 
     run(work, as_json=json)

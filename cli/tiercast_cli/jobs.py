@@ -108,8 +108,7 @@ def _order(
             )
         )
         if not json:
-            count = made["targets"]
-            print(f"Job {made['job']}: {kind} {package} on {count} {'node' if count == 1 else 'nodes'}.")
+            print(f"Job {made['job']}: {kind} {package} on {words.count(made['targets'], 'node')}.")
         if watch:
             await _follow(made["job"], json=json)
         elif json:
@@ -167,7 +166,7 @@ def list_(
                 j["state"],
                 j["targets"],
                 _counts(j),
-                words.moment(j["created"]),
+                words.moment(j.get("created", 0)),  # a gateway does not know
             )
             for j in jobs
         ]
@@ -184,6 +183,9 @@ def show(job: Job, *, json: Json = False) -> None:
         found: dict[str, Any] = await ask("job.show", job=job)
         if json:
             emit({"job": found})
+            return
+        if "records" in found:
+            _show_passing(found)
             return
         print(f"job {found['job']}  {found['type']} {found['package']} {found.get('version', '')}  {found['state']}")
         by = found.get("by") or "-"
@@ -243,8 +245,8 @@ def receipt(job: Job, node: Node, *, json: Json = False) -> None:
             emit({"receipt": found})
             return
         for key, value in found.items():
-            if key != "programs":
-                print(f"{key:>12}  {value.hex() if isinstance(value, bytes) else value}")
+            if key not in {"programs", "receipt"} and value != "":
+                print(f"{key:>12}  {_field(key, value)}")
         for program in found.get("programs") or []:
             print(f"\n$ {' '.join(program['argv'])}   exit {program['exit']}, {program['seconds']:.1f} s")
             print(
@@ -252,6 +254,26 @@ def receipt(job: Job, node: Node, *, json: Json = False) -> None:
             )
 
     run(work, as_json=json)
+
+
+def _show_passing(found: dict[str, Any]) -> None:
+    """A job as a gateway knows it: what the targets below it said so far."""
+    state = "open" if found["open"] else "closed"
+    print(f"job {found['job']}  {found['type']} {found['package']} {found['version']}  {state} here")
+    print(f"{words.count(found['targets'], 'target')} below, expires {words.moment(found['expires'])}")
+    rows = [
+        (r["target"], r["state"], words.share(r["done"], r["total"]), f"{r['code']} {r['detail']}".strip())
+        for r in found["records"]
+    ]
+    print(words.table(("target", "state", "held", "why"), rows))
+    for why in found["waiting"]:
+        print(why)
+
+
+def _field(key: str, value: object) -> str:
+    if key in {"started", "finished"} and isinstance(value, int):
+        return words.moment(value)
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def _counts(job: dict[str, Any]) -> str:

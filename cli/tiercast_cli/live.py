@@ -44,16 +44,18 @@ def _print_lines(progress: Progress) -> None:
 
 
 async def _draw(progress: Progress, snapshots: Any) -> None:
-    from rich.live import Live  # noqa: PLC0415 - rich costs 60 ms, and only a terminal needs it
+    from rich.console import Group  # noqa: PLC0415 - rich costs 60 ms, and only a terminal needs it
+    from rich.live import Live  # noqa: PLC0415 - as above
     from rich.table import Table  # noqa: PLC0415 - as above
+    from rich.text import Text  # noqa: PLC0415 - as above
 
-    def picture() -> Table:
-        table = Table(title=progress.headline(), title_justify="left", box=None, pad_edge=False)
+    def picture() -> Group:
+        table = Table(box=None, pad_edge=False)
         for column in ("node", "state", "held", "rate", ""):
             table.add_column(column, justify="right" if column in {"held", "rate"} else "left")
         for row in progress.rows():
             table.add_row(*row)
-        return table
+        return Group(Text(progress.headline()), table)  # a table's title would be folded to the table's width
 
     with Live(auto_refresh=False) as live:
         async for snapshot in snapshots:

@@ -111,10 +111,12 @@ def status(*, node: At = "", json: Json = False) -> None:
             emit({"status": state})
             return
         print(f"{state['role']} {state['name']} of region {state['region']}, version {state['version']}")
-        broker = state.get("broker", {})
-        print(f"broker {broker.get('kind', '-')} at {broker.get('url', '-')}")
-        depot = state.get("depot", {})
-        print(f"depot {words.size(depot.get('bytes', 0))} in {depot.get('chunks', 0)} chunks")
+        if state["role"] == "endpoint":
+            _show_endpoint(state)
+            return
+        broker, depot = state["broker"], state["depot"]
+        print(f"broker {broker['kind']} at {broker['url']}")
+        print(f"depot {words.size(depot['bytes'])} in {words.count(depot['chunks'], 'chunk')}")
         children = state.get("children", [])
         if children:
             rows = [
@@ -124,6 +126,14 @@ def status(*, node: At = "", json: Json = False) -> None:
             print(words.table(("child", "role", "state", "lane", "chunks wanted"), rows))
 
     run(work, as_json=json)
+
+
+def _show_endpoint(state: dict[str, Any]) -> None:
+    parent = state["parent"]
+    print(f"parent {parent['name']} at {parent['url']}, {'' if parent['connected'] else 'not '}connected")
+    print(f"installs into {state['install_root']}, {words.size(state['disk_free'])} free")
+    for job in state["open_jobs"]:
+        print(f"job {job['job']} {job['package']}: {job['state']}")
 
 
 def _shown(key: str, value: object) -> str:

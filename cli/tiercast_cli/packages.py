@@ -48,7 +48,7 @@ def build(
         word = "registered" if made["created"] else "was there already, the same to the last byte"
         print(f"Package {made['package']} {made['version']} {word}.")
         print(
-            f"{made['files']} files, {words.size(made['size'])}; "
+            f"{words.count(made['files'], 'file')}, {words.size(made['size'])}; "
             f"{made['chunks']} chunks, {words.size(made['stored_bytes'])} compressed;"
             f" {made['sent_chunks']} chunks ({words.size(made['sent_bytes'])}) were sent."
         )
@@ -72,7 +72,12 @@ def entry(
 
     async def work() -> None:
         result = await ask("package.entry", name=name, version=version, cabinet=cabinet)
-        emit(result or {}) if json else print(f"Entry {name} {version} waits for its content.")
+        if json:
+            emit(result or {})
+        elif (result or {}).get("created", True):
+            print(f"Entry {name} {version} waits for its content.")
+        else:
+            print(f"There is a {name} {version} already; nothing was changed.")
 
     run(work, as_json=json)
 
@@ -142,4 +147,6 @@ def _shown(key: str, value: object) -> str:
             return f"{value} ({words.size(value)})"
         if key.endswith(("_at", "registered", "sealed_at")):
             return words.moment(value)
+    if isinstance(value, list):
+        return ", ".join(str(one) for one in value)
     return str(value)

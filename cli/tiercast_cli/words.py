@@ -25,6 +25,11 @@ def size(count: float) -> str:
     return f"{value:.{digits}f} {_UNITS[unit]}"
 
 
+def count(number: int, noun: str) -> str:
+    """ "1 file", "2 files"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def span(seconds: float) -> str:
     """A length of time: "0.4 s", "3 min 20 s", "2 h 5 min", "3 d 4 h"."""
     if seconds < 60:  # noqa: PLR2004 - a minute

@@ -17,7 +17,11 @@ import typer
 T = TypeVar("T")
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="A Tiercast gateway: a repeater, or a site's own server."
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="A Tiercast gateway: a repeater, or a site's own server.",
 )
 
 State = Annotated[

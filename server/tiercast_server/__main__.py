@@ -17,7 +17,11 @@ import typer
 T = TypeVar("T")
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="A Tiercast server: the root of a region, with its library."
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="A Tiercast server: the root of a region, with its library.",
 )
 
 State = Annotated[
@@ -81,7 +85,7 @@ def status(
     from tiercast_gateway.showing import fetch_status, render_status
     from tiercast_protocol.node.places import place
 
-    found = _run(fetch_status(place("server", state).socket))
+    found = _run(fetch_status(place("server", state).socket, "tiercast-server"))
     typer.echo(render_status(found, as_json=json))
 
 

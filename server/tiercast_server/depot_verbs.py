@@ -131,6 +131,12 @@ class DepotVerbs:
             raise UsageError(
                 code="node.not-joined", what=f"{node!r} has not joined yet.", todo="`tiercast node list` shows who has."
             )
+        if found.role == "endpoint" and call.verb.startswith(("depot.", "link.")):
+            raise UsageError(
+                code="node.role",
+                what=f"{node!r} is an endpoint; only gateways and the server have a depot and links to children.",
+                todo="`tiercast node list` shows the role of every node.",
+            )
         args = {key: value for key, value in call.args.items() if key != "node"}
         return await self._below.ask(node, call.verb, args, deadline=DEADLINE_S)
 

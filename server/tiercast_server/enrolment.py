@@ -213,7 +213,9 @@ class Enrolment:
 
     def _check_name_free(self, name: str, role: str, parent: str, held: Node | None, *, replace: bool) -> None:
         taken = held is not None and held.has_joined
-        if name == self._region.server or (taken and not replace):
+        if name == self._region.server:
+            raise UsageError("node.exists", f"{name!r} is the server of this region.", todo="Choose another name.")
+        if taken and not replace:
             raise UsageError(
                 code="node.exists",
                 what=f"{name!r} has joined already.",

@@ -12,7 +12,7 @@ from __future__ import annotations
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.errors import StateError, UsageError
 from tiercast_protocol.node import config, lifecycle, settings_file
-from tiercast_protocol.node.broker import free_port
+from tiercast_protocol.node.broker import check_options, free_port
 from tiercast_protocol.node.brokers import BrokerConfig
 from tiercast_protocol.node.places import Place
 from tiercast_server.config import TITLE, ServerSettings
@@ -32,6 +32,7 @@ async def found_region(here: Place, *, region: str, server: str, listen: str, ad
     """
     check_name("region", region)
     check_name("node", server)
+    check_options(broker, listen, advertise)
     own = BrokerConfig(mode=broker, listen=listen or f"127.0.0.1:{free_port('127.0.0.1')}", advertise=advertise)
     settings = ServerSettings(broker=own)
     config.parse(settings_file.render(settings), ServerSettings, here.config)

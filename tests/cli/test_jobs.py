@@ -59,3 +59,32 @@ def test_a_receipt_shows_what_the_programs_printed(daemon: Daemon) -> None:
     assert "$ ./before.sh   exit 3" in said
     assert "no licence" in said
     assert daemon.json("job", "receipt", "j1", "pc-1")["receipt"]["state"] == "failed"
+
+
+def test_a_gateway_shows_the_jobs_that_pass_it(daemon: Daemon) -> None:
+    order = {
+        "job": "j1",
+        "revision": 1,
+        "type": "install",
+        "package": "editor",
+        "version": "2.1",
+        "expires": 1_800_000_000_000,
+        "open": True,
+        "targets": 2,
+        "waiting": ["no route to pc-9"],
+    }
+    record = {"target": "pc-1", "state": "fetching", "done": 1, "total": 4, "code": "", "detail": ""}
+    daemon.answers |= {"job.list": [order | {"state": "open"}], "job.show": order | {"records": [record]}}
+    assert "editor 2.1" in daemon.run("job", "list")
+    said = daemon.run("job", "show", "j1")
+    assert "install editor 2.1  open here" in said
+    assert "25%" in said
+    assert "no route to pc-9" in said
+
+
+def test_a_receipt_is_for_reading(daemon: Daemon) -> None:
+    daemon.answers["job.receipt"] = {"node": "pc-1", "code": "", "finished": 1_800_000_000_000, "receipt": b"x" * 50}
+    said = daemon.run("job", "receipt", "j1", "pc-1")
+    assert "finished  2027-01-1" in said
+    assert "code" not in said
+    assert "receipt" not in said

@@ -63,3 +63,21 @@ def test_status_of_the_daemon_at_the_socket(daemon: Daemon) -> None:
     assert "2.00 KiB in 3 chunks" in said
     assert "berlin" in said
     assert daemon.json("node", "status")["status"] == STATUS
+
+
+def test_status_of_an_endpoint_shows_its_parent_instead_of_a_broker(daemon: Daemon) -> None:
+    daemon.answers["status"] = {
+        "name": "pc-1",
+        "region": "demo",
+        "role": "endpoint",
+        "version": "0.1.0",
+        "parent": {"name": "berlin", "url": "mqtt://127.0.0.1:1884", "connected": False},
+        "install_root": "/srv/apps",
+        "disk_free": 1 << 30,
+        "open_jobs": [{"job": "j1", "package": "editor", "state": "fetching"}],
+    }
+    said = daemon.run("status")
+    assert "parent berlin at mqtt://127.0.0.1:1884, not connected" in said
+    assert "installs into /srv/apps, 1.00 GiB free" in said
+    assert "job j1 editor: fetching" in said
+    assert "broker" not in said

@@ -40,7 +40,7 @@ def test_building_sends_chunks_and_registers_the_root(daemon: Daemon, tmp_path: 
     }
     said = daemon.run("package", "build", str(tree), "--name", "hello", "--version", "1.0")
     assert "Package hello 1.0 registered." in said
-    assert "1 files" in said
+    assert "1 file," in said
     assert daemon.asked[-1][1]["cabinet"] == "main"
     made = daemon.json("package", "build", str(tree), "--name", "hello", "--version", "1.0")
     assert made["package"]["sent_chunks"] == 3

@@ -50,3 +50,7 @@ def test_a_table_has_a_line_per_row_and_numbers_to_the_right(rows: list[tuple[st
     if rows:
         ends = {len(line) for line in lines}
         assert len(ends) == 1
+
+
+def test_a_count_has_its_noun() -> None:
+    assert [words.count(n, "file") for n in (0, 1, 2)] == ["0 files", "1 file", "2 files"]

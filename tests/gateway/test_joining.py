@@ -9,7 +9,7 @@ import pytest
 from tiercast_gateway import joining
 from tiercast_gateway.config import GatewaySettings
 from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.errors import ConfigError, UsageError
+from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node import config
 from tiercast_protocol.node.enrol import Enrolled
 from tiercast_protocol.node.places import place
@@ -53,7 +53,7 @@ async def test_settings_are_written_and_a_port_is_chosen_once(asked: list[str], 
 
 
 async def test_a_mistake_in_the_settings_costs_no_token(asked: list[str], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(UsageError, match="--listen|--broker"):
         await joining.join_region("t", place("gateway", tmp_path), listen="nowhere", advertise="", broker="telegraph")
     assert asked == []
 

@@ -44,3 +44,9 @@ async def test_a_gateway_that_does_not_run_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         await fetch_status(tmp_path / "control.sock")
     assert caught.value.code == "daemon.unreachable"
+    assert "`tiercast-gateway run`" in caught.value.todo
+
+
+def test_a_server_has_no_parent_to_show() -> None:
+    text = render_status({**FOUND, "role": "server", "parent": "", "connected": True}, as_json=False)
+    assert "parent" not in text

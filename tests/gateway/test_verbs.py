@@ -110,7 +110,7 @@ async def test_jobs_are_shown_as_they_are_known_here(top: SubTree) -> None:
     assert (shown["type"], shown["open"], shown["targets"]) == ("install", True, 2)
     assert shown["waiting"] == ["no route to far"]
     assert [(r["target"], r["state"]) for r in shown["records"] if r["target"] != "top"] == [("mid", "fetching")]
-    assert [job["job"] for job in await socket.call("job.list")] == ["j1"]
+    assert [(job["job"], job["state"]) for job in await socket.call("job.list")] == [("j1", "open")]
     assert [message["kind"] for message in await socket.call("outbox.list")] == ["order.v1"]
     with pytest.raises(UsageError, match="did not pass"):
         await socket.call("job.show", job="j9")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.errors import ConfigError, StateError, UsageError
+from tiercast_protocol.errors import StateError, UsageError
 from tiercast_protocol.node import config
 from tiercast_protocol.node.places import place
 from tiercast_server.config import ServerSettings
@@ -46,8 +46,9 @@ async def test_after_a_kill_it_goes_on_where_it_was(tmp_path: Path) -> None:
     [
         ({"region": "no good"}, UsageError),
         ({"server": "join-x"}, UsageError),
-        ({"broker": "rabbit"}, ConfigError),
-        ({"listen": "nowhere:port"}, ConfigError),
+        ({"broker": "rabbit"}, UsageError),
+        ({"listen": "nowhere:port"}, UsageError),
+        ({"listen": "18830"}, UsageError),
     ],
 )
 async def test_mistakes_leave_nothing(tmp_path: Path, more: dict[str, str], error: type[Exception]) -> None:

@@ -44,6 +44,7 @@ def load_definition(path: Path | None, folder: Path, *, name: str, version: str,
         UsageError: neither a definition nor name and version, or a file that can't be read.
         ConfigError: all mistakes of the definition.
     """
+    _check_folder(folder)
     chosen = path or (folder / IN_FOLDER if (folder / IN_FOLDER).is_file() else None)
     if chosen is not None:
         try:
@@ -56,9 +57,10 @@ def load_definition(path: Path | None, folder: Path, *, name: str, version: str,
     elif name and version:
         found = Definition(name=name, version=version)
     else:
+        absent = [option for option, value in (("--name", name), ("--version", version)) if not value]
         raise UsageError(
             "definition.invalid",
-            f"there is no {IN_FOLDER} in the folder, and not both of --name and --version",
+            f"there is no {IN_FOLDER} in the folder, and no {' and no '.join(absent)}",
             str(folder),
             "Give --name and --version, or write a package.toml (name and version are enough).",
         )
@@ -93,10 +95,14 @@ async def build_package(
     return {**made, "sent_chunks": sent, "sent_bytes": sent_bytes}
 
 
-def _sealer(folder: Path, definition: Definition) -> TreeSealer:
+def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
         todo = "Name the folder that holds the tree."
         raise UsageError("folder.unknown", "there is no such folder", str(folder), todo)
+
+
+def _sealer(folder: Path, definition: Definition) -> TreeSealer:
+    _check_folder(folder)
     return TreeSealer(folder, definition, exclude=(IN_FOLDER,) if (folder / IN_FOLDER).is_file() else ())
 
 

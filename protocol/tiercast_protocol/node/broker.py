@@ -35,9 +35,25 @@ def split_listen(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or (":" in host and not host.startswith("[")):
         host, port = text, "0"
-    if not port.isdecimal() or int(port) > _LAST_PORT or not host:
+    if (not colon and text.isdecimal()) or not port.isdecimal() or int(port) > _LAST_PORT or not host:
         raise ValueError(f"{text!r} is not HOST:PORT")
     return host.strip("[]"), int(port)
+
+
+def check_options(mode: str, listen: str, advertise: str) -> None:
+    """Check what was typed after --broker, --listen and --advertise; "" is left out.
+
+    Raises:
+        UsageError: option.invalid, naming the option.
+    """
+    address = "HOST:PORT, such as 0.0.0.0:1883"
+    for option, text, wanted in (
+        ("--broker", mode, _check_mode(mode)),
+        ("--listen", listen, _check_listen(listen) and address),
+        ("--advertise", advertise, _check_listen(advertise) and address),
+    ):
+        if wanted:
+            raise UsageError("option.invalid", f"{text!r} is not right", option, f"Write {wanted}. Nothing was done.")
 
 
 def _check_mode(mode: str) -> str | None:

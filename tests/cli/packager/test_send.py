@@ -103,6 +103,8 @@ def test_options_override_the_definition_and_are_checked_like_it(folder: Path) -
 def test_without_definition_and_name_it_says_what_to_give(folder: Path) -> None:
     with pytest.raises(UsageError) as caught:
         load_definition(None, folder, name="hello", version="", revision=0)
-    assert "--version" in caught.value.todo
+    assert caught.value.what.endswith("and no --version")
+    with pytest.raises(UsageError, match="no such folder"):
+        load_definition(None, folder / "gone", name="hello", version="", revision=0)
     with pytest.raises(UsageError):
         load_definition(folder / "missing.toml", folder, name="", version="", revision=0)

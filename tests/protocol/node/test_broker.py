@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from tiercast_protocol.errors import ConfigError, UsageError
-from tiercast_protocol.node.broker import Broker, BrokerConfig, connect_once, free_port, split_listen, write_private
+from tiercast_protocol.node.broker import (
+    Broker,
+    BrokerConfig,
+    check_options,
+    connect_once,
+    free_port,
+    split_listen,
+    write_private,
+)
 from tiercast_protocol.node.config import parse
 
 
@@ -19,7 +27,7 @@ def test_where_to_listen(text: str, listen: tuple[str, int]) -> None:
     assert split_listen(text) == listen
 
 
-@pytest.mark.parametrize("text", ["", ":1", "h:x", "h:70000", "h:-1"])
+@pytest.mark.parametrize("text", ["", ":1", "1883", "h:x", "h:70000", "h:-1"])
 def test_where_not_to(text: str) -> None:
     with pytest.raises(ValueError, match="HOST:PORT"):
         split_listen(text)
@@ -29,6 +37,17 @@ def test_every_mistake_is_found_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         parse('mode = "rabbit"\nlisten = "h:x"\nadvertise = "h:y"\npassword = 3', BrokerConfig, Path("x"))
     assert {m.key for m in caught.value.mistakes} == {"mode", "listen", "advertise", "password"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "option"),
+    [(("rabbit", "", ""), "--broker"), (("auto", "1883", ""), "--listen"), (("auto", "h:1", "h:x"), "--advertise")],
+)
+def test_a_mistake_at_the_command_line_names_the_option(typed: tuple[str, str, str], option: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_options(*typed)
+    assert caught.value.where == option
+    check_options("auto", "", "h:1")
 
 
 @pytest.mark.parametrize("mode", ["auto", "mosquitto", "embedded", "mqtt://h:1", "mqtts://h"])

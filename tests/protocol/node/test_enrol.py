@@ -135,7 +135,10 @@ async def join(token: Token, folder: Path, deadline_s: float = 10, **options: st
 async def test_a_node_joins_and_knows_itself_afterwards(tmp_path: Path) -> None:
     async with region(tmp_path) as found:
         enrolled = await join(found.token, tmp_path / "node")
-        again = enrol.load(tmp_path / "node")
+        again = enrol.load(tmp_path / "node", role="endpoint")
+        with pytest.raises(UsageError, match="joined as an endpoint") as raised:
+            enrol.load(tmp_path / "node", role="gateway")
+        assert "tiercast-endpoint run" in raised.value.todo
         assert (again.name, again.parent, again.region_key) == ("pc1", PARENT, found.key.public)
         assert (again.login, again.key.public) == (enrolled.login, enrolled.key.public)
         assert verify_password(again.password, found.requests[0].password_hash)

@@ -20,6 +20,12 @@ from tiercast_protocol.errors import MessageInvalid, UsageError
 from tiercast_protocol.node.control import framing
 
 
+_START = (
+    "Start it (`tiercast-server run`) and wait until its log says `ready`,"
+    " or name another socket with --socket or TIERCAST_SOCKET."
+)
+
+
 class ControlClient:
     """A connection to a daemon; made by `connect`."""
 
@@ -124,8 +130,8 @@ class ControlClient:
 
 
 @asynccontextmanager
-async def connect(path: Path) -> AsyncIterator[ControlClient]:
-    """A client of the daemon that listens at `path`.
+async def connect(path: Path, *, todo: str = _START) -> AsyncIterator[ControlClient]:
+    """A client of the daemon that listens at `path`; `todo` is the advice where none does.
 
     Raises:
         UsageError: code "daemon.unreachable", when none does or it may not be reached.
@@ -133,7 +139,7 @@ async def connect(path: Path) -> AsyncIterator[ControlClient]:
     try:
         reader, writer = await asyncio.open_unix_connection(str(path), limit=1 << 20)
     except OSError as error:
-        raise _unreachable(path, error) from error
+        raise _unreachable(path, error, todo) from error
     try:
         yield ControlClient(path, reader, writer)
     finally:
@@ -142,17 +148,14 @@ async def connect(path: Path) -> AsyncIterator[ControlClient]:
             await writer.wait_closed()
 
 
-def _unreachable(path: Path, error: OSError) -> UsageError:
+def _unreachable(path: Path, error: OSError, todo: str) -> UsageError:
     if isinstance(error, PermissionError):
         what, todo = (
             "This user may not talk to the daemon",
             'Run as its user or root, or join the group "tiercast" and log in again.',
         )
     else:
-        what, todo = (
-            f"No daemon listens at {path}",
-            "Start it (tiercast-server run), or name another socket with --socket.",
-        )
+        what = f"No daemon listens at {path}"
     return UsageError(code="daemon.unreachable", what=what, where=str(path) if str(path) not in what else "", todo=todo)
 
 
