@@ -26,7 +26,7 @@ def size(count: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """ "1 file", "2 files"."""
+    """`number` with its noun: "1 file", "2 files"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 

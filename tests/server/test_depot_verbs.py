@@ -76,3 +76,13 @@ async def test_whom_nobody_can_ask(verbs: DepotVerbs, call: Any) -> None:
         with pytest.raises(UsageError) as caught:
             await verbs.status(call("status", node=node))
         assert caught.value.code == code
+
+
+async def test_an_endpoint_has_a_status_but_no_depot(rooted: Any, verbs: DepotVerbs, call: Any) -> None:
+    async with rooted.region.db.write() as connection:
+        await connection.exec_driver_sql("update nodes set role = 'endpoint' where name = 'gw'")
+    assert await verbs.status(call("status", node="gw")) == {"name": "gw"}
+    with pytest.raises(UsageError, match="is an endpoint"):
+        await verbs.show(call("depot.show", node="gw"))
+    with pytest.raises(UsageError, match="is an endpoint"):
+        await verbs.links(call("link.list", node="gw"))

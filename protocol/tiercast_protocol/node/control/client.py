@@ -19,7 +19,6 @@ from typing import Any
 from tiercast_protocol.errors import MessageInvalid, UsageError
 from tiercast_protocol.node.control import framing
 
-
 _START = (
     "Start it (`tiercast-server run`) and wait until its log says `ready`,"
     " or name another socket with --socket or TIERCAST_SOCKET."
