@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 Digest = bytes
 #: Room made beyond what was asked, so that a full depot does not evict for every chunk.
 SLACK_BYTES = 32 << 20
+#: Seconds for which nothing is fetched after there was no room; those below ask again in the meantime.
+FULL_SECONDS = 2.0
 FLUSH_SECONDS = 60.0
 
 
@@ -72,6 +74,8 @@ class Depot:
         self._retention = retention
         self._touched: set[Digest] = set()
         self._evicting = asyncio.Lock()
+        self._full: StoreFull | None = None
+        self._full_until = 0.0
 
     async def load(self) -> None:
         """Read the known packages; once, at start."""
@@ -119,9 +123,16 @@ class Depot:
             return await self.store.put(digest, stored)
         except StoreFull as full:
             if self._library or not await self.make_room(len(stored) + SLACK_BYTES):
+                self._full_until = time.monotonic() + FULL_SECONDS
+                self._full = full
                 raise
             log.info("depot.made_room", needed=full.needed)
             return await self.store.put(digest, stored)
+
+    @property
+    def full(self) -> StoreFull | None:
+        """Why nothing more is to be fetched now; None when there is room as far as is known."""
+        return self._full if self._full is not None and time.monotonic() < self._full_until else None
 
     def usage(self) -> Usage:
         """Chunks, bytes, quota and what the disk has left."""

@@ -34,8 +34,9 @@ log = structlog.get_logger(__name__)
 
 Digest = bytes
 Say = Callable[[str, Message], Awaitable[None]]
-#: Digests of one `Absent` message.
+#: Digests of one `Absent` message, and most that wait to be told to one child (as many as it may want).
 _ABSENT_BATCH = 1024
+_MOST_ABSENT = 16_384
 #: Frames that are read and wait for the socket.
 _READ_AHEAD = 2
 
@@ -79,6 +80,8 @@ class Streams:
         self._orders: asyncio.Queue[t.PublishFrame | t.PublishMark] = asyncio.Queue()
         self._loads: asyncio.Queue[_Load | t.PublishMark] = asyncio.Queue(_READ_AHEAD)
         self._errands: asyncio.Queue[tuple[str, Message]] = asyncio.Queue()
+        self._absent: dict[str, dict[Digest, str]] = {}
+        self._absences = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
 
     def connect(self, link: BulkLink) -> None:
@@ -92,6 +95,7 @@ class Streams:
                 tasks.create_task(self._read_frames())
                 tasks.create_task(self._publish_frames())
                 tasks.create_task(self._run_errands())
+                tasks.create_task(self._tell_absences())
         finally:
             if self._timer is not None:
                 self._timer.cancel()
@@ -150,7 +154,7 @@ class Streams:
         finally:
             self._feeding = False
 
-    def _obey(self, command: t.SenderCommand) -> None:  # noqa: C901 - one line per command
+    def _obey(self, command: t.SenderCommand) -> None:
         match command:
             case t.PublishFrame() | t.PublishMark():
                 self._orders.put_nowait(command)
@@ -165,9 +169,10 @@ class Streams:
             case t.DismissFromGroup(child, group):
                 self._errands.put_nowait((child, GroupLeave(group=group, epoch=self._lane_of(child))))
             case t.TellAbsent(child, digests, reason):
-                for at in range(0, len(digests), _ABSENT_BATCH):
-                    message = Absent(digests=b"".join(digests[at : at + _ABSENT_BATCH]), reason=reason)
-                    self._errands.put_nowait((child, message))
+                waiting = self._absent.setdefault(child, {})
+                # What does not fit is asked for again; a child that asks for all there could be fills no queue here.
+                waiting.update((digest, reason) for digest in digests[: _MOST_ABSENT - len(waiting)])
+                self._absences.set()
             case t.LaneChanged(child, state, reason):
                 self.lane_states[child] = state
                 log.info("lane.changed", child=child, state=state, reason=reason)
@@ -185,6 +190,10 @@ class Streams:
             else:
                 self._events.append(t.ChunkAvailable(digest, size))
         self._depot.asked(digests)
+        if missing and (full := self._depot.full) is not None:
+            # What could not be kept is not fetched: children wait and ask again (`Upstream`).
+            self._events.extend(t.ChunkUnavailable(digest, f"no room: {full}") for digest in missing)
+            return
         new = [digest for digest in missing if digest not in self._sought]
         self._sought.update(new)
         if new:
@@ -241,6 +250,22 @@ class Streams:
             await self._bulk.publish(self._topics.bulk(self._me, mark.child), payload)
         except BrokerLost:
             return  # lanes are lost with the connection
+
+    async def _tell_absences(self) -> None:
+        """Say what nobody holds: all that came together in one message, the children in turn."""
+        while True:
+            await self._absences.wait()
+            self._absences.clear()
+            while self._absent:
+                child, waiting = next(iter(self._absent.items()))
+                del self._absent[child]
+                reason = next(iter(waiting.values()))
+                batch = [digest for digest, why in waiting.items() if why == reason][:_ABSENT_BATCH]
+                for digest in batch:
+                    del waiting[digest]
+                if waiting:
+                    self._absent[child] = waiting
+                await self._say(child, Absent(digests=b"".join(batch), reason=reason))
 
     async def _run_errands(self) -> None:
         while True:

@@ -8,7 +8,8 @@ Rules (docs/protocol.md, sections 3 to 6)
   are left, wants are repeated.  Every `Hello` of the parent is answered by ours, so that it knows of us
   whoever came first; it answers only those that told it news, so this ends.
 - Credit counts what was received, so it bounds what the broker can hold for us while we do not read.
-- A full store gives the chunk up: whoever wants it gets `StoreFull`, nothing is fetched in a circle.
+- A full store gives the chunk up: whoever wants it gets `StoreFull`, nothing is fetched in a circle.  A tier
+  above that is full is waited for: its chunks are asked for again every few seconds, and `waiting` says why.
 """
 
 from __future__ import annotations
@@ -52,7 +53,14 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 Digest = bytes
+#: How the reason of an absence begins that ends when somebody frees a disk, and the seconds until it is asked again.
+NO_ROOM = "no room"
+NO_ROOM_AGAIN = 3.0
 WINDOW = 8 << 20
+#: Reports that wait for the socket; what does not fit is said again, all at once, when there is room.
+MOST_REPORTS = 256
+#: Groups that a child is in, and moves between them that wait: a parent that keeps to the rules needs a few.
+MOST_GROUPS = 32
 #: How long the last word may take when we stop.
 _LEAVE_SECONDS = 1.0
 
@@ -97,6 +105,9 @@ class Upstream:
         self.connected = False
         self.bytes_in = self.chunks_in = self.bad_frames = self.rejected = 0
         self.parent_boot = b""
+        #: Why nothing comes though the parent is there; "" when there is no such reason.
+        self.waiting = ""
+        self._later: set[Digest] = set()
         self._topics = Topics(region)
         self._boot = os.urandom(8)
         self._leaving = False
@@ -105,7 +116,8 @@ class Upstream:
         self._on_chunk, self._on_absent = on_chunk, on_absent
         self._receiver = Receiver(int.from_bytes(os.urandom(7), "big") + 1, window)
         self._views: tuple[tuple[Piece, memoryview], ...] = ()
-        self._reports: asyncio.Queue[bytes] = asyncio.Queue()
+        self._reports: asyncio.Queue[bytes] = asyncio.Queue(MOST_REPORTS)
+        self._unsaid = False
         self._moves: asyncio.Queue[GroupJoin | GroupLeave | None] = asyncio.Queue()
         self._groups: set[int] = set()
         self._wishes = Wishes(
@@ -263,9 +275,9 @@ class Upstream:
             case "hello.v1":
                 await self._greeted(body_of(envelope, Hello))
             case "group.join.v1":
-                self._moves.put_nowait(body_of(envelope, GroupJoin))
+                self._move(body_of(envelope, GroupJoin))
             case "group.leave.v1":
-                self._moves.put_nowait(body_of(envelope, GroupLeave))
+                self._move(body_of(envelope, GroupLeave))
             case "absent.v1":
                 body = body_of(envelope, Absent)
                 digests = tuple(body.digests[at : at + 32] for at in range(0, len(body.digests) - 31, 32))
@@ -280,9 +292,16 @@ class Upstream:
         if hello.boot == self.parent_boot:
             return
         self.parent_boot = hello.boot
+        while not self._moves.empty():  # of a lane that is gone
+            self._moves.get_nowait()
         self._moves.put_nowait(None)
         if self.connected:
             self._feed(t.ParentConnected())
+
+    def _move(self, move: GroupJoin | GroupLeave) -> None:
+        """Put it behind the moves before; too many are not ours to follow, and cost nobody but their sender."""
+        if self._moves.qsize() < MOST_GROUPS:
+            self._moves.put_nowait(move)
 
     async def _move_between_groups(self) -> None:
         """Join and leave group topics, one after the other; None leaves all (the lane is new)."""
@@ -290,7 +309,7 @@ class Upstream:
             move = await self._moves.get()
             try:
                 if isinstance(move, GroupJoin):
-                    if move.epoch != self.parent_boot:
+                    if move.epoch != self.parent_boot or len(self._groups) >= MOST_GROUPS:
                         continue
                     await self._bulk.subscribe(self._topics.group(self.parent, move.group))
                     self._groups.add(move.group)
@@ -333,7 +352,10 @@ class Upstream:
                 case t.AssembleChunk(digest):
                     self._landing.assemble(digest)
                 case t.SendReport(report):
-                    self._reports.put_nowait(codec.encode(report))
+                    if self._reports.full():
+                        self._unsaid = True
+                    else:
+                        self._reports.put_nowait(codec.encode(report))
                 case t.DiscardChunk(digest):
                     self._landing.discard(digest)
                 case t.ReportAbsent(digest, reason):
@@ -353,12 +375,25 @@ class Upstream:
         if self._on_chunk is not None:
             self._on_chunk(digest, size)
 
+    def _ask_again(self) -> None:
+        self.waiting = ""
+        digests, self._later = self._wishes.still(self._later), set()
+        if digests:
+            self._feed(t.ChunksWanted(digests))
+
     def _give_up(self, digest: Digest, error: StoreFull) -> None:
-        self._feed(t.ChunkRejected(digest, "no room"))
+        self._feed(t.ChunkRejected(digest, NO_ROOM))
         self._feed(t.ChunksUnwanted((digest,)))
-        self._fail(digest, error, f"no room: {error}")
+        self._fail(digest, error, f"{NO_ROOM}: {error}")
 
     def _absent(self, digest: Digest, reason: str) -> None:
+        if reason.startswith(NO_ROOM):
+            if not self._later:
+                self.waiting = reason
+                log.warning("parent.full", parent=self.parent, reason=reason, again_s=NO_ROOM_AGAIN)
+                asyncio.get_running_loop().call_later(NO_ROOM_AGAIN, self._ask_again)
+            self._later.add(digest)
+            return
         self._fail(digest, ChunkMissing(digest), reason)
 
     def _fail(self, digest: Digest, error: TiercastError, reason: str) -> None:
@@ -370,10 +405,12 @@ class Upstream:
         topic = self._topics.report(self.me)
         while True:
             payload = await self._reports.get()
-            try:
+            with suppress(BrokerLost):  # `ParentConnected` makes the machine say it all again
                 await self._bulk.publish(topic, payload)
-            except BrokerLost:
-                continue  # `ParentConnected` makes the machine say it all again
+            if self._unsaid and self._reports.empty():
+                self._unsaid = False
+                if self.connected:
+                    self._feed(t.ParentConnected())
 
     def _wake_at(self, time: float) -> None:
         if self._timer is not None:

@@ -10,7 +10,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from tiercast_protocol.errors import TiercastError
 
@@ -46,6 +46,10 @@ class Wishes:
         self._wanted: set[Digest] = set()
         self._calls: dict[Digest, list[_Call]] = {}
         self._asked: set[Digest] = set()
+
+    def still(self, digests: Iterable[Digest]) -> tuple[Digest, ...]:
+        """Those of `digests` that are asked for and not here yet."""
+        return tuple(digest for digest in digests if digest in self._asked)
 
     def want(self, digests: Sequence[Digest]) -> None:
         """Want these until they are here, given up, or not wanted any more."""

@@ -103,3 +103,15 @@ async def test_who_is_cancelled_while_he_looks_leaves_nobody_waiting_in_vain() -
         assert parent.dropped == []
         parent.give(A)
         await other
+
+
+async def test_what_is_still_wanted_is_told_apart_from_what_came() -> None:
+    held: set[bytes] = set()
+
+    async def has(digest: bytes) -> bool:
+        return digest in held
+
+    wishes = Wishes(has, lambda _: None, lambda _: None)
+    wishes.want([A, B])
+    wishes.arrived(A)
+    assert wishes.still([A, B, C]) == (B,)
