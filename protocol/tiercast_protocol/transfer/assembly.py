@@ -27,6 +27,7 @@ class Fit(enum.Enum):
     WHOLE = enum.auto()  # kept, and the chunk is complete
     REPEATED = enum.auto()  # some byte of it was here already
     REFUSED = enum.auto()  # no room for another chunk
+    DROPPED = enum.auto()  # it says another size, and there is no room for that: the chunk is begun no more
     CONTRADICTS = enum.auto()  # kept, after the chunk's old buffer was thrown away
 
 
@@ -58,9 +59,9 @@ class Assembly:
         if part is None:
             if piece.length == piece.size and fit is Fit.KEPT:
                 return Fit.WHOLE
-            # A contradicting piece takes the room of the buffer just thrown away.
-            if fit is Fit.KEPT and self.held and self.held + piece.size > self._memory:
-                return Fit.REFUSED
+            # One that is whole is out of here at once; any other needs its room, contradicting or not.
+            if piece.length < piece.size and self.held and self.held + piece.size > self._memory:
+                return Fit.REFUSED if fit is Fit.KEPT else Fit.DROPPED
             part = self._parts[piece.digest] = (piece.size, RangeSet())
             self.held += piece.size
         size, ranges = part

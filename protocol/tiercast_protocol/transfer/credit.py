@@ -25,6 +25,9 @@ THIN_MARGIN = 0.35
 _THIN = 1_000_000
 #: Bytes under way before the first estimate.
 FIRST_FLIGHT = 512 * 1024
+#: Counts and marks stay below these: they stand in fields of fixed width, and are a peer's.
+LARGEST_COUNT = 1 << 62
+LARGEST_MARK = 1 << 31
 #: Shortest time over which a rate is measured, in seconds.
 _SAMPLE = 0.05
 #: The least round trip is forgotten after so many seconds: paths change.

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tiercast_protocol.transfer.assembly import Assembly, Fit, Repair
-from tiercast_protocol.transfer.credit import Grant
+from tiercast_protocol.transfer.credit import LARGEST_COUNT, LARGEST_MARK, Grant
 from tiercast_protocol.transfer.events import (
     AbsentReceived,
     AssembleChunk,
@@ -205,8 +205,10 @@ class Receiver:
             if fit is Fit.REPEATED:
                 counters.repeated += length
                 continue
-            if fit is Fit.REFUSED:
+            if fit is Fit.REFUSED or fit is Fit.DROPPED:
                 counters.refused += length
+                if fit is Fit.DROPPED:
+                    out.append(DiscardChunk(digest))
                 continue
             if fit is Fit.CONTRADICTS:
                 out.append(DiscardChunk(digest))
@@ -222,6 +224,8 @@ class Receiver:
     def _marked(self, event: MarkReceived, now: float, out: list[ReceiverCommand]) -> None:
         if event.session != self.session:
             return  # of an earlier life of this child
+        if not (0 <= event.mark < LARGEST_MARK and 0 <= event.charged < LARGEST_COUNT // 2):
+            return  # nobody ever sent so much; a parent that keeps to the rules would not take our answer
         self._heard_at = now
         self._grant.settle(event.charged, exact=event.mark > self._mark)
         self._mark = max(self._mark, event.mark)

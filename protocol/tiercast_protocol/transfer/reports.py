@@ -7,6 +7,7 @@ Rules
 
 from __future__ import annotations
 
+from tiercast_protocol.transfer.credit import LARGEST_COUNT, LARGEST_MARK
 from tiercast_protocol.transfer.events import Digest
 from tiercast_protocol.transfer.lanes import Lane
 from tiercast_protocol.transfer.ranges import RangeSet, Span
@@ -19,16 +20,15 @@ DIGEST = 32
 MOST_WANTED = 16_384
 #: Largest window that a child is believed.
 LARGEST_WINDOW = 64 << 20
-_LARGEST_COUNT = 1 << 62
 
 
 def plausible(report: Report) -> bool:
     """Whether the numbers can be meant: they go back to the child in marks of fixed width."""
     return (
         0 <= report.session < 1 << 64
-        and 0 <= report.received < _LARGEST_COUNT
+        and 0 <= report.received < LARGEST_COUNT
         and report.window >= 0
-        and 0 <= report.mark < 1 << 31
+        and 0 <= report.mark < LARGEST_MARK
     )
 
 

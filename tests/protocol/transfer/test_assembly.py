@@ -48,3 +48,17 @@ def test_room_for_one_chunk_at_least() -> None:
     assert assembly.take(Piece(A, 100, 0, 50)) is Fit.KEPT
     assert assembly.take(Piece(B, 100, 0, 50)) is Fit.REFUSED
     assert assembly.take(Piece(A, 100, 50, 50)) is Fit.WHOLE
+
+
+def test_pieces_that_contradict_get_no_memory_beyond_the_bound() -> None:
+    """A parent that lies about sizes must not fill the child: many small chunks begun, then each said to be large."""
+    assembly = Assembly(1000)
+    digests = [bytes([n]) * 32 for n in range(100)]
+    for digest in digests:
+        assert assembly.take(Piece(digest, 10, 0, 1)) is Fit.KEPT
+    fits = [assembly.take(Piece(digest, 900, 0, 1)) for digest in digests]
+    assert assembly.held <= 1000
+    assert set(fits) == {Fit.CONTRADICTS, Fit.DROPPED}
+    # and what is true still comes through
+    assert assembly.take(Piece(digests[0], 900, 0, 900)) in {Fit.WHOLE, Fit.REPEATED}
+    assert assembly.take(Piece(digests[-1], 900, 0, 900)) is Fit.WHOLE

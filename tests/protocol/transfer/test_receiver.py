@@ -255,3 +255,22 @@ def test_a_new_connection_says_everything_again() -> None:
     after = receiver.handle(e.ParentConnected(), now=0.4)
     assert wants(after) == [D[1], D[2]]
     assert reports(after)[0].repairs == [(D[0], 50, 50)]
+
+
+def test_a_size_that_changed_and_has_no_room_is_thrown_away_by_the_adapter_too() -> None:
+    receiver = connected(memory=200)
+    receiver.handle(e.ChunksWanted((D[0], D[1])), now=0.0)
+    for digest, size in ((D[0], 100), (D[1], 100)):
+        receiver.handle(e.FrameReceived((Piece(digest, size, 0, 1),)), now=0.1)
+    commands = receiver.handle(e.FrameReceived((Piece(D[0], 150, 0, 1),)), now=0.2)
+    assert kinds(commands) == ["DiscardChunk"]
+    assert "AssembleChunk" in kinds(receiver.handle(whole(D[0]), now=0.3))
+
+
+@pytest.mark.parametrize(("mark", "charged"), [((1 << 32) - 1, 0), (1, (1 << 64) - 1), (1, 1 << 62)])
+def test_a_mark_beyond_all_counts_is_not_believed(mark: int, charged: int) -> None:
+    receiver = connected()
+    receiver.handle(e.ChunksWanted((D[0],)), now=0.0)
+    assert not receiver.handle(e.MarkReceived(7, mark, charged), now=0.1)
+    assert receiver.received == 0
+    assert [r.mark for r in reports(receiver.handle(e.MarkReceived(7, 1, 50), now=0.2))] == [1]
