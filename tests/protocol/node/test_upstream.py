@@ -9,6 +9,7 @@ import pytest
 from tests.support.hop import FakeAbove, child_node, chunks, parent_node, until
 
 from tiercast_protocol.errors import StoreFull
+from tiercast_protocol.node.upstream import MOST_GROUPS, MOST_REPORTS
 from tiercast_protocol.transfer import events as t
 from tiercast_protocol.wire.messages import GroupJoin, GroupLeave, Hello
 
@@ -123,3 +124,45 @@ async def test_messages_that_are_none_are_passed_over(tmp_path: Path) -> None:
             await parent.downlink.transmit("one", payload)
         await parent.downlink.say("one", Hello(boot=b"anew"))
         await until(lambda: child.upstream.parent_boot == b"anew")
+
+
+async def test_what_waits_for_the_socket_is_bounded_and_nothing_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A parent that asks for everything again and again, behind a broker that takes nothing."""
+    held = chunks(30)
+    async with (
+        parent_node(tmp_path, children=["one"], above=FakeAbove(library=held)) as parent,
+        child_node(tmp_path, "one", parent.broker.children_url) as child,
+    ):
+        upstream = child.upstream
+        await until(lambda: upstream.connected)
+        publish, taking = upstream._bulk.publish, asyncio.Event()
+
+        async def stuck(topic: str, *parts: bytes | memoryview) -> None:
+            await taking.wait()
+            await publish(topic, *parts)
+
+        monkeypatch.setattr(upstream._bulk, "publish", stuck)
+        for n in range(1, 2000):
+            upstream._feed(t.MarkReceived(upstream._receiver.session, n, 0))
+        upstream.want(list(held))
+        assert upstream._reports.qsize() <= MOST_REPORTS
+        taking.set()
+        async with asyncio.timeout(20):
+            await upstream.fetch(list(held))
+
+
+async def test_a_parent_that_invites_to_every_group_is_not_followed(tmp_path: Path) -> None:
+    async with (
+        parent_node(tmp_path, children=["one"]) as parent,
+        child_node(tmp_path, "one", parent.broker.children_url) as child,
+    ):
+        upstream = child.upstream
+        await until(lambda: upstream.connected and upstream.parent_boot)
+        for group in range(100, 5000, 100):
+            for at in range(100):
+                upstream._move(GroupJoin(group=group + at, epoch=upstream.parent_boot))
+            assert upstream._moves.qsize() <= MOST_GROUPS
+            await until(upstream._moves.empty)
+        assert len(upstream._groups) == MOST_GROUPS
