@@ -2,7 +2,7 @@
 
 Rules (docs/protocol.md, sections 3 and 4)
 - Who speaks, the topic says: the broker lets a node write only under its own name.  A name that is not in
-  the list of users is not listened to.
+  the list of users is not listened to, and one that is about to join only as to that.
 - When both connections are up, `Hello` goes to every child, with the name of its lane; a child that is there answers
   with its own.  A child's `Hello` that is news is answered, so each side knows of the other whoever came first.
 - When either is cut, nobody is known to be there and every lane is lost.
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from tiercast_protocol.node.post import Post
 
 log = structlog.get_logger(__name__)
+
+#: All that a node says before it is one.
+JOINING = frozenset({"enrol.request.v1", "ack.v1"})
 
 
 class Downlink:
@@ -146,6 +149,10 @@ class Downlink:
             return
         try:
             envelope = open_(payload)
+            if child.startswith(JOIN_PREFIX) and envelope.kind not in JOINING:
+                self.strangers += 1
+                log.warning("stranger.heard", topic=topic, kind=envelope.kind)
+                return
             if envelope.kind == "gone.v1":
                 if self._children.gone(child, body_of(envelope, Gone).boot):
                     log.info("child.gone", child=child)

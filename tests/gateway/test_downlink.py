@@ -10,7 +10,16 @@ from tests.support.hop import HASH, PASSWORD, REGION, FakeAbove, admitted, child
 from tiercast_mqtt.bulk import BulkClient
 from tiercast_protocol.node.address import parse_address
 from tiercast_protocol.wire.envelope import seal, wrap
-from tiercast_protocol.wire.messages import Dismissed, Gone, Hello, TokenIssued
+from tiercast_protocol.wire.messages import (
+    KIND_OF,
+    Answer,
+    Dismissed,
+    Gone,
+    Hello,
+    Status,
+    StatusRecord,
+    TokenIssued,
+)
 
 
 async def connected(url: str, name: str) -> BulkClient:
@@ -73,6 +82,12 @@ async def test_a_node_that_joins_is_heard_until_its_token_is_over(tmp_path: Path
         await until(lambda: len(above.forwarded) == 1)
         await client.publish(tree.topics.report("join-t"), b"x")
         await until(lambda: tree.downlink.strangers == 1)
+        record = StatusRecord(job="j", revision=1, target="join-t", attempt=1, seq=1, state="fetching", at=1)
+        for message in (Hello(boot=b"x"), Status(records=[record]), Answer(query=b"x")):
+            await client.publish(tree.topics.up("join-t"), seal(wrap(KIND_OF[type(message)], message, sender="join-t")))
+        await until(lambda: tree.downlink.strangers == 4)
+        assert len(above.forwarded) == 1
+        assert not await tree.statuses.records("j")
         await tree.enrolment.prune(10**15)
         assert tree.routes.via("join-t") is None
         await client.close()

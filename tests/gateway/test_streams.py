@@ -13,8 +13,9 @@ from tests.support.hop import FakeAbove, child_node, chunks, parent_node, until
 
 from tiercast_protocol.errors import ChunkMissing
 from tiercast_protocol.node.broker import free_port
+from tiercast_protocol.transfer.events import ReportReceived
 from tiercast_protocol.wire import frame
-from tiercast_protocol.wire.messages import Piece
+from tiercast_protocol.wire.messages import Absent, Message, Piece, Report
 
 
 @pytest.fixture(params=["embedded", "mosquitto"])
@@ -155,3 +156,27 @@ async def test_a_dead_child_does_not_hold_up_the_other(tmp_path: Path, kind: str
                 dead.upstream._bulk.resume()
                 async with asyncio.timeout(60):
                     await stuck
+
+
+async def test_a_child_that_wants_what_nobody_holds_makes_few_messages(tmp_path: Path, kind: str) -> None:
+    wanted, told = os.urandom(32 * 9000), bytearray()
+    messages = 0
+
+    async with parent_node(tmp_path, kind=kind, above=FakeAbove()) as parent:
+        say = parent.streams._say
+
+        async def count(child: str, message: Message) -> None:
+            nonlocal messages
+            if isinstance(message, Absent):
+                messages += 1
+                told.extend(message.digests)
+            await say(child, message)
+
+        parent.streams._say = count
+        for session in range(4):
+            parent.streams.feed(ReportReceived("one", Report(session=session, received=0, window=1, wants=wanted)))
+        await until(lambda: len(told) >= len(wanted))
+        assert messages <= 40
+        assert {told[at : at + 32].hex() for at in range(0, len(told), 32)} == {
+            wanted[at : at + 32].hex() for at in range(0, len(wanted), 32)
+        }
