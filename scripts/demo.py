@@ -164,6 +164,11 @@ def keep(region: Region) -> None:
     say("\nStopping everything in order ...")
 
 
+def interrupted(*_: object) -> None:
+    """SIGTERM stops the demo as Ctrl-C does: nothing stays behind."""
+    raise KeyboardInterrupt
+
+
 def main() -> int:
     """Parse the options, find a folder, run, clean up."""
     parser = argparse.ArgumentParser(prog="scripts/demo", description="A whole region on this machine, from nothing.")
@@ -172,6 +177,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="a summary in JSON as the last line")
     parser.add_argument("--folder", type=Path, help="where to put everything (a new folder in the temporary one)")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, interrupted)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="tcd"))
     try:
         return run(options, folder)
@@ -182,6 +188,7 @@ def main() -> int:
         say("\nInterrupted; everything was stopped.")
         return 130
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         if options.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
 

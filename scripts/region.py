@@ -16,10 +16,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -32,6 +33,20 @@ STOP_SECONDS = 20.0
 
 class RegionError(Exception):
     """A daemon or a command did not do what it must; carries what it printed."""
+
+
+@contextmanager
+def unhurried() -> Iterator[None]:
+    """Whoever presses Ctrl-C while everything is being stopped, or twice, still leaves no process behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def free_port() -> int:
@@ -93,7 +108,8 @@ class Region:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        with unhurried():
+            self.stop()
 
     # -- building ------------------------------------------------------------------------------------
 
