@@ -108,7 +108,7 @@ class Library:
                 code="package.exists",
                 what=f"{root.name}={root.version}/{root.revision} is registered with other content:"
                 f" {held.hex()[:16]}, and this is {digest.hex()[:16]}.",
-                todo="Raise `revision` (or `version`) in the package definition. Nothing was changed.",
+                todo="Raise --revision or --version, or what package.toml says of them. Nothing was changed.",
             )
         return held is not None
 

@@ -81,7 +81,9 @@ async def _start(broker: ChildBroker) -> None:
     try:
         await broker.start()
     except BrokerLost as error:
-        todo = "Choose another address with broker.listen; what it said stands in the log above."
+        todo = (
+            "Stop what listens there, or change `listen` of [broker] in the settings; the log above has what it said."
+        )
         raise UsageError("broker.start", f"The broker does not start: {error.reason}", error.url, todo) from error
 
 
