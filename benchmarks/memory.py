@@ -49,7 +49,9 @@ def one(folder: Path, tree: Path, broker: str) -> dict[str, float]:
             note(f"packaging {SIZE >> 20} MiB ...")
             server = str(region.daemons["server"].socket)
             command = [region.python, "-m", "tiercast_cli", "--socket", server, "package", "build", str(tree)]
-            build = subprocess.Popen([*command, "--name", "big", "--version", "1"], env=region.environment())
+            build = subprocess.Popen(
+                [*command, "--name", "big", "--version", "1"], env=region.environment(), stdout=sys.stderr
+            )
             with guard:
                 packager.append(build.pid)
             if build.wait() != 0:
