@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,8 @@ def freeze(pid: int, seconds: float) -> None:
     os.kill(pid, signal.SIGSTOP)
     thaw = time.monotonic() + seconds
     until(lambda: time.monotonic() >= thaw, "the end of the freeze", seconds + 5)
-    os.kill(pid, signal.SIGCONT)
+    with suppress(ProcessLookupError):  # its owner took it for dead meanwhile, and started another
+        os.kill(pid, signal.SIGCONT)
 
 
 def one_fault(region: Region, source: Path, owner: str, size: int, *, fault: str, seconds: float) -> None:
