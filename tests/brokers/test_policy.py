@@ -143,7 +143,7 @@ async def _bare(
     client = await BulkClient.connect(
         host=host,
         port=int(port),
-        client_id=f"bare-{name}",
+        client_id=f"{name}:bare",
         username=name,
         password=PASSWORDS[name] if password == "" and name else password,
         on_message=lambda topic, payload: got.append((topic, bytes(payload))),
