@@ -40,7 +40,7 @@ async def test_a_child_comes_and_goes_and_both_sides_know(tmp_path: Path) -> Non
     async with parent_node(tmp_path, children=["one"]) as tree:
         async with child_node(tmp_path, "one", tree.broker.children_url) as child:
             await until(lambda: tree.children.online("one"))
-            await until(lambda: child.upstream.parent_boot == tree.children.get("one").lane)
+            await until(lambda: child.upstream.groups.epoch == tree.children.get("one").lane)
         await until(lambda: not tree.children.online("one"))
 
 
@@ -55,7 +55,7 @@ async def test_after_our_own_connection_was_cut_everybody_is_found_again(tmp_pat
         assert client is not None
         await client.close()
         await until(lambda: tree.children.get("one").lane != before and tree.children.online("one"))
-        await until(lambda: child.upstream.parent_boot == tree.children.get("one").lane)
+        await until(lambda: child.upstream.groups.epoch == tree.children.get("one").lane)
 
 
 async def test_bad_messages_and_strangers_cost_nothing(tmp_path: Path) -> None:

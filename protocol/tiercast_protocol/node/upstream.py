@@ -25,6 +25,7 @@ import structlog
 
 from tiercast_protocol import __version__
 from tiercast_protocol.errors import BrokerLost, ChunkMissing, MessageInvalid, StoreFull, TiercastError
+from tiercast_protocol.node.grouptopics import GroupTopics
 from tiercast_protocol.node.landing import Landing
 from tiercast_protocol.node.link import BulkLink, ControlLink
 from tiercast_protocol.node.wishes import Wishes
@@ -37,7 +38,6 @@ from tiercast_protocol.wire.messages import (
     Absent,
     Gone,
     GroupJoin,
-    GroupJoined,
     GroupLeave,
     Hello,
     Message,
@@ -59,8 +59,6 @@ NO_ROOM_AGAIN = 3.0
 WINDOW = 8 << 20
 #: Reports that wait for the socket; what does not fit is said again, all at once, when there is room.
 MOST_REPORTS = 256
-#: Groups that a child is in, and moves between them that wait: a parent that keeps to the rules needs a few.
-MOST_GROUPS = 32
 #: How long the last word may take when we stop.
 _LEAVE_SECONDS = 1.0
 
@@ -104,7 +102,6 @@ class Upstream:
         self.me, self.parent = me, parent
         self.connected = False
         self.bytes_in = self.chunks_in = self.bad_frames = self.rejected = 0
-        self.parent_boot = b""
         #: Why nothing comes though the parent is there; "" when there is no such reason.
         self.waiting = ""
         self._later: set[Digest] = set()
@@ -118,8 +115,6 @@ class Upstream:
         self._views: tuple[tuple[Piece, memoryview], ...] = ()
         self._reports: asyncio.Queue[bytes] = asyncio.Queue(MOST_REPORTS)
         self._unsaid = False
-        self._moves: asyncio.Queue[GroupJoin | GroupLeave | None] = asyncio.Queue()
-        self._groups: set[int] = set()
         self._wishes = Wishes(
             store.has,
             lambda digests: self._feed(t.ChunksWanted(digests)),
@@ -149,6 +144,11 @@ class Upstream:
             tls=tls,
         )
 
+        self.groups = GroupTopics(
+            lambda group: self._bulk.subscribe(self._topics.group(parent, group)),
+            lambda group: self._bulk.unsubscribe(self._topics.group(parent, group)),
+            self.say,
+        )
         self._landing = Landing(
             store,
             limit=window,
@@ -169,7 +169,7 @@ class Upstream:
                         self._control.run(),
                         self._bulk.run(),
                         self._publish_reports(),
-                        self._move_between_groups(),
+                        self.groups.run(),
                         self._landing.run(),
                     )
                 ]
@@ -275,9 +275,9 @@ class Upstream:
             case "hello.v1":
                 await self._greeted(body_of(envelope, Hello))
             case "group.join.v1":
-                self._move(body_of(envelope, GroupJoin))
+                self.groups.move(body_of(envelope, GroupJoin))
             case "group.leave.v1":
-                self._move(body_of(envelope, GroupLeave))
+                self.groups.move(body_of(envelope, GroupLeave))
             case "absent.v1":
                 body = body_of(envelope, Absent)
                 digests = tuple(body.digests[at : at + 32] for at in range(0, len(body.digests) - 31, 32))
@@ -289,41 +289,11 @@ class Upstream:
     async def _greeted(self, hello: Hello) -> None:
         if self.connected:
             await self._greet()
-        if hello.boot == self.parent_boot:
+        if hello.boot == self.groups.epoch:
             return
-        self.parent_boot = hello.boot
-        while not self._moves.empty():  # of a lane that is gone
-            self._moves.get_nowait()
-        self._moves.put_nowait(None)
+        self.groups.new_lane(hello.boot)
         if self.connected:
             self._feed(t.ParentConnected())
-
-    def _move(self, move: GroupJoin | GroupLeave) -> None:
-        """Put it behind the moves before; too many are not ours to follow, and cost nobody but their sender."""
-        if self._moves.qsize() < MOST_GROUPS:
-            self._moves.put_nowait(move)
-
-    async def _move_between_groups(self) -> None:
-        """Join and leave group topics, one after the other; None leaves all (the lane is new)."""
-        while True:
-            move = await self._moves.get()
-            try:
-                if isinstance(move, GroupJoin):
-                    if move.epoch != self.parent_boot or len(self._groups) >= MOST_GROUPS:
-                        continue
-                    await self._bulk.subscribe(self._topics.group(self.parent, move.group))
-                    self._groups.add(move.group)
-                    await self.say(GroupJoined(group=move.group, epoch=move.epoch))
-                else:
-                    for group in list(self._groups) if move is None else [move.group]:
-                        self._groups.discard(group)
-                        await self._bulk.unsubscribe(self._topics.group(self.parent, group))
-            except (TiercastError, OSError) as error:
-                # Not joining costs speed, never content: the parent goes on with our own topic.
-                log.warning("group.failed", parent=self.parent, error=str(error))
-                if isinstance(move, GroupJoin):
-                    with suppress(BrokerLost):  # else the link would subscribe again at its next connect
-                        await self._bulk.unsubscribe(self._topics.group(self.parent, move.group))
 
     # -- the transfer --------------------------------------------------------------------------------
 

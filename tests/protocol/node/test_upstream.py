@@ -9,7 +9,7 @@ import pytest
 from tests.support.hop import FakeAbove, child_node, chunks, parent_node, until
 
 from tiercast_protocol.errors import StoreFull
-from tiercast_protocol.node.upstream import MOST_GROUPS, MOST_REPORTS
+from tiercast_protocol.node.upstream import MOST_REPORTS
 from tiercast_protocol.transfer import events as t
 from tiercast_protocol.wire.messages import GroupJoin, GroupLeave, Hello
 
@@ -71,16 +71,16 @@ async def test_a_new_lane_above_means_groups_left_and_wants_said_again(tmp_path:
         child_node(tmp_path, "one", parent.broker.children_url) as child,
     ):
         upstream = child.upstream
-        await until(lambda: upstream.parent_boot == parent.children.get("one").lane)
-        epoch = upstream.parent_boot
+        await until(lambda: upstream.groups.epoch == parent.children.get("one").lane)
+        epoch = upstream.groups.epoch
         # the groups are made up: the parent's machine would dismiss the child at once
         parent.streams.group_joined = lambda *_: None  # type: ignore[method-assign]
         await parent.downlink.say("one", GroupJoin(group=7, epoch=epoch))
         await parent.downlink.say("one", GroupJoin(group=8, epoch=b"of another lane"))
-        await until(lambda: upstream._groups == {7})
+        await until(lambda: upstream.groups.groups == {7})
         await parent.downlink.say("one", GroupJoin(group=9, epoch=epoch))
         await parent.downlink.say("one", GroupLeave(group=7, epoch=epoch))
-        await until(lambda: upstream._groups == {9})
+        await until(lambda: upstream.groups.groups == {9})
         assert upstream._bulk._subscriptions.keys() & {parent.topics.group("parent", n) for n in (7, 8, 9)} == {
             parent.topics.group("parent", 9)
         }
@@ -93,7 +93,7 @@ async def test_a_new_lane_above_means_groups_left_and_wants_said_again(tmp_path:
 
         upstream._receiver.handle = watched  # type: ignore[method-assign] - to see what it is told
         await parent.downlink.say("one", Hello(boot=b"anew"))
-        await until(lambda: upstream._groups == set() and t.ParentConnected() in seen)
+        await until(lambda: upstream.groups.groups == set() and t.ParentConnected() in seen)
 
 
 async def test_who_stops_in_order_says_so(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ async def test_messages_that_are_none_are_passed_over(tmp_path: Path) -> None:
         for payload in (b"", b"\xc1", b"\x91" * 10_000):
             await parent.downlink.transmit("one", payload)
         await parent.downlink.say("one", Hello(boot=b"anew"))
-        await until(lambda: child.upstream.parent_boot == b"anew")
+        await until(lambda: child.upstream.groups.epoch == b"anew")
 
 
 async def test_what_waits_for_the_socket_is_bounded_and_nothing_is_forgotten(
@@ -151,18 +151,3 @@ async def test_what_waits_for_the_socket_is_bounded_and_nothing_is_forgotten(
         taking.set()
         async with asyncio.timeout(20):
             await upstream.fetch(list(held))
-
-
-async def test_a_parent_that_invites_to_every_group_is_not_followed(tmp_path: Path) -> None:
-    async with (
-        parent_node(tmp_path, children=["one"]) as parent,
-        child_node(tmp_path, "one", parent.broker.children_url) as child,
-    ):
-        upstream = child.upstream
-        await until(lambda: upstream.connected and upstream.parent_boot)
-        for group in range(100, 5000, 100):
-            for at in range(100):
-                upstream._move(GroupJoin(group=group + at, epoch=upstream.parent_boot))
-            assert upstream._moves.qsize() <= MOST_GROUPS
-            await until(upstream._moves.empty)
-        assert len(upstream._groups) == MOST_GROUPS
