@@ -300,7 +300,7 @@ def _waiting(c: Connection, job: str | None) -> list[tuple[Any, ...]]:
 def _list(c: Connection, limit: int) -> list[dict[str, Any]]:
     names = ("job", "revision", "type", "package", "version", "expires", "open")
     rows = c.execute(f"SELECT {', '.join(names)} FROM orders ORDER BY expires DESC LIMIT ?", (limit,)).fetchall()  # noqa: S608 - constants
-    found = [dict(zip(names, row, strict=True)) for row in rows]
+    found: list[dict[str, Any]] = [dict(zip(names, row, strict=True)) for row in rows]
     for order in found:
         key = (order["job"], order["revision"])
         order["open"] = bool(order["open"])

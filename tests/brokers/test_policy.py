@@ -161,7 +161,7 @@ async def _die_with_will(broker: Broker, name: str, topic: str, payload: bytes) 
         return len(raw).to_bytes(2, "big") + raw
 
     flags = 0x80 | 0x40 | 0x08 | 0x04 | 0x02  # user, password, will of QoS 1, clean
-    body = text("MQTT") + bytes([4, flags, 0, 30]) + text("dying") + text(topic) + text(payload)
+    body = text("MQTT") + bytes([4, flags, 0, 30]) + text(f"{name}:x") + text(topic) + text(payload)
     body += text(name) + text(PASSWORDS[name])
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(bytes([0x10, len(body)]) + body)

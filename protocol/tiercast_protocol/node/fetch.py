@@ -23,9 +23,10 @@ from tiercast_protocol.node.chunks.port import ChunkStore
 Digest = bytes
 #: Called with raw bytes held and raw bytes in all.
 Progress = Callable[[int, int], None]
-#: Chunks asked for with one call, and calls under way: 1,024 chunks, some 30 MB, keep any link full.
-BATCH = 64
-CALLS = 16
+#: Chunks asked for with one call, and calls under way: 1,024 chunks, some 60 MB, keep any link full; progress is told
+#: after every call, so half a megabyte at a time.
+BATCH = 8
+CALLS = 128
 
 
 class Fetcher(Protocol):
