@@ -36,10 +36,26 @@ class Session:
     def path(self) -> Path:
         """The control socket: option, environment, or the server's usual place."""
         if self.socket or os.environ.get("TIERCAST_SOCKET"):
-            return Path(self.socket or os.environ["TIERCAST_SOCKET"])
+            return _short(Path(self.socket or os.environ["TIERCAST_SOCKET"]))
         from tiercast_protocol.node import places  # noqa: PLC0415 - late, see the rules
 
         return places.place("server").socket
+
+    @property
+    def folder(self) -> Path:
+        """The state folder of the daemon, as far as the socket's place tells."""
+        if self.socket or os.environ.get("TIERCAST_SOCKET"):
+            return Path(self.socket or os.environ["TIERCAST_SOCKET"]).parent
+        from tiercast_protocol.node import places  # noqa: PLC0415 - late, see the rules
+
+        return places.place("server").folder
+
+
+def _short(path: Path) -> Path:
+    """Where the daemon put a socket whose plain path the kernel would not take."""
+    from tiercast_protocol.node import places  # noqa: PLC0415 - late, see the rules
+
+    return path if path.exists() else places.socket_path(path.parent.absolute(), path.name)
 
 
 #: The session of this process; a command line has only one.
@@ -48,9 +64,11 @@ session = Session()
 
 @asynccontextmanager
 async def connected() -> AsyncIterator[Any]:
-    """A client of the daemon's control socket."""
+    """A client of the daemon's control socket; a daemon that is starting is waited for."""
+    from tiercast_cli import starting  # noqa: PLC0415 - late, see the rules
     from tiercast_protocol.node.control.client import connect  # noqa: PLC0415 - late, see the rules
 
+    await starting.wait_for(session.path, session.folder)
     async with connect(session.path) as client:
         yield client
 

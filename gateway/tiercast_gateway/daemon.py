@@ -1,7 +1,7 @@
 """The gateway as a daemon: everything put together, from the state folder to `ready`.
 
 Rules
-- In this order: lock, settings, identity, sub-tree (database, depot, broker), parent, control socket.  Ended in
+- In this order: identity, lock, settings, sub-tree (database, depot, broker), parent, control socket.  Ended in
   reverse by a signal; killed, it starts again from what is on its disk.
 - It is ready when its own broker serves and its socket answers, whether or not the parent is there: a
   gateway that is cut off is still a gateway.
@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 
 from tiercast_gateway.above import ParentAbove
-from tiercast_gateway.config import GatewaySettings
+from tiercast_gateway.config import GatewaySettings, check_own_broker
 from tiercast_gateway.subtree import SubTree, SubTreeConfig, open_subtree
 from tiercast_gateway.verbs import add_common_verbs
 from tiercast_protocol.node import config, enrol, lifecycle, logs
@@ -37,10 +37,11 @@ async def serve(stack: AsyncExitStack, folder: Path) -> None:
         UsageError: it has not joined a region, or its settings can't work (`ConfigError`).
     """
     here = place("gateway", folder)
+    me = enrol.load(here.folder, role="gateway")  # first: where none has joined, nothing is made
     stack.enter_context(lifecycle.StateLock(here.folder))
-    me = enrol.load(here.folder, role="gateway")
     settings = config.load(here.config, GatewaySettings) if here.config.exists() else GatewaySettings()
     logs.configure(settings.log.level, settings.log.format)
+    check_own_broker(settings.broker, me.url)
     above = ParentAbove(me.parent)
     subtree = await stack.enter_async_context(
         open_subtree(subtree_config(me, settings, here.folder), above, fetcher=above)
@@ -57,6 +58,7 @@ async def serve(stack: AsyncExitStack, folder: Path) -> None:
         on_absent=subtree.chunk_absent,
         role="gateway",
         free=lambda: subtree.depot.usage().disk_free,
+        tls=settings.tls.context(me.url),
     )
     above.join(upstream)
     verbs = Verbs()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -68,10 +69,19 @@ def run(state: State = None) -> None:
     """
     from tiercast_protocol.node import lifecycle, logs
     from tiercast_protocol.node.places import place
-    from tiercast_server.daemon import serve
+
+    here = place("server", state)
+
+    async def serve_here(stack: AsyncExitStack) -> None:
+        from tiercast_server.claim import claim
+
+        claim(stack, here)  # before what takes long to import: a command typed meanwhile sees that one is starting
+        from tiercast_server.daemon import serve
+
+        await serve(stack, here)
 
     logs.configure()
-    sys.exit(lifecycle.run_daemon(lambda stack: serve(stack, place("server", state))))
+    sys.exit(lifecycle.run_daemon(serve_here))
 
 
 @app.command()

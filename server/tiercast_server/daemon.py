@@ -1,7 +1,7 @@
 """The server as a daemon: everything put together, from the state folder to `ready`.
 
 Rules
-- In this order: lock, settings, key, database, the region's parts, sub-tree (broker, depot), control socket.
+- In this order: lock (`claim`), settings, key, database, the region's parts, sub-tree (broker, depot), control socket.
   Ended in reverse by a signal; killed, it starts again from what is on its disk.
 - What the region had decided and not yet told its tree is told first of all (`handover`).
 """
@@ -15,7 +15,6 @@ from typing import Any
 
 from tiercast_gateway.subtree import SubTree, SubTreeConfig, open_subtree
 from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node import config, lifecycle, logs
 from tiercast_protocol.node.control.server import ControlServer
 from tiercast_protocol.node.control.verbs import Verbs
@@ -62,20 +61,12 @@ class Parts:
 
 
 async def serve(stack: AsyncExitStack, here: Place) -> None:
-    """Run the server whose state is in `here` until it is told to stop.
+    """Run the server whose state is in `here`, which is claimed (`claim`), until it is told to stop.
 
     Raises:
-        StateError: the folder is in use, damaged, or of a newer version.
-        UsageError: no region was made there, or its settings can't work (`ConfigError`).
+        StateError: the folder is damaged, or of a newer version.
+        ConfigError: its settings can't work.
     """
-    if not here.config.exists():
-        raise UsageError(
-            code="region.none",
-            what="No region stands there.",
-            where=str(here.folder),
-            todo="Make one with `tiercast-server init --region NAME`, or name its folder with --state.",
-        )
-    stack.enter_context(lifecycle.StateLock(here.folder))
     settings = config.load(here.config, ServerSettings)
     logs.configure(settings.log.level, settings.log.format)
     key = PrivateKey.load(here.folder / KEY_FILE)

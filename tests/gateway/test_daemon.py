@@ -141,6 +141,14 @@ def test_what_a_human_can_mend_is_said_and_nothing_starts(
         assert "Traceback" not in errors
 
 
+def test_a_folder_that_nobody_joined_from_stays_as_it_was(tmp_path: Path) -> None:
+    with running(tmp_path / "wrong") as process:
+        _, errors = process.communicate(timeout=20)
+        assert process.returncode == 2
+        assert "has not joined" in errors
+    assert not (tmp_path / "wrong").exists()
+
+
 def test_settings_become_what_the_sub_tree_needs(tmp_path: Path) -> None:
     me = joined(tmp_path / "g")
     config = subtree_config(me, GatewaySettings(), tmp_path)
