@@ -66,7 +66,7 @@ def list_(*, json: Json = False) -> None:
                 n["role"],
                 n["parent"] or "-",
                 "online" if n["online"] else "offline",
-                words.ago(n["since"], now=now),
+                words.ago(n["since"], now=now) if n["since"] or not n["joined"] else "unknown",
             )
             for n in nodes
         ]

@@ -59,6 +59,8 @@ class Children:
         if child.online:
             return False
         child.online, child.since = True, _now()
+        # of the process before: this may be another one, and then its will must count though it never says `Hello`
+        child.boot = b""
         return True
 
     def hello(self, name: str, hello: Hello) -> tuple[bool, bool]:

@@ -26,6 +26,7 @@ from tiercast_protocol.wire.topics import JOIN_PREFIX, Topics
 if TYPE_CHECKING:
     from tiercast_gateway.children import Children
     from tiercast_gateway.enrolment import Enrolment
+    from tiercast_gateway.lastseen import LastSeen
     from tiercast_gateway.streams import Streams
     from tiercast_protocol.node.brokers import Broker
     from tiercast_protocol.node.post import Post
@@ -45,15 +46,24 @@ class Downlink:
         broker: this node's own.
         children: presence, kept here.
         enrolment: who may speak.
+        seen: remembers when children came and went.
     """
 
     def __init__(
-        self, *, me: str, role: str, topics: Topics, broker: Broker, children: Children, enrolment: Enrolment
+        self,
+        *,
+        me: str,
+        role: str,
+        topics: Topics,
+        broker: Broker,
+        children: Children,
+        enrolment: Enrolment,
+        seen: LastSeen,
     ) -> None:
         self.strangers = 0
         self.ready = asyncio.Event()
         self._me, self._role, self._topics = me, role, topics
-        self._children, self._enrolment = children, enrolment
+        self._children, self._enrolment, self._seen = children, enrolment, seen
         self._post: Post | None = None
         self._streams: Streams | None = None
         self._control = ControlLink(
@@ -101,6 +111,7 @@ class Downlink:
         """The node is no child of ours any more."""
         self._lose(child)
         self._children.remove(child)
+        await self._seen.forget(child)
         await self._posted.forget(child)
 
     @property
@@ -120,8 +131,10 @@ class Downlink:
 
     async def _link_down(self) -> None:
         self.ready.clear()
-        for child in self._children.all_gone():
+        lost = self._children.all_gone()
+        for child in lost:
             self._lose(child)
+        await self._seen.note(lost)
 
     async def _greet(self, child: str) -> None:
         lane = self._children.get(child).lane
@@ -157,12 +170,14 @@ class Downlink:
                 if self._children.gone(child, body_of(envelope, Gone).boot):
                     log.info("child.gone", child=child)
                     self._lose(child)
+                    await self._seen.note([child])
                 return
             if envelope.kind == "hello.v1":
                 await self._greeted(child, body_of(envelope, Hello))
                 return
             if self._children.heard(child):
                 self._posted.peer_up(child)
+                await self._seen.note([child])
             if envelope.kind == "group.joined.v1":
                 joined = body_of(envelope, GroupJoined)
                 if self._streams is not None:
@@ -182,4 +197,5 @@ class Downlink:
         log.info("child.arrived", child=child, role=hello.role)
         await self._greet(child)
         self._posted.peer_up(child)
+        await self._seen.note([child])
         await self._enrolment.arrived(child)

@@ -24,6 +24,7 @@ from tiercast_gateway.children import Children
 from tiercast_gateway.depot import Depot
 from tiercast_gateway.downlink import Downlink
 from tiercast_gateway.enrolment import Enrolment
+from tiercast_gateway.lastseen import LastSeen
 from tiercast_gateway.mailroom import Mailroom
 from tiercast_gateway.orders import Orders, OwnOrder
 from tiercast_gateway.progress import Progress
@@ -105,6 +106,7 @@ class SubTree:
         self.post = Post(db, me=config.me, transmit=self._transmit)
         self.routes = Routes(db)
         self.children = Children()
+        self.seen = LastSeen(db, self.children)
         self.enrolment = Enrolment(db, broker)
         self.depot = Depot(store, db, needed=self._needed, library=config.role == "server", retention=config.retention)
         self.statuses = Statuses(db, above, self.routes, self._finals)
@@ -135,6 +137,7 @@ class SubTree:
             broker=broker,
             children=self.children,
             enrolment=self.enrolment,
+            seen=self.seen,
         )
         self.streams = Streams(
             me=config.me,
@@ -157,6 +160,7 @@ class SubTree:
         """Take up where the last stop left off; by `open_subtree`, before `run`."""
         await self.routes.load()
         await self.enrolment.load()
+        await self.seen.load()
         await self.depot.load()
         await self.statuses.load()
         await self.orders.load()

@@ -2,13 +2,14 @@
 
 Rules
 - A step is never changed once released; a change is a new step with the next number.
-- What can be asked for again from neighbours (presence, lanes, wants) is not here.  What was promised
+- What can be asked for again from neighbours (who is there, lanes, wants) is not here.  What was promised
   by an acknowledgement is: orders, statuses, routes, the broker's users, pins, link rates.
 - The outbox and inbox of the node kit are step 1 of the same file, so that one commit can span both.
 """
 
 from __future__ import annotations
 
+from tiercast_gateway import lastseen
 from tiercast_protocol.node.post import Post
 
 _SUBTREE = """
@@ -37,4 +38,4 @@ CREATE TABLE link_rates(child TEXT PRIMARY KEY, rate INTEGER NOT NULL) WITHOUT R
 """
 
 #: Every step of the node's database.
-SCHEMA: tuple[tuple[int, str], ...] = ((1, Post.SCHEMA), (2, _SUBTREE))
+SCHEMA: tuple[tuple[int, str], ...] = ((1, Post.SCHEMA), (2, _SUBTREE), (3, lastseen.SCHEMA))

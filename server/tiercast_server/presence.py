@@ -3,7 +3,8 @@
 Rules
 - A parent knows its own children; the server asks each gateway that it can reach, tier by tier, with one
   short deadline for all of them.
-- What nobody could say is "offline since the region does not know": never a guess.
+- A gateway that is not there can't be asked: its children are offline, last seen as it said the last time (0: it
+  never did).  Never a guess.
 - An answer serves for a moment, so that a list typed twice costs the links nothing.
 """
 
@@ -35,6 +36,7 @@ class Presence:
         self._region = region
         self._tree = tree
         self._known: dict[str, tuple[float, list[Child]]] = {}
+        self._started = time.time_ns() // 1_000_000
 
     async def list_(self) -> list[dict[str, Any]]:
         """Every node: the server first, then by name."""
@@ -95,7 +97,7 @@ class Presence:
             "role": "server",
             "parent": "",
             "online": True,
-            "since": self._region.epoch,
+            "since": self._started,
             "generation": 1,
             "joined": self._region.epoch,
         }
@@ -111,6 +113,9 @@ class Presence:
             for answer in answers:
                 heard |= {child.name: child for child in answer}
             asked = [name for name, parent in gateways.items() if parent in online]
+        for _, told in self._known.values():
+            for child in told:
+                heard.setdefault(child.name, Child(child.name, online=False, since=child.since))
         return heard
 
     async def _ask(self, gateway: str, left: float) -> list[Child]:

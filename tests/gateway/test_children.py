@@ -44,6 +44,15 @@ def test_any_message_proves_that_its_sender_is_there() -> None:
     assert children.hello("join-x", FIRST) == (True, False)
 
 
+def test_the_will_of_a_process_that_never_said_hello_counts() -> None:
+    children = Children()
+    children.hello("a", FIRST)
+    children.gone("a", b"1")
+    assert children.heard("a")  # another process, which ends before its greeting
+    assert children.gone("a", b"2")
+    assert not children.online("a")
+
+
 def test_when_our_broker_is_gone_nobody_is_known_to_be_there_and_lanes_are_new() -> None:
     children = Children()
     children.hello("a", FIRST)

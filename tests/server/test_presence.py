@@ -1,5 +1,6 @@
 """Who is there, asked tier by tier."""
 
+import time
 from typing import Any
 
 import pytest
@@ -39,6 +40,26 @@ async def test_below_a_silent_gateway_nobody_is_called_online(world: Any) -> Non
     world.tree.present = [Child("gw", online=True, since=5)]
     rows = {row["name"]: row["online"] for row in await presence.list_()}
     assert rows == {"server": True, "deep": False, "gw": True, "pc1": False, "pc2": False}
+
+
+async def test_below_a_gateway_that_left_all_are_offline_since_it_last_said(world: Any) -> None:
+    presence = await _tree(world)
+    _answers(world)
+    await presence.list_()
+    world.tree.present = [Child("gw", online=False, since=7)]
+    rows = {row["name"]: row for row in await presence.list_()}
+    assert [(rows[n]["online"], rows[n]["since"]) for n in ("gw", "deep", "pc1")] == [
+        (False, 7),
+        (False, 6),
+        (False, 6),
+    ]
+
+
+async def test_the_server_is_there_since_its_start(world: Any) -> None:
+    before = time.time_ns() // 1_000_000
+    server = (await Presence(world.region, world.tree).list_())[0]
+    assert before <= server["since"] <= time.time_ns() // 1_000_000
+    assert server["joined"] == world.region.epoch
 
 
 async def test_one_node(world: Any) -> None:

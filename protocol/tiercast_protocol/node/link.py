@@ -193,7 +193,7 @@ class ControlLink:
         finally:
             self._client = None
             self._lost()
-            await _shut(client)
+            await _shut(client, goodbye=self._will is None)
 
     def _lost(self) -> None:
         """Whoever waits for an acknowledgement hears of it now; aiomqtt would let them wait."""
@@ -280,13 +280,17 @@ def _write_directly(client: aiomqtt.Client) -> None:
     paho.on_socket_register_write = lambda _client, _data, sock: loop.add_writer(sock.fileno(), write)
 
 
-async def _shut(client: aiomqtt.Client) -> None:
-    """Close at once, where aiomqtt would wait for a broker that may be gone, or leave a failed connect's socket."""
+async def _shut(client: aiomqtt.Client, *, goodbye: bool) -> None:
+    """Close at once, where aiomqtt would wait for a broker that may be gone, or leave a failed connect's socket.
+
+    Without `goodbye` the broker publishes the will: of two last words one is too many, of none we look alive for ever.
+    """
     paho = _paho(client)
     paho.on_socket_register_write = None
     paho.on_socket_open = lambda _client, _data, sock: sock.close()  # of a connect that we no longer wait for
-    with suppress(OSError, ValueError):
-        paho.disconnect()
+    if goodbye:
+        with suppress(OSError, ValueError):
+            paho.disconnect()
     await asyncio.sleep(0)  # what aiomqtt scheduled for this socket runs while it is still open
     with suppress(OSError, ValueError):
         paho._sock_close()  # noqa: SLF001 - a send buffer that is full keeps disconnect() from closing

@@ -160,7 +160,7 @@ class Upstream:
         )
 
     async def run(self) -> None:
-        """Keep both connections up and work, until cancelled; then say that we go, for a clean end has no will."""
+        """Keep both connections up and work, until cancelled; then say that we go: the will takes longer."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [
@@ -185,7 +185,7 @@ class Upstream:
 
     async def _leave(self) -> None:
         self._leaving = True
-        if self.connected:
+        if self._control.connected:
             with suppress(TimeoutError, BrokerLost):
                 async with asyncio.timeout(_LEAVE_SECONDS):
                     await self._control.publish(self._topics.will(self.me), self._gone)
@@ -213,8 +213,11 @@ class Upstream:
         """Publish one sealed envelope to the parent.
 
         Raises:
-            BrokerLost: the control connection is down.
+            BrokerLost: the control connection is down, or we have said that we go: any word after it would say that
+                we are there.
         """
+        if self._leaving:
+            raise BrokerLost(self._control.url, "this node is stopping")
         await self._control.publish(self._topics.up(self.me), payload)
 
     async def say(self, message: Message) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.support.hop import FakeAbove, child_node, chunks, parent_node, until
 
-from tiercast_protocol.errors import StoreFull
+from tiercast_protocol.errors import BrokerLost, StoreFull
 from tiercast_protocol.node.upstream import MOST_REPORTS
 from tiercast_protocol.transfer import events as t
 from tiercast_protocol.wire.messages import GroupJoin, GroupLeave, Hello
@@ -30,6 +30,39 @@ async def test_wants_are_told_of_by_callbacks(tmp_path: Path) -> None:
         traffic = child.upstream.traffic()
         assert traffic["chunks"] == 3
         assert traffic["received"] > traffic["chunk_bytes"] == sum(map(len, held.values()))
+
+
+async def test_a_child_that_stops_with_half_of_its_links_is_known_to_be_away(tmp_path: Path) -> None:
+    async with parent_node(tmp_path, children=["one"]) as parent:
+        async with child_node(tmp_path, "one", parent.broker.children_url) as child:
+            await until(lambda: parent.children.online("one"))
+            child.upstream.connected = False  # as it is while the bulk connection comes back
+        await until(lambda: not parent.children.online("one"))
+
+
+async def test_after_the_farewell_nothing_is_said(tmp_path: Path) -> None:
+    async with parent_node(tmp_path, children=["one"]) as parent:
+        async with child_node(tmp_path, "one", parent.broker.children_url) as child:
+            await until(lambda: parent.children.online("one"))
+            await child.upstream._leave()
+            await until(lambda: not parent.children.online("one"))
+            with pytest.raises(BrokerLost, match="stopping"):
+                await child.upstream.transmit(b"x")
+        assert not parent.children.online("one")
+
+
+async def test_a_farewell_that_did_not_get_through_is_said_by_the_broker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with parent_node(tmp_path, children=["one"]) as parent:
+        async with child_node(tmp_path, "one", parent.broker.children_url) as child:
+            await until(lambda: parent.children.online("one"))
+
+            async def lost(topic: str, payload: bytes) -> None:
+                raise BrokerLost("mqtt://x", "test")
+
+            monkeypatch.setattr(child.upstream._control, "publish", lost)
+        await until(lambda: not parent.children.online("one"))
 
 
 async def test_what_is_not_wanted_any_more_is_dropped_above_too(tmp_path: Path) -> None:
