@@ -11,10 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 from tiercast_cli import words
+from tiercast_protocol.content.receipt import STATES
 
 #: Weight of the newest measurement in the smoothed rate.
 SMOOTHING = 0.3
-FINAL = frozenset({"done", "failed", "interrupted", "cancelled", "rejected", "expired"})
+FINAL = frozenset(state for state, final in STATES.items() if final)
 
 Snapshot = dict[str, Any]
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from tiercast_server.status_merge import FINAL
+from tiercast_protocol.content.receipt import STATES
 
 JobState = Literal["open", "done", "failed", "cancelled", "expired"]
 
@@ -90,7 +90,7 @@ Command: TypeAlias = Order | CloseTargets | Close | WakeAt
 def closing_state(counts: Mapping[str, int]) -> JobState:
     """What a job with these targets is: the worst end wins, and one open target keeps it open."""
     states = {state for state, count in counts.items() if count}
-    if any(not FINAL[state] for state in states):
+    if any(not STATES[state] for state in states):
         return "open"
     if states & {"failed", "interrupted", "rejected"}:
         return "failed"

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
 from tiercast_server import handover
@@ -23,9 +24,8 @@ from tiercast_server.job_life import Close, CloseTargets, Command, Counted, Even
 from tiercast_server.nodes import Node, resolve
 from tiercast_server.orders import Subject, sign
 from tiercast_server.region import Region
-from tiercast_server.status_merge import FINAL
 
-OPEN_STATES = tuple(state for state, final in FINAL.items() if not final)
+OPEN_STATES = tuple(state for state, final in STATES.items() if not final)
 _NAMES = 10_000
 
 

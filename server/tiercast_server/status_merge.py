@@ -14,24 +14,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from tiercast_protocol.content.receipt import RELAY_STATES, STATES
 from tiercast_protocol.wire.messages import StatusRecord
-
-#: Every state of a target, and whether it is final.
-FINAL: dict[str, bool] = {
-    "ordered": False,
-    "waiting": False,
-    "fetching": False,
-    "staged": False,
-    "installing": False,
-    "removing": False,
-    "done": True,
-    "failed": True,
-    "interrupted": True,
-    "cancelled": True,
-    "rejected": True,
-    "expired": True,
-}
-_HOP_STATES = frozenset({"relaying", "held"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +38,7 @@ class Standing:
     @property
     def final(self) -> bool:
         """Whether nothing more is expected of the target."""
-        return FINAL[self.state]
+        return STATES[self.state]
 
     @property
     def rank(self) -> tuple[int, int, bool, int]:
@@ -64,12 +48,12 @@ class Standing:
 
 def is_hop(record: StatusRecord) -> bool:
     """Whether the record tells of a gateway on the way, not of a target."""
-    return record.state in _HOP_STATES
+    return record.state in RELAY_STATES
 
 
 def is_final(record: StatusRecord) -> bool:
     """Whether the record claims a final state, so that it needs a receipt."""
-    return FINAL.get(record.state, False)
+    return STATES.get(record.state, False)
 
 
 def merge(held: Standing, record: StatusRecord, *, proved: bool) -> Standing | None:
@@ -77,7 +61,7 @@ def merge(held: Standing, record: StatusRecord, *, proved: bool) -> Standing | N
 
     `proved`: the receipt in `record` is the target's own and agrees with it.
     """
-    if record.state not in FINAL or min(record.revision, record.attempt, record.seq) < 0:
+    if record.state not in STATES or min(record.revision, record.attempt, record.seq) < 0:
         return None
     said = Standing(
         state=record.state,

