@@ -4,6 +4,7 @@ Rules
 - Every daemon is a process of its own, started by its public command line, as a sysadmin would.
 - A daemon is ready when it says so (READY=1 at its notify socket), not after a while.
 - Whatever was started is stopped: SIGTERM children first, SIGKILL after a deadline; brokers go with their daemons.
+- Not even `kill -9` of this process leaves a daemon: the kernel kills what it started.
 - Standard library only: the demo measures with this, so it must not lean on Tiercast's code.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -29,6 +31,13 @@ from linkbytes import Meter
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
+
+
+# prctl(PR_SET_PDEATHSIG, SIGKILL), then the daemon itself; a parent that died before the call shows in getppid().
+_LAUNCHER = (
+    "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9,0,0,0);"
+    "os.getppid()==int(sys.argv[1]) or os._exit(1);os.execv(sys.argv[2],sys.argv[2:])"
+)
 
 
 class RegionError(Exception):
@@ -94,6 +103,8 @@ class Region:
         broker: "embedded", "mosquitto" or "auto", the same for server and gateways.
         python: the interpreter that has Tiercast installed.
         env: further environment of every process (PYTHONPATH in a checkout).
+        broker_settings: keys of [broker] that servers and gateways get before their first start.
+        join_options: further options of every `join` (--ca FILE).
     """
 
     folder: Path
@@ -101,7 +112,11 @@ class Region:
     python: str = sys.executable
     env: dict[str, str] = field(default_factory=dict)
     name: str = "demo"
+    broker_settings: dict[str, str] = field(default_factory=dict)
+    join_options: tuple[str, ...] = ()
     daemons: dict[str, Daemon] = field(default_factory=dict)
+    #: One thread starts every daemon and lives as long as they: the kernel takes the end of a thread for its parent's.
+    _starter: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=1), repr=False)
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -110,6 +125,7 @@ class Region:
     def __exit__(self, *_: object) -> None:
         with unhurried():
             self.stop()
+            self._starter.shutdown()
 
     # -- building ------------------------------------------------------------------------------------
 
@@ -122,6 +138,7 @@ class Region:
             "tiercast_server", "init", "--state", str(daemon.folder), "--region", self.name, "--listen", listen,
             "--broker", self.broker,
         )  # fmt: skip
+        self._set_broker(daemon)
         self.start(daemon)
         return daemon
 
@@ -140,7 +157,9 @@ class Region:
             listen,
             "--broker",
             self.broker,
+            *self.join_options,
         )
+        self._set_broker(daemon)
         self.daemons[name] = daemon
         self.start(daemon)
         return daemon
@@ -150,8 +169,9 @@ class Region:
         daemon = Daemon(name, "endpoint", parent, self.folder / name)
         token = self._invite(name, parent)
         self.tool(
-            "tiercast_endpoint", "join", token, "--state", str(daemon.folder), "--install-root", str(self.apps(name))
-        )
+            "tiercast_endpoint", "join", token, "--state", str(daemon.folder), "--install-root", str(self.apps(name)),
+            *self.join_options,
+        )  # fmt: skip
         self.daemons[name] = daemon
         self.start(daemon)
         return daemon
@@ -164,6 +184,17 @@ class Region:
     def apps(self, name: str) -> Path:
         """Where endpoint `name` installs."""
         return self.folder / f"{name}-apps"
+
+    def _set_broker(self, daemon: Daemon) -> None:
+        """Fill the [broker] table of its settings, as a sysadmin would with an editor."""
+        file = daemon.folder / f"{daemon.role}.toml"
+        head, table, rest = file.read_text("utf-8").partition("[broker]\n")
+        for key, value in self.broker_settings.items():
+            rest, times = re.subn(rf'(?m)^{key} = ".*"$', lambda _, k=key, v=value: f'{k} = "{v}"', rest, count=1)
+            if not times:
+                raise RegionError(f"{file.name} has no {key} in [broker]")
+        file.chmod(0o600)  # with a password in it, nobody else may read it
+        file.write_text(head + table + rest, "utf-8")
 
     def _invite(self, name: str, parent: str, *options: str) -> str:
         below = () if parent == "server" else ("--parent", parent)
@@ -188,12 +219,14 @@ class Region:
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         address = f"\0tiercast-{os.getpid()}-{daemon.name}-{time.monotonic_ns()}"
         notify.bind(address)
-        command = [self.python, "-m", f"tiercast_{daemon.role}", "run", "--state", str(daemon.folder)]
+        launcher = [self.python, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), self.python]
+        command = [*launcher, "-m", f"tiercast_{daemon.role}", "run", "--state", str(daemon.folder)]
         environment = {**self.environment(), "NOTIFY_SOCKET": "@" + address[1:]}
         with daemon.log.open("ab") as log:
-            daemon.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+            started = self._starter.submit(
+                subprocess.Popen, command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
             )
+            daemon.process = started.result()
 
         def wait() -> None:
             deadline = time.monotonic() + READY_SECONDS

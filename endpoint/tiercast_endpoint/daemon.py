@@ -30,7 +30,7 @@ from tiercast_endpoint.steps import Steps, same_file_system
 from tiercast_endpoint.tree import TreeError
 from tiercast_endpoint.verbs import Readings
 from tiercast_protocol import __version__
-from tiercast_protocol.errors import StateError
+from tiercast_protocol.errors import StateError, UsageError
 from tiercast_protocol.node import config, enrol, logs, settings_file
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.control.server import ControlServer
@@ -188,6 +188,8 @@ async def join(
 ) -> enrol.Enrolled:
     """What `tiercast-endpoint join` does: enrol, and write the settings unless there are some."""
     settings = _first_settings(place, install_root, ca)
+    if not place.config.exists():
+        _check_root(settings.install_root)
     return await enrol.join(
         token,
         role="endpoint",
@@ -196,6 +198,20 @@ async def join(
         tls=settings.tls.files(),
         before_saved=lambda: _write_settings(place, settings),
     )
+
+
+def _check_root(path: Path) -> None:
+    """What would keep the agent from starting is said before the token is used.  Raises UsageError."""
+    try:
+        RootFolder(path).check()
+    except (OSError, TreeError) as error:
+        reason = error.detail if isinstance(error, TreeError) else error.strerror
+        raise UsageError(
+            code="root.invalid",
+            what=f"It can't be the install root: {reason}.",
+            where=str(path),
+            todo="Name another folder with --install-root; the token is still good.",
+        ) from error
 
 
 def _first_settings(place: Place, install_root: Path | None, ca: Path | None) -> Settings:

@@ -39,6 +39,22 @@ class RootFolder:
         self.path = path
         self._lock = -1
 
+    def check(self) -> None:
+        """See whether `open` could work; nothing is made and nothing is held.
+
+        Raises:
+            TreeError: something else stands there, another agent installs here, or this user may not write.
+        """
+        there = self.path
+        while not os.path.lexists(there) and there != there.parent:
+            there = there.parent
+        if not there.is_dir():
+            raise TreeError("root.foreign", f"{there} is no folder")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise TreeError("root.denied", f"this user may not write into {there}")
+        if (self.path / TREES).is_dir():
+            os.close(self._take())
+
     def open(self) -> None:
         """Make the root and its two folders, and take hold of it until `close`.
 
@@ -53,13 +69,16 @@ class RootFolder:
             if folder.is_symlink() or not folder.is_dir():
                 raise TreeError("root.foreign", f"{name} in the install root is no folder of ours")
         _fsync_folder(self.path)
+        self._lock = self._take()
+
+    def _take(self) -> int:
         lock = os.open(self.path / TREES, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(lock)
             raise TreeError("root.taken", "another agent installs here; give each one a root of its own") from error
-        self._lock = lock
+        return lock
 
     def close(self) -> None:
         """Let go of the root."""

@@ -16,10 +16,12 @@ import aiomqtt
 import pytest
 from tests.endpoint.lab import ME, PARENT, REGION, Package, Region, pack
 
+from tiercast_endpoint.daemon import join
 from tiercast_endpoint.settings import Settings
 from tiercast_mqtt.password import hash_password
 from tiercast_protocol.content.credential import Credential, sign_credential
 from tiercast_protocol.content.receipt import open_receipt
+from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node import enrol, settings_file
 from tiercast_protocol.node.access import render_acl, render_users
 from tiercast_protocol.node.control.client import connect
@@ -305,3 +307,11 @@ async def test_what_a_human_must_mend_is_said(
     found, _, err = await run_tool(folder, "run")
     assert (found, says in err) == (code, True), err
     assert "Traceback" not in err
+
+
+async def test_a_bad_install_root_costs_no_token(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError) as caught:
+        await join("no token", place("endpoint", tmp_path / "pc1"), install_root=tmp_path / "file", name="")
+    assert caught.value.code == "root.invalid"
+    assert not (tmp_path / "pc1").exists()

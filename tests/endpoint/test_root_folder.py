@@ -30,6 +30,25 @@ def stage(root: RootFolder, key: str, digest: bytes, text: str) -> str:
     return root.adopt(key, "app", digest)
 
 
+def test_what_would_not_open_is_known_before_and_nothing_is_made(tmp_path: Path, root: RootFolder) -> None:
+    RootFolder(tmp_path / "new" / "deep").check()
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(TreeError, match="another agent"):
+        RootFolder(root.path).check()
+    root.close()
+    RootFolder(root.path).check()
+    (tmp_path / "file").touch()
+    for wrong in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(TreeError, match="is no folder"):
+            RootFolder(wrong).check()
+
+
+def test_a_root_that_may_not_be_written_is_known_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(TreeError, match="may not write"):
+        RootFolder(tmp_path / "apps").check()
+
+
 def test_switch_back_and_unlink(root: RootFolder) -> None:
     one, two = stage(root, "j1", ONE, "one"), stage(root, "j2", TWO, "two")
     assert root.current("app") is None
