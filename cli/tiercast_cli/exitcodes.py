@@ -34,10 +34,15 @@ _USAGE_SUFFIXES = (
     "conflict",
     "in-use",
 )
+#: What is wrong with the tree that is to be packaged is for its owner to mend, whatever the code is called.
+_USAGE_CODES = {"tree.missing", "tree.name", "tree.special", "tree.setuid", "tree.link", "tree.case"}
+_USAGE_CODES |= {"package.too_large", "program.not_runnable", "program.missing"}
 
 
 def exit_code_of(error_code: str) -> ExitCode:
     """The exit code for the stable code of a UsageError ("package.unknown" -> USAGE)."""
     if error_code == "daemon.unreachable":
         return ExitCode.UNREACHABLE
+    if error_code in _USAGE_CODES:
+        return ExitCode.USAGE
     return ExitCode.USAGE if error_code.rpartition(".")[2] in _USAGE_SUFFIXES else ExitCode.FAILED

@@ -9,7 +9,7 @@ import typer
 from tiercast_cli import words
 from tiercast_cli.durations import seconds_of
 from tiercast_cli.exitcodes import ExitCode
-from tiercast_cli.options import Job, Json, Node, OnGroups, OnNodes, Package
+from tiercast_cli.options import Job, Json, Node, OnEndpoints, OnGateways, OnGroups, Package
 from tiercast_cli.session import ask, emit, run
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Orders to many machines, and what came of them.")
@@ -33,7 +33,7 @@ Example:
 def install(
     package: Package,
     *,
-    on: OnNodes = [],  # noqa: B006 - typer copies it
+    on: OnEndpoints = [],  # noqa: B006 - typer copies it
     group: OnGroups = [],  # noqa: B006 - typer copies it
     watch: Watch = False,
     expires: Expires = "30d",
@@ -48,7 +48,7 @@ def install(
 def remove(
     package: Package,
     *,
-    on: OnNodes = [],  # noqa: B006 - typer copies it
+    on: OnEndpoints = [],  # noqa: B006 - typer copies it
     group: OnGroups = [],  # noqa: B006 - typer copies it
     watch: Watch = False,
     expires: Expires = "30d",
@@ -63,7 +63,7 @@ def remove(
 def preload(
     package: Package,
     *,
-    on: OnNodes = [],  # noqa: B006 - typer copies it
+    on: OnGateways = [],  # noqa: B006 - typer copies it
     group: OnGroups = [],  # noqa: B006 - typer copies it
     watch: Watch = False,
     expires: Expires = "30d",
@@ -78,7 +78,7 @@ def preload(
 def purge(
     package: Package,
     *,
-    on: OnNodes = [],  # noqa: B006 - typer copies it
+    on: OnGateways = [],  # noqa: B006 - typer copies it
     group: OnGroups = [],  # noqa: B006 - typer copies it
     watch: Watch = False,
     expires: Expires = "30d",

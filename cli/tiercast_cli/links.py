@@ -34,7 +34,7 @@ def list_(*, node: At = "", json: Json = False) -> None:
                 link["parent"],
                 link["child"],
                 "online" if link["online"] else "offline",
-                f"{words.size(link['rate'])}/s" if link.get("rate") else "unlimited",
+                words.rate(link["rate"]) if link.get("rate") else "unlimited",
                 words.size(link.get("sent_bytes", 0)),
                 link.get("lane", "-"),
             )

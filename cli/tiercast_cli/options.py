@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -27,25 +28,28 @@ def names(kind: str, incomplete: str) -> list[str]:
         return []
 
 
-def _nodes(incomplete: str) -> list[str]:
-    return names("node", incomplete)
+def set_socket(path: str) -> None:
+    """Speak to the daemon at `path` in this run."""
+    session.socket = path
 
 
-def _groups(incomplete: str) -> list[str]:
-    return names("group", incomplete)
+def _completion(kind: str) -> Callable[[typer.Context, str], list[str]]:
+    """Completes names of `kind`, asked at the socket that stands on the line."""
+
+    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+        set_socket(ctx.find_root().params.get("socket") or "")
+        return names(kind, incomplete)
+
+    return complete
 
 
-def _packages(incomplete: str) -> list[str]:
-    return names("package", incomplete)
-
-
-def _cabinets(incomplete: str) -> list[str]:
-    return names("cabinet", incomplete)
-
-
-def _jobs(incomplete: str) -> list[str]:
-    return names("job", incomplete)
-
+_nodes = _completion("node")
+_endpoints = _completion("endpoint")
+_gateways = _completion("gateway")
+_groups = _completion("group")
+_packages = _completion("package")
+_cabinets = _completion("cabinet")
+_jobs = _completion("job")
 
 Json = Annotated[bool, typer.Option("--json", help="One line of JSON instead of text.")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, as 'job list' shows it.", autocompletion=_jobs)]
@@ -65,10 +69,9 @@ Package = Annotated[
 ]
 Cabinet = Annotated[str, typer.Argument(metavar="CABINET", help="A cabinet's name.", autocompletion=_cabinets)]
 InCabinet = Annotated[str, typer.Option("--cabinet", metavar="CABINET", help="The cabinet.", autocompletion=_cabinets)]
-OnNodes = Annotated[
-    list[str],
-    typer.Option("--on", metavar="NODE", help="A target by name; may be given several times.", autocompletion=_nodes),
-]
+_ON = "A target by name; may be given several times."
+OnEndpoints = Annotated[list[str], typer.Option("--on", metavar="NODE", help=_ON, autocompletion=_endpoints)]
+OnGateways = Annotated[list[str], typer.Option("--on", metavar="NODE", help=_ON, autocompletion=_gateways)]
 OnGroups = Annotated[
     list[str],
     typer.Option(
@@ -79,8 +82,3 @@ OnGroups = Annotated[
         autocompletion=_groups,
     ),
 ]
-
-
-def set_socket(path: str) -> None:
-    """Speak to the daemon at `path` in this run."""
-    session.socket = path

@@ -58,7 +58,7 @@ class Progress:
             left = self.left(row)
             busy = row["state"] not in FINAL and left is not None
             note = f"{words.span(left)} left" if busy and left is not None else _note(row)
-            speed = f"{words.size(self.rate(row['node']))}/s" if busy else ""
+            speed = words.rate(self.rate(row["node"])) if busy else ""
             rows.append(
                 (
                     row["node"],

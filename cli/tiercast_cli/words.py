@@ -1,7 +1,8 @@
 """Figures and tables as people read them.
 
 Rules
-- Sizes in powers of 1024 with their unit, three significant digits; times as "3 min 20 s" or a local date.
+- Sizes in powers of 1024, rates in powers of 1000, with their unit, three significant digits.
+- Times as "3 min 20 s" or a local date.
 - A table is plain text in columns: it survives pipes, logs and screen readers.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_RATES = ("B/s", "kB/s", "MB/s", "GB/s", "TB/s")
 
 
 def size(count: float) -> str:
@@ -23,6 +25,14 @@ def size(count: float) -> str:
         return f"{int(value)} B"
     digits = 0 if value >= 100 else 1 if value >= 10 else 2  # noqa: PLR2004 - three significant digits
     return f"{value:.{digits}f} {_UNITS[unit]}"
+
+
+def rate(count: float) -> str:
+    """`count` bytes per second, decimal as links are sold and limits typed: "2 MB/s", "1.25 MB/s", "512 kB/s"."""
+    value, unit = float(count), 0
+    while value >= 999.5 and unit < len(_RATES) - 1:  # noqa: PLR2004 - one unit to the next, as it is rounded
+        value, unit = value / 1000, unit + 1
+    return f"{value:.3g} {_RATES[unit]}"
 
 
 def count(number: int, noun: str) -> str:

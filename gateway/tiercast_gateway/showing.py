@@ -23,7 +23,7 @@ async def fetch_status(socket: Path, program: str = "tiercast-gateway") -> dict[
 def render_status(found: dict[str, Any], *, as_json: bool) -> str:
     """One line of JSON, or some lines to read."""
     if as_json:
-        return json.dumps({"schema": SCHEMA, **found}, separators=(",", ":"), default=str)
+        return json.dumps({"schema": SCHEMA, "status": found}, separators=(",", ":"), default=str)
     depot, broker = found["depot"], found["broker"]
     lines = [
         f"{found['name']}: {found['role']} of the region {found['region']}, version {found['version']}",

@@ -30,6 +30,24 @@ State = Annotated[
 ]
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from tiercast_protocol import __version__
+
+        typer.echo(f"tiercast-server {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
 @app.command()
 def init(
     region: Annotated[str, typer.Option("--region", help="What the new region is called.")],

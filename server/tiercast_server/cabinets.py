@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import cabinets, packages
 from tiercast_server.groups import check_name
+from tiercast_server.nearness import suggestion
 from tiercast_server.region import MAIN_CABINET, Region
 
 
@@ -25,10 +26,11 @@ async def check_cabinet(connection: AsyncConnection, name: str) -> None:
         UsageError: cabinet.unknown.
     """
     if (await connection.execute(select(cabinets.c.name).where(cabinets.c.name == name))).first() is None:
+        near = suggestion(name, (await connection.execute(select(cabinets.c.name))).scalars())
         raise UsageError(
             code="cabinet.unknown",
             what=f"No cabinet is called {name!r}.",
-            todo="`tiercast cabinet list` shows all cabinets, `tiercast cabinet add` makes one.",
+            todo=f"{near}`tiercast cabinet list` shows all cabinets, `tiercast cabinet add` makes one.",
         )
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire.topics import valid_name
 from tiercast_server.database.tables import groups, members
+from tiercast_server.nearness import suggestion
 from tiercast_server.nodes import resolve
 from tiercast_server.region import Region
 
@@ -114,8 +115,11 @@ async def _members(connection: AsyncConnection, name: str) -> list[str]:
         UsageError: group.unknown.
     """
     if not (await connection.execute(select(groups.c.name).where(groups.c.name == name))).first():
+        near = suggestion(name, (await connection.execute(select(groups.c.name))).scalars())
         raise UsageError(
-            code="group.unknown", what=f"No group is called {name!r}.", todo="`tiercast group list` shows all groups."
+            code="group.unknown",
+            what=f"No group is called {name!r}.",
+            todo=f"{near}`tiercast group list` shows all groups.",
         )
     query = select(members.c.node).where(members.c.group_name == name).order_by(members.c.node)
     return list((await connection.execute(query)).scalars())

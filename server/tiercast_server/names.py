@@ -25,6 +25,9 @@ async def names(region: Region, call: Call) -> list[str]:
         "gateway": select(nodes.c.name)
         .where(nodes.c.state != "removed", nodes.c.role == "gateway")
         .order_by(nodes.c.name),
+        "endpoint": select(nodes.c.name)
+        .where(nodes.c.state != "removed", nodes.c.role == "endpoint")
+        .order_by(nodes.c.name),
         "group": select(groups.c.name).order_by(groups.c.name),
         "package": select(packages.c.name).distinct().order_by(packages.c.name),
         "cabinet": select(cabinets.c.name).order_by(cabinets.c.name),

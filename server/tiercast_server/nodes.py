@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import groups, members, nodes, tokens
+from tiercast_server.nearness import suggestion
 
 ROLES = ("gateway", "endpoint")
 
@@ -57,10 +58,12 @@ def _node(row: RowMapping) -> Node:
     )
 
 
-def unknown_node(name: str) -> UsageError:
-    """The error for a name that no node has."""
+def unknown_node(name: str, known: Iterable[str] = ()) -> UsageError:
+    """The error for a name that no node has; `known` are those that some have."""
     return UsageError(
-        code="node.unknown", what=f"No node is called {name!r}.", todo="`tiercast node list` shows all nodes."
+        code="node.unknown",
+        what=f"No node is called {name!r}.",
+        todo=f"{suggestion(name, known)}`tiercast node list` shows all nodes.",
     )
 
 
@@ -84,7 +87,7 @@ async def get(connection: AsyncConnection, name: str) -> Node:
     """
     node = await find(connection, name)
     if node is None:
-        raise unknown_node(name)
+        raise unknown_node(name, [other.name for other in await all_nodes(connection)])
     return node
 
 
@@ -108,10 +111,12 @@ async def resolve(connection: AsyncConnection, names: Iterable[str], group_names
         texts = [f"no node is called {', '.join(map(repr, no_nodes))}"] if no_nodes else []
         texts += [f"no group is called {', '.join(map(repr, no_groups))}"] if no_groups else []
         text = "; ".join(texts)
+        near = [suggestion(name, known) for name in no_nodes] + [suggestion(name, known_groups) for name in no_groups]
+        todo = "`tiercast node list` and `tiercast group list` show what there is. Nothing was done."
         raise UsageError(
             code="node.unknown" if no_nodes else "group.unknown",
             what=f"{text[0].upper()}{text[1:]}.",
-            todo="`tiercast node list` and `tiercast group list` show what there is. Nothing was done.",
+            todo="".join(near[:3]) + todo,
         )
     if wanted_groups:
         rows = await connection.execute(select(members.c.node, members.c.group_name))

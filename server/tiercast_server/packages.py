@@ -19,6 +19,7 @@ from tiercast_protocol.errors import UsageError
 from tiercast_server.cabinets import check_cabinet
 from tiercast_server.database.tables import packages
 from tiercast_server.groups import check_name
+from tiercast_server.nearness import suggestion
 from tiercast_server.region import Region
 
 
@@ -108,10 +109,11 @@ async def matching(connection: AsyncConnection, reference: str) -> list[Package]
     query = select(packages).where(packages.c.name == name)
     rows = [_package(row) for row in (await connection.execute(query)).mappings()]
     if not rows:
+        near = suggestion(name, (await connection.execute(select(packages.c.name).distinct())).scalars())
         raise UsageError(
             code="package.unknown",
             what=f"No package is called {name!r}.",
-            todo="`tiercast package list` shows all packages.",
+            todo=f"{near}`tiercast package list` shows all packages.",
         )
     found = [row for row in rows if version in {"", row.version} and revision in {0, row.revision}]
     if not found:

@@ -52,5 +52,13 @@ def test_a_table_has_a_line_per_row_and_numbers_to_the_right(rows: list[tuple[st
         assert len(ends) == 1
 
 
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B/s"), (2_000_000, "2 MB/s"), (1_250_000, "1.25 MB/s"), (512_000, "512 kB/s"), (999_999, "1 MB/s")],
+)
+def test_rates_are_decimal_as_they_are_typed(count: int, text: str) -> None:
+    assert words.rate(count) == text
+
+
 def test_a_count_has_its_noun() -> None:
     assert [words.count(n, "file") for n in (0, 1, 2)] == ["0 files", "1 file", "2 files"]

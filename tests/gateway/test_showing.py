@@ -37,7 +37,7 @@ def test_people_read_lines() -> None:
 def test_programs_read_one_line_with_a_schema() -> None:
     text = render_status(FOUND, as_json=True)
     assert "\n" not in text
-    assert json.loads(text) == {"schema": 1, **FOUND}
+    assert json.loads(text) == {"schema": 1, "status": FOUND}
 
 
 async def test_a_gateway_that_does_not_run_is_said_so(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ async def test_each_kind(world: Any, call: Any) -> None:
     expected = {
         "node": ["gw", "pc1"],
         "gateway": ["gw"],
+        "endpoint": ["pc1"],
         "group": ["all"],
         "package": ["app"],
         "cabinet": ["main"],
