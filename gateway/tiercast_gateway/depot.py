@@ -1,6 +1,6 @@
 """What this node holds for those below it: a disk store, the packages it belongs to, and what may go.
 
-Rules (design, sections 7 and 8.10)
+Rules (docs/protocol.md, sections 6 and 9)
 - A chunk that just passed is in the store's memory for a moment, for it is about to be sent down (cut-through).
 - The depot knows packages by their root: the root and the held entry lists name their chunks.
 - Kept: what an open job needs, what is pinned, what the node's own work has leased.  Evicted, when room is

@@ -1,6 +1,6 @@
 """Who may connect to this node's own broker: children, and nodes that are about to join.
 
-Rules (design, section 9; docs/protocol.md, section 7)
+Rules (docs/protocol.md, section 8)
 - The server decides who is a node; what it decided comes down as `TokenIssued`, `Admitted` and `Dismissed`
   and is applied by the parent that it names.
 - A token is a broker user of its own, `join-<token id>`, until it expires or the node that it made says

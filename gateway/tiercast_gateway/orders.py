@@ -1,6 +1,6 @@
 """Orders on their way down: kept, split by route, passed on, and done here where this node is a target.
 
-Rules (design, section 9; docs/protocol.md, section 8)
+Rules (docs/protocol.md, sections 4, 5 and 7)
 - What is signed is passed on byte for byte; this node only divides the list of targets among its children.
 - An order is here before it is acknowledged upward, and marked as passed on only when it is in the outbox
   downward: a kill in between passes it on twice, which is harmless, for a receiver keeps (job, revision).

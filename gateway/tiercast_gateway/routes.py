@@ -1,4 +1,4 @@
-"""Which child leads to which node (docs/protocol.md, section 4).
+"""Which child leads to which node (docs/protocol.md, section 5).
 
 Rules
 - Learned from what passes down: `Admitted` and `TokenIssued` name a node and its parent.  A node whose parent

@@ -1,4 +1,4 @@
-"""What every target below said of every job, merged and passed upward (design, section 8.11).
+"""What every target below said of every job, merged and passed upward (docs/protocol.md, section 4).
 
 Rules
 - A record is (job, target, revision, attempt, seq); the highest of the last three wins, so duplicates,

@@ -1,6 +1,6 @@
 """The bulk side of a sub-tree: the `Sender` machine, the depot it serves from, and this node's bulk connection.
 
-Rules (design, section 8; docs/protocol.md, section 6)
+Rules (docs/protocol.md, section 6)
 - The machine decides who gets which pieces; this file reads chunks, slices them without copying, and
   publishes.
 - A chunk that the depot lacks is asked for above once, however many want it; it goes down the moment it

@@ -1,4 +1,4 @@
-"""The tables of one sub-tree, in the node's own SQLite file (design, section 10).
+"""The tables of one sub-tree, in the node's own SQLite file.
 
 Rules
 - A step is never changed once released; a change is a new step with the next number.

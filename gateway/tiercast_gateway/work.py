@@ -1,7 +1,7 @@
 """What a gateway does by itself because an order names it: preload, purge, cancel.
 
 Rules
-- Only with the region's signature and this node's own inclusion proof (design, section 9).
+- Only with the region's signature and this node's own inclusion proof (docs/protocol.md, section 7).
 - Idempotent: after a restart the same order is begun again, and what is held is not fetched again.
 - It ends with a receipt signed by this node's key, exactly one per (job, revision) that counts; `seq` is the
   clock in milliseconds, so it grows over restarts.

@@ -1,4 +1,4 @@
-"""Which of two things said of one target stands.  Pure (docs/protocol.md, section 8).
+"""Which of two things said of one target stands.  Pure (docs/protocol.md, section 4).
 
 Rules
 - A record ranks by (revision, attempt, proved and final, seq); the highest rank wins.  That is a total

@@ -1,4 +1,4 @@
-"""SQLite in asyncio: one writer thread, group commit, readers that can't write (design, section 10).
+"""SQLite in asyncio: one writer thread, group commit, readers that can't write (docs/protocol.md, section 5).
 
 Rules
 - Units of work are functions of a connection.  They wait in one queue; the writer runs as many as are there

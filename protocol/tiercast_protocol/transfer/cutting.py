@@ -2,7 +2,8 @@
 
 Rules
 - A frame is what the link carries in `FRAME_TIME`, never below `LEAST_FRAME`, never above what brokers take: on a
-  thin link nothing else lets a window shut, a suspend act or a priority pass in time (design, section 8).
+  thin link nothing else lets a window shut, a suspend act or a priority pass in time
+  (docs/protocol-transfer.md, section 6.6).
 - A chunk may be split over frames, and small chunks share one.
 """
 

@@ -9,7 +9,7 @@ Rules
 
 from __future__ import annotations
 
-#: Seconds of the rate that may be saved up: what a frame is cut to (design, section 8).
+#: Seconds of the rate that may be saved up: what a frame is cut to (docs/protocol-transfer.md, section 6.6).
 BURST = 0.05
 _ROUNDING = 1e-3
 

@@ -25,7 +25,7 @@ _MARK = struct.Struct(">QIQ")
 
 #: Most pieces of one frame (the count is one byte).
 MAX_PIECES = 255
-#: Most payload bytes of one frame: every broker's limit with room for topic and headers (design, section 8).
+#: Most payload bytes of one frame: every broker's limit with room for topic and headers.
 MAX_FRAME = 900 * 1024
 #: Largest stored chunk that a header may announce: a receiver reserves this much before the first byte is proved.
 MAX_CHUNK = 1 << 20

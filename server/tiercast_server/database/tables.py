@@ -4,7 +4,7 @@ Rules
 - Nothing here is known to SQLite only: PostgreSQL reads the same definitions.
 - Times are milliseconds since 1970, sizes bytes, digests and keys raw bytes.
 - What must survive a crash between "decided" and "told" stands in `handovers`, written in the same
-  transaction as the decision (docs/protocol.md, section 4).
+  transaction as the decision (docs/protocol.md, section 5).
 - A change here is a new file in migrations/versions; a test compares the two.
 """
 

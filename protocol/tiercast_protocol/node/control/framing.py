@@ -1,4 +1,4 @@
-"""Frames of the control socket (docs/protocol.md, section 8).
+"""Frames of the control socket (docs/protocol.md, section 10).
 
 u32 big-endian length, then a msgpack map with text keys:
 - asked:    {id, verb, args}          and {id, cancel: true} for one that is no longer wanted
