@@ -223,8 +223,15 @@ class Region:
         command = [*launcher, "-m", f"tiercast_{daemon.role}", "run", "--state", str(daemon.folder)]
         environment = {**self.environment(), "NOTIFY_SOCKET": "@" + address[1:]}
         with daemon.log.open("ab") as log:
+            # away from this terminal: Ctrl-C is for us, who then stop them one after the other
             started = self._starter.submit(
-                subprocess.Popen, command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+                subprocess.Popen,
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
             )
             daemon.process = started.result()
 

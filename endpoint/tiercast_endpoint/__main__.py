@@ -71,16 +71,21 @@ def join(
     ca: Annotated[
         Path | None, typer.Option("--ca", metavar="FILE", help="Authorities to trust, where the broker is at mqtts://.")
     ] = None,
+    cert: Annotated[
+        Path | None, typer.Option("--cert", metavar="FILE", help="Certificate to show to the parent's broker.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option("--key", metavar="FILE", help="The certificate's key.")] = None,
     json: Json = False,
 ) -> None:
     """Become part of a region."""
 
     async def work() -> None:
         from tiercast_endpoint.daemon import join as join_region
+        from tiercast_protocol.node.address import TlsFiles
 
         text = sys.stdin.readline() if token == "-" else token  # noqa: S105 - the dash of stdin
         place = _place(state)
-        enrolled = await join_region(text, place, install_root=install_root, name=name, ca=ca)
+        enrolled = await join_region(text, place, install_root=install_root, name=name, tls=TlsFiles.of(ca, cert, key))
         if json:
             _emit(
                 {

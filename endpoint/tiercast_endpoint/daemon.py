@@ -25,13 +25,14 @@ from tiercast_endpoint.memory import give_back, keep_small
 from tiercast_endpoint.orders import Identity
 from tiercast_endpoint.reports import Reporter
 from tiercast_endpoint.root_folder import RootFolder
-from tiercast_endpoint.settings import TITLE, Settings, Tls, default_root
+from tiercast_endpoint.settings import TITLE, Settings, default_root
 from tiercast_endpoint.steps import Steps, same_file_system
 from tiercast_endpoint.tree import TreeError
 from tiercast_endpoint.verbs import Readings
 from tiercast_protocol import __version__
 from tiercast_protocol.errors import StateError, UsageError
 from tiercast_protocol.node import config, enrol, logs, settings_file
+from tiercast_protocol.node.address import TlsFiles
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.control.server import ControlServer
 from tiercast_protocol.node.control.verbs import Verbs
@@ -93,7 +94,7 @@ class Agent:
             window=self._settings.window,
             role="endpoint",
             free=self._root.free,
-            tls=self._settings.tls.files().context(me.url),
+            tls=self._settings.tls.context(me.url),
         )
         shared = same_file_system(folder, self._root.path)
         limits = self._settings.limits()
@@ -184,10 +185,10 @@ def now_ms() -> int:
 
 
 async def join(
-    token: str, place: Place, *, install_root: Path | None, name: str, ca: Path | None = None
+    token: str, place: Place, *, install_root: Path | None, name: str, tls: TlsFiles | None = None
 ) -> enrol.Enrolled:
     """What `tiercast-endpoint join` does: enrol, and write the settings unless there are some."""
-    settings = _first_settings(place, install_root, ca)
+    settings = _first_settings(place, install_root, tls or TlsFiles())
     if not place.config.exists():
         _check_root(settings.install_root)
     return await enrol.join(
@@ -195,7 +196,7 @@ async def join(
         role="endpoint",
         folder=place.folder,
         name=name,
-        tls=settings.tls.files(),
+        tls=settings.tls,
         before_saved=lambda: _write_settings(place, settings),
     )
 
@@ -214,9 +215,9 @@ def _check_root(path: Path) -> None:
         ) from error
 
 
-def _first_settings(place: Place, install_root: Path | None, ca: Path | None) -> Settings:
+def _first_settings(place: Place, install_root: Path | None, tls: TlsFiles) -> Settings:
     root = (install_root or default_root(place.folder)).absolute()
-    return Settings(install_root=root, tls=Tls(ca=str(ca.absolute()) if ca is not None else ""))
+    return Settings(install_root=root, tls=tls)
 
 
 def _write_settings(place: Place, settings: Settings) -> None:

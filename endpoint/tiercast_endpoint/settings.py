@@ -29,19 +29,6 @@ def _window(size: int) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Tls:
-    """Files for a broker that is reached by mqtts://."""
-
-    ca: str = setting("", doc='PEM file of the authorities to trust; "" is the system\'s.')
-    cert: str = setting("", doc='PEM file of a certificate to show; "" shows none.')
-    key: str = setting("", doc="PEM file of that certificate's key.")
-
-    def files(self) -> TlsFiles:
-        """As the links want it."""
-        return TlsFiles(ca=self.ca, cert=self.cert, key=self.key)
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """All of `endpoint.toml`."""
 
@@ -64,7 +51,7 @@ class Settings:
     )
     log_level: Level = setting("info", doc="debug, info, warning or error.")
     log_format: Format = setting("auto", doc="json, console, or auto (json when not a terminal).")
-    tls: Tls = setting(Tls, doc="Only where the parent's broker is reached by mqtts://.")
+    tls: TlsFiles = setting(TlsFiles, doc="Only where the parent's broker is reached by mqtts://.")
 
     def limits(self) -> Limits:
         """What the installer keeps to."""

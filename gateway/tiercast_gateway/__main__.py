@@ -60,6 +60,13 @@ def join(
     broker: Annotated[
         str, typer.Option(help="auto, embedded, mosquitto, or the URL of a broker that you run.")
     ] = "auto",
+    ca: Annotated[
+        Path | None, typer.Option("--ca", metavar="FILE", help="Authorities to trust, where the parent is at mqtts://.")
+    ] = None,
+    cert: Annotated[
+        Path | None, typer.Option("--cert", metavar="FILE", help="Certificate to show to the parent's broker.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option("--key", metavar="FILE", help="The certificate's key.")] = None,
 ) -> None:
     """Join the region that the token is of, and write gateway.toml.
 
@@ -67,11 +74,13 @@ def join(
     """
     from tiercast_gateway.joining import join_region
     from tiercast_protocol.node import logs
+    from tiercast_protocol.node.address import TlsFiles
     from tiercast_protocol.node.places import place
 
     logs.configure("warning")  # what happened is printed; a log line would say it twice
     here = place("gateway", state)
-    enrolled = _run(join_region(token, here, listen=listen, advertise=advertise, broker=broker))
+    tls = TlsFiles.of(ca, cert, key)
+    enrolled = _run(join_region(token, here, listen=listen, advertise=advertise, broker=broker, tls=tls))
     typer.echo(f"{enrolled.name} joined the region {enrolled.region} below {enrolled.parent}.")
     typer.echo(f"Settings: {here.config}\nStart it with: tiercast-gateway run" + (f" --state {state}" if state else ""))
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node.address import TlsFiles, parse_address
 from tiercast_protocol.node.brokers import BrokerConfig
 from tiercast_protocol.node.config import Duration, Size, setting
 from tiercast_protocol.node.logs import Format, Level
@@ -41,4 +43,20 @@ class GatewaySettings:
 
     broker: BrokerConfig = setting(BrokerConfig, doc="The broker that this gateway's children connect to.")
     depot: DepotSettings = setting(DepotSettings, doc="What it keeps of the packages that pass.")
+    tls: TlsFiles = setting(TlsFiles, doc="For the parent's broker, where that is reached by mqtts://.")
     log: LogSettings = setting(LogSettings, doc="What it logs.")
+
+
+def check_own_broker(broker: BrokerConfig, parent_url: str) -> None:
+    """Check that a gateway with these settings has a broker other than its parent's, at `parent_url`.
+
+    Raises:
+        UsageError: broker.shared: there it would be two nodes of one name, each pushing the other out.
+    """
+    if "://" in broker.mode and parse_address(broker.mode) == parse_address(parent_url):
+        raise UsageError(
+            code="broker.shared",
+            what="That is the broker of this gateway's parent; a gateway needs one of its own.",
+            where=broker.mode,
+            todo="Name another broker, or let the gateway start its own: --broker auto.",
+        )

@@ -66,6 +66,7 @@ class Downlink:
         self._children, self._enrolment, self._seen = children, enrolment, seen
         self._post: Post | None = None
         self._streams: Streams | None = None
+        tls = broker.tls.context(broker.url)
         self._control = ControlLink(
             broker.url,
             client_id=me,
@@ -74,6 +75,7 @@ class Downlink:
             on_message=self._arrived,
             on_up=self._link_up,
             on_down=self._link_down,
+            tls=tls,
         )
         self._bulk = BulkLink(
             broker.url,
@@ -83,6 +85,7 @@ class Downlink:
             on_message=self._report_arrived,
             on_up=self._link_up,
             on_down=self._link_down,
+            tls=tls,
         )
 
     def connect(self, post: Post, streams: Streams) -> None:

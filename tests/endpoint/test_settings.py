@@ -17,7 +17,7 @@ def test_what_join_writes_is_what_run_reads(tmp_path: Path) -> None:
     settings_file.write(tmp_path / "endpoint.toml", written, title=TITLE)
     assert config.load(tmp_path / "endpoint.toml", Settings) == written
     assert written.limits() == Limits()
-    assert written.tls.files().ca == ""
+    assert written.tls.ca == ""
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tiercast_gateway.config import TITLE, GatewaySettings
-from tiercast_protocol.errors import ConfigError
+from tiercast_gateway.config import TITLE, GatewaySettings, check_own_broker
+from tiercast_protocol.errors import ConfigError, UsageError
 from tiercast_protocol.node import config, settings_file
+from tiercast_protocol.node.brokers import BrokerConfig
 
 
 def test_the_first_file_is_read_back_as_it_was(tmp_path: Path) -> None:
@@ -31,3 +32,10 @@ def test_every_mistake_is_said_at_once(tmp_path: Path) -> None:
         "log.level",
         "spare",
     }
+
+
+def test_a_gateway_has_a_broker_of_its_own() -> None:
+    check_own_broker(BrokerConfig(), "mqtt://b:1883")
+    check_own_broker(BrokerConfig(mode="mqtt://b:1884"), "mqtt://b:1883")
+    with pytest.raises(UsageError, match="one of its own"):
+        check_own_broker(BrokerConfig(mode="mqtt://b"), "mqtt://b:1883")

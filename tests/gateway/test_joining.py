@@ -8,9 +8,11 @@ import pytest
 
 from tiercast_gateway import joining
 from tiercast_gateway.config import GatewaySettings
+from tiercast_protocol.content.credential import Token
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node import config
+from tiercast_protocol.node.address import TlsFiles
 from tiercast_protocol.node.enrol import Enrolled
 from tiercast_protocol.node.places import place
 
@@ -27,13 +29,18 @@ ENROLLED = Enrolled(
 )
 
 
+trusted: list[TlsFiles] = []
+
+
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """What `enrol.join` was asked for; it lets anybody in, once."""
     said: list[str] = []
+    trusted.clear()
 
-    async def join(token: str, *, role: str, folder: Path) -> Enrolled:
+    async def join(token: str, *, role: str, folder: Path, tls: TlsFiles) -> Enrolled:
         said.append(token)
+        trusted.append(tls)
         if len(said) > 1:
             raise UsageError(code="node.joined", what="joined")
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,3 +75,25 @@ async def test_a_join_that_was_cut_off_is_finished_and_a_finished_one_is_refused
     assert config.load(here.config, GatewaySettings).broker.listen == "127.0.0.1:7"
     with pytest.raises(UsageError, match="joined"):
         await joining.join_region("t", here, listen="", advertise="", broker="auto")
+
+
+async def test_what_to_trust_above_is_used_and_kept(asked: list[str], tmp_path: Path) -> None:
+    here, tls = place("gateway", tmp_path / "g"), TlsFiles(ca="/ca.pem", cert="/c.pem", key="/k.pem")
+    await joining.join_region("t", here, listen="", advertise="", broker="auto", tls=tls)
+    assert trusted == [tls]
+    found = config.load(here.config, GatewaySettings)
+    assert (found.tls, found.broker.tls) == (tls, TlsFiles())
+
+
+async def test_the_parents_broker_is_refused_before_the_token_is_used(asked: list[str], tmp_path: Path) -> None:
+    token = Token(
+        region="demo", parent="server", url="mqtts://b.example:8883", token_id="t", secret=b"s", name="berlin",
+        role="gateway", region_key=bytes(32), expires=1,
+    )  # fmt: skip
+    here = place("gateway", tmp_path / "g")
+    with pytest.raises(UsageError, match="one of its own") as caught:
+        await joining.join_region(token.text(), here, listen="", advertise="", broker="mqtts://b.example")
+    assert caught.value.code == "broker.shared"
+    assert asked == []
+    await joining.join_region(token.text(), here, listen="", advertise="", broker="mqtts://c.example")
+    assert asked == [token.text()]

@@ -19,9 +19,10 @@ from pathlib import Path
 import structlog
 
 from tiercast_mqtt.bulk import BulkClient
+from tiercast_mqtt.password import hash_password, verify_password
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node import access
-from tiercast_protocol.node.address import TlsFiles, parse_address
+from tiercast_protocol.node.address import TlsFiles, absolute, parse_address
 from tiercast_protocol.node.config import Secret, setting
 from tiercast_protocol.node.retry import Login
 
@@ -65,6 +66,10 @@ def _check_mode(mode: str) -> str | None:
     return '"auto", "mosquitto", "embedded", mqtt://HOST:PORT or mqtts://HOST:PORT'
 
 
+def _check_user(user: str) -> str | None:
+    return None if user.isprintable() and user == user.strip() and ":" not in user else "a name without a colon"
+
+
 def _check_listen(listen: str) -> str | None:
     try:
         split_listen(listen)
@@ -91,11 +96,24 @@ class BrokerConfig:
     advertise: str = setting(
         "", doc="HOST:PORT by which children reach it, when that differs (NAT, a name).", check=_check_listen
     )
-    cert: str = setting("", doc="PEM file with a certificate: our broker then speaks TLS; or what to show to yours.")
-    key: str = setting("", doc="PEM file with the certificate's key.")
-    ca: str = setting("", doc="PEM file: our broker asks children for certificates of it; or what to trust of yours.")
-    user: str = setting("", doc="Login at a broker that you run.")
+    cert: str = setting(
+        "",
+        doc="PEM file with a certificate: our broker then speaks TLS; or what to show to yours.",
+        check=absolute,
+    )
+    key: str = setting("", doc="PEM file with the certificate's key.", check=absolute)
+    ca: str = setting(
+        "",
+        doc="PEM file: our broker asks children for certificates of it; or what to trust of yours.",
+        check=absolute,
+    )
+    user: str = setting("", doc='Login at a broker that you run; "" is this node\'s name.', check=_check_user)
     password: Secret = setting(Secret(""), doc="Its password.")
+
+    @property
+    def tls(self) -> TlsFiles:
+        """The three files together."""
+        return TlsFiles(self.ca, self.cert, self.key)
 
     @property
     def listens(self) -> tuple[str, int]:
@@ -130,8 +148,19 @@ class Broker:
 
         With an external broker the files are written for its administrator, who has to install them.
         """
-        write_private(self._folder / "users", access.render_users(users))
-        log.warning("users of an external broker are set by its administrator", file=str(self._folder / "users"))
+        file = self._folder / "users"
+        before = read_users(file)
+        after = dict(users)
+        user, password = self.owner_login
+        if after.pop(user, None) is not None:
+            log.error("a node is called as our login at the broker and can't come in", node=user)
+        if password and access.valid_user(user):
+            known = before.get(user, "")
+            # another salt would look like another password and end our sessions at the next reload
+            after[user] = known if known and verify_password(password, known) else hash_password(password)
+        if after != before or not file.exists():
+            write_private(file, access.render_users(after))
+            log.warning("bring the files to the broker and reload it", users=str(file), acl=str(self._folder / "acl"))
 
     async def run(self) -> None:
         """Watch over it until cancelled."""
@@ -155,6 +184,13 @@ async def connect_once(url: str, login: Login, deadline: float, tls: TlsFiles | 
         timeout=deadline,
     )
     await client.close()
+
+
+def read_users(path: Path) -> dict[str, str]:
+    """Name to hash of a users file of ours; empty when there is none."""
+    with suppress(FileNotFoundError):
+        return dict(line.split(":", 1) for line in path.read_text("utf-8").splitlines() if ":" in line)
+    return {}
 
 
 def free_port(host: str) -> int:

@@ -17,10 +17,16 @@ import structlog
 
 from tiercast_protocol.errors import BrokerLost, StateError, UsageError
 from tiercast_protocol.node import access, mosquitto
-from tiercast_protocol.node.address import TlsFiles
-from tiercast_protocol.node.broker import Broker, BrokerConfig, connect_once, write_private
+from tiercast_protocol.node.address import Address, check_trust, parse_address
+from tiercast_protocol.node.broker import (
+    Broker,
+    BrokerConfig,
+    connect_once,
+    read_users,
+    split_listen,
+    write_private,
+)
 from tiercast_protocol.node.childbroker import CHECK_DEADLINE, CHECK_EVERY, ChildBroker
-from tiercast_protocol.node.retry import Login
 
 __all__ = ["Broker", "BrokerConfig", "open_broker"]
 
@@ -56,15 +62,19 @@ async def open_broker(
     folder = folder.absolute()  # noqa: ASYNC240 - no disk is asked
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(folder / "acl", access.render_acl(region, owner))
+        login = (config.user or owner, str(config.password))
+        write_private(folder / "acl", access.render_acl(region, login[0] if "://" in config.mode else owner))
     except OSError as error:
         raise StateError(str(folder), f"it can't be written: {error.strerror}", "Check its owner and mode.") from error
     if "://" in config.mode:
-        login = (config.user or owner, str(config.password))
-        tls = TlsFiles(config.ca, config.cert, config.key)
-        await _check_external(config.mode, login, tls)
-        yield Broker(config.mode, config.mode, login, folder, tls)
+        external = Broker(config.mode, _address_of_children(config), login, folder, config.tls)
+        # nobody of before is left out: whoever copies the file copies all of them
+        before = {name: hash_ for name, hash_ in read_users(folder / "users").items() if name != login[0]}
+        await external.set_users(users if users is not None else before)
+        await _check_external(external, folder)
+        yield external
         return
+    config.tls.check_served("[broker]")
     kind = config.mode if config.mode != "auto" else "mosquitto" if mosquitto.find() else "embedded"
     login = (owner, secrets.token_urlsafe(32))
     broker = ChildBroker(kind, config, folder, login, check_every=check_every, check_deadline=check_deadline)
@@ -87,10 +97,20 @@ async def _start(broker: ChildBroker) -> None:
         raise UsageError("broker.start", f"The broker does not start: {error.reason}", error.url, todo) from error
 
 
-async def _check_external(url: str, login: Login, tls: TlsFiles) -> None:
+def _address_of_children(config: BrokerConfig) -> str:
+    outer = parse_address(config.mode)
+    if config.advertise:
+        host, port = split_listen(config.advertise)
+        outer = Address(host, port or outer.port, tls=outer.tls)
+    return str(outer)
+
+
+async def _check_external(broker: Broker, folder: Path) -> None:
+    url = broker.url
     try:
-        await connect_once(url, login, CHECK_DEADLINE, tls)
+        await connect_once(url, broker.owner_login, CHECK_DEADLINE, broker.tls)
     except ConnectionError as error:
+        check_trust(error, url, "[broker] in the settings")
         if getattr(error, "code", None) is None:
             log.warning("broker not reached yet", url=url, error=str(error))
             return
@@ -98,5 +118,6 @@ async def _check_external(url: str, login: Login, tls: TlsFiles) -> None:
             code="broker.login",
             what=f"The broker refuses the login: {error}",
             where=url,
-            todo="Correct broker.user and broker.password, or add that user at the broker.",
+            todo=f"Correct `user` and `password` of [broker] in the settings; or bring {folder / 'users'} and "
+            f"{folder / 'acl'} to the broker, where this user stands, and reload it.",
         ) from error

@@ -190,7 +190,7 @@ class ChildBroker(Broker):
                 where="broker.mode",
                 todo='Install it (apt install mosquitto), or set broker.mode to "embedded".',
             )
-        listeners = [mosquitto.Listener(self._host, port, "", config.cert, config.key, config.ca)]
+        listeners = [mosquitto.Listener(self._host, port, "", config.cert, config.key or config.cert, config.ca)]
         if self._path:
             listeners.append(mosquitto.Listener(path=self._path))
         file = self._folder / "mosquitto.conf"
@@ -203,7 +203,7 @@ class ChildBroker(Broker):
         config = self._config
         port_of_children: dict[str, object] = {"host": self._host, "port": port}
         if config.cert:
-            port_of_children["tls"] = {"cert": config.cert, "key": config.key, "ca": config.ca or None}
+            port_of_children["tls"] = {"cert": config.cert, "key": config.key or config.cert, "ca": config.ca or None}
         listen = [port_of_children]
         if self._path:
             listen.append({"path": self._path})

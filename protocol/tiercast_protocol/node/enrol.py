@@ -30,7 +30,8 @@ from tiercast_protocol.content.credential import Credential, Token, open_credent
 from tiercast_protocol.content.joining import join_password, join_user, make_request
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.errors import MessageInvalid, SignatureInvalid, StateError, UsageError
-from tiercast_protocol.node.address import TlsFiles, parse_address
+from tiercast_protocol.node.address import TlsFiles, check_trust, parse_address, what_to_look_at
+from tiercast_protocol.node.broker import connect_once
 from tiercast_protocol.node.retry import refused_login
 from tiercast_protocol.wire.envelope import Envelope, open_, seal, wrap
 from tiercast_protocol.wire.messages import KIND_OF, Ack, EnrolReply, EnrolRequest, body_of
@@ -44,8 +45,7 @@ _silent.propagate = False
 
 #: Seconds for all of it, and between two requests (the server may be several hops away).
 DEADLINE_S = 30.0
-_AGAIN_S = 3.0
-_RETRY_S = 0.5
+_AGAIN_S, _RETRY_S = 3.0, 0.5
 _ARTICLE = {"gateway": "a gateway", "endpoint": "an endpoint"}
 KEY_FILE, PASSWORD_FILE, ENROLLED_FILE = "node.key", "node.password", "enrolled.json"
 
@@ -266,8 +266,7 @@ class _Asking:
     def __init__(self, token: Token, request: EnrolRequest, tls: TlsFiles) -> None:
         self._token = token
         self._request = request
-        self._address = parse_address(token.url)
-        self._tls = tls.context(token.url)
+        self._tls, self._files = tls.context(token.url), tls
         self._me = join_user(token.token_id)
         self._topics = Topics(token.region)
         self._asked = False
@@ -280,6 +279,7 @@ class _Asking:
                     try:
                         return await self._once()
                     except (aiomqtt.MqttError, OSError) as error:
+                        check_trust(error, self._token.url)
                         # A token that was just made may be on its way to the parent: a refusal is tried again as well.
                         self._problem = error
                         log.debug("parent not reached", url=self._token.url, error=str(error))
@@ -288,7 +288,9 @@ class _Asking:
             raise self._why(deadline_s) from (self._problem or error)
 
     async def _once(self) -> EnrolReply:
-        address = self._address
+        address = parse_address(self._token.url)
+        if self._tls is not None:  # aiomqtt does not say what was wrong with a certificate
+            await connect_once(self._token.url, (self._me, join_password(self._token.secret)), 5.0, self._files)
         async with aiomqtt.Client(
             address.path or address.host or "",
             address.port or 1883,
@@ -353,7 +355,7 @@ class _Asking:
             code="parent.unreachable",
             what=f'The broker of "{token.parent}" can\'t be reached: {self._problem or "no answer"}.',
             where=token.url,
-            todo="Look whether it runs, and whether this machine may connect to that address; then run it again.",
+            todo=what_to_look_at(token.url, self._files),
         )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tiercast_mqtt.password import verify_password
 from tiercast_protocol.errors import ConfigError, UsageError
 from tiercast_protocol.node.broker import (
     Broker,
@@ -14,6 +15,7 @@ from tiercast_protocol.node.broker import (
     check_options,
     connect_once,
     free_port,
+    read_users,
     split_listen,
     write_private,
 )
@@ -34,9 +36,10 @@ def test_where_not_to(text: str) -> None:
 
 
 def test_every_mistake_is_found_at_once() -> None:
+    text = 'mode = "rabbit"\nlisten = "h:x"\nadvertise = "h:y"\npassword = 3\ncert = "c.pem"\nuser = "a:b"'
     with pytest.raises(ConfigError) as caught:
-        parse('mode = "rabbit"\nlisten = "h:x"\nadvertise = "h:y"\npassword = 3', BrokerConfig, Path("x"))
-    assert {m.key for m in caught.value.mistakes} == {"mode", "listen", "advertise", "password"}
+        parse(text, BrokerConfig, Path("x"))
+    assert {m.key for m in caught.value.mistakes} == {"mode", "listen", "advertise", "password", "cert", "user"}
 
 
 @pytest.mark.parametrize(
@@ -58,7 +61,14 @@ def test_modes(mode: str) -> None:
 async def test_users_of_an_external_broker_are_written_for_its_administrator(tmp_path: Path) -> None:
     broker = Broker("mqtt://h", "mqtt://h", ("o", "p"), tmp_path)
     await broker.set_users({"n": "$7$101$a$b"})
-    assert (tmp_path / "users").read_text() == "n:$7$101$a$b\n"
+    written = read_users(tmp_path / "users")
+    assert written.pop("n") == "$7$101$a$b"
+    assert verify_password("p", written["o"])
+    await broker.set_users({"n": "$7$101$a$b", "o": "$7$101$c$d"})
+    assert read_users(tmp_path / "users") == {"n": "$7$101$a$b", **written}, "our line stays, whoever is called so"
+    by_certificate = Broker("mqtts://h", "mqtts://h", ("o", ""), tmp_path)
+    await by_certificate.set_users({"n": "$7$101$a$b"})
+    assert set(read_users(tmp_path / "users")) == {"n"}
     with pytest.raises(UsageError):
         await broker.set_users({"#": "$7$101$a$b"})
 

@@ -10,8 +10,9 @@ import pytest
 
 from tiercast_protocol.errors import StateError, UsageError
 from tiercast_protocol.node import mosquitto
-from tiercast_protocol.node.broker import connect_once, free_port
+from tiercast_protocol.node.broker import connect_once, free_port, read_users
 from tiercast_protocol.node.brokers import BrokerConfig, open_broker
+from tiercast_protocol.node.config import Secret
 
 
 async def test_auto_takes_the_embedded_one_where_nothing_is_installed(
@@ -68,6 +69,32 @@ async def test_an_external_one_may_still_be_away(tmp_path: Path) -> None:
     async with open_broker(BrokerConfig(mode=url), folder=tmp_path, region="r", owner="o") as broker:
         assert (broker.kind, broker.url, broker.pid) == ("external", url, None)
         assert broker.owner_login == ("o", "")
+
+
+async def test_an_external_one_has_its_own_login_and_another_address_for_children(tmp_path: Path) -> None:
+    port = free_port("127.0.0.1")
+    config = BrokerConfig(
+        mode=f"mqtt://127.0.0.1:{port}", advertise="site.example", user="tiercast", password=Secret("p")
+    )
+    (tmp_path / "users").write_text("n:$7$101$a$b\n")
+    hashes = set()
+    for _ in range(2):
+        async with open_broker(config, folder=tmp_path, region="r", owner="o") as broker:
+            assert broker.children_url == f"mqtt://site.example:{port}"
+            assert broker.owner_login == ("tiercast", "p")
+            assert "user tiercast\n" in (tmp_path / "acl").read_text()
+            users = read_users(tmp_path / "users")
+            assert users["n"] == "$7$101$a$b", "nobody of before is left out"
+            hashes.add(users["tiercast"])
+    assert len(hashes) == 1, "another hash would end our sessions"
+
+
+async def test_files_for_tls_that_can_not_work_are_told_before_the_start(tmp_path: Path) -> None:
+    config = BrokerConfig(mode="embedded", cert="/none.pem", key="/none.key")
+    with pytest.raises(UsageError, match="No such file") as caught:
+        async with open_broker(config, folder=tmp_path, region="r", owner="o"):
+            pass
+    assert caught.value.code == "broker.tls"
 
 
 @pytest.mark.parametrize("mode", ["mosquitto", "embedded"])

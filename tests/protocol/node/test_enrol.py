@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ import aiomqtt
 import msgspec
 import pytest
 
+from authority import Authority
 from tiercast_mqtt.password import hash_password, verify_password
 from tiercast_protocol.content.credential import Credential, Token, sign_credential
 from tiercast_protocol.content.joining import check_key, check_proof, join_password, join_user
@@ -195,6 +197,16 @@ async def test_a_wrong_secret_is_a_refused_token(tmp_path: Path) -> None:
         with pytest.raises(UsageError) as raised:
             await join(msgspec.structs.replace(found.token, secret=bytes(32)), tmp_path / "node", 1.5)
         assert raised.value.code == "token.refused"
+
+
+async def test_a_parent_whose_certificate_nobody_vouches_for_is_told_at_once(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*Authority(tmp_path / "authority", "private").issue("gw"))
+    async with await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", ssl=context) as server:
+        token = a_token(PrivateKey.generate(), url=f"mqtts://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        with pytest.raises(UsageError, match="--ca FILE") as raised:
+            await join(token, tmp_path / "node", 20.0)
+    assert raised.value.code == "broker.certificate"
 
 
 async def test_a_parent_that_is_not_there(tmp_path: Path) -> None:
