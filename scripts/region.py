@@ -180,6 +180,8 @@ class Region:
         """Several endpoints below one parent, joining and starting side by side."""
         with ThreadPoolExecutor(max_workers=2) as pool:
             list(pool.map(lambda name: self.add_endpoint(name, parent), names))
+        for name in names:  # in the order of the names, whoever was first
+            self.daemons[name] = self.daemons.pop(name)
 
     def apps(self, name: str) -> Path:
         """Where endpoint `name` installs."""
