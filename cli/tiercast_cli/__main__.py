@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from tiercast_cli import cabinets, depots, groups, jobs, links, nodes, packages
+from tiercast_cli.examples import add_examples
 from tiercast_cli.options import set_socket
 
 _EPILOG = """\b
@@ -41,6 +42,7 @@ for noun, part in (
     ("depot", depots),
     ("link", links),
 ):
+    add_examples(noun, part.app)
     app.add_typer(part.app, name=noun)
 
 

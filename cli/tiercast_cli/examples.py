@@ -1,0 +1,53 @@
+"""An example for every command, shown at the end of its help.
+
+Rules
+- One table, so that a command without an example is seen at once; a test parses every line of it.
+- Names are those of the README: whoever followed it may type them as they stand.
+"""
+
+from __future__ import annotations
+
+import typer
+
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "job preload": ("job preload hello --on berlin --watch",),
+    "job purge": ("job purge hello --on berlin",),
+    "job watch": ("job watch j-17",),
+    "job list": ("job list", "job list --json"),
+    "job show": ("job show j-17", "job show 17 --json"),
+    "job cancel": ("job cancel j-17",),
+    "job delete": ("job delete j-17",),
+    "job receipt": ("job receipt j-17 pc-1",),
+    "package entry": ("package entry hello 2.0",),
+    "package list": ("package list", "package list --cabinet main"),
+    "package show": ("package show hello=1.0",),
+    "package delete": ("package delete hello=1.0",),
+    "cabinet add": ("cabinet add tools",),
+    "cabinet list": ("cabinet list",),
+    "cabinet show": ("cabinet show main",),
+    "cabinet delete": ("cabinet delete tools",),
+    "node list": ("node list", "node list --json"),
+    "node show": ("node show pc-1",),
+    "node remove": ("node remove pc-1",),
+    "node status": ("node status",),
+    "group join": ("group join everybody pc-3 pc-4",),
+    "group leave": ("group leave everybody pc-3",),
+    "group delete": ("group delete everybody",),
+    "group list": ("group list",),
+    "group show": ("group show everybody",),
+    "depot show": ("depot show", "depot show --node berlin"),
+    "depot pin": ("depot pin hello --node berlin",),
+    "depot unpin": ("depot unpin hello --node berlin",),
+    "depot evict": ("depot evict --node berlin",),
+    "link list": ("link list", "link list --node berlin"),
+}
+
+
+def add_examples(noun: str, part: typer.Typer) -> None:
+    """Give each command of `part` that brings no epilog of its own the one of the table."""
+    for command in part.registered_commands:
+        function = command.callback.__name__ if command.callback else ""
+        lines = EXAMPLES.get(f"{noun} {command.name or function.rstrip('_')}", ())
+        if lines and not command.epilog:
+            title = "Example:" if len(lines) == 1 else "Examples:"
+            command.epilog = "\n".join(["\b", title, *(f"  tiercast {line}" for line in lines)])
