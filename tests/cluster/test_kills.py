@@ -69,28 +69,67 @@ def test_each_daemon_killed_at_ten_instants_of_a_transfer(tmp_path: Path) -> Non
     assert all(count >= INSTANTS for count in kills.values()), kills
 
 
-@pytest.mark.timeout(600)
-def test_the_agent_killed_at_ten_instants_of_an_installation(tmp_path: Path) -> None:
-    """A program is running when the agent dies: it is `interrupted` and not run again, or run again when it may."""
+def test_what_a_killed_gateway_had_made_durable_does_not_cross_its_link_again(tmp_path: Path) -> None:
+    """What was under way, or came in the last half second, may: at this rate that is a fourth of what had come."""
+    source = random_tree(tmp_path / "app", seed=31, files=20, size=12_000_000)
     with running() as region:
         region.add_server()
-        region.add_endpoint("pc-1")
+        region.add_gateway("gateway")
+        region.add_endpoint("pc-1", "gateway")
+        region.cli("link", "set", "gateway", "--rate", "3MB/s")
+        package = build(region, source, "app", "1")["stored_bytes"]
+        meter, link = region.meter(), "server -> gateway"
+        meter.restart()
+        job = region.cli("job", "install", "app", "--on", "pc-1")["job"]
+        until(lambda: meter.bytes()[link] >= 0.6 * package, "60 % came")
+        region.kill("gateway", signal.SIGKILL)
+        before = meter.bytes()[link]
+        assert before <= 0.95 * package
+        meter.restart()
+        region.restart("gateway")
+        assert region.cli("job", "watch", job)["job"]["counts"] == {"done": 1}
+        assert_installed(region, ["pc-1"], "app", source)
+        again = before + meter.bytes()[link] - package
+        assert again <= 0.25 * before, f"{again} of {before} bytes came twice"
+
+
+@pytest.mark.timeout(600)
+def test_each_daemon_killed_at_ten_instants_of_an_installation(tmp_path: Path) -> None:
+    """A program of twenty steps is running; the instants are between its steps 1 and 19.
+
+    When the agent dies, the program is `interrupted` and not run again, or run again where it says that it may be.
+    When a tier above dies, nothing happens to it.
+    """
+    rng = random.Random(21)
+    with running() as region:
+        region.add_server()
+        region.add_gateway("gateway")
+        region.add_endpoint("pc-1", "gateway")
         for instant in range(INSTANTS):
             idempotent = instant % 2 == 0
             source = random_tree(tmp_path / f"i{instant}", seed=50 + instant, files=6, size=200_000)
-            runs, gate = tmp_path / f"runs{instant}", tmp_path / f"gate{instant}"
+            runs, at = tmp_path / f"runs{instant}", tmp_path / f"at{instant}"
             when = ("before", "after")[instant // 2 % 2]
+            stops = sorted(rng.sample(range(1, 20), 3))
+            victims = [*rng.sample(["server", "gateway"], 2), "pc-1"]
+            holds = [tmp_path / f"hold{instant}.{stop}" for stop in stops]
             program = source / "hook.sh"
-            program.write_text(f"#!/bin/sh\necho run >> {runs}\nwhile [ ! -e {gate} ]; do sleep 0.02; done\n")
+            program.write_text(
+                f"#!/bin/sh\necho run >> {runs}\ni=0\nwhile [ $i -lt 20 ]; do\n  echo $i > {at}\n"
+                f"  while [ -e {tmp_path}/hold{instant}.$i ]; do sleep 0.02; done\n  i=$((i+1))\ndone\n"
+            )
             program.chmod(0o755)
             hook = f'[run_{when}]\nargv = ["./hook.sh"]\nidempotent = {str(idempotent).lower()}\n'
             (source / "package.toml").write_text(f'name = "app{instant}"\nversion = "1"\n{hook}')
             region.cli("package", "build", str(source))
+            for hold in holds:
+                hold.touch()
             job = region.cli("job", "install", f"app{instant}", "--on", "pc-1")["job"]
-            until(runs.exists, "the program runs")
-            region.kill("pc-1", signal.SIGKILL)
-            gate.touch()
-            region.restart("pc-1")
+            for victim, stop, hold in zip(victims, stops, holds, strict=True):
+                until(lambda at=at, stop=stop: at.exists() and at.read_text() == f"{stop}\n", f"step {stop} of 20")
+                region.kill(victim, signal.SIGKILL)
+                hold.unlink()
+                region.restart(victim)
             ended = region.cli("job", "watch", job, check=False)["job"]
             ran = runs.read_text().count("run")
             if idempotent:
