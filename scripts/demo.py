@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,9 @@ def keep(region: Region) -> None:
         f"job install {PACKAGE}=1.0 --on north-1 --watch",
     ):
         say(f"  {tiercast} {command}")
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    with suppress(KeyboardInterrupt):
+        while True:  # short naps: a signal that another thread takes is seen at the next one
+            time.sleep(0.5)
     say("\nStopping everything in order ...")
 
 
