@@ -137,10 +137,11 @@ async def test_a_refused_publish_looks_like_any_other_and_is_not_heard(connected
         assert node.connected
 
 
-async def test_a_will_tells_of_a_death_and_not_of_an_orderly_end(broker: Broker, connected: Connect) -> None:
+async def test_a_will_tells_of_every_end_orderly_or_not(broker: Broker, connected: Connect) -> None:
     async with connected(OWNER) as (_, _, heard):
         async with connected("n2", will=(T.will("n2"), b"gone")):
             pass
+        assert await heard.next() == (T.will("n2"), b"gone")
         async with connected("n1", will=(T.will("n1"), b"gone")) as (node, _, _):
             sock = node._client._client.socket()  # type: ignore[union-attr]
             sock.shutdown(2)
