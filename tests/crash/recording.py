@@ -421,8 +421,9 @@ class _Vfs(apsw.VFS):
 class _Cursor:
     """Rows that were fetched at once, as `sqlite3.Cursor` gives them."""
 
-    def __init__(self, rows: list[tuple[Any, ...]]) -> None:
+    def __init__(self, rows: list[tuple[Any, ...]], lastrowid: int) -> None:
         self._rows = iter(rows)
+        self.lastrowid = lastrowid
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return self._rows
@@ -448,7 +449,8 @@ class RecordingConnection:
 
     def execute(self, sql: str, parameters: Any = ()) -> _Cursor:
         try:
-            return _Cursor(list(self._connection.execute(sql, parameters)))
+            rows = list(self._connection.execute(sql, parameters))
+            return _Cursor(rows, self._connection.last_insert_rowid())
         except apsw.ConstraintError as error:
             raise sqlite3.IntegrityError(str(error)) from error
         except apsw.Error as error:
