@@ -86,7 +86,7 @@ def test_a_slow_child_holds_up_nobody(tmp_path: Path) -> None:
         targets = [word for name in ("quick-1", "quick-2", "slow") for word in ("--on", name)]
         job = region.cli("job", "install", "app", *targets)["job"]
         until(lambda: all(states(region, job)[name] == "done" for name in ("quick-1", "quick-2")), "the quick are done")
-        assert states(region, job)["slow"] == "fetching"
+        assert states(region, job)["slow"] in {"waiting", "fetching"}, "told of at the next report upward"
         assert region.cli("job", "watch", job)["job"]["counts"] == {"done": 3}
         assert time.monotonic() - began > 0.8 * package["stored_bytes"] / 400_000, "its limit held"
         assert_installed(region, ["quick-1", "quick-2", "slow"], "app", source)

@@ -234,6 +234,8 @@ class Report(Message, frozen=True, kw_only=True, omit_defaults=True):
         wants: digests wanted from now on, 32 bytes each, in the order wished.
         repairs: (digest, offset, length) that are missing though the parent sent them.
         drops: digests no longer wanted.
+        jobs: for which jobs the wants are: (job, count) runs over `wants` in their order; the rest is for none.
+        segment, pause_ms, rate: split and bytes per second that the child asks for; 0 is no wish.
     """
 
     session: int
@@ -243,6 +245,10 @@ class Report(Message, frozen=True, kw_only=True, omit_defaults=True):
     wants: bytes = b""
     repairs: list[tuple[bytes, int, int]] = []
     drops: bytes = b""
+    jobs: list[tuple[str, int]] = []
+    segment: int = 0
+    pause_ms: int = 0
+    rate: int = 0
 
 
 CATALOGUE: dict[str, type[Message]] = {
