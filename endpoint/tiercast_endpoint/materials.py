@@ -113,7 +113,7 @@ class Materials:
 
     async def head(self, job: Job) -> tuple[Root, Definition]:
         """Root and definition, with root and lists held."""
-        await self._fetcher.fetch([job.root])
+        await self._fetcher.fetch([job.root], job.job)
         head = await fetch.read_root(job.root, self.store)
         if (head.name, head.version, head.revision) != (job.package, job.version, job.package_revision):
             raise Failed(
@@ -121,7 +121,7 @@ class Materials:
                 f"The order says {job.package}={job.version} revision {job.package_revision},"
                 f" its content is {head.name}={head.version} revision {head.revision}.",
             )
-        await self._fetcher.fetch(list(dict.fromkeys(head.lists)))
+        await self._fetcher.fetch(list(dict.fromkeys(head.lists)), job.job)
         return head, parse_definition(head.definition, f"{head.name}={head.version}")
 
     async def modes(self, job: Job) -> int:
@@ -177,7 +177,9 @@ class Materials:
         """Bring the data chunks that neither the store nor an installed file holds."""
         head, _ = await self.head(job)
         elsewhere = await self.sources.known(list(await fetch.data_chunks(head, self.store)))
-        await fetch.fetch_package(job.root, self._fetcher, self.store, have=elsewhere.__contains__, on_progress=tell)
+        await fetch.fetch_package(
+            job.root, self._fetcher, self.store, job=job.job, have=elsewhere.__contains__, on_progress=tell
+        )
 
     async def raw(self, digest: Digest) -> bytes:
         """Raw bytes of a chunk: out of the store, else of installed files, else from above."""
@@ -228,12 +230,12 @@ class _Patient:
         self._inner = inner
         self._pauses = pauses
 
-    async def fetch(self, digests: Sequence[Digest]) -> None:
+    async def fetch(self, digests: Sequence[Digest], job: str = "") -> None:
         """As the inner one."""
         for pause in self._pauses:
             try:
-                return await self._inner.fetch(digests)
+                return await self._inner.fetch(digests, job)
             except ChunkMissing as error:
                 log.info("chunk not above", digest=error.digest.hex(), again_in=pause)
             await asyncio.sleep(pause)
-        return await self._inner.fetch(digests)
+        return await self._inner.fetch(digests, job)

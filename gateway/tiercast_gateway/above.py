@@ -55,8 +55,8 @@ class Above(Protocol):
         """Pass on what a node below said to a node that is not below."""
         ...
 
-    def want(self, digests: Sequence[Digest]) -> None:
-        """Ask for chunks that the depot does not hold; each is asked for once."""
+    def want(self, digests: Sequence[Digest], job: str = "") -> None:
+        """Ask for chunks that the depot does not hold, for `job`; each is asked for once per job."""
         ...
 
     def unwant(self, digests: Sequence[Digest]) -> None:
@@ -110,14 +110,14 @@ class ParentAbove:
         """See `Above.forward`."""
         await self._post.forward(self.parent, envelope)
 
-    def want(self, digests: Sequence[Digest]) -> None:
+    def want(self, digests: Sequence[Digest], job: str = "") -> None:
         """See `Above.want`."""
-        self.upstream.want(digests)
+        self.upstream.want(digests, job)
 
     def unwant(self, digests: Sequence[Digest]) -> None:
         """See `Above.unwant`."""
         self.upstream.unwant(digests)
 
-    async def fetch(self, digests: Sequence[Digest]) -> None:
+    async def fetch(self, digests: Sequence[Digest], job: str = "") -> None:
         """Wait until all are in the depot (this node's own preload); see `Upstream.fetch`."""
-        await self.upstream.fetch(digests)
+        await self.upstream.fetch(digests, job)

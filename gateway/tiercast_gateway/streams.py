@@ -21,6 +21,7 @@ import structlog
 
 from tiercast_protocol.errors import BrokerLost, ChunkCorrupt, ChunkMissing, MessageInvalid
 from tiercast_protocol.transfer import events as t
+from tiercast_protocol.transfer.policy import LinkPolicy, Pace
 from tiercast_protocol.transfer.sender import Sender
 from tiercast_protocol.wire import codec, frame
 from tiercast_protocol.wire.messages import Absent, GroupJoin, GroupLeave, Message, Report
@@ -50,7 +51,7 @@ class Streams:
         me: this node's name.
         topics: of the region.
         depot: what is held here.
-        ask_above: fetch these chunks; answered by `chunk_arrived` or `chunk_absent`.
+        ask_above: fetch these chunks for a job; answered by `chunk_arrived` or `chunk_absent`.
         drop_above: nobody below wants these any more.
         say: publishes an ephemeral control message to a child.
         lane_of: the present name of a child's lane, the epoch of its groups.
@@ -62,7 +63,7 @@ class Streams:
         me: str,
         topics: Topics,
         depot: Depot,
-        ask_above: Callable[[Sequence[Digest]], None],
+        ask_above: Callable[[Sequence[Digest], str], None],
         drop_above: Callable[[Sequence[Digest]], None],
         say: Say,
         lane_of: Callable[[str], bytes],
@@ -136,7 +137,7 @@ class Streams:
 
     def set_rate(self, child: str, rate: int | None) -> None:
         """The link to `child` ("" is all together) carries at most `rate` bytes per second; None is unlimited."""
-        self.feed(t.RateSet(child, None if not rate else float(rate)))
+        self.feed(t.LinkPolicySet(child, LinkPolicy(Pace(rate=float(rate))) if rate else None))
 
     # -- the machine -----------------------------------------------------------------------------------
 
@@ -158,8 +159,8 @@ class Streams:
         match command:
             case t.PublishFrame() | t.PublishMark():
                 self._orders.put_nowait(command)
-            case t.FindChunks(digests):
-                self._find(digests)
+            case t.FindChunks(digests, job):
+                self._find(digests, job)
             case t.ForgetChunks(digests):
                 gone = [digest for digest in digests if digest in self._sought]
                 self._sought.difference_update(gone)
@@ -173,15 +174,21 @@ class Streams:
                 # What does not fit is asked for again; a child that asks for all there could be fills no queue here.
                 waiting.update((digest, reason) for digest in digests[: _MOST_ABSENT - len(waiting)])
                 self._absences.set()
-            case t.LaneChanged(child, state, reason):
-                self.lane_states[child] = state
-                log.info("lane.changed", child=child, state=state, reason=reason)
+            case t.LaneChanged() | t.LaneSlowed():
+                self._note(command)
             case t.WakeAt(time):
                 if self._timer is not None:
                     self._timer.cancel()
                 self._timer = asyncio.get_running_loop().call_at(time, self.feed, t.TimerFired())
 
-    def _find(self, digests: Iterable[Digest]) -> None:
+    def _note(self, change: t.LaneChanged | t.LaneSlowed) -> None:
+        if isinstance(change, t.LaneChanged):
+            self.lane_states[change.child] = change.state
+            log.info("lane.changed", child=change.child, state=change.state, reason=change.reason)
+        else:
+            log.info("lane.slowed", child=change.child, rate=change.rate, reason=change.reason)
+
+    def _find(self, digests: Iterable[Digest], job: str) -> None:
         missing: list[Digest] = []
         for digest in digests:
             size = self._depot.size(digest)
@@ -194,10 +201,9 @@ class Streams:
             # What could not be kept is not fetched: children wait and ask again (`Upstream`).
             self._events.extend(t.ChunkUnavailable(digest, f"no room: {full}") for digest in missing)
             return
-        new = [digest for digest in missing if digest not in self._sought]
-        self._sought.update(new)
-        if new:
-            self._ask_above(new)
+        self._sought.update(missing)
+        if missing:
+            self._ask_above(missing, job)
 
     # -- frames ----------------------------------------------------------------------------------------
 

@@ -157,7 +157,7 @@ class OwnWork:
     async def _fetch(self, order: Order, progress: Callable[[int, int], None]) -> None:
         for pause in (*RETRIES, None):
             try:
-                await fetch_package(order.root, self._fetcher, self._depot, on_progress=progress)
+                await fetch_package(order.root, self._fetcher, self._depot, job=order.job, on_progress=progress)
             except (ChunkMissing, ChunkCorrupt, StoreFull) as error:
                 if pause is None:
                     raise

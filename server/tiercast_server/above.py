@@ -69,7 +69,7 @@ class RegionAbove:
             case _:
                 _log.warning("message for nobody", kind=envelope.kind, to=envelope.to, sender=envelope.sender)
 
-    def want(self, digests: Sequence[bytes]) -> None:
+    def want(self, digests: Sequence[bytes], job: str = "") -> None:  # noqa: ARG002 - the library asks nobody
         """See `Above.want`; answered from the loop's next turn, never from inside."""
         subtree = self._below.subtree
         held = tuple(digests)

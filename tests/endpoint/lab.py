@@ -115,7 +115,7 @@ class FakeFetcher:
     def __post_init__(self) -> None:
         self.gate.set()
 
-    async def fetch(self, digests: Sequence[bytes]) -> None:
+    async def fetch(self, digests: Sequence[bytes], job: str = "") -> None:
         for digest in digests:
             if await self.store.has(digest):
                 continue

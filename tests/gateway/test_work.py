@@ -33,7 +33,7 @@ class Fetching:
         self.hold = asyncio.Event()
         self.hold.set()
 
-    async def fetch(self, digests: Sequence[bytes]) -> None:
+    async def fetch(self, digests: Sequence[bytes], job: str = "") -> None:
         await self.hold.wait()
         for digest in digests:
             if self.refuse or digest not in self.library:

@@ -62,7 +62,7 @@ class FakeAbove:
     async def forward(self, envelope: Envelope) -> None:
         self.forwarded.append(envelope)
 
-    def want(self, digests: Sequence[bytes]) -> None:
+    def want(self, digests: Sequence[bytes], job: str = "") -> None:
         self.wanted += digests
         if self.answers:
             asyncio.get_running_loop().create_task(self.give(digests))

@@ -12,7 +12,8 @@ Rules (docs/protocol.md, section 5)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Protocol
 
@@ -32,8 +33,8 @@ CALLS = 128
 class Fetcher(Protocol):
     """Whoever brings chunks into the store: an `Upstream`, or a test."""
 
-    async def fetch(self, digests: Sequence[Digest]) -> None:
-        """Return when all are in the store; raise `ChunkMissing` or `StoreFull`."""
+    async def fetch(self, digests: Sequence[Digest], job: str = "") -> None:
+        """Fetch them for `job`; return when all are in the store; raise `ChunkMissing` or `StoreFull`."""
         ...
 
 
@@ -92,6 +93,7 @@ async def fetch_package(
     fetcher: Fetcher,
     store: ChunkStore,
     *,
+    job: str = "",
     have: Callable[[Digest], bool] | None = None,
     on_progress: Progress | None = None,
 ) -> Root:
@@ -101,6 +103,7 @@ async def fetch_package(
         root: digest of the package's root.
         fetcher: brings what is missing.
         store: what is held already.
+        job: for which it is fetched: its priority and terms hold on every hop.
         have: true for chunks that the caller has elsewhere; the root and the lists are always fetched.
         on_progress: told after every batch; raw bytes of the files.
 
@@ -109,9 +112,9 @@ async def fetch_package(
         StoreFull: the store has no room.
         ProtocolError: the root or a list is not one.
     """
-    await fetcher.fetch([root])
+    await fetcher.fetch([root], job)
     head = await read_root(root, store)
-    await fetcher.fetch(list(dict.fromkeys(head.lists)))
+    await fetcher.fetch(list(dict.fromkeys(head.lists)), job)
     missing: dict[Digest, int] = {}
     done = 0
     for digest, length in (await data_chunks(head, store)).items():
@@ -125,7 +128,7 @@ async def fetch_package(
     try:
         async with asyncio.TaskGroup() as tasks:
             for _ in range(min(CALLS, len(missing) // BATCH + 1)):
-                tasks.create_task(_work(batches, missing, fetcher, counter))
+                tasks.create_task(_work(batches, missing, partial(fetcher.fetch, job=job), counter))
     except ExceptionGroup as group:
         raise group.exceptions[0] from None
     return head
@@ -148,9 +151,12 @@ def _batches(missing: dict[Digest, int]) -> Iterator[list[Digest]]:
 
 
 async def _work(
-    batches: Iterator[list[Digest]], lengths: dict[Digest, int], fetcher: Fetcher, counter: _Counter
+    batches: Iterator[list[Digest]],
+    lengths: dict[Digest, int],
+    get: Callable[[Sequence[Digest]], Awaitable[None]],
+    counter: _Counter,
 ) -> None:
     """One of the calls under way: the next batch as soon as the last one is here."""
     for batch in batches:
-        await fetcher.fetch(batch)
+        await get(batch)
         counter.add(sum(lengths[digest] for digest in batch))

@@ -117,7 +117,7 @@ class Upstream:
         self._unsaid = False
         self._wishes = Wishes(
             store.has,
-            lambda digests: self._feed(t.ChunksWanted(digests)),
+            lambda digests, job: self._feed(t.ChunksWanted(digests, job)),
             lambda digests: self._feed(t.ChunksUnwanted(digests)),
         )
         self._timer: asyncio.TimerHandle | None = None
@@ -192,22 +192,22 @@ class Upstream:
 
     # -- what the rest of the node asks for ----------------------------------------------------------
 
-    def want(self, digests: Sequence[Digest]) -> None:
-        """Fetch these, which the store lacks; `on_chunk` or `on_absent` tells of each."""
-        self._wishes.want(digests)
+    def want(self, digests: Sequence[Digest], job: str = "") -> None:
+        """Fetch these, which the store lacks, for `job`; `on_chunk` or `on_absent` tells of each."""
+        self._wishes.want(digests, job)
 
     def unwant(self, digests: Sequence[Digest]) -> None:
         """Take back a `want`; what `fetch` waits for goes on."""
         self._wishes.unwant(digests)
 
-    async def fetch(self, digests: Sequence[Digest]) -> None:
-        """Wait until all of these are in the store.
+    async def fetch(self, digests: Sequence[Digest], job: str = "") -> None:
+        """Wait until all of these are in the store, fetched for `job`.
 
         Raises:
             ChunkMissing: the parent says that no tier above holds one of them.
             StoreFull: the store has no room for one of them.
         """
-        await self._wishes.fetch(digests)
+        await self._wishes.fetch(digests, job)
 
     async def transmit(self, payload: bytes) -> None:
         """Publish one sealed envelope to the parent.

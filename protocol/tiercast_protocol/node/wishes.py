@@ -1,7 +1,7 @@
 """Who wants which chunks of the parent: standing wants, and calls that wait.
 
 Rules
-- A chunk is asked for once, however many want it, and dropped when the last of them does not want it any more.
+- A chunk is asked for once per job, however many want it, and dropped when the last of them does not want it any more.
 - A call waits for chunks until the store has them all; its cancellation takes back only what it alone wanted.
 - What is asked for is known here and nowhere else, so a call that is cancelled half-way leaves nothing that
   others rely on.
@@ -32,37 +32,38 @@ class Wishes:
 
     Args:
         has: whether the store holds a chunk.
-        ask: ask the parent for these.
+        ask: ask the parent for these, for a job; again if another job wants them too.
         drop: tell the parent that these are not wanted any more.
     """
 
     def __init__(
         self,
         has: Callable[[Digest], Awaitable[bool]],
-        ask: Callable[[tuple[Digest, ...]], None],
+        ask: Callable[[tuple[Digest, ...], str], None],
         drop: Callable[[tuple[Digest, ...]], None],
     ) -> None:
         self._has, self._ask, self._drop = has, ask, drop
         self._wanted: set[Digest] = set()
         self._calls: dict[Digest, list[_Call]] = {}
-        self._asked: set[Digest] = set()
+        #: For which job each was asked last.
+        self._asked: dict[Digest, str] = {}
 
     def still(self, digests: Iterable[Digest]) -> tuple[Digest, ...]:
         """Those of `digests` that are asked for and not here yet."""
         return tuple(digest for digest in digests if digest in self._asked)
 
-    def want(self, digests: Sequence[Digest]) -> None:
+    def want(self, digests: Sequence[Digest], job: str = "") -> None:
         """Want these until they are here, given up, or not wanted any more."""
         self._wanted.update(digests)
-        self._ask_for(digests)
+        self._ask_for(digests, job)
 
     def unwant(self, digests: Sequence[Digest]) -> None:
         """Take a `want` back; calls that wait go on."""
         self._wanted.difference_update(digests)
         self._drop_unneeded(digests)
 
-    async def fetch(self, digests: Sequence[Digest]) -> None:
-        """Wait until the store has all of these.
+    async def fetch(self, digests: Sequence[Digest], job: str = "") -> None:
+        """Wait until the store has all of these, wanted for `job`.
 
         Raises:
             TiercastError: what `failed` was given for one of them.
@@ -73,7 +74,7 @@ class Wishes:
                 if not await self._has(digest):
                     call.left.add(digest)
                     self._calls.setdefault(digest, []).append(call)
-            self._ask_for([digest for digest in dict.fromkeys(digests) if digest in call.left])
+            self._ask_for([digest for digest in dict.fromkeys(digests) if digest in call.left], job)
             if call.left or call.done.done():
                 await call.done
         finally:
@@ -103,16 +104,18 @@ class Wishes:
 
     def _settle(self, digest: Digest) -> None:
         self._wanted.discard(digest)
-        self._asked.discard(digest)
+        self._asked.pop(digest, "")
 
-    def _ask_for(self, digests: Sequence[Digest]) -> None:
-        new = tuple(digest for digest in dict.fromkeys(digests) if digest not in self._asked)
+    def _ask_for(self, digests: Sequence[Digest], job: str) -> None:
+        asked = self._asked
+        new = tuple(d for d in dict.fromkeys(digests) if d not in asked or (job and asked[d] != job))
         if new:
-            self._asked.update(new)
-            self._ask(new)
+            asked.update(dict.fromkeys(new, job))
+            self._ask(new, job)
 
     def _drop_unneeded(self, digests: Sequence[Digest]) -> None:
         gone = tuple(d for d in digests if d in self._asked and d not in self._wanted and d not in self._calls)
         if gone:
-            self._asked.difference_update(gone)
+            for digest in gone:
+                del self._asked[digest]
             self._drop(gone)

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tiercast_protocol.transfer.policy import JobPolicy, LinkPolicy
 from tiercast_protocol.wire.messages import Piece, Report
 
 Digest = bytes
 Child = str
+#: A job by its name; "" is what belongs to none.
+Job = str
 
 
 # == the parent's side: Sender =========================================================================
@@ -73,16 +76,40 @@ class ChildJoinedGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class RateSet:
-    """The link to `child` ("" is all links together) carries at most `rate` bytes per second; None is unlimited."""
+class JobPolicySet:
+    """How the chunks of `job` travel from now on; None forgets it.  For both machines of a hop."""
+
+    job: Job
+    policy: JobPolicy | None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkPolicySet:
+    """How `child` is served from now on ("" is all links together: the node's output); None sets no terms."""
 
     child: Child
-    rate: float | None
+    policy: LinkPolicy | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobSuspended:
+    """Send nothing more of `job` to `child` (None is everybody) until `JobResumed`; what was received stays."""
+
+    job: Job
+    child: Child | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobResumed:
+    """Go on with `job`: a word about one child and one about everybody (None) are taken back separately."""
+
+    job: Job
+    child: Child | None
 
 
 @dataclass(frozen=True, slots=True)
 class LaneSuspended:
-    """Send nothing more to `child` until `LaneResumed`; what it received stays."""
+    """Send nothing more to `child`, but of jobs that pass a suspension, until `LaneResumed`; what it has stays."""
 
     child: Child
 
@@ -107,7 +134,10 @@ SenderEvent = (
     | FrameFailed
     | ChildLost
     | ChildJoinedGroup
-    | RateSet
+    | JobPolicySet
+    | LinkPolicySet
+    | JobSuspended
+    | JobResumed
     | LaneSuspended
     | LaneResumed
     | TimerFired
@@ -116,9 +146,13 @@ SenderEvent = (
 
 @dataclass(frozen=True, slots=True)
 class FindChunks:
-    """Answer each with `ChunkAvailable` or `ChunkUnavailable`; what the depot lacks is fetched from above, once."""
+    """Answer each with `ChunkAvailable` or `ChunkUnavailable`; what the depot lacks is fetched from above, once.
+
+    For `job`.  The same chunk comes here again only when a job of higher priority wants it too, and it is not here yet.
+    """
 
     digests: tuple[Digest, ...]
+    job: Job = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +217,15 @@ class LaneChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class LaneSlowed:
+    """For the log: the adaptive lane of the child now sends at `rate` bytes per second (None: at will), and why."""
+
+    child: Child
+    rate: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class WakeAt:
     """Fire `TimerFired` at `time` (the clock of `now`).  The newest one replaces all before."""
 
@@ -198,6 +241,7 @@ SenderCommand = (
     | DismissFromGroup
     | TellAbsent
     | LaneChanged
+    | LaneSlowed
     | WakeAt
 )
 
@@ -207,9 +251,13 @@ SenderCommand = (
 
 @dataclass(frozen=True, slots=True)
 class ChunksWanted:
-    """Fetch these chunks, in this order, after those wanted before."""
+    """Fetch these chunks for `job`, in this order, after those that were wanted for it before.
+
+    A chunk that is wanted for another job already moves to the one of higher priority.
+    """
 
     digests: tuple[Digest, ...]
+    job: Job = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +307,18 @@ class ChunkRejected:
 
 
 @dataclass(frozen=True, slots=True)
+class ChildTermsSet:
+    """What this child asks of its parent: segments of so many bytes, pauses between them in seconds, bytes per second.
+
+    0 is no wish.
+    """
+
+    segment: int = 0
+    pause: float = 0.0
+    rate: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ParentConnected:
     """The way to the parent is open again: everything still wanted is asked for anew."""
 
@@ -271,6 +331,8 @@ class ParentLost:
 ReceiverEvent = (
     ChunksWanted
     | ChunksUnwanted
+    | JobPolicySet
+    | ChildTermsSet
     | FrameReceived
     | MarkReceived
     | AbsentReceived

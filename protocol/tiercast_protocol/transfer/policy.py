@@ -62,10 +62,17 @@ class JobPolicy:
 
 @dataclass(frozen=True, slots=True)
 class LinkPolicy:
-    """How one child is served.  `metered`: only jobs that may use metered links are."""
+    """How one child is served.
+
+    Attributes:
+        pace: a `rate` of 0 is a window that is shut: nothing goes until the next policy.
+        metered: only jobs that may use metered links are served.
+        adaptive: yield when the round trip grows: somebody else needs the link.  Never below the pace's floor.
+    """
 
     pace: Pace = Pace()
     metered: bool = False
+    adaptive: bool = False
 
 
 def _number(options: Mapping[str, object], key: str, least: float, most: float, unit: str) -> float | None:

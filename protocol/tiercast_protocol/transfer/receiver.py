@@ -20,6 +20,7 @@ from tiercast_protocol.transfer.credit import LARGEST_COUNT, LARGEST_MARK, Grant
 from tiercast_protocol.transfer.events import (
     AbsentReceived,
     AssembleChunk,
+    ChildTermsSet,
     ChunkRejected,
     ChunkStored,
     ChunksUnwanted,
@@ -27,6 +28,8 @@ from tiercast_protocol.transfer.events import (
     Digest,
     DiscardChunk,
     FrameReceived,
+    Job,
+    JobPolicySet,
     KeepPiece,
     MarkReceived,
     ParentConnected,
@@ -38,6 +41,7 @@ from tiercast_protocol.transfer.events import (
     TimerFired,
     WakeAt,
 )
+from tiercast_protocol.transfer.policy import JobPolicy
 from tiercast_protocol.wire.messages import Report
 
 #: Most digests asked for and not yet whole.
@@ -97,6 +101,8 @@ class Receiver:
         self._asked: dict[Digest, None] = {}
         self._whole: dict[Digest, _Whole] = {}
         self._attempts: dict[Digest, int] = {}
+        self._policies: dict[Job, JobPolicy] = {}
+        self._terms = ChildTermsSet()
         self._to_say: list[Digest] = []
         self._to_drop: list[Digest] = []
         self._mark = 0
@@ -109,6 +115,8 @@ class Receiver:
         self._handlers: dict[type, Callable[[Any, float, list[ReceiverCommand]], None]] = {
             ChunksWanted: self._wanted,
             ChunksUnwanted: self._unwanted,
+            JobPolicySet: self._job_policy_set,
+            ChildTermsSet: self._terms_set,
             FrameReceived: self._frame,
             MarkReceived: self._marked,
             AbsentReceived: self._absent,
@@ -156,6 +164,15 @@ class Receiver:
                 whole.wanted = True
             elif digest not in self._asked:
                 self._waiting.setdefault(digest)
+
+    def _job_policy_set(self, event: JobPolicySet, _now: float, _out: list[ReceiverCommand]) -> None:
+        if event.policy is None:
+            self._policies.pop(event.job, None)
+        else:
+            self._policies[event.job] = event.policy
+
+    def _terms_set(self, event: ChildTermsSet, _now: float, _out: list[ReceiverCommand]) -> None:
+        self._terms = event
 
     def _unwanted(self, event: ChunksUnwanted, _now: float, out: list[ReceiverCommand]) -> None:
         for digest in event.digests:
@@ -322,6 +339,9 @@ class Receiver:
                 wants=b"".join(digest for digest in wants[:REPORT_WANTS] if digest in self._asked),
                 repairs=list(repairs[:REPORT_REPAIRS]),
                 drops=b"".join(drops[:REPORT_WANTS]),
+                segment=self._terms.segment,
+                pause_ms=int(self._terms.pause * 1000),
+                rate=self._terms.rate,
             )
             out.append(SendReport(report))
             wants, repairs, drops = wants[REPORT_WANTS:], repairs[REPORT_REPAIRS:], drops[REPORT_WANTS:]

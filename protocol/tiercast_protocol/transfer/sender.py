@@ -27,9 +27,12 @@ from tiercast_protocol.transfer.events import (
     ForgetChunks,
     FrameFailed,
     FramePublished,
+    JobPolicySet,
+    JobResumed,
+    JobSuspended,
     LaneResumed,
     LaneSuspended,
-    RateSet,
+    LinkPolicySet,
     ReportReceived,
     SenderCommand,
     SenderEvent,
@@ -39,6 +42,7 @@ from tiercast_protocol.transfer.events import (
 from tiercast_protocol.transfer.groups import Group
 from tiercast_protocol.transfer.lanes import Lane, LaneView
 from tiercast_protocol.transfer.pacing import TokenBucket
+from tiercast_protocol.transfer.policy import JobPolicy
 from tiercast_protocol.transfer.pump import Pump
 from tiercast_protocol.transfer.ranges import RangeSet
 from tiercast_protocol.transfer.supply import Supply
@@ -64,6 +68,8 @@ class Sender:
         self._membership = self._pump.membership
         self._caps: dict[Child, float] = {}
         self._suspended: set[Child] = set()
+        self._policies: dict[str, JobPolicy] = {}
+        self._silent: set[tuple[str, Child | None]] = set()
         self._retired: dict[Child, deque[int]] = {}
         self._handlers: dict[type, Callable[[Any, float, list[SenderCommand]], None]] = {
             ReportReceived: self._report,
@@ -73,7 +79,10 @@ class Sender:
             FrameFailed: self._failed,
             ChildLost: self._child_lost,
             ChildJoinedGroup: self._joined,
-            RateSet: self._rate_set,
+            LinkPolicySet: self._link_policy_set,
+            JobPolicySet: self._job_policy_set,
+            JobSuspended: self._job_suspended,
+            JobResumed: self._job_resumed,
             LaneSuspended: self._lane_suspended,
             LaneResumed: self._lane_resumed,
             TimerFired: lambda _event, _now, _out: self._pump.fired(),
@@ -237,20 +246,33 @@ class Sender:
 
     # -- settings ---------------------------------------------------------------------------------
 
-    def _rate_set(self, event: RateSet, now: float, _out: list[SenderCommand]) -> None:
+    def _link_policy_set(self, event: LinkPolicySet, now: float, _out: list[SenderCommand]) -> None:
+        rate = event.policy.pace.rate if event.policy is not None else None
         if event.child == "":
-            self._pump.bucket.set_rate(event.rate, now)
+            self._pump.bucket.set_rate(rate, now)
             for lane in self._lanes.values():
                 self._pump.wake(lane, now)
             return
-        if event.rate is None:
+        if rate is None:
             self._caps.pop(event.child, None)
         else:
-            self._caps[event.child] = event.rate
+            self._caps[event.child] = rate
         lane_ = self._lanes.get(event.child)
         if lane_ is not None:
-            lane_.bucket.set_rate(event.rate, now)
+            lane_.bucket.set_rate(rate, now)
             self._pump.wake(lane_, now)
+
+    def _job_policy_set(self, event: JobPolicySet, _now: float, _out: list[SenderCommand]) -> None:
+        if event.policy is None:
+            self._policies.pop(event.job, None)
+        else:
+            self._policies[event.job] = event.policy
+
+    def _job_suspended(self, event: JobSuspended, _now: float, _out: list[SenderCommand]) -> None:
+        self._silent.add((event.job, event.child))
+
+    def _job_resumed(self, event: JobResumed, _now: float, _out: list[SenderCommand]) -> None:
+        self._silent.discard((event.job, event.child))
 
     def _lane_suspended(self, event: LaneSuspended, now: float, out: list[SenderCommand]) -> None:
         self._suspended.add(event.child)

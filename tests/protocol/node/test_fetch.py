@@ -28,7 +28,7 @@ class Held:
     async def has(self, digest: bytes) -> bool:
         return digest in self.held
 
-    async def fetch(self, digests: Sequence[bytes]) -> None:
+    async def fetch(self, digests: Sequence[bytes], job: str = "") -> None:
         self.calls += 1
         self.most_calls = max(self.calls, self.most_calls)
         await asyncio.sleep(0)

@@ -17,10 +17,15 @@ class Parent:
     def __init__(self) -> None:
         self.held: set[bytes] = set()
         self.asked: list[bytes] = []
+        self.jobs: list[str] = []
         self.dropped: list[bytes] = []
         self.slow: set[bytes] = set()
         self.go = asyncio.Event()
-        self.wishes = Wishes(self.has, self.asked.extend, self.dropped.extend)
+        self.wishes = Wishes(self.has, self.ask, self.dropped.extend)
+
+    def ask(self, digests: tuple[bytes, ...], job: str) -> None:
+        self.asked.extend(digests)
+        self.jobs.append(job)
 
     async def has(self, digest: bytes) -> bool:
         if digest in self.slow:
@@ -111,7 +116,17 @@ async def test_what_is_still_wanted_is_told_apart_from_what_came() -> None:
     async def has(digest: bytes) -> bool:
         return digest in held
 
-    wishes = Wishes(has, lambda _: None, lambda _: None)
+    wishes = Wishes(has, lambda _digests, _job: None, lambda _: None)
     wishes.want([A, B])
     wishes.arrived(A)
     assert wishes.still([A, B, C]) == (B,)
+
+
+def test_another_job_asks_again_for_what_is_under_way() -> None:
+    parent = Parent()
+    parent.wishes.want([A, B], "update")
+    parent.wishes.want([A], "update")
+    parent.wishes.want([A])
+    parent.wishes.want([A], "urgent")
+    assert parent.jobs == ["update", "urgent"]
+    assert parent.asked == [A, B, A]

@@ -6,11 +6,16 @@ import pytest
 
 from tiercast_protocol.transfer import events as e
 from tiercast_protocol.transfer.groups import IDLE, JOIN_PATIENCE, LAG_PATIENCE
+from tiercast_protocol.transfer.policy import LinkPolicy, Pace
 from tiercast_protocol.transfer.sender import Sender
 from tiercast_protocol.wire.messages import Report
 
 SIZE = 60_000
 D = [n.to_bytes(32) for n in range(60)]
+
+
+def at(rate: float) -> LinkPolicy:
+    return LinkPolicy(Pace(rate=rate))
 
 
 class Site:
@@ -22,7 +27,7 @@ class Site:
         self.out: list[e.SenderCommand] = []
         self.received = dict.fromkeys(children, 0)
         for child, rate in (rates or {}).items():
-            self.tell(e.RateSet(child, rate))
+            self.tell(e.LinkPolicySet(child, at(rate)))
         for child in children:
             self.report(child, b"".join(D), window=0)
         for digest in D:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections import Counter
 
 from tiercast_protocol.transfer import events as e
+from tiercast_protocol.transfer.policy import LinkPolicy, Pace
 from tiercast_protocol.transfer.sender import Sender
 from tiercast_protocol.wire.messages import Report
 
 SIZE = 50_000
 D = [n.to_bytes(32) for n in range(40)]
+
+
+def at(rate: float) -> LinkPolicy:
+    return LinkPolicy(Pace(rate=rate))
 
 
 def site(*children: str) -> tuple[Sender, list[e.SenderCommand]]:
@@ -44,7 +49,7 @@ def test_turns_are_equal() -> None:
 
 def test_all_links_together_are_paced() -> None:
     sender = Sender(groups=False)
-    sender.handle(e.RateSet("", 100_000.0), now=0.0)
+    sender.handle(e.LinkPolicySet("", at(100_000.0)), now=0.0)
     for n, child in enumerate("ab"):
         mine = [bytes([n + 1]) + digest[1:] for digest in D]
         said = Report(session=1, received=0, window=1 << 20, wants=b"".join(mine))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tiercast_protocol.transfer import events as e
 from tiercast_protocol.transfer import groups
+from tiercast_protocol.transfer.policy import LinkPolicy, Pace
 from tiercast_protocol.transfer.pump import MOST_UNPUBLISHED
 from tiercast_protocol.transfer.sender import Sender
 from tiercast_protocol.wire.messages import Piece, Report
@@ -19,6 +20,10 @@ from tiercast_protocol.wire.messages import Piece, Report
 WINDOW = 1 << 20
 D = [bytes([n + 1]) * 32 for n in range(12)]
 SIZES = {digest: 1000 + 7000 * n for n, digest in enumerate(D)}
+
+
+def at(rate: float) -> LinkPolicy:
+    return LinkPolicy(Pace(rate=rate))
 
 
 def report(session: int, received: int = 0, *wants: bytes, window: int = WINDOW, **more: object) -> Report:
@@ -173,7 +178,7 @@ def _tell(story: Story) -> None:
                     story.unsent(frame)
                     story.tell(e.FrameFailed(number))
             case 8:
-                story.tell(e.RateSet(rng.choice(["", *children]), rng.choice([None, 1e4, 1e7])))
+                story.tell(e.LinkPolicySet(rng.choice(["", *children]), rng.choice([None, at(1e4), at(1e7)])))
             case 9:
                 story.tell(rng.choice([e.LaneSuspended(child), e.LaneResumed(child)]))
             case 10 if story.ever_invited:
@@ -234,7 +239,7 @@ def test_credit_and_unpublished_frames_bound_what_leaves() -> None:
 
 def test_a_rate_paces_and_cuts_small_frames() -> None:
     sender = Sender()
-    sender.handle(e.RateSet("a", 100_000.0), now=0.0)
+    sender.handle(e.LinkPolicySet("a", at(100_000.0)), now=0.0)
     sender.handle(e.ReportReceived("a", report(1, 0, *D)), now=0.0)
     out: list[e.SenderCommand] = []
     for digest in D:
