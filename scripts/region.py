@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import select
 import signal
@@ -59,10 +60,20 @@ def unhurried() -> Iterator[None]:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of the loopback address that nobody uses now, and that the kernel gives to no outgoing connection.
+
+    A daemon listens on it only later, and again after each restart: meanwhile nobody may get it by chance.
+    """
+    try:
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()[0])
+    except OSError:
+        first = 32_768
+    for _ in range(100):
+        port = random.randrange(10_000, first) if first > 12_000 else 0
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    raise RegionError("no TCP port is free")
 
 
 @dataclass(slots=True)

@@ -41,7 +41,7 @@ async def broker(kind: str, folder: Path) -> AsyncIterator[Broker]:
     users = {name: hash_password(password) for name, password in PASSWORDS.items()}
     config = BrokerConfig(mode=kind)
     async with open_broker(
-        config, folder=folder, region=REGION, owner=OWNER, users=users, check_every=0.3, check_deadline=0.5
+        config, folder=folder, region=REGION, owner=OWNER, users=users, check_every=0.3, check_deadline=2
     ) as broker:
         assert broker.kind == kind
         yield broker
@@ -68,7 +68,7 @@ class Heard:
         self.downs += 1
 
     async def next(self) -> tuple[str, bytes]:
-        return await asyncio.wait_for(self.messages.get(), 10)
+        return await asyncio.wait_for(self.messages.get(), 60)
 
     @property
     def nothing(self) -> bool:
@@ -110,7 +110,7 @@ def connected(broker: Broker) -> Connect:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(control.run()), tasks.create_task(bulk.run())]
             try:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     await control.up.wait()
                     await bulk.up.wait()
                 yield control, bulk, heard
@@ -132,7 +132,7 @@ async def watched(broker: Broker) -> AsyncIterator[None]:
             task.cancel()
 
 
-async def until(true: Callable[[], bool], deadline: float = 10) -> None:
+async def until(true: Callable[[], bool], deadline: float = 60) -> None:
     """Wait for what only a look can tell."""
     async with asyncio.timeout(deadline):
         while not true():  # noqa: ASYNC110 - a broker's own process has no event for us

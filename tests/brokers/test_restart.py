@@ -24,7 +24,7 @@ T = Topics(REGION)
 async def _again(control: ControlLink, heard: Heard, topic: str) -> None:
     """Publish until heard, as an outbox does."""
     n = 0
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             n += 1
             try:
@@ -66,7 +66,7 @@ async def test_killed_and_back_empty(broker: Broker, connected: Connect) -> None
             os.kill(before, signal.SIGKILL)
             await _again(node, heard, T.up("n1"))
             assert broker.pid not in {None, before}
-        async with asyncio.timeout(20):  # the group was joined again without being asked for
+        async with asyncio.timeout(60):  # the group was joined again without being asked for
             while own.nothing:
                 with contextlib.suppress(BrokerLost):
                     await bulk.publish(T.group(OWNER, 3), b"group")
@@ -121,7 +121,7 @@ async def test_a_publish_that_waits_hears_of_the_loss_at_once(broker: Broker, co
             started = loop.time()
             os.kill(broker.pid, signal.SIGKILL)
             await task
-        assert loop.time() - started < 5
+        assert loop.time() - started < link_module.PUBLISH_TIMEOUT / 2
 
 
 async def _refused(node: ControlLink) -> None:
@@ -214,7 +214,7 @@ async def test_a_refused_login_is_said_so_and_tried_again(broker: Broker, capsys
     control = ControlLink(broker.children_url, client_id="n1", login=("n1", "wrong"), on_message=nothing)
     bulk = BulkLink(broker.children_url, client_id="n1:bulk", login=("n1", "wrong"), on_message=lambda _t, _p: None)
     said = ""
-    async with asyncio.timeout(15), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(link.run()) for link in (control, bulk)]
         while said.count("broker refuses the login") < 4:
             await asyncio.sleep(0.05)

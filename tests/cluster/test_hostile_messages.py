@@ -302,7 +302,7 @@ async def test_statuses_that_are_forged(region: Region, watch: Watch, name: str)
         # what it does sign itself is its own say
         await evil.say(Status(records=[record(receipt=signed, signature=signature)]))
         await evil.dealt_with()
-        until(lambda: state_of(region, job)["state"] == "done", "its own word is taken", 20)
+        until(lambda: state_of(region, job)["state"] == "done", "its own word is taken")
         # and can't be taken back
         await evil.say(Status(records=[record(state="fetching", seq=51)]))
         await evil.say(Status(records=[record(state="ordered", seq=1, attempt=0)]))

@@ -134,7 +134,7 @@ class Parent(Intruder):
     async def heard_all(self) -> None:
         """Return when the endpoint has dealt with all that we said."""
         last = wrap("unheard.of.v1", {}, sender="server")
-        deadline = asyncio.get_running_loop().time() + 20
+        deadline = asyncio.get_running_loop().time() + 60
         while last.id not in self.acked:
             assert asyncio.get_running_loop().time() < deadline, "the endpoint does not answer after the attack"
             await self.down(seal(last))
@@ -386,7 +386,7 @@ async def packages(parent: Parent, outside: Path) -> None:
     for name, (root, library) in cases.items():
         parent.library.update(library)
         await parent.ordered(parent.order(f"p-{name}", root))
-    await parent.until(lambda: all(parent.final(f"p-{name}") for name in cases), "every hostile package ends", 40)
+    await parent.until(lambda: all(parent.final(f"p-{name}") for name in cases), "every hostile package ends", 90)
     ends = {name: final.state for name in cases if (final := parent.final(f"p-{name}")) is not None}
     assert {name for name, state in ends.items() if state == "done"} == set(), ends
     # an old order, replayed: its end is said again, and nothing else

@@ -45,7 +45,7 @@ def test_a_killed_demo_leaves_nothing_running(broker: str) -> None:
         holder.kill()
         holder.communicate()
     try:
-        until(lambda: not any(map(_runs, pids)), "all daemons and brokers are gone", 10)
+        until(lambda: not any(map(_runs, pids)), "all daemons and brokers are gone")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

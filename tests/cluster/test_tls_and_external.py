@@ -117,7 +117,7 @@ class Administrator:
             command = [PROGRAM, "-c", str(self._folder / "mosquitto.conf")]
             self._process = process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            until(self._listens, "the external mosquitto listens", 20)
+            until(self._listens, "the external mosquitto listens")
             yield
         except BaseException:
             print((self._folder / "log").read_text())  # noqa: T201 - told with the failure

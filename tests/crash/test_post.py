@@ -49,7 +49,7 @@ async def story(disk: RecordingDisk) -> None:
                 disk.fact("promised", await posts["a"].send("b", Dismissed(name=f"n{n}")))
                 if n == 4:
                     posts["a"].peer_up("b")
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while await posts["a"].pending():  # noqa: ASYNC110 - polled with a deadline
                     await asyncio.sleep(0.002)
             for task in running:

@@ -54,7 +54,7 @@ async def test_mosquitto_starts_with_them_and_a_daemon_uses_it(tmp_path: Path) -
     url = f"mqtt://127.0.0.1:{port}"
     child = await Child.start([program, "-c", str(tmp_path / "m.conf")], name="mosquitto")
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     await connect_once(url, ("server", "pw"), 5)

@@ -228,7 +228,7 @@ class Agent:
 
     async def ended(self, job: str, revision: int = 1) -> StatusRecord:
         """The job's final record, when it came."""
-        async with asyncio.timeout(30), self.post.final:
+        async with asyncio.timeout(60), self.post.final:
             while True:
                 for record in self.post.records:
                     if (record.job, record.revision) == (job, revision) and record.receipt:
@@ -302,6 +302,6 @@ async def agent_over(
         started = asyncio.Event()
         task = tasks.create_task(jobs.run(started))
         stack.callback(task.cancel)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await started.wait()
         yield Agent(folder, region, db, store, root, fetcher, post, steps, jobs)

@@ -121,7 +121,7 @@ async def test_chunks_of_a_file_are_read_together_and_written_in_order(tmp_path:
         begun_reads.append(digest)
         if len(begun_reads) == len(chunks):
             all_asked.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await all_asked.wait()
         return chunks[digest]
 

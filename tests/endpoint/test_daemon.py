@@ -72,7 +72,7 @@ class Parent:
         return envelope.id
 
     async def until(self, true: object) -> None:
-        async with asyncio.timeout(30), self.arrived:
+        async with asyncio.timeout(60), self.arrived:
             await self.arrived.wait_for(true)  # type: ignore[arg-type]
 
     async def order(self, region: Region, job: str, type_: str, package: Package) -> StatusRecord:
@@ -132,7 +132,7 @@ async def parent(folder: Path) -> AsyncIterator[tuple[Parent, str]]:
     )
     try:
         assert broker.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             port = json.loads(await broker.stdout.readline())["listening"][0]["port"]
         async with aiomqtt.Client("127.0.0.1", port, username=PARENT, password="owner", identifier=PARENT) as client:
             await client.subscribe(TOPICS.up("+"), qos=1)
@@ -175,7 +175,7 @@ async def daemon(folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     )
     try:
         assert process.stderr is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while b'"ready"' not in (line := await process.stderr.readline()):
                 assert line, "the agent ended before it was ready"
         yield process
@@ -187,7 +187,7 @@ async def daemon(folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
 
 async def stop(process: asyncio.subprocess.Process) -> int:
     process.terminate()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await process.communicate()
     return process.returncode if process.returncode is not None else -1
 
@@ -255,7 +255,7 @@ async def test_an_agent_that_is_killed_goes_on_and_fetches_nothing_twice(tmp_pat
             await above.until(lambda: above.hellos)
             order = await above.say(bundle, "order.v1")
             await above.until(lambda: order in above.acknowledged)
-            async with connect(place("endpoint", folder).socket) as client, asyncio.timeout(20):
+            async with connect(place("endpoint", folder).socket) as client, asyncio.timeout(60):
                 while (await client.call("status"))["staging"]["chunks"] < 20:  # noqa: ASYNC110 - the agent's own count
                     await asyncio.sleep(0.05)
                 await asyncio.sleep(1.0)  # beyond the time after which a section is durable

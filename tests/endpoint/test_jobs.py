@@ -196,7 +196,7 @@ async def test_a_receipt_is_repeated_until_it_is_in_the_outbox(tmp_path: Path, r
     one = pack("hello", "1.0", HELLO)
     async with agent_over(tmp_path / "a", region, chunks=one.chunks) as agent:
         first = await agent.do("j1", "install", one)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await agent.jobs.idle.wait()
         await agent.db.write(lambda connection: connection.execute("UPDATE job SET reported=0"))
     async with agent_over(tmp_path / "a", region) as agent:

@@ -51,7 +51,7 @@ async def test_a_chunk_that_nobody_has_and_one_that_comes_late(tmp_path: Path, r
     patient = Limits(reserve=0, ask_again_s=(0.05,) * 100)
     async with agent_over(tmp_path / "b", region, limits=patient) as agent:
         await agent.order(region.order("j1", "install", one))
-        async with agent.post.final, asyncio.timeout(10):
+        async with agent.post.final, asyncio.timeout(60):
             await agent.post.final.wait_for(lambda: any(r.state == "fetching" for r in agent.post.records))
         agent.offer(one)
         assert (await agent.ended("j1")).state == "done"

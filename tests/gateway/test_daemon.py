@@ -85,7 +85,7 @@ def until_ready(process: subprocess.Popen[str]) -> str:
     """The lines up to `ready`."""
     assert process.stderr is not None
     lines = ""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         line = process.stderr.readline()
         lines += line
@@ -103,7 +103,7 @@ def test_cut_off_it_serves_and_ends_with_0(tmp_path: Path) -> None:
             status = asyncio.run(fetch_status(place("gateway", folder).socket))
             assert (status["name"], status["region"], status["connected"]) == ("berlin", "demo", False)
             process.send_signal(number)
-            _, errors = process.communicate(timeout=20)
+            _, errors = process.communicate(timeout=60)
             assert process.returncode == 0, errors
             assert "Traceback" not in errors
 
@@ -114,7 +114,7 @@ def test_a_second_one_on_the_same_folder_is_refused(tmp_path: Path) -> None:
     with running(folder) as first:
         until_ready(first)
         with running(folder) as second:
-            _, errors = second.communicate(timeout=20)
+            _, errors = second.communicate(timeout=60)
             assert second.returncode == 1
             assert f"process {first.pid}" in errors
         assert first.poll() is None
@@ -135,7 +135,7 @@ def test_what_a_human_can_mend_is_said_and_nothing_starts(
     joined(folder)
     spoil(folder)
     with running(folder) as process:
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
         assert process.returncode == code
         assert said in errors
         assert "Traceback" not in errors
@@ -143,7 +143,7 @@ def test_what_a_human_can_mend_is_said_and_nothing_starts(
 
 def test_a_folder_that_nobody_joined_from_stays_as_it_was(tmp_path: Path) -> None:
     with running(tmp_path / "wrong") as process:
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
         assert process.returncode == 2
         assert "has not joined" in errors
     assert not (tmp_path / "wrong").exists()

@@ -100,10 +100,10 @@ async def test_a_dismissed_child_is_cut_off_and_forgotten(tmp_path: Path) -> Non
     ):
         await until(lambda: tree.children.online("one"))
         await tree.dismiss(Dismissed(name="one"))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await until(lambda: not child.upstream.connected)
         assert tree.children.all() == []
         assert tree.routes.via("one") is None
         assert REGION
         await tree.admit(admitted("one", "parent"))
-        await until(lambda: child.upstream.connected, 40)
+        await until(lambda: child.upstream.connected)

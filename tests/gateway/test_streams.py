@@ -28,7 +28,7 @@ async def test_a_child_gets_what_the_depot_holds_and_what_comes_from_above(tmp_p
     async with parent_node(tmp_path, kind=kind, above=above) as parent:
         for digest, stored in held.items():
             await parent.depot.put(digest, stored)
-        async with child_node(tmp_path, "one", parent.broker.children_url) as child, asyncio.timeout(30):
+        async with child_node(tmp_path, "one", parent.broker.children_url) as child, asyncio.timeout(60):
             await child.upstream.fetch([*held, *above.library])
             for digest, stored in (held | above.library).items():
                 assert await child.store.get(digest) == stored
@@ -59,7 +59,7 @@ async def test_a_child_is_not_sent_what_it_holds(tmp_path: Path, kind: str) -> N
     async with parent_node(tmp_path, kind=kind) as parent:
         for digest, stored in held.items():
             await parent.depot.put(digest, stored)
-        async with child_node(tmp_path, "one", parent.broker.children_url) as child, asyncio.timeout(30):
+        async with child_node(tmp_path, "one", parent.broker.children_url) as child, asyncio.timeout(60):
             has = dict(list(held.items())[:30])
             for digest, stored in has.items():
                 await child.store.put(digest, stored)
@@ -71,7 +71,7 @@ async def test_what_nobody_above_holds_is_said_to_be_absent(tmp_path: Path, kind
     async with (
         parent_node(tmp_path, kind=kind) as parent,
         child_node(tmp_path, "one", parent.broker.children_url) as child,
-        asyncio.timeout(30),
+        asyncio.timeout(60),
     ):
         with pytest.raises(ChunkMissing):
             await child.upstream.fetch([b"x" * 32])
@@ -133,7 +133,7 @@ async def test_damaged_bytes_are_thrown_away_and_fetched_again(tmp_path: Path, k
         await until(lambda: child.upstream.rejected == 1 and child.upstream.bad_frames == 1)
         above.library[digest] = stored
         await above.give([digest])
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await fetching
         assert await child.store.get(digest) == stored
 

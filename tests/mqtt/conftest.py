@@ -30,7 +30,7 @@ from tiercast_mqtt.packets import Connack, Connect, Packet
 from tiercast_mqtt.password import hash_password
 from tiercast_mqtt.settings import Listener, Settings
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 PROTOCOL = Path(__file__).resolve().parents[2] / "protocol"
 
 

@@ -346,7 +346,7 @@ async def test_a_thousand_silent_sockets_are_gone_after_the_time_out(
     cert, key = authority().issue("broker")
     listener = Listener(tls=Tls(cert, key) if tls else None)
     broker = await kit.broker(
-        listen=(listener,), limits=Limits(connect_timeout_s=1, unauthenticated=2000, connections=2000)
+        listen=(listener,), limits=Limits(connect_timeout_s=3, unauthenticated=2000, connections=2000)
     )
     port = broker.listening[0]["port"]
     sockets = []
@@ -362,7 +362,7 @@ async def test_a_thousand_silent_sockets_are_gone_after_the_time_out(
         if not tls:
             await kit.until(lambda: len(broker._waiting) == 1000)
         dead = set()
-        await kit.until(lambda: _closed(sockets, dead) == 1000, timeout=8)
+        await kit.until(lambda: _closed(sockets, dead) == 1000)
         assert not broker._connections
     finally:
         for one in sockets:
@@ -584,7 +584,7 @@ async def test_aiomqtt_speaks_with_it(kit: Any) -> None:
         await one.subscribe("a/+", qos=1)
         for number in range(50):
             await other.publish("a/x", b"%d" % number * 1000, qos=1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             got = [(await anext(one.messages)).payload async for _ in _times(50)]
         assert got == [b"%d" % number * 1000 for number in range(50)]
         codes = await one.subscribe("b/+", qos=1)
@@ -619,11 +619,11 @@ async def test_paho_speaks_with_it(kit: Any) -> None:
     client.connect("127.0.0.1", int(broker.listening[0]["port"]), keepalive=10)
     client.loop_start()
     try:
-        assert await asyncio.to_thread(subscribed.wait, 10)
+        assert await asyncio.to_thread(subscribed.wait, 60)
         await own.publish("a/1", b"one", qos=1)
         await own.publish("b", b"x" * 700_000)
-        await asyncio.to_thread(client.publish("a/2", b"own", qos=1).wait_for_publish, 10)
-        assert await asyncio.to_thread(seen.wait, 10)
+        await asyncio.to_thread(client.publish("a/2", b"own", qos=1).wait_for_publish, 60)
+        assert await asyncio.to_thread(seen.wait, 60)
     finally:
         client.disconnect()
         client.loop_stop()

@@ -76,10 +76,10 @@ async def test_a_wrong_password_is_refused_with_its_code(kit: Any, where: Where)
 
 
 async def test_pings_keep_a_quiet_client(kit: Any, where: Where) -> None:
-    client = await kit.bulk(where[0], keepalive=1, **ANNA)
+    client = await kit.bulk(where[0], keepalive=2, **ANNA)
     await client.subscribe("a/x")
     with pytest.raises(TimeoutError):
-        await kit.until(lambda: bool(kit.lost), timeout=2.2)
+        await kit.until(lambda: bool(kit.lost), timeout=4)
     await client.publish("a/x", b"still here")
     await kit.until(lambda: bool(kit.messages))
 

@@ -68,7 +68,7 @@ async def test_usr1_writes_the_counters(kit: Any, process: Start) -> None:
 async def test_it_ends_with_its_parent(process: Start) -> None:
     broker = process("--stop-with-stdin")
     broker.process.stdin.close()
-    assert await asyncio.to_thread(broker.process.wait, 10) == 0
+    assert await asyncio.to_thread(broker.process.wait, 60) == 0
 
 
 def test_a_wrong_configuration_is_explained(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_wrong_configuration_is_explained(tmp_path: Path) -> None:
         text=True,
         check=False,
         env={"PYTHONPATH": protocol},
-        timeout=20,
+        timeout=60,
     )
     assert done.returncode == 2
     assert "listen: expected" in done.stderr
@@ -92,7 +92,7 @@ async def test_a_port_that_is_taken_is_explained(process: Start, tmp_path: Path)
     first = process()
     second = process(listen=[{"host": "127.0.0.1", "port": first.port}])
     assert second.listening == []
-    assert await asyncio.to_thread(second.process.wait, 10) == 1
+    assert await asyncio.to_thread(second.process.wait, 60) == 1
     assert "cannot listen" in (tmp_path / "broker.log").read_text()
 
 
@@ -106,6 +106,6 @@ async def test_a_socket_left_by_a_killed_broker_is_taken_over_and_a_live_one_is_
     await kit.bulk(tmp_path / "b.sock")
     third = process(listen=[{"path": "b.sock"}])
     assert third.listening == []
-    assert await asyncio.to_thread(third.process.wait, 10) == 1
+    assert await asyncio.to_thread(third.process.wait, 60) == 1
     assert (tmp_path / "b.sock").exists()
     assert second.process.poll() is None

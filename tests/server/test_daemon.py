@@ -52,7 +52,7 @@ async def running(folder: Path, end: signal.Signals) -> AsyncIterator[asyncio.su
         yield process
     finally:
         process.send_signal(end)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             _, _ = await process.communicate()
 
 
@@ -80,7 +80,7 @@ async def test_what_was_decided_before_a_kill_is_told_by_the_next_start(folder: 
     async with running(folder, signal.SIGTERM):
         async with connect(place("server", folder).socket) as client:
             assert [node["name"] for node in await client.call("node.list")] == ["server", "pc1"]
-        async with Database.open(folder / DATABASE_FILE) as db, asyncio.timeout(20):
+        async with Database.open(folder / DATABASE_FILE) as db, asyncio.timeout(60):
             while await _waiting(db):  # noqa: ASYNC110 - the event is in another process
                 await asyncio.sleep(0.01)
 

@@ -69,7 +69,7 @@ async def test_run_tells_as_soon_as_it_is_woken_and_tries_again(world: Any, monk
         told.set()
 
     world.tree.dismiss = dismiss
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(world.handover.run())
         await _put(world, "n")
         world.handover.wake()

@@ -39,7 +39,7 @@ async def test_watching_shows_each_change_and_ends_with_the_end(world: Any, monk
     monkeypatch.setattr("tiercast_server.job_view.PUSH_S", 0.01)
     job = await _job(world)
     states: list[dict[str, int]] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for snapshot in world.view.watch(job):
             states.append(snapshot["counts"])
             state = {1: "fetching", 2: "done"}.get(len(states))

@@ -42,7 +42,7 @@ def running(broker: str = "embedded") -> Iterator[Region]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = 120.0) -> Any:
     """Ask until `condition` is true; its value.
 
     Raises:

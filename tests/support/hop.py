@@ -98,7 +98,7 @@ def chunks(count: int, size: int = 40_000, seed: bytes = b"") -> dict[bytes, byt
     return dict(made)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until the condition holds, looking every few milliseconds."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - the conditions are looked up, nobody sets an event
@@ -129,7 +129,7 @@ async def parent_node(
     async with open_subtree(config, above or FakeAbove()) as subtree:
         for child in children:
             await subtree.admit(admitted(child, name))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await subtree.downlink.ready.wait()
         yield subtree
 
@@ -210,7 +210,7 @@ async def gateway_node(
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(upstream.run())
             try:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     await subtree.downlink.ready.wait()
                 await until(lambda: upstream.connected)
                 yield subtree

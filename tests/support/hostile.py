@@ -79,7 +79,7 @@ class Intruder:
         payload = report if isinstance(report, bytes) else codec.encode(report)
         await self.client.publish(self.topics.report(self.name), payload)
 
-    async def until(self, condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+    async def until(self, condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
         """Wait for `condition`, asked again with every message that comes and every half second."""
         deadline = asyncio.get_running_loop().time() + seconds
         while not condition():
@@ -203,7 +203,7 @@ class Watch:
             found: dict[str, int] = region.cli("job", "show", job)["job"]["counts"]
             return found
 
-        until(lambda: counts() == {"done": 1}, f"an ordinary install after the attack: {counts()}", 20)
+        until(lambda: counts() == {"done": 1}, f"an ordinary install after the attack: {counts()}")
         installed = region.apps(self._honest) / "still" / "version"
         assert installed.read_text() == f"{self._version}\n"
 

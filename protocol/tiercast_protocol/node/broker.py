@@ -8,6 +8,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import secrets
 import socket
@@ -29,6 +30,8 @@ from tiercast_protocol.node.retry import Login
 log = structlog.get_logger()
 
 _LAST_PORT = 65_535
+#: Below it stand the ports of well-known services.
+_LOWEST_PORT = 10_000
 
 
 def split_listen(text: str) -> tuple[str, int]:
@@ -194,20 +197,33 @@ def read_users(path: Path) -> dict[str, str]:
 
 
 def free_port(host: str) -> int:
-    """A port that is free at `host` now; who takes it first has it.  Raises UsageError: no address of ours."""
+    """A port that is free at `host` now; who takes it first has it.  Raises UsageError: no address of ours.
+
+    One that the kernel gives to no outgoing connection, if there is: whoever listens on it does so later, and again
+    after every restart, and meanwhile a connection that leaves this machine would have it by chance.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as sock:
-        try:
-            sock.bind((host, 0))
-        except OSError as error:
-            raise UsageError(
-                code="broker.listen",
-                what=f"This machine can't listen at {host}: {error.strerror}",
-                where="broker.listen",
-                todo="Name an address of this machine, or 0.0.0.0 for all of them.",
-            ) from error
-        port: int = sock.getsockname()[1]
-        return port
+    try:
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()[0])
+    except OSError:
+        first = 0
+    tries = [_LOWEST_PORT + secrets.randbelow(first - _LOWEST_PORT) for _ in range(20)] if first > _LOWEST_PORT else []
+    for wanted in (*tries, 0):
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
+            try:
+                sock.bind((host, wanted))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE and wanted:
+                    continue
+                raise UsageError(
+                    code="broker.listen",
+                    what=f"This machine can't listen at {host}: {error.strerror}",
+                    where="broker.listen",
+                    todo="Name an address of this machine, or 0.0.0.0 for all of them.",
+                ) from error
+            port: int = sock.getsockname()[1]
+            return port
+    raise AssertionError("port 0 is always an answer")
 
 
 def write_private(path: Path, text: str) -> None:

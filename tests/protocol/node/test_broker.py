@@ -81,6 +81,11 @@ def test_files_are_private_and_replaced_whole(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_free_port_is_none_that_an_outgoing_connection_gets_by_chance() -> None:
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    assert not [port for port in (free_port("127.0.0.1") for _ in range(50)) if first <= port <= last]
+
+
 def test_a_free_port_can_be_taken() -> None:
     with socket.create_server(("127.0.0.1", free_port("127.0.0.1"))):
         pass

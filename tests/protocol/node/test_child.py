@@ -33,7 +33,7 @@ def _gone(pid: int) -> bool:
 
 async def _said(capsys: pytest.CaptureFixture[str], text: str) -> str:
     out = ""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while text not in out:
             await asyncio.sleep(0.01)
             out += capsys.readouterr().out
@@ -112,7 +112,7 @@ def test_it_dies_with_its_daemon_even_by_sigkill() -> None:
 
 
 def _until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)

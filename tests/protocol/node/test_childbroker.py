@@ -96,7 +96,7 @@ async def test_links_speak_tls_and_refuse_a_certificate_of_nobody(
                 broker.children_url, client_id="n:bulk", login=("n", "pw"), on_message=lambda _t, _p: None, tls=context
             )
             said = ""
-            async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(link.run()) for link in (control, bulk)]
                 if trusted:
                     await control.up.wait()

@@ -93,14 +93,14 @@ async def region(tmp_path: Path, **says: object) -> AsyncIterator[FakeRegion]:
     )
     try:
         assert broker.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             port = json.loads(await broker.stdout.readline())["listening"][0]["port"]
         key = PrivateKey.generate()
         found = FakeRegion(a_token(key, url=f"mqtt://127.0.0.1:{port}"), key, dict(says))
         async with asyncio.TaskGroup() as tasks:
             ready = asyncio.Event()
             task = tasks.create_task(found.serve(found.token.url, ready))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await ready.wait()
             yield found
             task.cancel()

@@ -82,7 +82,7 @@ def test_a_signal_unwinds_in_reverse_and_exits_0(start: Start, number: int, when
     process = start(when)
     assert _line(process) == "started\n"
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert out.splitlines() == ["unwound last", "unwound first"]
     assert process.returncode == 0
     assert '"event": "stopping"' in err
@@ -95,20 +95,20 @@ def test_a_second_signal_does_not_wait(start: Start) -> None:
     process.terminate()
     assert _line(process) == "not yet\n"
     process.terminate()
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "unwound" not in out
 
 
 def test_a_mistake_of_a_human_is_said_plainly(start: Start) -> None:
-    out, err = start("usage").communicate(timeout=20)
+    out, err = start("usage").communicate(timeout=60)
     assert err == "error: this is wrong (here)\n  mend it\n"
     assert "unwound first" in out
 
 
 def test_a_bug_is_logged_with_its_traceback(start: Start) -> None:
     process = start("crash")
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert '"event": "failed"' in err
     assert "boom" in err
@@ -117,7 +117,7 @@ def test_a_bug_is_logged_with_its_traceback(start: Start) -> None:
 @pytest.mark.parametrize("abstract", [False, True])
 def test_the_service_manager_hears_all(start: Start, abstract: bool) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.settimeout(20)
+        manager.settimeout(60)
         path = f"/tmp/tiercast-test-{os.getpid()}-{abstract:d}"
         try:
             manager.bind("\0" + path if abstract else path)
@@ -128,7 +128,7 @@ def test_the_service_manager_hears_all(start: Start, abstract: bool) -> None:
                 heard.append(manager.recv(200).decode().splitlines())
         finally:
             Path(path).unlink(missing_ok=True)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     assert sum("READY=1" in lines for lines in heard) == 1
     assert heard.count(["WATCHDOG=1"]) >= 3
 

@@ -18,13 +18,13 @@ from tiercast_protocol.wire.messages import Dismissed, Gone, OrderBundle, body_o
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110 - polled with a deadline
             await asyncio.sleep(0.002)
 
 
 async def until_told(post: Post) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await post.pending():  # noqa: ASYNC110 - polled with a deadline
             await asyncio.sleep(0.002)
 

@@ -51,7 +51,7 @@ async def test_durable_by_itself_after_a_while(tmp_path: Path) -> None:
     ((digest, stored),) = chunks(1)
     async with DiskStore.open(tmp_path, flush_after=0.01) as store:
         await store.put(digest, stored)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while store._sections.pending:  # noqa: ASYNC110 - polled with a deadline
                 await asyncio.sleep(0.005)
         assert await store._db.read(lambda c: c.execute("SELECT count(*) FROM chunks").fetchone()[0]) == 1

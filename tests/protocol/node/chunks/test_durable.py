@@ -25,7 +25,7 @@ async def test_enough_bytes_make_a_section_durable_before_its_time(tmp_path: Pat
             await store.put(digest, stored)
         assert await indexed(store) == 0
         await store.put(*CHUNKS[4])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await indexed(store) < 5:  # noqa: ASYNC110 - polled with a deadline
                 await asyncio.sleep(0.002)
 
@@ -76,7 +76,7 @@ async def test_what_can_not_be_indexed_yet_is_readable_and_indexed_later(
         await refused.wait()
         assert await store.get(CHUNKS[0][0]) == CHUNKS[0][1]
         monkeypatch.setattr(store._db, "write", write)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await indexed(store) < 1:  # noqa: ASYNC110 - polled with a deadline
                 await asyncio.sleep(0.002)
         assert store.usage().chunks == 1

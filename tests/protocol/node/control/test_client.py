@@ -81,7 +81,7 @@ async def test_leaving_a_stream_early_stops_it(path: Path, echo: Echo) -> None:
             if item == 1:
                 break
         await items.aclose()  # type: ignore[attr-defined]
-        await asyncio.wait_for(echo.left.wait(), 5)
+        await asyncio.wait_for(echo.left.wait(), 60)
         assert await client.call("echo", value=7) == 7
 
 

@@ -149,13 +149,13 @@ async def test_a_client_that_goes_away_cancels_its_calls(path: Path, story: Stor
     writer.write(framing.pack({"id": 1, "verb": "hang"}))
     await story.started.wait()
     writer.close()
-    await asyncio.wait_for(story.cancelled.wait(), 5)
+    await asyncio.wait_for(story.cancelled.wait(), 60)
     del reader
 
 
 async def test_a_cancel_ends_one_call_and_leaves_the_others(path: Path, story: Story) -> None:
     async with connect(path) as client:
-        async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
             hanging = tasks.create_task(client.call("hang"))
             await story.started.wait()
             hanging.cancel()
@@ -175,7 +175,7 @@ async def test_a_slow_reader_stops_its_stream_and_costs_no_memory(path: Path, st
         assert story.made * 100_000 < 4 << 20
         async with connect(path) as other:
             assert (await other.call("hello"))["role"] == "admin"
-    await asyncio.wait_for(story.cancelled.wait(), 5)
+    await asyncio.wait_for(story.cancelled.wait(), 60)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ async def test_garbage_ends_its_connection_and_is_counted(path: Path, garbage: b
     reader, writer = await asyncio.open_unix_connection(str(path))
     writer.write(garbage)
     writer.write_eof()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await reader.read()
     writer.close()
     assert _bad() == before + 1
@@ -262,7 +262,7 @@ async def test_a_folder_that_others_write_is_refused(tmp_path: Path, story: Stor
 
 
 async def test_the_end_of_the_server_ends_its_calls(tmp_path: Path, story: Story) -> None:
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         async with ControlServer(tmp_path / "s", story.verbs) as server:
 
             async def ask() -> None:
