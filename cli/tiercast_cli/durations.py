@@ -1,4 +1,4 @@
-"""Lengths of time, sizes and rates as people type them at the command line."""
+"""Lengths and points of time, sizes and rates as people type them at the command line."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _SIZE = {
     "mib": 2**20,
     "gib": 2**30,
 }
+_MILLIS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
 _BITS = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
 _NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*\Z")
 
@@ -53,3 +54,54 @@ def rate_of(text: str, option: str) -> int:
     raise UsageError(
         "rate.invalid", f"{text!r} is not a rate", option, "Write 20MB/s, 512KiB/s, 100Mbit/s or unlimited."
     )
+
+
+def milliseconds_of(text: str, option: str) -> int:
+    """Milliseconds of "250ms", "2s", "1m".
+
+    Raises:
+        UsageError: anything else.
+    """
+    found = _NUMBER.match(text)
+    unit = _MILLIS.get(found.group(2).lower()) if found else None
+    if found is None or unit is None or float(found.group(1)) <= 0:
+        raise UsageError("time.invalid", f"{text!r} is not a length of time", option, "Write 250ms or 2s.")
+    return max(1, int(float(found.group(1)) * unit))
+
+
+def size_of(text: str, option: str) -> int:
+    """Bytes of "4MiB", "2GB", "65536".
+
+    Raises:
+        UsageError: anything else.
+    """
+    found = _NUMBER.match(text)
+    unit = _SIZE.get(found.group(2).lower()) if found else None
+    if found is None or unit is None:
+        raise UsageError("size.invalid", f"{text!r} is not a size", option, "Write 4MiB, 2GB or 65536.")
+    return int(float(found.group(1)) * unit)
+
+
+def moment_of(text: str, option: str, now: float) -> int:
+    """Milliseconds since 1970 of the local "2026-12-24 18:00", or of the next "18:00" after `now` (seconds).
+
+    Raises:
+        UsageError: anything else, and what is over.
+    """
+    from datetime import datetime, timedelta  # noqa: PLC0415 - only who gives a time pays for it
+
+    here = datetime.fromtimestamp(now)  # noqa: DTZ006 - the clock on the wall is what a person means
+    try:
+        if "-" in text:
+            found = datetime.fromisoformat(text)
+        else:
+            clock = datetime.strptime(text, "%H:%M")  # noqa: DTZ007 - as above
+            found = here.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
+            if found <= here:
+                found += timedelta(days=1)
+    except ValueError:
+        todo = "Write 18:00 or 2026-12-24 18:00; a length of time goes with --for."
+        raise UsageError("time.invalid", f"{text!r} is no time", option, todo) from None
+    if found.timestamp() <= now:
+        raise UsageError("time.invalid", f"{text!r} is over", option, "Give a time that is still to come.")
+    return int(found.timestamp() * 1000)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import typer
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
-    "job preload": ("job preload hello --on berlin --watch",),
     "job purge": ("job purge hello --on berlin",),
     "job watch": ("job watch j-17",),
     "job list": ("job list", "job list --json"),

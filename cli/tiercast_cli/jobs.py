@@ -11,6 +11,7 @@ from tiercast_cli.durations import seconds_of
 from tiercast_cli.exitcodes import ExitCode
 from tiercast_cli.options import Job, Json, Node, OnEndpoints, OnGateways, OnGroups, Package
 from tiercast_cli.session import ask, emit, run
+from tiercast_cli.terms import JOB, taking, terms_of
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Orders to many machines, and what came of them.")
 
@@ -22,6 +23,12 @@ _INSTALL = """\b
 Examples:
   tiercast job install hello --on pc-17 --watch
   tiercast job install editor=2.1 --group sales --expires 7d
+  tiercast job install editor=2.1 --group sales --priority 9 --rate 400KB/s --pass-suspended
+"""
+_PRELOAD = """\b
+Examples:
+  tiercast job preload hello --on berlin --watch
+  tiercast job preload hello --on berlin --window "mon-fri 22:00-06:00" --segment 4MiB --pause 2s
 """
 _REMOVE = """\b
 Example:
@@ -29,69 +36,46 @@ Example:
 """
 
 
+#: What orders of every type say, in the order of the help.
+_ORDER: dict[str, tuple[Any, Any]] = {
+    "group": (OnGroups, []),
+    "watch": (Watch, False),
+    "expires": (Expires, "30d"),
+    "note": (Note, ""),
+    "json": (Json, False),
+}
+
+
 @app.command(epilog=_INSTALL)
-def install(
-    package: Package,
-    *,
-    on: OnEndpoints = [],  # noqa: B006 - typer copies it
-    group: OnGroups = [],  # noqa: B006 - typer copies it
-    watch: Watch = False,
-    expires: Expires = "30d",
-    note: Note = "",
-    json: Json = False,
-) -> None:
+@taking({"on": (OnEndpoints, []), **_ORDER, **JOB})
+def install(package: Package, **given: Any) -> None:
     """Install a package on endpoints."""
-    _order("install", package, on, group, watch=watch, expires=expires, note=note, json=json)
+    _order("install", package, given)
 
 
 @app.command(epilog=_REMOVE)
-def remove(
-    package: Package,
-    *,
-    on: OnEndpoints = [],  # noqa: B006 - typer copies it
-    group: OnGroups = [],  # noqa: B006 - typer copies it
-    watch: Watch = False,
-    expires: Expires = "30d",
-    note: Note = "",
-    json: Json = False,
-) -> None:
+@taking({"on": (OnEndpoints, []), **_ORDER})
+def remove(package: Package, **given: Any) -> None:
     """Remove a package from endpoints."""
-    _order("remove", package, on, group, watch=watch, expires=expires, note=note, json=json)
+    _order("remove", package, given)
 
 
-@app.command()
-def preload(
-    package: Package,
-    *,
-    on: OnGateways = [],  # noqa: B006 - typer copies it
-    group: OnGroups = [],  # noqa: B006 - typer copies it
-    watch: Watch = False,
-    expires: Expires = "30d",
-    note: Note = "",
-    json: Json = False,
-) -> None:
+@app.command(epilog=_PRELOAD)
+@taking({"on": (OnGateways, []), **_ORDER, **JOB})
+def preload(package: Package, **given: Any) -> None:
     """Bring a package into the depots of gateways, to be installed from there later."""
-    _order("preload", package, on, group, watch=watch, expires=expires, note=note, json=json)
+    _order("preload", package, given)
 
 
 @app.command()
-def purge(
-    package: Package,
-    *,
-    on: OnGateways = [],  # noqa: B006 - typer copies it
-    group: OnGroups = [],  # noqa: B006 - typer copies it
-    watch: Watch = False,
-    expires: Expires = "30d",
-    note: Note = "",
-    json: Json = False,
-) -> None:
+@taking({"on": (OnGateways, []), **_ORDER})
+def purge(package: Package, **given: Any) -> None:
     """Delete a package from the depots of gateways."""
-    _order("purge", package, on, group, watch=watch, expires=expires, note=note, json=json)
+    _order("purge", package, given)
 
 
-def _order(
-    kind: str, package: str, on: list[str], group: list[str], *, watch: bool, expires: str, note: str, json: bool
-) -> None:
+def _order(kind: str, package: str, given: dict[str, Any]) -> None:
+    watch, json = given["watch"], given["json"]
     made: dict[str, Any] = {}
 
     async def work() -> None:
@@ -100,11 +84,11 @@ def _order(
                 "job.create",
                 type=kind,
                 package=package,
-                targets=on,
-                groups=group,
-                note=note,
-                expires_s=seconds_of(expires, "--expires"),
-                options={},
+                targets=given["on"],
+                groups=given["group"],
+                note=given["note"],
+                expires_s=seconds_of(given["expires"], "--expires"),
+                options=terms_of(given).options,
             )
         )
         if not json:

@@ -27,6 +27,7 @@ from tiercast_server.job_rows import OPEN_STATES, Job
 from tiercast_server.nodes import resolve
 from tiercast_server.packages import find_sealed, split_reference
 from tiercast_server.region import Region
+from tiercast_server.transfer_checks import check_possible
 
 #: The clock is looked at at least this often, because it may be set back and forth.
 _LOOK_S = 60.0
@@ -46,7 +47,7 @@ class Jobs:
 
         Raises:
             UsageError: type.unknown, expiry.invalid, job.empty, target.role, node.unknown, group.unknown, package.*,
-                job.conflict.
+                job.conflict, transfer.*, window.*.
         """
         options = checked(request)
         async with self._region.db.write() as connection:
@@ -55,8 +56,10 @@ class Jobs:
             package = await find_sealed(connection, request.package)
             _, version, _ = split_reference(request.package)
             await check_conflict(connection, request.type, package.name, found)
-            number = await self._next_number(connection)
             now = self._region.clock()
+            if request.type in {"install", "preload"}:
+                check_possible(options, size=package.stored_bytes, now=now / 1000, left=request.expires_s)
+            number = await self._next_number(connection)
             if request.type == "remove" and not version:
                 options.setdefault("any_version", True)
             job = Job(
