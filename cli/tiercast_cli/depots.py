@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from tiercast_cli import words
+from tiercast_cli.durations import seconds_of, size_of
 from tiercast_cli.options import At, Json, Package
 from tiercast_cli.session import ask, emit, run
 
@@ -54,12 +55,50 @@ def unpin(package: Package, *, node: At = "", json: Json = False) -> None:
 
 
 @app.command()
-def evict(*, node: At = "", json: Json = False) -> None:
-    """Drop all that no open job, pin or running read needs."""
+def keep(
+    package: Package,
+    *,
+    for_: Annotated[str, typer.Option("--for", metavar="TIME", help="12h, 30d; 0 ends it.")],
+    node: At = "",
+    json: Json = False,
+) -> None:
+    """Keep a package in a depot for a time, whatever the quota says."""
 
     async def work() -> None:
-        result: dict[str, Any] = await ask("depot.evict", node=node)
-        emit(result) if json else print(f"{words.size(result.get('freed', 0))} freed.")
+        seconds = 0 if for_ == "0" else seconds_of(for_, "--for")
+        result = await ask("depot.keep", package=package, seconds=seconds, node=node)
+        done = f"{package} stays for {for_}" if seconds else f"{package} may go"
+        emit(result or {}) if json else print(f"{done}.")
+
+    run(work, as_json=json)
+
+
+@app.command()
+def evict(
+    *,
+    size: Annotated[
+        str, typer.Option("--bytes", metavar="SIZE", help="Stop after so much; all of it by default.")
+    ] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would go, and what keeps the rest.")
+    ] = False,
+    node: At = "",
+    json: Json = False,
+) -> None:
+    """Drop what no open job, pin, child or running read relies on."""
+
+    async def work() -> None:
+        most = size_of(size, "--bytes") if size else 0
+        result: dict[str, Any] = await ask("depot.evict", node=node, bytes=most, dry_run=dry_run)
+        if json:
+            emit(result)
+            return
+        would = "would be " if dry_run else ""
+        print(f"{words.size(result.get('freed', 0))} in {result.get('chunks', 0)} chunks {would}freed.")
+        for name in result.get("packages", []):
+            print(f"  {name}")
+        for reason, count in sorted(result.get("kept", {}).items()):
+            print(f"{words.size(count)} stay: {reason}.")
 
     run(work, as_json=json)
 

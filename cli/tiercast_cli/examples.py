@@ -37,7 +37,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "depot show": ("depot show", "depot show --node berlin"),
     "depot pin": ("depot pin hello --node berlin",),
     "depot unpin": ("depot unpin hello --node berlin",),
-    "depot evict": ("depot evict --node berlin",),
+    "depot keep": ("depot keep hello --for 30d --node berlin",),
+    "depot evict": ("depot evict --node berlin --dry-run", "depot evict --node berlin --bytes 20GiB"),
     "link list": ("link list", "link list --node berlin"),
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tiercast_gateway import marks
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.address import TlsFiles, parse_address
 from tiercast_protocol.node.brokers import BrokerConfig
@@ -27,6 +28,12 @@ class DepotSettings:
     retention: Duration = setting(
         Duration(0.0), doc='A package that nobody asked for so long ("90d") goes; 0 keeps it while there is room.'
     )
+    high: str = setting(
+        "100%",
+        doc='At so much of the quota ("95%", "180GiB") packages that nobody needs begin to go.',
+        check=marks.check,
+    )
+    low: str = setting("90%", doc="They go on going until no more than this is left.", check=marks.check)
 
 
 @dataclass(frozen=True, slots=True)

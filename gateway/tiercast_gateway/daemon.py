@@ -17,12 +17,13 @@ import structlog
 
 from tiercast_gateway.above import ParentAbove
 from tiercast_gateway.config import GatewaySettings, check_own_broker
+from tiercast_gateway.marks import Marks
 from tiercast_gateway.subtree import SubTree, SubTreeConfig, open_subtree
 from tiercast_gateway.verbs import add_common_verbs
-from tiercast_protocol.node import config, joined, lifecycle, logs
+from tiercast_protocol.node import config, enrol, lifecycle, logs
 from tiercast_protocol.node.control.server import ControlServer
 from tiercast_protocol.node.control.verbs import Verbs
-from tiercast_protocol.node.joined import Enrolled
+from tiercast_protocol.node.enrol import Enrolled
 from tiercast_protocol.node.places import place
 from tiercast_protocol.node.upstream import Upstream
 
@@ -37,7 +38,7 @@ async def serve(stack: AsyncExitStack, folder: Path) -> None:
         UsageError: it has not joined a region, or its settings can't work (`ConfigError`).
     """
     here = place("gateway", folder)
-    me = joined.load(here.folder, role="gateway")  # first: where none has joined, nothing is made
+    me = enrol.load(here.folder, role="gateway")  # first: where none has joined, nothing is made
     stack.enter_context(lifecycle.StateLock(here.folder))
     settings = config.load(here.config, GatewaySettings) if here.config.exists() else GatewaySettings()
     logs.configure(settings.log.level, settings.log.format)
@@ -91,4 +92,5 @@ def subtree_config(me: Enrolled, settings: GatewaySettings, folder: Path) -> Sub
         quota=settings.depot.quota or None,
         reserve=settings.depot.reserve,
         retention=settings.depot.retention or None,
+        marks=Marks(settings.depot.high, settings.depot.low).checked(settings.depot.quota or None),
     )

@@ -38,7 +38,18 @@ def snapshot(tree: SubTree) -> dict[str, Any]:
 def usage(tree: SubTree) -> dict[str, Any]:
     """How full the depot is."""
     used = tree.depot.usage()
-    return {"chunks": used.chunks, "bytes": used.bytes, "quota": used.quota, "free": used.disk_free}
+    high, low = tree.depot.room.limits()
+    refused = tree.depot.room.refused
+    return {
+        "chunks": used.chunks,
+        "bytes": used.bytes,
+        "own_bytes": tree.depot.store.own_bytes,
+        "quota": used.quota,
+        "free": used.disk_free,
+        "high": high,
+        "low": low,
+        "refused": refused.kept if refused is not None else {},
+    }
 
 
 def children(tree: SubTree) -> list[dict[str, Any]]:
@@ -95,7 +106,7 @@ def _again(sent: LaneBytes) -> int:
 async def depot(tree: SubTree) -> dict[str, Any]:
     """The answer to `depot.show`: how full it is, and the packages that it knows, with raw bytes held of all."""
     packages = []
-    for package in sorted(tree.depot.packages.values(), key=lambda p: (p.name, -p.asked)):
+    for package in sorted(tree.depot.packages.all(), key=lambda p: (p.name, -p.asked)):
         held, total = await holdings.measure(package.root, tree.depot)
         packages.append(
             {
@@ -104,6 +115,7 @@ async def depot(tree: SubTree) -> dict[str, Any]:
                 "revision": package.revision,
                 "root": package.root.hex(),
                 "pinned": package.pinned,
+                "keep_until": package.keep_until,
                 "asked": package.asked,
                 "held": held,
                 "total": total,

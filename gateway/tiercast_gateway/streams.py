@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tiercast_protocol.errors import BrokerLost, ChunkCorrupt, ChunkMissing, MessageInvalid
+from tiercast_protocol.node.leases import CHILD
 from tiercast_protocol.transfer import events as t
 from tiercast_protocol.transfer.policy import LinkPolicy, Pace
 from tiercast_protocol.transfer.sender import Sender
@@ -158,7 +159,7 @@ class Streams:
     def _obey(self, command: t.SenderCommand) -> None:
         match command:
             case t.PublishFrame() | t.PublishMark():
-                self._orders.put_nowait(command)
+                self._order(command)
             case t.FindChunks(digests, job):
                 self._find(digests, job)
             case t.ForgetChunks(digests):
@@ -187,6 +188,12 @@ class Streams:
             log.info("lane.changed", child=change.child, state=change.state, reason=change.reason)
         else:
             log.info("lane.slowed", child=change.child, rate=change.rate, reason=change.reason)
+
+    def _order(self, command: t.PublishFrame | t.PublishMark) -> None:
+        if isinstance(command, t.PublishFrame):
+            # The machine has let these go; they stay until the frame is read.
+            self._depot.store.leases.take(CHILD, _digests_of(command))
+        self._orders.put_nowait(command)
 
     def _find(self, digests: Iterable[Digest], job: str) -> None:
         missing: list[Digest] = []
@@ -219,6 +226,8 @@ class Streams:
                 log.warning("chunk.unreadable", reason=str(error))
                 self.feed(t.FrameFailed(order.frame))
                 continue
+            finally:
+                self._depot.store.leases.give_back(CHILD, _digests_of(order))
             views = [memoryview(stored[p.digest])[p.offset : p.offset + p.length] for p in order.pieces]
             if any(len(view) != piece.length for view, piece in zip(views, order.pieces, strict=True)):
                 self.feed(t.FrameFailed(order.frame))
@@ -227,7 +236,7 @@ class Streams:
 
     async def _chunks_of(self, order: t.PublishFrame) -> dict[Digest, bytes]:
         """The stored forms that the frame's pieces are cut from; most are in the store's memory."""
-        digests = list(dict.fromkeys(piece.digest for piece in order.pieces))
+        digests = _digests_of(order)
         return dict(zip(digests, await self._depot.get_many(digests), strict=True))
 
     async def _publish_frames(self) -> None:
@@ -283,3 +292,7 @@ class Streams:
         if self._link is None:
             raise RuntimeError("connect() was not called")
         return self._link
+
+
+def _digests_of(order: t.PublishFrame) -> list[Digest]:
+    return list(dict.fromkeys(piece.digest for piece in order.pieces))

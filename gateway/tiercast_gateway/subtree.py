@@ -26,6 +26,7 @@ from tiercast_gateway.downlink import Downlink
 from tiercast_gateway.enrolment import Enrolment
 from tiercast_gateway.lastseen import LastSeen
 from tiercast_gateway.mailroom import Mailroom
+from tiercast_gateway.marks import Marks
 from tiercast_gateway.orders import Orders, OwnOrder
 from tiercast_gateway.progress import Progress
 from tiercast_gateway.queries import Queries
@@ -42,6 +43,7 @@ from tiercast_protocol.node.brokers import Broker, BrokerConfig, open_broker
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.fetch import Fetcher
+from tiercast_protocol.node.leases import CHILD
 from tiercast_protocol.node.post import Post
 from tiercast_protocol.wire.messages import (
     Admitted,
@@ -71,6 +73,7 @@ class SubTreeConfig:
         quota: most bytes of chunks; None is what the disk has.
         reserve: bytes to leave free on the disk.
         retention: seconds after which a package that nobody asked for goes; None never.
+        marks: when the depot begins to let go, and when it stops.
     """
 
     me: str
@@ -84,6 +87,7 @@ class SubTreeConfig:
     quota: int | None = None
     reserve: int = 64 * MIB
     retention: float | None = None
+    marks: Marks = field(default_factory=Marks)
 
 
 class SubTree:
@@ -108,7 +112,14 @@ class SubTree:
         self.children = Children()
         self.seen = LastSeen(db, self.children)
         self.enrolment = Enrolment(db, broker)
-        self.depot = Depot(store, db, needed=self._needed, library=config.role == "server", retention=config.retention)
+        self.depot = Depot(
+            store,
+            db,
+            needed=self._needed,
+            library=config.role == "server",
+            retention=config.retention,
+            marks=config.marks,
+        )
         self.statuses = Statuses(db, above, self.routes, self._finals)
         self.progress = Progress(config.me, self.depot, self.statuses.own, silent=config.role == "server")
         self.work: OwnWork | None = None
@@ -148,6 +159,7 @@ class SubTree:
             say=self.downlink.say,
             lane_of=lambda child: self.children.get(child).lane,
         )
+        store.leases.watch(CHILD, self.streams.machine.supply.promised)
         self.downlink.connect(self.post, self.streams)
         self.queries = Queries(self._tell_until)
         #: Limits of links to children, bytes per second; 0 is unlimited.

@@ -37,5 +37,13 @@ CREATE TABLE packages(
 CREATE TABLE link_rates(child TEXT PRIMARY KEY, rate INTEGER NOT NULL) WITHOUT ROWID;
 """
 
+_DEPOT_LIFE = """
+ALTER TABLE packages ADD COLUMN keep_until INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE audit_rounds(kind TEXT PRIMARY KEY, round BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE audit_found(
+    digest BLOB PRIMARY KEY, state TEXT NOT NULL, found INTEGER NOT NULL, healed INTEGER NOT NULL DEFAULT 0,
+    source TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
+"""
+
 #: Every step of the node's database.
-SCHEMA: tuple[tuple[int, str], ...] = ((1, Post.SCHEMA), (2, _SUBTREE), (3, lastseen.SCHEMA))
+SCHEMA: tuple[tuple[int, str], ...] = ((1, Post.SCHEMA), (2, _SUBTREE), (3, lastseen.SCHEMA), (4, _DEPOT_LIFE))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tiercast_gateway import snapshot
+from tiercast_gateway.depot_verbs import DepotVerbs
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.kernel import Peer
@@ -39,10 +40,7 @@ def add_common_verbs(verbs: Verbs, tree: SubTree, *, jobs: bool = True) -> None:
     common = _Common(tree)
     table: list[tuple[str, Role, Handler]] = [
         ("status", "viewer", common.status),
-        ("depot.show", "viewer", common.depot_show),
-        ("depot.pin", "operator", common.depot_pin),
-        ("depot.unpin", "operator", common.depot_unpin),
-        ("depot.evict", "operator", common.depot_evict),
+        *DepotVerbs(tree).table,
         ("link.list", "viewer", common.link_list),
         ("link.set", "operator", common.link_set),
         ("outbox.list", "viewer", common.outbox_list),
@@ -79,27 +77,6 @@ class _Common:
         """This node, its broker, its depot and its children."""
         del call
         return snapshot.snapshot(self._tree)
-
-    async def depot_show(self, call: Call) -> dict[str, Any]:
-        """How full the depot is, and the packages that it knows."""
-        del call
-        return await snapshot.depot(self._tree)
-
-    async def depot_pin(self, call: Call) -> dict[str, Any]:
-        """Keep a package until it is unpinned."""
-        held = await self._tree.depot.pin(call.text("package"))
-        return {"package": held.name, "version": held.version, "pinned": True}
-
-    async def depot_unpin(self, call: Call) -> dict[str, Any]:
-        """Let a package go when room is needed."""
-        held = await self._tree.depot.pin(call.text("package"), pinned=False)
-        return {"package": held.name, "version": held.version, "pinned": False}
-
-    async def depot_evict(self, call: Call) -> dict[str, Any]:
-        """Let go all that no open job needs and no pin holds."""
-        del call
-        count, size = await self._tree.depot.evict_unneeded()
-        return {"chunks": count, "bytes": size}
 
     async def link_list(self, call: Call) -> list[dict[str, Any]]:
         """The links to the children, with limits and rates."""

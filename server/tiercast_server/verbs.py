@@ -95,6 +95,7 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
     verbs.add("depot.show", "viewer", depots.show)
     verbs.add("depot.pin", "operator", audited(depots.pin))
     verbs.add("depot.unpin", "operator", audited(depots.unpin))
+    verbs.add("depot.keep", "operator", audited(depots.keep))
     verbs.add("depot.evict", "operator", audited(depots.evict))
     verbs.add("link.list", "viewer", depots.links)
     verbs.add("outbox.list", "viewer", depots.outbox)

@@ -13,7 +13,6 @@ from tests.support.hop import (
     admitted,
     child_node,
     gateway_node,
-    made_package,
     order_for,
     parent_node,
     until,
@@ -51,7 +50,16 @@ async def top(tmp_path: Path) -> AsyncIterator[SubTree]:
 
 async def test_every_verb_has_a_role_and_says_what_it_does(top: SubTree) -> None:
     table = Socket(top).verbs.table
-    assert {"status", "depot.show", "depot.pin", "depot.unpin", "depot.evict", "link.list", "link.set"} <= set(table)
+    assert {
+        "status",
+        "depot.show",
+        "depot.pin",
+        "depot.unpin",
+        "depot.keep",
+        "depot.evict",
+        "link.list",
+        "link.set",
+    } <= set(table)
     assert all(verb.doc for verb in table.values())
     assert {name for name, verb in table.items() if verb.role == "viewer"} == {
         "status",
@@ -82,23 +90,6 @@ async def test_a_link_is_limited_and_stays_so(top: SubTree, tmp_path: Path) -> N
             await socket.call("link.set", **wrong)
     await socket.call("link.set", child="mid", rate=0)
     assert (await socket.call("link.list"))[0]["limit"] == 0
-
-
-async def test_packages_are_shown_pinned_and_evicted(top: SubTree) -> None:
-    socket, package = Socket(top), made_package(3)
-    for digest, stored in package.chunks.items():
-        await top.depot.put(digest, stored)
-    await top.depot.know(package.root, "tool", "1.0", 1)
-    await socket.call("depot.pin", package="tool=1.0")
-    assert (await socket.call("depot.evict")) == {"chunks": 0, "bytes": 0}
-    shown = await socket.call("depot.show")
-    assert [(p["name"], p["version"], p["pinned"], p["held"], p["total"]) for p in shown["packages"]] == [
-        ("tool", "1.0", True, package.size, package.size)
-    ]
-    await socket.call("depot.unpin", package="tool")
-    assert (await socket.call("depot.evict"))["chunks"] == len(package.chunks)
-    with pytest.raises(UsageError, match="not known"):
-        await socket.call("depot.pin", package="tool")
 
 
 async def test_jobs_are_shown_as_they_are_known_here(top: SubTree) -> None:

@@ -23,7 +23,8 @@ async def verbs(rooted: Any, monkeypatch: pytest.MonkeyPatch) -> DepotVerbs:
     answers = {
         "status": {"name": "gw"},
         "depot.show": {"chunks": 1, "packages": [{"name": "app", "version": "1", "held": 3, "total": 3}]},
-        "depot.evict": {"chunks": 2, "bytes": 7},
+        "depot.evict": {"chunks": 2, "bytes": 7, "freed": 7},
+        "depot.keep": {"keep_until": 5},
         "depot.pin": {"pinned": True},
         "link.list": [{"child": "pc2", "limit": 5, "rate": 3}],
         "outbox.list": [],
@@ -45,7 +46,10 @@ async def test_here(verbs: DepotVerbs, rooted: Any, call: Any, build_package: An
     assert (await verbs.status(call("status")))["name"] == "server"
     shown = await verbs.show(call("depot.show", node="server"))
     assert (shown["chunks"], shown["packages"][0]["name"]) == (3, "app")
-    assert await verbs.evict(call("depot.evict")) == {"chunks": 0, "freed": 0}
+    for dry_run in (True, False):
+        gone = await verbs.evict(call("depot.evict", dry_run=dry_run))
+        assert (gone["chunks"], gone["freed"]) == (0, 0)
+        assert gone["kept"] == {"a registered package": shown["bytes"]}
     assert await verbs.outbox(call("outbox.list")) == []
     with pytest.raises(UsageError) as caught:
         await verbs.pin(call("depot.pin", package="app"))
@@ -67,6 +71,7 @@ async def test_below(verbs: DepotVerbs, call: Any) -> None:
     assert (await verbs.show(call("depot.show", node="gw")))["packages"][0]["name"] == "app"
     assert (await verbs.evict(call("depot.evict", node="gw")))["freed"] == 7
     assert await verbs.pin(call("depot.pin", node="gw", package="app")) == {"pinned": True}
+    assert await verbs.keep(call("depot.keep", node="gw", package="app", seconds=5)) == {"keep_until": 5}
     (link,) = await verbs.links(call("link.list", node="gw"))
     assert (link["parent"], link["rate"], link["measured"]) == ("gw", 5, 3)
 

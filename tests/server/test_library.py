@@ -118,5 +118,6 @@ async def test_evicting_takes_only_what_was_never_registered(world: Any, build_p
     held = set(world.store.held)
     _, chunks = build_package("tool", "1", files(a=b"never registered"))
     await world.library.keep(chunks)
+    assert (await world.library.evict(dry_run=True))["chunks"] == 3
     assert (await world.library.evict())["chunks"] == 3
     assert set(world.store.held) == held

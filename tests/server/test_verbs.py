@@ -17,7 +17,8 @@ EXPECTED = {
     "viewer": """status names node.list node.show group.list group.show cabinet.list cabinet.show package.list
         package.show job.list job.show job.watch job.receipt depot.show link.list outbox.list""",
     "operator": """group.add group.join group.leave group.delete package.entry package.missing package.store
-        package.register package.delete job.create job.cancel job.delete depot.pin depot.unpin depot.evict""",
+        package.register package.delete job.create job.cancel job.delete depot.pin depot.unpin depot.keep
+        depot.evict""",
     "admin": "node.invite node.remove cabinet.add cabinet.delete link.set",
 }
 

@@ -73,6 +73,7 @@ VERBS = [
     "depot.show",
     "depot.pin",
     "depot.unpin",
+    "depot.keep",
     "depot.evict",
     "link.list",
     "link.set",

@@ -44,6 +44,11 @@ class Supply:
             raise KeyError(digest)
         return size
 
+    def promised(self, digest: Digest) -> bool:
+        """Whether a child relies on the chunk: it wants it, and it was found at hand."""
+        chunk = self._chunks.get(digest)
+        return chunk is not None and chunk.size is not None
+
     def want(self, digest: Digest, child: Child) -> int | None:
         """`child` wants the chunk; its size if it is at hand already."""
         chunk = self._chunks.get(digest)

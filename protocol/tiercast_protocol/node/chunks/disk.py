@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Sequence
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -23,13 +23,14 @@ from tiercast_protocol.errors import StoreFull, TiercastError
 from tiercast_protocol.node.chunks import index, upkeep
 from tiercast_protocol.node.chunks.ballast import Ballast
 from tiercast_protocol.node.chunks.durable import MIB, DurableChunks, Usage
+from tiercast_protocol.node.chunks.index import Place
 from tiercast_protocol.node.chunks.sections import Sections
-from tiercast_protocol.node.chunks.upkeep import AuditResult
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.files import Files, RealFiles, make_folder
+from tiercast_protocol.node.leases import Leases
 from tiercast_protocol.node.sqlite import Connect, connect_sqlite
 
-__all__ = ["AuditResult", "DiskStore", "Usage"]
+__all__ = ["DiskStore", "Usage"]
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +65,8 @@ class DiskStore(DurableChunks):
             keep_verified=keep_verified,
         )
         self._ballast = ballast
-        self._leases: Counter[Digest] = Counter()
+        #: What is never evicted while somebody relies on it.
+        self.leases = Leases()
 
     @classmethod
     @asynccontextmanager
@@ -125,19 +127,6 @@ class DiskStore(DurableChunks):
             if failure is not None:
                 raise failure
 
-    @contextmanager
-    def lease(self, digests: Iterable[Digest]) -> Iterator[None]:
-        """Chunks that are not evicted meanwhile.  Ask `has` after taking it: a lease does not bring one back."""
-        leased = list(digests)
-        self._leases.update(leased)
-        try:
-            yield
-        finally:
-            for digest in leased:
-                self._leases[digest] -= 1
-                if not self._leases[digest]:
-                    del self._leases[digest]
-
     async def evict(self, digests: Iterable[Digest]) -> int:
         """Let these go, but for leased ones; returns how many went.
 
@@ -163,7 +152,7 @@ class DiskStore(DurableChunks):
                 return gone
 
     async def _evict(self, digests: Iterable[Digest]) -> int:
-        chosen = [digest for digest in dict.fromkeys(digests) if digest not in self._leases]
+        chosen = [digest for digest in dict.fromkeys(digests) if digest not in self.leases]
         # From here on they are missing, so that a `put` of one of them during the commit writes it anew.
         self._leaving.update(chosen)
         try:
@@ -177,47 +166,58 @@ class DiskStore(DurableChunks):
             await self._reclaim(number)
         return len(places)
 
-    async def evict_unused(self, keep: Callable[[Digest], bool], target_bytes: int) -> int:
-        """Evict what is neither leased nor kept until at most `target_bytes` are held; returns how many chunks went.
-
-        Sections that were not read for longest go first.
-        """
-        await self.sync()
-        numbers = await self._thread(self._sections.numbers)
-        gone = 0
-        for number in sorted(numbers, key=lambda n: (self._reads.get(n, 0), n)):
-            excess = self._bytes - target_bytes
-            if excess <= 0:
-                break
-            chosen = []
-            for digest, place in await self._in_section(number):
-                if excess > 0 and digest not in self._leases and not keep(digest):
-                    chosen.append(digest)
-                    excess -= place.size
-            gone += await self.evict(chosen) if chosen else 0
-        return gone
-
     async def digests(self) -> list[Digest]:
         """All chunks held, oldest first."""
         await self.sync()
         return await self._db.read(index.digests)
 
-    async def audit(self) -> AuditResult:
-        """Read and verify everything; what is damaged or lost becomes missing, and is listed."""
+    async def sizes(self) -> dict[Digest, int]:
+        """All chunks held with their bytes, in the order of the disk."""
         await self.sync()
-        result = AuditResult()
-        numbers = sorted(await self._db.read(index.ends))
-        for number in numbers:
-            rows = await self._in_section(number)
-            for digest, place in rows:
-                state = await self._thread(upkeep.check, self._sections, digest, place)
-                if state != upkeep.GOOD and self._place(digest) == place:
-                    await self._forget_damaged(digest, place)
-                    (result.lost if state == upkeep.LOST else result.damaged).append(digest)
-                result.checked += 1
-        known = {*numbers, self._sections.active}
-        result.extra.extend(self._sections.path(n).name for n in self._sections.numbers() if n not in known)
-        return result
+        return await self._db.read(index.sizes)
+
+    @property
+    def own_bytes(self) -> int:
+        """What all of this takes: chunks, what sections can't give back, index and ballast."""
+        kept = (self._folder / "index.db", self._folder / "index.db-wal", self._folder / "ballast")
+        fixed = sum(self._sections.size_of(path) for path in kept)
+        return fixed + self._bytes + self._sections.pending_bytes + sum(self._dead.values())
+
+    @property
+    def capacity(self) -> int:
+        """The most that `own_bytes` may become: the quota, or what the disk has beyond the reserve."""
+        free = max(0, self._sections.free() - self._reserve)
+        return self.quota if self.quota is not None else self.own_bytes + free
+
+    # -- proving what is held --------------------------------------------------------------------------
+
+    async def rows_after(self, place: Place | None, most: int) -> list[tuple[Digest, Place]]:
+        """At most `most` durable chunks that lie behind `place`, in the order of the disk; None is the beginning."""
+        return await self._db.read(lambda connection: index.after(connection, place, most))
+
+    async def check(self, rows: Sequence[tuple[Digest, Place]], *, pool: Executor | None = None) -> dict[Digest, str]:
+        """Read and prove these in a thread of `pool`; those that are "damaged" or "lost" become missing, and are given.
+
+        One that was evicted or moved meanwhile is none of them.
+        """
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(pool or self._pool, upkeep.check_some, self._sections, rows)
+        bad: dict[Digest, str] = {}
+        for digest, place in rows:
+            state = found.get(digest)
+            if state is not None and self._place(digest) == place:
+                await self._forget_damaged(digest, place)
+                bad[digest] = state
+        async with self._upkeep:
+            for number in sorted({place.section for digest, place in rows if digest in bad}):
+                await self._reclaim(number)
+        return bad
+
+    async def unindexed(self) -> list[str]:
+        """Names of section files that no chunk is in."""
+        await self.sync()
+        known = {*await self._db.read(index.ends), self._sections.active}
+        return [self._sections.path(n).name for n in await self._thread(self._sections.numbers) if n not in known]
 
     # -- within ----------------------------------------------------------------------------------------
 

@@ -88,6 +88,8 @@ class DurableChunks:
         #: Bytes per section that are no chunk's and could not be given back (no hole punching there).
         self._dead: dict[int, int] = {}
         self.damaged = 0
+        #: Told of every chunk that turned out to be damaged; it is missing by then.
+        self.on_damaged: Callable[[Digest], None] | None = None
 
     async def has(self, digest: Digest) -> bool:
         """Whether the chunk is held."""
@@ -236,6 +238,8 @@ class DurableChunks:
         if not self._sections.withdraw(digest, place):
             gone = await self._db.write(lambda connection: index.remove_at(connection, digest, place))
             self._count(-gone, -gone * place.size)
+        if self.on_damaged is not None:
+            self.on_damaged(digest)
 
     async def _flush(self) -> None:
         self._written.clear()

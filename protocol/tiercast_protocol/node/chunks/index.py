@@ -105,6 +105,21 @@ def digests(connection: sqlite3.Connection) -> list[Digest]:
     return [row[0] for row in connection.execute("SELECT digest FROM chunks ORDER BY section, start")]
 
 
+def sizes(connection: sqlite3.Connection) -> dict[Digest, int]:
+    """All chunks with their bytes, oldest section first."""
+    return dict(connection.execute("SELECT digest, size FROM chunks ORDER BY section, start"))
+
+
+def after(connection: sqlite3.Connection, place: Place | None, most: int) -> list[tuple[Digest, Place]]:
+    """At most `most` chunks that lie behind `place` (None: from the first), in the order of the disk."""
+    rows = connection.execute(
+        "SELECT digest, section, start, size FROM chunks WHERE (section, start) > (?, ?)"
+        " ORDER BY section, start LIMIT ?",
+        (*(place[:2] if place is not None else (-1, -1)), most),
+    )
+    return [(digest, Place(section, start, size)) for digest, section, start, size in rows]
+
+
 def gaps(places: Iterable[tuple[Digest, Place]], end: int) -> Iterator[tuple[int, int]]:
     """(offset, length) of what no chunk of a section covers, up to `end`; `places` are in order of offset."""
     at = 0

@@ -215,6 +215,13 @@ class Sections:
         except FileNotFoundError:
             return 0
 
+    def size_of(self, path: Path) -> int:
+        """Length of a file of this store; 0 when there is none."""
+        try:
+            return self._files.size(path)
+        except FileNotFoundError:
+            return 0
+
     def close(self) -> None:
         """Close all files; what is not synced is cut off at the next start."""
         for file in {id(f): f for f in [*self._unsynced.values(), self._file] if f is not None}.values():
@@ -227,10 +234,7 @@ class Sections:
         return self._files.free(self._folder)
 
     def _end_of(self, number: int) -> int:
-        try:
-            return self._files.size(self.path(number))
-        except FileNotFoundError:
-            return 0
+        return self.size_of(self.path(number))
 
     def _explain(self, error: OSError, needed: int) -> Exception:
         if error.errno in _FULL:

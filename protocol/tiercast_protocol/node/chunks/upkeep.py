@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 from tiercast_protocol.content.chunk import unseal
 from tiercast_protocol.content.digest import Digest
@@ -13,20 +12,6 @@ from tiercast_protocol.node.chunks.index import Place, gaps
 from tiercast_protocol.node.chunks.sections import Sections
 
 GOOD, DAMAGED, LOST = "good", "damaged", "lost"
-
-
-@dataclass(slots=True)
-class AuditResult:
-    """What an audit found.
-
-    `damaged` do not hash to their digest, `lost` are shorter than the index says or gone: both are missing from now
-    on.  `extra` are section files that no chunk is in.
-    """
-
-    checked: int = 0
-    damaged: list[Digest] = field(default_factory=list)
-    lost: list[Digest] = field(default_factory=list)
-    extra: list[str] = field(default_factory=list)
 
 
 def read_verified(sections: Sections, digest: Digest, place: Place) -> bytes:
@@ -65,15 +50,25 @@ def read_some(sections: Sections, places: Mapping[Digest, Place]) -> dict[Digest
 
 
 def check(sections: Sections, digest: Digest, place: Place) -> str:
-    """GOOD, DAMAGED or LOST."""
+    """GOOD, DAMAGED (it is not what its digest names) or LOST (not there, or not to be read)."""
     try:
         read_verified(sections, digest, place)
     except ChunkCorrupt:
-        with suppress(OSError):
-            if len(sections.read(place)) != place.size:
-                return LOST
-        return DAMAGED
+        try:
+            return DAMAGED if len(sections.read(place)) == place.size else LOST
+        except OSError:
+            return LOST
     return GOOD
+
+
+def check_some(sections: Sections, rows: Iterable[tuple[Digest, Place]]) -> dict[Digest, str]:
+    """Those of these chunks that are not good, with their state."""
+    found: dict[Digest, str] = {}
+    for digest, place in rows:
+        state = check(sections, digest, place)
+        if state != GOOD:
+            found[digest] = state
+    return found
 
 
 def reclaim(sections: Sections, number: int, rows: list[tuple[Digest, Place]]) -> int:

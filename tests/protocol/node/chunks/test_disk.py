@@ -11,6 +11,7 @@ from tiercast_protocol.content.chunk import seal
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, StateError, StoreFull
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.files import RealFile, RealFiles
+from tiercast_protocol.node.leases import READ
 
 KIB = 1024
 
@@ -113,13 +114,49 @@ async def test_audit_finds_damaged_lost_and_extra(tmp_path: Path) -> None:
         with files[1].open("r+b") as file:
             file.truncate(10)
         (tmp_path / "sections" / "00000099.section").write_bytes(b"")
-        result = await store.audit()
-        assert result.checked == 12
-        assert result.damaged == [some[0][0]]
-        assert result.lost == [d for d, _ in some[3:6]]
-        assert result.extra == ["00000099.section"]
+        told: list[bytes] = []
+        store.on_damaged = told.append
+        rows = await store.rows_after(None, 100)
+        assert len(rows) == 12
+        bad = await store.check(rows)
+        assert bad == {some[0][0]: "damaged"} | dict.fromkeys([d for d, _ in some[3:6]], "lost")
+        assert told == list(bad)
+        assert await store.unindexed() == ["00000099.section"]
         assert store.usage().chunks == 8
-        assert (await store.audit()).checked == 8
+        assert await store.check(await store.rows_after(None, 100)) == {}
+
+
+async def test_rows_come_in_the_order_of_the_disk_and_from_any_place(tmp_path: Path) -> None:
+    some = chunks(12)
+    async with DiskStore.open(tmp_path, section_size=60 * KIB) as store:
+        await fill(store, some)
+        await store.sync()
+        first = await store.rows_after(None, 5)
+        rest = await store.rows_after(first[-1][1], 100)
+        assert [d for d, _ in first + rest] == [d for d, _ in some]
+        assert await store.rows_after(rest[-1][1], 5) == []
+        assert await store.sizes() == {d: len(s) for d, s in some}
+
+
+async def test_what_left_while_it_was_checked_is_not_damaged(tmp_path: Path) -> None:
+    some = chunks(3)
+    async with DiskStore.open(tmp_path) as store:
+        await fill(store, some)
+        await store.sync()
+        rows = await store.rows_after(None, 5)
+        await store.evict([some[0][0]])
+        assert await store.check(rows) == {}
+
+
+async def test_own_bytes_are_chunks_index_and_ballast(tmp_path: Path) -> None:
+    some = chunks(3)
+    async with DiskStore.open(tmp_path, quota=50 * KIB, ballast=64 * KIB) as store:
+        await fill(store, some[:1])
+        own = store.own_bytes
+        assert own >= len(some[0][1]) + 64 * KIB + (tmp_path / "index.db").stat().st_size
+        assert store.capacity == 50 * KIB
+    async with DiskStore.open(tmp_path, ballast=64 * KIB, reserve=0) as store:
+        assert store.capacity >= store.own_bytes
 
 
 async def test_eviction_gives_the_space_back(tmp_path: Path) -> None:
@@ -163,7 +200,7 @@ async def test_without_holes_what_is_left_moves_and_the_file_goes(tmp_path: Path
         kept = some[:5] + some[19:]
         assert [await store.get(d) for d, _ in kept] == [s for _, s in kept]
         assert store.usage().chunks == 46
-        assert (await store.audit()).damaged == []
+        assert await store.check(await store.rows_after(None, 100)) == {}
     async with DiskStore.open(tmp_path, section_size=400 * KIB, files=NoHoles()) as store:
         assert [await store.get(d) for d, _ in kept] == [s for _, s in kept]
         assert store.usage().bytes == sum(len(s) for _, s in kept)
@@ -174,24 +211,10 @@ async def test_leased_chunks_stay(tmp_path: Path) -> None:
     digests = [d for d, _ in some]
     async with DiskStore.open(tmp_path) as store:
         await fill(store, some)
-        with store.lease(digests[:2]), store.lease(digests[:1]):
+        with store.leases.held(READ, digests[:2]), store.leases.held(READ, digests[:1]):
             assert await store.evict(digests) == 2
         assert await store.has(digests[0])
         assert await store.evict(digests) == 2
-
-
-async def test_evict_unused_stops_at_the_target_and_spares_what_is_kept_or_read(tmp_path: Path) -> None:
-    some = chunks(30)
-    async with DiskStore.open(tmp_path, section_size=200 * KIB, keep_verified=0) as store:
-        await fill(store, some)
-        await store.get(some[0][0])
-        kept = {some[10][0]}
-        gone = await store.evict_unused(lambda d: d in kept, store.usage().bytes - 110 * KIB)
-        assert gone == 6
-        assert await store.has(some[0][0])
-        assert await store.has(some[10][0])
-        assert store.usage().chunks == 24
-        assert await store.evict_unused(lambda d: d in kept, 0) == 23
 
 
 async def test_quota_is_kept_and_named(tmp_path: Path) -> None:

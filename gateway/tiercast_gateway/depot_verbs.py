@@ -1,0 +1,76 @@
+"""The verbs of a depot, at every tier with children: what it holds, what stays, what goes.
+
+Rules
+- Whatever lets go says what went and what keeps the rest, by reason; a dry run says the same and does nothing.
+- Sizes are bytes, times milliseconds since 1970; a package is NAME, NAME=VERSION, or its root in hex.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from tiercast_gateway import snapshot
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node.control.verbs import Call
+
+if TYPE_CHECKING:
+    from tiercast_gateway.packages import HeldPackage
+    from tiercast_gateway.subtree import SubTree
+    from tiercast_protocol.node.control.peers import Role
+
+Handler = Callable[[Call], Awaitable[Any]]
+
+
+class DepotVerbs:
+    """Handlers; each takes a call and gives plain values."""
+
+    def __init__(self, tree: SubTree) -> None:
+        self._tree = tree
+        self.table: list[tuple[str, Role, Handler]] = [
+            ("depot.show", "viewer", self.show),
+            ("depot.pin", "operator", self.pin),
+            ("depot.unpin", "operator", self.unpin),
+            ("depot.keep", "operator", self.keep),
+            ("depot.evict", "operator", self.evict),
+        ]
+
+    async def show(self, call: Call) -> dict[str, Any]:
+        """How full the depot is, and the packages that it knows."""
+        del call
+        return await snapshot.depot(self._tree)
+
+    async def pin(self, call: Call) -> dict[str, Any]:
+        """Keep a package until it is unpinned."""
+        return _shown(await self._tree.depot.packages.pin(call.text("package")))
+
+    async def unpin(self, call: Call) -> dict[str, Any]:
+        """Let a package go when room is needed."""
+        return _shown(await self._tree.depot.packages.pin(call.text("package"), pinned=False))
+
+    async def keep(self, call: Call) -> dict[str, Any]:
+        """Keep a package for `seconds` from now; 0 ends that."""
+        seconds = call.number("seconds")
+        if seconds < 0:
+            raise UsageError(code="time.invalid", what=f"{seconds} s is no length of time.", todo="0 ends it.")
+        return _shown(await self._tree.depot.packages.keep(call.text("package"), seconds))
+
+    async def evict(self, call: Call) -> dict[str, Any]:
+        """Let go what nobody relies on: all of it, or at least `bytes`; with `dry_run` only say what that would be."""
+        depot, size = self._tree.depot, call.number("bytes", 0)
+        depot.check_evictable()
+        if size < 0:
+            raise UsageError(code="size.invalid", what=f"{size} bytes can't be freed.", todo="Name a size above 0.")
+        target = size or depot.usage().bytes + 1
+        if call.flag("dry_run", default=False):
+            return (await depot.room.would(target)).shown()
+        return (await depot.room.make(target)).shown()
+
+
+def _shown(held: HeldPackage) -> dict[str, Any]:
+    return {
+        "package": held.name,
+        "version": held.version,
+        "pinned": held.pinned,
+        "keep_until": held.keep_until,
+    }
