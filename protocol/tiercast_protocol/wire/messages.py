@@ -35,12 +35,16 @@ class Ack(Message, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Hello(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """Both ways, at every connect.  `boot` changes with every start: the other side repeats its wants."""
+    """Both ways, at every connect.  `boot` changes with every start: the other side repeats its wants.
+
+    `path`, from a parent that reaches the server: the names from there down to it.
+    """
 
     boot: bytes
     role: str = "endpoint"
     software: str = ""
     free: int = 0
+    path: list[str] = []
 
 
 class Gone(Message, frozen=True, kw_only=True, omit_defaults=True):
@@ -115,7 +119,10 @@ class EnrolReply(Message, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Admitted(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """Down to the new node's parent; every gateway on the way learns the route to the node."""
+    """Down to the new node's parent; every gateway on the way learns the route to the node.
+
+    `guest`: `parent` is no more than a candidate, which lets the node in while its own parent is away.
+    """
 
     name: str
     role: str
@@ -124,12 +131,69 @@ class Admitted(Message, frozen=True, kw_only=True, omit_defaults=True):
     password_hash: str
     generation: int
     token_id: str = ""
+    guest: bool = False
 
 
 class Dismissed(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """Down to the parent of a node that was removed from the region."""
+    """Down to the parent of a node that was removed from the region; or to `parent`, which lets it in no more."""
 
     name: str
+    parent: str = ""
+
+
+# -- finding another parent (docs/protocol.md, section 11) ---------------------------------------------
+
+
+class ParentsTold(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Down to one node: a `content.parents.Parents`, signed by the region."""
+
+    data: bytes
+    signature: bytes
+
+
+class Below(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """A node below one that moved, with its parent and key, for gateways that never heard of it."""
+
+    node: str
+    parent: str
+    public_key: bytes
+    generation: int
+    seq: int = 0
+
+
+class Placed(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Up to the server: `node` said where it is (a `content.parents.Placing`, signed by it), and who is below it."""
+
+    node: str
+    data: bytes
+    signature: bytes
+    below: list[Below] = []
+
+
+class Left(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Down the way that a node was reached by: it is below `parent` since its placing `seq`, no longer here."""
+
+    node: str
+    parent: str
+    seq: int
+
+
+class GuestAsked(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Up from a node that looks for a parent: is there a place?  `enter` takes it, `size` asks for bytes to measure."""
+
+    nonce: bytes
+    enter: bool = False
+    size: int = 0
+
+
+class GuestAnswered(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Down: whether there is a place; if not, why, and the seconds after which asking again makes sense."""
+
+    nonce: bytes
+    granted: bool
+    wait: int = 0
+    reason: str = ""
+    filler: bytes = b""
 
 
 # -- orders and what came of them --------------------------------------------------------------------
@@ -264,6 +328,11 @@ CATALOGUE: dict[str, type[Message]] = {
     "enrol.reply.v1": EnrolReply,
     "node.admitted.v1": Admitted,
     "node.dismissed.v1": Dismissed,
+    "parents.v1": ParentsTold,
+    "node.placed.v1": Placed,
+    "node.left.v1": Left,
+    "guest.ask.v1": GuestAsked,
+    "guest.answer.v1": GuestAnswered,
     "order.v1": OrderBundle,
     "status.v1": Status,
     "query.v1": Query,
@@ -275,6 +344,7 @@ KIND_OF: dict[type[Message], str] = {type_: kind for kind, type_ in CATALOGUE.it
 #: Kinds that are worthless a moment later: never put into an outbox, never acknowledged.
 EPHEMERAL = frozenset(
     {"ack.v1", "hello.v1", "gone.v1", "group.join.v1", "group.leave.v1", "group.joined.v1", "absent.v1"}
+    | {"guest.ask.v1", "guest.answer.v1"}
 )
 
 
