@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from faultproxy import FaultyLink
 from linkbytes import Meter
 
 READY_SECONDS = 60.0
@@ -85,6 +86,8 @@ class Daemon:
     parent: str
     folder: Path
     port: int = 0
+    #: Port at which it finds its parent's broker, where that is not the broker's own.
+    uplink: int = 0
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -126,6 +129,7 @@ class Region:
     broker_settings: dict[str, str] = field(default_factory=dict)
     join_options: tuple[str, ...] = ()
     daemons: dict[str, Daemon] = field(default_factory=dict)
+    links: list[FaultyLink] = field(default_factory=list)
     #: One thread starts every daemon and lives as long as they: the kernel takes the end of a thread for its parent's.
     _starter: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=1), repr=False)
 
@@ -136,6 +140,8 @@ class Region:
     def __exit__(self, *_: object) -> None:
         with unhurried():
             self.stop()
+            for link in self.links:
+                link.close()
             self._starter.shutdown()
 
     # -- building ------------------------------------------------------------------------------------
@@ -153,8 +159,14 @@ class Region:
         self.start(daemon)
         return daemon
 
-    def add_gateway(self, name: str, parent: str = "server") -> Daemon:
-        """Invite, join and start a gateway."""
+    def link_to(self, parent: str, *, seed: int = 1) -> FaultyLink:
+        """A link to `parent`'s broker that can be made a bad one; for `via` of whom it is to serve."""
+        link = FaultyLink(self.daemons[parent].port, seed=seed, python=self.python)
+        self.links.append(link)
+        return link
+
+    def add_gateway(self, name: str, parent: str = "server", *, via: FaultyLink | None = None) -> Daemon:
+        """Invite, join and start a gateway, which then reaches its parent over the link `via`."""
         daemon = Daemon(name, "gateway", parent, self.folder / name, free_port())
         token = self._invite(name, parent, "--gateway")
         listen = f"127.0.0.1:{daemon.port}"
@@ -171,18 +183,20 @@ class Region:
             *self.join_options,
         )
         self._set_broker(daemon)
+        self._set_uplink(daemon, via)
         self.daemons[name] = daemon
         self.start(daemon)
         return daemon
 
-    def add_endpoint(self, name: str, parent: str = "server") -> Daemon:
-        """Invite, join and start an endpoint agent."""
+    def add_endpoint(self, name: str, parent: str = "server", *, via: FaultyLink | None = None) -> Daemon:
+        """Invite, join and start an endpoint agent, which then reaches its parent over the link `via`."""
         daemon = Daemon(name, "endpoint", parent, self.folder / name)
         token = self._invite(name, parent)
         self.tool(
             "tiercast_endpoint", "join", token, "--state", str(daemon.folder), "--install-root", str(self.apps(name)),
             *self.join_options,
         )  # fmt: skip
+        self._set_uplink(daemon, via)
         self.daemons[name] = daemon
         self.start(daemon)
         return daemon
@@ -208,6 +222,13 @@ class Region:
                 raise RegionError(f"{file.name} has no {key} in [broker]")
         file.chmod(0o600)  # with a password in it, nobody else may read it
         file.write_text(head + table + rest, "utf-8")
+
+    def _set_uplink(self, daemon: Daemon, via: FaultyLink | None) -> None:
+        """Write down where it finds its parent from now on: as after a join behind another address."""
+        if via is not None:
+            file, daemon.uplink = daemon.folder / "enrolled.json", via.port
+            kept = json.loads(file.read_text("utf-8"))
+            file.write_text(json.dumps({**kept, "url": f"mqtt://127.0.0.1:{via.port}"}), "utf-8")
 
     def _invite(self, name: str, parent: str, *options: str) -> str:
         below = () if parent == "server" else ("--parent", parent)
@@ -329,7 +350,7 @@ class Region:
     def meter(self) -> Meter:
         """A meter of every link of the region as it runs now, named "parent -> child"."""
         links = {
-            f"{d.parent} -> {d.name}": (d.pid, self.daemons[d.parent].port)
+            f"{d.parent} -> {d.name}": (d.pid, d.uplink or self.daemons[d.parent].port)
             for d in self.daemons.values()
             if d.parent and d.process is not None
         }

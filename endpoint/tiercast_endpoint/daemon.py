@@ -31,7 +31,7 @@ from tiercast_endpoint.tree import TreeError
 from tiercast_endpoint.verbs import Readings
 from tiercast_protocol import __version__
 from tiercast_protocol.errors import StateError, UsageError
-from tiercast_protocol.node import config, enrol, logs, settings_file
+from tiercast_protocol.node import config, enrol, joined, logs, settings_file
 from tiercast_protocol.node.address import TlsFiles
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.control.server import ControlServer
@@ -59,7 +59,7 @@ class Agent:
         enrolled: who it is.
     """
 
-    def __init__(self, place: Place, settings: Settings, enrolled: enrol.Enrolled) -> None:
+    def __init__(self, place: Place, settings: Settings, enrolled: joined.Enrolled) -> None:
         self._place = place
         self._settings = settings
         self._me = enrolled
@@ -172,7 +172,7 @@ class Agent:
 
 async def serve(stack: AsyncExitStack, place: Place) -> None:
     """What `tiercast-endpoint run` does: read settings and enrolment, then run the agent."""
-    enrolled = enrol.load(place.folder, role="endpoint")
+    enrolled = joined.load(place.folder, role="endpoint")
     settings = config.load(place.config, Settings)
     logs.configure(settings.log_level, settings.log_format)
     stack.enter_context(StateLock(place.folder))
@@ -186,7 +186,7 @@ def now_ms() -> int:
 
 async def join(
     token: str, place: Place, *, install_root: Path | None, name: str, tls: TlsFiles | None = None
-) -> enrol.Enrolled:
+) -> joined.Enrolled:
     """What `tiercast-endpoint join` does: enrol, and write the settings unless there are some."""
     settings = _first_settings(place, install_root, tls or TlsFiles())
     if not place.config.exists():

@@ -20,10 +20,10 @@ from tiercast_gateway.config import GatewaySettings, check_own_broker
 from tiercast_gateway.marks import Marks
 from tiercast_gateway.subtree import SubTree, SubTreeConfig, open_subtree
 from tiercast_gateway.verbs import add_common_verbs
-from tiercast_protocol.node import config, enrol, lifecycle, logs
+from tiercast_protocol.node import config, joined, lifecycle, logs
 from tiercast_protocol.node.control.server import ControlServer
 from tiercast_protocol.node.control.verbs import Verbs
-from tiercast_protocol.node.enrol import Enrolled
+from tiercast_protocol.node.joined import Enrolled
 from tiercast_protocol.node.places import place
 from tiercast_protocol.node.upstream import Upstream
 
@@ -38,7 +38,7 @@ async def serve(stack: AsyncExitStack, folder: Path) -> None:
         UsageError: it has not joined a region, or its settings can't work (`ConfigError`).
     """
     here = place("gateway", folder)
-    me = enrol.load(here.folder, role="gateway")  # first: where none has joined, nothing is made
+    me = joined.load(here.folder, role="gateway")  # first: where none has joined, nothing is made
     stack.enter_context(lifecycle.StateLock(here.folder))
     settings = config.load(here.config, GatewaySettings) if here.config.exists() else GatewaySettings()
     logs.configure(settings.log.level, settings.log.format)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from tiercast_gateway.config import TITLE, GatewaySettings, check_own_broker
 from tiercast_protocol.content.credential import Token
 from tiercast_protocol.errors import UsageError
-from tiercast_protocol.node import config, enrol, settings_file
+from tiercast_protocol.node import config, enrol, joined, settings_file
 from tiercast_protocol.node.address import TlsFiles
 from tiercast_protocol.node.broker import check_options, free_port
 from tiercast_protocol.node.brokers import BrokerConfig
 
 if TYPE_CHECKING:
-    from tiercast_protocol.node.enrol import Enrolled
+    from tiercast_protocol.node.joined import Enrolled
     from tiercast_protocol.node.places import Place
 
 
@@ -45,6 +45,6 @@ async def join_region(
     except UsageError as error:
         if error.code != "node.joined" or here.config.exists():
             raise
-        enrolled = enrol.load(here.folder)
+        enrolled = joined.load(here.folder)
     settings_file.write(here.config, settings, title=TITLE)
     return enrolled

@@ -21,7 +21,7 @@ from region import Region
 from tiercast_protocol.content.credential import Token
 from tiercast_protocol.content.joining import join_password, join_user
 from tiercast_protocol.content.receipt import Receipt, sign_receipt
-from tiercast_protocol.node import enrol
+from tiercast_protocol.node import joined
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.envelope import seal, wrap
 from tiercast_protocol.wire.messages import (
@@ -65,7 +65,7 @@ def state_of(region: Region, job: str) -> dict[str, object]:
 
 
 async def test_what_is_not_its_own_it_can_neither_write_nor_read(region: Region, watch: Watch) -> None:
-    honest = enrol.load(region.folder / "pc")
+    honest = joined.load(region.folder / "pc")
     witness = Intruder("pc", honest.region, "gw")
     port = region.daemons["gw"].port
     top = f"tiercast/1/{honest.region}"
@@ -93,7 +93,7 @@ async def test_what_is_not_its_own_it_can_neither_write_nor_read(region: Region,
 
 
 async def test_it_can_not_take_the_place_of_another_connection(region: Region, watch: Watch) -> None:
-    mine = enrol.load(region.folder / "evil")
+    mine = joined.load(region.folder / "evil")
     for client_id in ("pc", "pc:bulk", "gw", "gw:bulk", "nobody-yet", "nobody-yet:bulk"):
         thief = Intruder("evil", mine.region, "gw")
         with pytest.raises(ConnectionError):
@@ -259,13 +259,13 @@ async def test_reports_that_ask_for_everything_and_lie(region: Region, watch: Wa
 async def test_statuses_that_are_forged(region: Region, watch: Watch, name: str) -> None:
     job = region.cli("job", "install", "still", "--on", name)["job"]
     others = region.cli("job", "list")["jobs"][-1]["job"]
-    me = enrol.load(region.folder / name)
+    me = joined.load(region.folder / name)
     receipt = Receipt(
         job=job, revision=1, attempt=1, seq=50, node=name, generation=me.generation, state="done", code="", detail="",
         started=1, finished=2, package="still", version="1", root=bytes(32), programs=[],
     )  # fmt: skip
     signed, signature = sign_receipt(receipt, me.key)
-    strangers = enrol.load(region.folder / "pc").key
+    strangers = joined.load(region.folder / "pc").key
 
     def record(**other: object) -> StatusRecord:
         said: dict[str, object] = {
@@ -325,7 +325,7 @@ async def test_answers_that_nobody_asked_for_are_not_kept(region: Region, watch:
 
 async def test_enrolment_from_those_who_may_not(region: Region, watch: Watch) -> None:
     token = Token.from_text(str(region.cli("node", "invite", "new", "--parent", "gw")["token"]))
-    me = enrol.load(region.folder / "evil")
+    me = joined.load(region.folder / "evil")
     asks = [
         EnrolRequest(token_id=id_, name=name, role=role, public_key=key, password_hash=hash_, proof=proof,
                      signature=bytes(64))

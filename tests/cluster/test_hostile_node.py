@@ -31,7 +31,7 @@ from tiercast_protocol.content.digest import digest_of
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.content.manifest import Entry, Kind, Part, Root, encode_list, encode_root
 from tiercast_protocol.content.order import Order, sign_order
-from tiercast_protocol.node import enrol
+from tiercast_protocol.node import joined
 from tiercast_protocol.node.brokers import BrokerConfig, open_broker
 from tiercast_protocol.node.control.client import connect as control
 from tiercast_protocol.wire import codec, frame
@@ -72,7 +72,7 @@ class Parent(Intruder):
     """The owner of the endpoint's broker: serves `library`, acknowledges, and keeps what the endpoint says."""
 
     def __init__(self, region: Region) -> None:
-        self.me = enrol.load(region.folder / "pc")
+        self.me = joined.load(region.folder / "pc")
         super().__init__("server", self.me.region, "")
         self.key = PrivateKey.load(region.folder / "server" / "region.key")
         #: The region's own; a higher one would lock the true server out.

@@ -22,7 +22,7 @@ from tiercast_mqtt.password import hash_password
 from tiercast_protocol.content.credential import Credential, sign_credential
 from tiercast_protocol.content.receipt import open_receipt
 from tiercast_protocol.errors import UsageError
-from tiercast_protocol.node import enrol, settings_file
+from tiercast_protocol.node import joined, settings_file
 from tiercast_protocol.node.access import render_acl, render_users
 from tiercast_protocol.node.control.client import connect
 from tiercast_protocol.node.places import place
@@ -150,16 +150,16 @@ async def parent(folder: Path) -> AsyncIterator[tuple[Parent, str]]:
 def enrolled(folder: Path, region: Region, url: str) -> None:
     """What `join` would have left."""
     folder.mkdir(mode=0o700)
-    region.node_key.save(folder / enrol.KEY_FILE)
-    (folder / enrol.PASSWORD_FILE).write_text("mine\n")
+    region.node_key.save(folder / joined.KEY_FILE)
+    (folder / joined.PASSWORD_FILE).write_text("mine\n")
     credential = Credential(
         region=REGION, name=ME, role="endpoint", parent=PARENT, public_key=region.node_key.public, generation=1,
         issued=1, server=PARENT,
     )  # fmt: skip
     data, signature = sign_credential(credential, region.key)
-    enrol.save(
+    joined.save(
         folder,
-        enrol.Enrolled(
+        joined.Enrolled(
             ME, "endpoint", REGION, PARENT, PARENT, 1, url, "mine", region.node_key, region.key.public, data, signature
         ),
     )

@@ -19,16 +19,16 @@ from tiercast_gateway.daemon import subtree_config
 from tiercast_gateway.showing import fetch_status
 from tiercast_protocol.content.credential import Credential, sign_credential
 from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.node import enrol, settings_file
+from tiercast_protocol.node import joined, settings_file
 from tiercast_protocol.node.brokers import BrokerConfig
-from tiercast_protocol.node.enrol import Enrolled
+from tiercast_protocol.node.joined import Enrolled
 from tiercast_protocol.node.places import place
 
 ROOT = Path(__file__).resolve().parents[2]
 PATH = os.pathsep.join(str(ROOT / room) for room in ("protocol", "gateway"))
 
 
-def joined(folder: Path) -> Enrolled:
+def joined_gateway(folder: Path) -> Enrolled:
     """The folder of a gateway that has joined a region whose server is not there."""
     folder.mkdir(mode=0o700)
     region, key = PrivateKey.generate(), PrivateKey.generate()
@@ -43,8 +43,8 @@ def joined(folder: Path) -> Enrolled:
         server="server",
     )
     data, signature = sign_credential(credential, region)
-    key.save(folder / enrol.KEY_FILE)
-    (folder / enrol.PASSWORD_FILE).write_text("secret\n")
+    key.save(folder / joined.KEY_FILE)
+    (folder / joined.PASSWORD_FILE).write_text("secret\n")
     made = Enrolled(
         name="berlin",
         role="gateway",
@@ -59,7 +59,7 @@ def joined(folder: Path) -> Enrolled:
         credential=data,
         signature=signature,
     )
-    enrol.save(folder, made)
+    joined.save(folder, made)
     settings = GatewaySettings(broker=BrokerConfig(mode="embedded"))
     settings_file.write(place("gateway", folder).config, settings)
     return made
@@ -96,7 +96,7 @@ def until_ready(process: subprocess.Popen[str]) -> str:
 
 def test_cut_off_it_serves_and_ends_with_0(tmp_path: Path) -> None:
     folder = tmp_path / "g"
-    joined(folder)
+    joined_gateway(folder)
     for number in (signal.SIGTERM, signal.SIGINT):
         with running(folder) as process:
             assert '"ready"' in until_ready(process)
@@ -110,7 +110,7 @@ def test_cut_off_it_serves_and_ends_with_0(tmp_path: Path) -> None:
 
 def test_a_second_one_on_the_same_folder_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "g"
-    joined(folder)
+    joined_gateway(folder)
     with running(folder) as first:
         until_ready(first)
         with running(folder) as second:
@@ -132,7 +132,7 @@ def test_what_a_human_can_mend_is_said_and_nothing_starts(
     tmp_path: Path, spoil: Callable[[Path], object], code: int, said: str
 ) -> None:
     folder = tmp_path / "g"
-    joined(folder)
+    joined_gateway(folder)
     spoil(folder)
     with running(folder) as process:
         _, errors = process.communicate(timeout=60)
@@ -150,6 +150,6 @@ def test_a_folder_that_nobody_joined_from_stays_as_it_was(tmp_path: Path) -> Non
 
 
 def test_settings_become_what_the_sub_tree_needs(tmp_path: Path) -> None:
-    me = joined(tmp_path / "g")
+    me = joined_gateway(tmp_path / "g")
     config = subtree_config(me, GatewaySettings(), tmp_path)
     assert (config.me, config.role, config.quota, config.retention) == ("berlin", "gateway", None, None)

@@ -13,7 +13,7 @@ from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node import config
 from tiercast_protocol.node.address import TlsFiles
-from tiercast_protocol.node.enrol import Enrolled
+from tiercast_protocol.node.joined import Enrolled
 from tiercast_protocol.node.places import place
 
 ENROLLED = Enrolled(
@@ -47,7 +47,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         return ENROLLED
 
     monkeypatch.setattr(joining.enrol, "join", join)
-    monkeypatch.setattr(joining.enrol, "load", lambda _folder: ENROLLED)
+    monkeypatch.setattr(joining.joined, "load", lambda _folder: ENROLLED)
     return said
 
 

@@ -149,11 +149,11 @@ async def test_a_dead_child_does_not_hold_up_the_other(tmp_path: Path, kind: str
             async with asyncio.TaskGroup() as tasks:
                 stuck = tasks.create_task(dead.upstream.fetch(list(held)))
                 await until(lambda: dead.upstream.chunks_in > 5)
-                dead.upstream._bulk.pause()
+                dead.upstream.hop.bulk.pause()
                 async with asyncio.timeout(60):
                     await alive.upstream.fetch(list(held))
                 assert not stuck.done()
-                dead.upstream._bulk.resume()
+                dead.upstream.hop.bulk.resume()
                 async with asyncio.timeout(60):
                     await stuck
 

@@ -19,7 +19,7 @@ from cluster import build, until
 from region import Region
 from tiercast_mqtt.bulk import BulkClient
 from tiercast_protocol.errors import MessageInvalid
-from tiercast_protocol.node import enrol
+from tiercast_protocol.node import joined
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.envelope import Envelope, open_, seal, wrap
 from tiercast_protocol.wire.messages import KIND_OF, Absent, Ack, Message, Report, body_of
@@ -155,7 +155,7 @@ async def connected(one: Intruder, port: int, password: str, client_id: str = ""
 @asynccontextmanager
 async def intruder(region: Region, name: str) -> AsyncIterator[Intruder]:
     """`name`, connected with what lies in its state folder and listening to what is for it."""
-    enrolled = enrol.load(region.folder / name)
+    enrolled = joined.load(region.folder / name)
     one = Intruder(name, enrolled.region, enrolled.parent)
     async with connected(one, int(enrolled.url.rpartition(":")[2]), enrolled.password):
         await one.client.subscribe(one.topics.down(enrolled.parent, name), qos=1)

@@ -1,37 +1,42 @@
-"""Joining a region with a token, and what a node keeps of it (docs/protocol.md, section 8).
+"""Joining a region with a token (docs/protocol.md, section 8).
 
 Rules
 - Key and broker password are made here and never leave: the region gets the public key and the password's hash.
 - Both are on the disk before the request goes out.  A join that is cut off may be repeated with the same token:
   the region gives the same key the same answer.
 - The answer counts only when the region's key of the token signed it, for this name, this role and our key.
-- Files are the owner's alone.  `enrolled.json` is written last: with it the node has joined, without it it has not.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import aiomqtt
 import structlog
 
 from tiercast_mqtt.password import hash_password
-from tiercast_protocol.content.credential import Credential, Token, open_credential
+from tiercast_protocol.content.credential import Token, open_credential
 from tiercast_protocol.content.joining import join_password, join_user, make_request
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.errors import MessageInvalid, SignatureInvalid, StateError, UsageError
 from tiercast_protocol.node.address import TlsFiles, check_trust, parse_address, what_to_look_at
 from tiercast_protocol.node.broker import connect_once
+from tiercast_protocol.node.joined import (
+    ARTICLE,
+    ENROLLED_FILE,
+    KEY_FILE,
+    PASSWORD_FILE,
+    Enrolled,
+    enrolled_of,
+    save,
+    write_private,
+)
 from tiercast_protocol.node.retry import refused_login
 from tiercast_protocol.wire.envelope import Envelope, open_, seal, wrap
 from tiercast_protocol.wire.messages import KIND_OF, Ack, EnrolReply, EnrolRequest, body_of
@@ -46,41 +51,6 @@ _silent.propagate = False
 #: Seconds for all of it, and between two requests (the server may be several hops away).
 DEADLINE_S = 30.0
 _AGAIN_S, _RETRY_S = 3.0, 0.5
-_ARTICLE = {"gateway": "a gateway", "endpoint": "an endpoint"}
-KEY_FILE, PASSWORD_FILE, ENROLLED_FILE = "node.key", "node.password", "enrolled.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Enrolled:
-    """What a node knows of itself and its region once it has joined.
-
-    Attributes:
-        name, role, parent, region, server: as the credential says.
-        generation: of this node's key.
-        url: of the parent's broker.
-        password: at that broker, where the user is `name`.
-        key: this node's.
-        region_key: 32 bytes; signs orders and credentials.
-        credential, signature: the credential's bytes and the region's signature.
-    """
-
-    name: str
-    role: str
-    region: str
-    parent: str
-    server: str
-    generation: int
-    url: str
-    password: str = field(repr=False)
-    key: PrivateKey = field(repr=False)
-    region_key: bytes = b""
-    credential: bytes = b""
-    signature: bytes = b""
-
-    @property
-    def login(self) -> tuple[str, str]:
-        """User and password at the parent's broker."""
-        return self.name, self.password
 
 
 async def join(
@@ -133,7 +103,7 @@ def check_token(token: Token, *, role: str, name: str, now_ms: int) -> Token:
     if token.role != role:
         raise UsageError(
             code="token.role",
-            what=f"The token is for {_ARTICLE[token.role]}, this is the program of {_ARTICLE[role]}.",
+            what=f"The token is for {ARTICLE[token.role]}, this is the program of {ARTICLE[role]}.",
             todo=f"Run `tiercast-{token.role} join` with it, or ask for another: `{_invitation(role)}`.",
         )
     if name and name != token.name:
@@ -156,77 +126,6 @@ def _invitation(role: str) -> str:
     return "tiercast node invite NAME" + (" --gateway" if role == "gateway" else "")
 
 
-def save(folder: Path, enrolled: Enrolled) -> None:
-    """Write `enrolled` (but for the key, which has its own file) with mode 0600, durably."""
-    kept = {
-        "format": 1,
-        **{
-            name: getattr(enrolled, name)
-            for name in ("name", "role", "region", "parent", "server", "generation", "url")
-        },
-        "region_key": enrolled.region_key.hex(),
-        "credential": enrolled.credential.hex(),
-        "signature": enrolled.signature.hex(),
-    }
-    _write_private(folder / ENROLLED_FILE, json.dumps(kept, indent=1) + "\n")
-
-
-def load(folder: Path, *, role: str = "") -> Enrolled:
-    """What `join` left in `folder`, its credential checked again.
-
-    Args:
-        folder: the node's state folder.
-        role: what the program that asks is; "" takes any.
-
-    Raises:
-        UsageError: this node has not joined (code "node.not-joined"), or as something else (code "node.role").
-        StateError: the files are damaged or do not belong together.
-    """
-    path = folder / ENROLLED_FILE
-    try:
-        kept: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        region_key, credential = bytes.fromhex(kept["region_key"]), bytes.fromhex(kept["credential"])
-        signature, url, region = bytes.fromhex(kept["signature"]), str(kept["url"]), str(kept["region"])
-        password = (folder / PASSWORD_FILE).read_text("ascii").strip()
-    except FileNotFoundError as error:
-        raise UsageError(
-            code="node.not-joined",
-            what="This node has not joined a region.",
-            where=str(folder),
-            todo="Ask the region's administrator for a token (`tiercast node invite`), then run `join TOKEN`.",
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path) from error
-    key = PrivateKey.load(folder / KEY_FILE)
-    try:
-        found = open_credential(credential, signature, region_key)
-    except (SignatureInvalid, MessageInvalid) as error:
-        raise _damaged(path) from error
-    if found.public_key != key.public or found.region != region:
-        raise _damaged(path)
-    if role and found.role != role:
-        raise UsageError(
-            code="node.role",
-            what=f"{found.name} joined as {_ARTICLE[found.role]}; this is the program of {_ARTICLE[role]}.",
-            where=str(folder),
-            todo=f"Run `tiercast-{found.role} run` here, or name another folder with --state.",
-        )
-    return _enrolled(found, url, password, key, region_key, credential, signature)
-
-
-def _damaged(path: Path) -> StateError:
-    return StateError(
-        str(path), "does not belong to this node's key, or is damaged", "Restore the folder, or join again."
-    )
-
-
-def _enrolled(
-    found: Credential, url: str, password: str, key: PrivateKey, region_key: bytes, credential: bytes, signature: bytes
-) -> Enrolled:
-    said = (found.name, found.role, found.region, found.parent, found.server, found.generation)
-    return Enrolled(*said, url, password, key, region_key, credential, signature)
-
-
 def _checked(reply: EnrolReply, token: Token, key: PrivateKey, password: str) -> Enrolled:
     """The answer, proved to be the region's and about us."""
     try:
@@ -236,7 +135,7 @@ def _checked(reply: EnrolReply, token: Token, key: PrivateKey, password: str) ->
     said = (found.region, found.name, found.role, found.parent, found.public_key)
     if said != (token.region, token.name, token.role, token.parent, key.public):
         raise _not_genuine(token)
-    return _enrolled(found, token.url, password, key, token.region_key, reply.credential, reply.signature)
+    return enrolled_of(found, token.url, password, key, token.region_key, reply.credential, reply.signature)
 
 
 def _not_genuine(token: Token) -> UsageError:
@@ -376,25 +275,8 @@ def _secrets_in(folder: Path) -> tuple[PrivateKey, str]:
         if not (folder / KEY_FILE).exists():
             PrivateKey.generate().save(folder / KEY_FILE)
         if not (folder / PASSWORD_FILE).exists():
-            _write_private(folder / PASSWORD_FILE, secrets.token_urlsafe(32) + "\n")
+            write_private(folder / PASSWORD_FILE, secrets.token_urlsafe(32) + "\n")
         return PrivateKey.load(folder / KEY_FILE), (folder / PASSWORD_FILE).read_text("ascii").strip()
     except OSError as error:
         todo = "Run as the user that is to own it, or name another folder with --state."
         raise StateError(str(folder), f"it can't be used: {error.strerror}", todo) from error
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file of mode 0600 whole or not at all."""
-    beside = path.with_name(path.name + ".new")
-    beside.unlink(missing_ok=True)
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    opened = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

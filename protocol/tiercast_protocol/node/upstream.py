@@ -1,12 +1,10 @@
-"""The child's side of a hop: two connections to the parent's broker, and what comes down them.
+"""The child's side of a transfer: what it wants of its parent, and what comes of it.
 
-Rules (docs/protocol.md, sections 3 to 6)
-- The machine (`transfer.Receiver`) decides; `landing` puts chunks together and into the store, this file
-  publishes reports and tells whoever waits.
-- The parent is up when both connections are.  Then `Hello` goes out and everything wanted is asked for.
-  The parent's `Hello` carries the boot of our lane there; a changed boot means that the lane is new: groups
-  are left, wants are repeated.  Every `Hello` of the parent is answered by ours, so that it knows of us
-  whoever came first; it answers only those that told it news, so this ends.
+Rules (docs/protocol.md, sections 5 and 6)
+- The machine (`transfer.Receiver`) decides; `landing` puts chunks together and into the store, `hop` holds the
+  connections, this file publishes reports and tells whoever waits.
+- When the parent is there, or has a new lane for us, everything wanted is asked for again.
+- Another parent is another hop below the same machine: what is held, and what lies half of it here, counts on.
 - Credit counts what was received, so it bounds what the broker can hold for us while we do not read.
 - A full store gives the chunk up: whoever wants it gets `StoreFull`, nothing is fetched in a circle.  A tier
   above that is full is waited for: its chunks are asked for again every few seconds, and `waiting` says why.
@@ -17,34 +15,21 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
 
 from tiercast_protocol import __version__
-from tiercast_protocol.errors import BrokerLost, ChunkMissing, MessageInvalid, StoreFull, TiercastError
+from tiercast_protocol.errors import ChunkMissing, MessageInvalid, StoreFull, TiercastError
 from tiercast_protocol.node.grouptopics import GroupTopics
+from tiercast_protocol.node.hop import Caller, Hop, Parent
 from tiercast_protocol.node.landing import Landing
-from tiercast_protocol.node.link import BulkLink, ControlLink
 from tiercast_protocol.node.wishes import Wishes
 from tiercast_protocol.transfer import events as t
 from tiercast_protocol.transfer.receiver import Receiver
 from tiercast_protocol.wire import codec, frame
-from tiercast_protocol.wire.envelope import Envelope, open_, seal, wrap
-from tiercast_protocol.wire.messages import (
-    KIND_OF,
-    Absent,
-    Gone,
-    GroupJoin,
-    GroupLeave,
-    Hello,
-    Message,
-    Piece,
-    body_of,
-)
-from tiercast_protocol.wire.topics import Topics
+from tiercast_protocol.wire.messages import Hello, Message, Piece
 
 if TYPE_CHECKING:
     from tiercast_protocol.node.chunks.port import WritableStore
@@ -59,8 +44,6 @@ NO_ROOM_AGAIN = 3.0
 WINDOW = 8 << 20
 #: Reports that wait for the socket; what does not fit is said again, all at once, when there is room.
 MOST_REPORTS = 256
-#: How long the last word may take when we stop.
-_LEAVE_SECONDS = 1.0
 
 
 class Upstream:
@@ -99,15 +82,11 @@ class Upstream:
         free: Callable[[], int] | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.me, self.parent = me, parent
-        self.connected = False
+        self.me = me
         self.bytes_in = self.chunks_in = self.bad_frames = self.rejected = 0
         #: Why nothing comes though the parent is there; "" when there is no such reason.
         self.waiting = ""
         self._later: set[Digest] = set()
-        self._topics = Topics(region)
-        self._boot = os.urandom(8)
-        self._leaving = False
         self._role, self._free = role, free
         self._post = post
         self._on_chunk, self._on_absent = on_chunk, on_absent
@@ -121,74 +100,78 @@ class Upstream:
             lambda digests: self._feed(t.ChunksUnwanted(digests)),
         )
         self._timer: asyncio.TimerHandle | None = None
-        self._gone = seal(wrap(KIND_OF[Gone], Gone(boot=self._boot), sender=me))
-        self._control = ControlLink(
-            url,
-            client_id=me,
-            login=login,
-            will=(self._topics.will(me), self._gone),
-            subscriptions=(self._topics.down(parent, me),),
-            on_message=self._control_arrived,
-            on_up=self._link_up,
-            on_down=self._link_down,
-            tls=tls,
-        )
-        self._bulk = BulkLink(
-            url,
-            client_id=f"{me}:bulk",
-            login=login,
-            subscriptions=(self._topics.bulk(parent, me),),
-            on_message=self._frame_arrived,
-            on_up=self._link_up,
-            on_down=self._link_down,
-            tls=tls,
-        )
-
-        self.groups = GroupTopics(
-            lambda group: self._bulk.subscribe(self._topics.group(parent, group)),
-            lambda group: self._bulk.unsubscribe(self._topics.group(parent, group)),
-            self.say,
-        )
+        self._caller = Caller(me, region, login, os.urandom(8), self._hello)
+        self.hop = Hop(Parent(parent, url), self._caller, self, tls=tls)
+        self._paused = False
         self._landing = Landing(
             store,
             limit=window,
-            pause=self._bulk.pause,
-            resume=self._bulk.resume,
+            pause=self._pause,
+            resume=self._resume,
             on_stored=self._stored,
             on_rejected=self._rejected,
             on_full=self._give_up,
         )
+        self._moved = asyncio.Event()
+        #: Awaited with the names of the old and the new parent, between the two.
+        self.on_moved: Callable[[str, str], Awaitable[None]] | None = None
+        #: Told when the parent came, and when it is lost.
+        self.on_up: Callable[[], None] | None = None
+        self.on_down: Callable[[], None] | None = None
+
+    @property
+    def parent(self) -> str:
+        """The present parent's name."""
+        return self.hop.parent.name
+
+    @property
+    def connected(self) -> bool:
+        """Whether both connections to the parent's broker are up."""
+        return self.hop.connected
+
+    @property
+    def groups(self) -> GroupTopics:
+        """The groups that we hear at the present parent."""
+        return self.hop.groups
 
     async def run(self) -> None:
-        """Keep both connections up and work, until cancelled; then say that we go: the will takes longer."""
+        """Keep the way to the parent and work, until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                running = [
-                    tasks.create_task(part)
-                    for part in (
-                        self._control.run(),
-                        self._bulk.run(),
-                        self._publish_reports(),
-                        self.groups.run(),
-                        self._landing.run(),
-                    )
-                ]
-                try:
-                    await asyncio.Event().wait()
-                finally:
-                    await self._leave()
-                    for task in running:
-                        task.cancel()
+                tasks.create_task(self._publish_reports())
+                tasks.create_task(self._landing.run())
+                at = self.parent
+                while True:
+                    self._moved.clear()
+                    hop = self.hop
+                    if self.on_moved is not None and hop.parent.name != at:
+                        await self.on_moved(at, hop.parent.name)
+                    at = hop.parent.name
+                    if hop is self.hop:
+                        await self._stay(hop, tasks)
         finally:
             if self._timer is not None:
                 self._timer.cancel()
 
-    async def _leave(self) -> None:
-        self._leaving = True
-        if self._control.connected:
-            with suppress(TimeoutError, BrokerLost):
-                async with asyncio.timeout(_LEAVE_SECONDS):
-                    await self._control.publish(self._topics.will(self.me), self._gone)
+    async def _stay(self, hop: Hop, tasks: asyncio.TaskGroup) -> None:
+        """Keep this hop until another takes its place, or we stop."""
+        running = tasks.create_task(hop.run())
+        try:
+            await self._moved.wait()
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+            if hop.connected:  # its links ended with their tasks
+                hop.connected = False
+                await self.hop_down(hop)
+
+    def move(self, parent: Parent, *, tls: ssl.SSLContext | None = None, clean: bool = False) -> None:
+        """From now on this is the parent; the old hop ends as soon as it said goodbye."""
+        self.hop.end()
+        self.hop = Hop(parent, self._caller, self, tls=tls, clean=clean)
+        if self._paused:
+            self.hop.bulk.pause()
+        self._moved.set()
 
     # -- what the rest of the node asks for ----------------------------------------------------------
 
@@ -213,95 +196,56 @@ class Upstream:
         """Publish one sealed envelope to the parent.
 
         Raises:
-            BrokerLost: the control connection is down, or we have said that we go: any word after it would say that
-                we are there.
+            BrokerLost: the control connection is down, or we have said that we go.
         """
-        if self._leaving:
-            raise BrokerLost(self._control.url, "this node is stopping")
-        await self._control.publish(self._topics.up(self.me), payload)
+        await self.hop.transmit(payload)
 
     async def say(self, message: Message) -> None:
         """Publish a message that is worthless a moment later; a lost connection loses it."""
-        try:
-            await self.transmit(seal(wrap(KIND_OF[type(message)], message, sender=self.me)))
-        except BrokerLost:
-            return
+        await self.hop.say(message)
 
     def traffic(self) -> dict[str, int]:
         """Bytes of both present connections as the kernel counts them, and chunks as we do."""
-        totals = {"sent": 0, "received": 0}
-        for info in (self._control.tcp_info(), self._bulk.tcp_info()):
-            if info is not None:
-                totals["sent"] += info.sent
-                totals["received"] += info.received
-        return totals | {"chunks": self.chunks_in, "chunk_bytes": self.bytes_in, "rejected": self.rejected}
+        return self.hop.traffic() | {"chunks": self.chunks_in, "chunk_bytes": self.bytes_in, "rejected": self.rejected}
 
-    # -- connections ---------------------------------------------------------------------------------
+    # -- the hop tells -------------------------------------------------------------------------------
 
-    async def _link_up(self) -> None:
-        if self.connected or not (self._control.connected and self._bulk.connected):
+    async def hop_up(self, hop: Hop) -> None:
+        """See `Listener`."""
+        if hop is not self.hop:
             return
-        self.connected = True
-        log.info("parent.connected", parent=self.parent)
-        self._post.peer_up(self.parent)
-        await self._greet()
+        self._post.peer_up(hop.parent.name)
+        self._feed(t.ParentConnected())
+        if self.on_up is not None:
+            self.on_up()
+
+    async def hop_down(self, hop: Hop) -> None:
+        """See `Listener`."""
+        self._post.peer_down(hop.parent.name)
+        self._feed(t.ParentLost())
+        if self.on_down is not None:
+            self.on_down()
+
+    def lane_renewed(self) -> None:
+        """See `Listener`."""
         self._feed(t.ParentConnected())
 
-    async def _link_down(self) -> None:
-        if not self.connected:
-            return
-        self.connected = False
-        log.info("parent.lost", parent=self.parent)
-        self._post.peer_down(self.parent)
-        self._feed(t.ParentLost())
+    def chunks_absent(self, digests: tuple[Digest, ...], reason: str) -> None:
+        """See `Listener`."""
+        self._feed(t.AbsentReceived(digests, reason))
 
-    async def _greet(self) -> None:
-        if self._leaving:
-            return  # a greeting after the farewell would leave us there for ever
+    async def message_arrived(self, hop: Hop, payload: bytes) -> None:
+        """See `Listener`."""
+        await self._post.received(hop.parent.name, payload)
+
+    def _hello(self) -> Hello:
         free = self._free() if self._free is not None else 0
-        await self.say(Hello(boot=self._boot, role=self._role, software=__version__, free=free))
-
-    async def _control_arrived(self, topic: str, payload: bytes) -> None:
-        del topic
-        try:
-            envelope = open_(payload)
-            if envelope.to in {"", self.me} and await self._ours(envelope):
-                return
-        except MessageInvalid as error:
-            log.warning("message.invalid", peer=self.parent, kind=error.kind, reason=error.reason)
-            return
-        await self._post.received(self.parent, payload)
-
-    async def _ours(self, envelope: Envelope) -> bool:
-        """Act on the kinds that concern this hop alone; False for all others."""
-        match envelope.kind:
-            case "hello.v1":
-                await self._greeted(body_of(envelope, Hello))
-            case "group.join.v1":
-                self.groups.move(body_of(envelope, GroupJoin))
-            case "group.leave.v1":
-                self.groups.move(body_of(envelope, GroupLeave))
-            case "absent.v1":
-                body = body_of(envelope, Absent)
-                digests = tuple(body.digests[at : at + 32] for at in range(0, len(body.digests) - 31, 32))
-                self._feed(t.AbsentReceived(digests, body.reason))
-            case _:
-                return False
-        return True
-
-    async def _greeted(self, hello: Hello) -> None:
-        if self.connected:
-            await self._greet()
-        if hello.boot == self.groups.epoch:
-            return
-        self.groups.new_lane(hello.boot)
-        if self.connected:
-            self._feed(t.ParentConnected())
+        return Hello(boot=self._caller.boot, role=self._role, software=__version__, free=free)
 
     # -- the transfer --------------------------------------------------------------------------------
 
-    def _frame_arrived(self, topic: str, view: memoryview) -> None:
-        del topic
+    def frame_arrived(self, view: memoryview) -> None:
+        """See `Listener`."""
         try:
             pieces, mark = frame.parse(view)
         except MessageInvalid as error:
@@ -375,15 +319,20 @@ class Upstream:
             self._on_absent(digest, reason)
 
     async def _publish_reports(self) -> None:
-        topic = self._topics.report(self.me)
         while True:
-            payload = await self._reports.get()
-            with suppress(BrokerLost):  # `ParentConnected` makes the machine say it all again
-                await self._bulk.publish(topic, payload)
+            await self.hop.report(await self._reports.get())  # lost: `ParentConnected` has it all said again
             if self._unsaid and self._reports.empty():
                 self._unsaid = False
                 if self.connected:
                     self._feed(t.ParentConnected())
+
+    def _pause(self) -> None:
+        self._paused = True
+        self.hop.bulk.pause()
+
+    def _resume(self) -> None:
+        self._paused = False
+        self.hop.bulk.resume()
 
     def _wake_at(self, time: float) -> None:
         if self._timer is not None:

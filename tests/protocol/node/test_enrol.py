@@ -21,8 +21,8 @@ from tiercast_mqtt.password import hash_password, verify_password
 from tiercast_protocol.content.credential import Credential, Token, sign_credential
 from tiercast_protocol.content.joining import check_key, check_proof, join_password, join_user
 from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.errors import StateError, UsageError
-from tiercast_protocol.node import enrol
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node import enrol, joined
 from tiercast_protocol.node.access import render_acl, render_users
 from tiercast_protocol.wire.envelope import open_, seal, wrap
 from tiercast_protocol.wire.messages import EnrolReply, EnrolRequest, body_of
@@ -124,7 +124,7 @@ def a_token(key: PrivateKey, *, url: str = "mqtt://127.0.0.1:1", **changes: obje
     return msgspec.structs.replace(token, **changes)
 
 
-async def join(token: Token, folder: Path, deadline_s: float = 10, **options: str) -> enrol.Enrolled:
+async def join(token: Token, folder: Path, deadline_s: float = 10, **options: str) -> joined.Enrolled:
     return await enrol.join(
         token.text(),
         role=options.get("role", "endpoint"),
@@ -137,9 +137,9 @@ async def join(token: Token, folder: Path, deadline_s: float = 10, **options: st
 async def test_a_node_joins_and_knows_itself_afterwards(tmp_path: Path) -> None:
     async with region(tmp_path) as found:
         enrolled = await join(found.token, tmp_path / "node")
-        again = enrol.load(tmp_path / "node", role="endpoint")
+        again = joined.load(tmp_path / "node", role="endpoint")
         with pytest.raises(UsageError, match="joined as an endpoint") as raised:
-            enrol.load(tmp_path / "node", role="gateway")
+            joined.load(tmp_path / "node", role="gateway")
         assert "tiercast-endpoint run" in raised.value.todo
         assert (again.name, again.parent, again.region_key) == ("pc1", PARENT, found.key.public)
         assert (again.login, again.key.public) == (enrolled.login, enrolled.key.public)
@@ -168,7 +168,7 @@ async def test_what_a_joined_node_needs_is_written_before_it_has_joined(tmp_path
             found.token.text(),
             role="endpoint",
             folder=tmp_path / "node",
-            before_saved=lambda: seen.append((tmp_path / "node" / enrol.ENROLLED_FILE).exists()),
+            before_saved=lambda: seen.append((tmp_path / "node" / joined.ENROLLED_FILE).exists()),
         )
     assert seen == [False]
 
@@ -179,7 +179,7 @@ async def test_a_refusal_is_told(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="used already") as raised:
             await join(found.token, tmp_path / "node")
         assert raised.value.code == "token.used"
-        assert not (tmp_path / "node" / enrol.ENROLLED_FILE).exists()
+        assert not (tmp_path / "node" / joined.ENROLLED_FILE).exists()
 
 
 @pytest.mark.parametrize("what", ["key", "name"])
@@ -236,12 +236,3 @@ async def test_a_text_that_is_no_token(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as raised:
         await enrol.join("tcj1-abc", role="endpoint", folder=tmp_path / "node")
     assert raised.value.code == "token.invalid"
-
-
-def test_a_folder_that_never_joined_and_one_that_was_damaged(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="not joined"):
-        enrol.load(tmp_path)
-    (tmp_path / enrol.ENROLLED_FILE).write_text("{}")
-    (tmp_path / enrol.PASSWORD_FILE).write_text("x")
-    with pytest.raises(StateError, match="damaged"):
-        enrol.load(tmp_path)

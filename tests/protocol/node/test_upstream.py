@@ -36,7 +36,7 @@ async def test_a_child_that_stops_with_half_of_its_links_is_known_to_be_away(tmp
     async with parent_node(tmp_path, children=["one"]) as parent:
         async with child_node(tmp_path, "one", parent.broker.children_url) as child:
             await until(lambda: parent.children.online("one"))
-            child.upstream.connected = False  # as it is while the bulk connection comes back
+            child.upstream.hop.connected = False  # as it is while the bulk connection comes back
         await until(lambda: not parent.children.online("one"))
 
 
@@ -44,7 +44,7 @@ async def test_after_the_farewell_nothing_is_said(tmp_path: Path) -> None:
     async with parent_node(tmp_path, children=["one"]) as parent:
         async with child_node(tmp_path, "one", parent.broker.children_url) as child:
             await until(lambda: parent.children.online("one"))
-            await child.upstream._leave()
+            await child.upstream.hop.leave()
             await until(lambda: not parent.children.online("one"))
             with pytest.raises(BrokerLost, match="stopping"):
                 await child.upstream.transmit(b"x")
@@ -61,7 +61,7 @@ async def test_a_farewell_that_did_not_get_through_is_said_by_the_broker(
             async def lost(topic: str, payload: bytes) -> None:
                 raise BrokerLost("mqtt://x", "test")
 
-            monkeypatch.setattr(child.upstream._control, "publish", lost)
+            monkeypatch.setattr(child.upstream.hop.control, "publish", lost)
         await until(lambda: not parent.children.online("one"))
 
 
@@ -114,7 +114,7 @@ async def test_a_new_lane_above_means_groups_left_and_wants_said_again(tmp_path:
         await parent.downlink.say("one", GroupJoin(group=9, epoch=epoch))
         await parent.downlink.say("one", GroupLeave(group=7, epoch=epoch))
         await until(lambda: upstream.groups.groups == {9})
-        assert upstream._bulk._subscriptions.keys() & {parent.topics.group("parent", n) for n in (7, 8, 9)} == {
+        assert upstream.hop.bulk._subscriptions.keys() & {parent.topics.group("parent", n) for n in (7, 8, 9)} == {
             parent.topics.group("parent", 9)
         }
         seen: list[t.ReceiverEvent] = []
@@ -170,13 +170,13 @@ async def test_what_waits_for_the_socket_is_bounded_and_nothing_is_forgotten(
     ):
         upstream = child.upstream
         await until(lambda: upstream.connected)
-        publish, taking = upstream._bulk.publish, asyncio.Event()
+        publish, taking = upstream.hop.bulk.publish, asyncio.Event()
 
         async def stuck(topic: str, *parts: bytes | memoryview) -> None:
             await taking.wait()
             await publish(topic, *parts)
 
-        monkeypatch.setattr(upstream._bulk, "publish", stuck)
+        monkeypatch.setattr(upstream.hop.bulk, "publish", stuck)
         for n in range(1, 2000):
             upstream._feed(t.MarkReceived(upstream._receiver.session, n, 0))
         upstream.want(list(held))

@@ -1,0 +1,220 @@
+"""Which base content each part of a new package is best made from: pairs of files, then regions.
+
+Rules
+- Only chunks that the base lacks are made; a chunk that did not change costs nothing, wherever it went.
+- A file is paired with its namesake: the same path, else the same path but for numbers (versions in names), else the
+  same name elsewhere, else the nearest of its kind in path order.
+- Small files share regions, so none has a cost of its own; large ones are cut into several, each with the base
+  content round the like place.  What room a reference has left goes to what lies beside it.
+- Pure arithmetic over numbers and lengths: no content is read here.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from tiercast_protocol.content.digest import Digest
+from tiercast_protocol.content.manifest import Entry, Kind, Root
+from tiercast_protocol.content.patch import ContentOrder, index_order
+
+#: Raw bytes that a region makes, and that it is made from (docs/adr/0007).
+RESULT, REFERENCE = 8 << 20, 16 << 20
+#: Part of a reference that what is alike may fill; the rest goes to what lies beside it.
+_CORE = REFERENCE * 3 // 4
+#: A base file up to this size is a reference as a whole; of a larger one, the like place and this much on both sides.
+_WHOLE, _MARGIN = 1 << 20, 256 << 10
+_NUMBERS = re.compile(r"\d+(?:[._-]\d+)*")
+
+
+@dataclass(slots=True)
+class FileAt:
+    """Where a file's bytes lie: (chunk number, place in the file, length), in order."""
+
+    size: int = 0
+    spans: list[tuple[int, int, int]] = field(default_factory=list)
+
+
+class Side:
+    """One of the two packages, its lists read."""
+
+    def __init__(self, digest: Digest, root: Root) -> None:
+        self.digest = digest
+        self.index = index_order(digest, root)
+        self.order = ContentOrder()
+        self.files: dict[str, FileAt] = {}
+        self._numbers: dict[Digest, int] = {}
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Take the next list's entries."""
+        self.order.add(entries)
+        for entry in entries:
+            if entry.kind is Kind.FILE and entry.parts:
+                self._add_file(entry)
+
+    def _add_file(self, entry: Entry) -> None:
+        at = self.files.setdefault(entry.path, FileAt())
+        place = entry.start
+        for part in entry.parts:
+            number = self._numbers.setdefault(part.digest, len(self._numbers))
+            at.spans.append((number, place, part.length))
+            place += part.length
+        at.size = place
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One region to make: numbers of base and result chunks, ascending."""
+
+    reference: list[int]
+    result: list[int]
+
+
+def content_tasks(base: Side, result: Side) -> Iterator[Task]:
+    """The regions of the data chunks that `base` lacks."""
+    held = base.order.lengths
+    missing = [number for number, digest in enumerate(result.order.digests) if digest not in held]
+    lengths = list(result.order.lengths.values())
+    alike = _Alike(base, result, missing)
+    base_lengths = list(base.order.lengths.values())
+    numbers: list[int] = []
+    core: set[int] = set()
+    made = reference = 0
+    for number in missing:
+        more = alike.of(number)
+        grown = reference + sum(base_lengths[n] for n in more - core)
+        if numbers and (made + lengths[number] > RESULT or grown > _CORE):
+            yield Task(_widened(core, base_lengths), numbers)
+            numbers, core, made = [], set(), 0
+            grown = sum(base_lengths[n] for n in more)
+        numbers.append(number)
+        core |= _fitting(more, base_lengths)
+        made += lengths[number]
+        reference = min(grown, _CORE)
+    if numbers:
+        yield Task(_widened(core, base_lengths), numbers)
+
+
+def index_tasks(base: Side, result: Side, lengths: Sequence[int], base_lengths: Sequence[int]) -> Iterator[Task]:
+    """The regions of root and lists, whose raw lengths by number are given: what changed, out of what was there."""
+    held, new = set(base.index), set(result.index)
+    missing = [number for number, digest in enumerate(result.index) if digest not in held]
+    gone = [number for number, digest in enumerate(base.index) if digest not in new]
+    at = 0
+    while at < len(missing):
+        end, made = at, 0
+        while end < len(missing) and made + lengths[missing[end]] <= RESULT // 2:
+            made += lengths[missing[end]]
+            end += 1
+        first, last = at * len(gone) // len(missing), -(-end * len(gone) // len(missing))
+        core = _fitting({0, *gone[max(0, first - 8) : last + 8]}, base_lengths)
+        yield Task(sorted(core), missing[at:end])
+        at = end
+
+
+def _fitting(numbers: Iterable[int], lengths: Sequence[int]) -> set[int]:
+    """As many of `numbers` as a reference holds, from the first."""
+    chosen: set[int] = set()
+    size = 0
+    for number in sorted(numbers):
+        size += lengths[number]
+        if size > _CORE:
+            break
+        chosen.add(number)
+    return chosen
+
+
+def _widened(core: set[int], lengths: Sequence[int]) -> list[int]:
+    """`core` and what lies beside it, evenly on all sides, as far as a reference goes."""
+    chosen = set(core)
+    size = sum(lengths[number] for number in chosen)
+    edges = chosen
+    while edges:
+        beside = {n for at in edges for n in (at - 1, at + 1) if 0 <= n < len(lengths)} - chosen
+        edges = set()
+        for number in sorted(beside):
+            if size + lengths[number] <= REFERENCE:
+                size += lengths[number]
+                edges.add(number)
+        chosen |= edges
+    return sorted(chosen)
+
+
+class _Alike:
+    """Which base chunks hold what is like a result chunk."""
+
+    def __init__(self, base: Side, result: Side, missing: Sequence[int]) -> None:
+        self._base = base
+        self._result = result
+        self._uses: dict[int, list[tuple[str, int, int]]] = {number: [] for number in missing}
+        for path, file in result.files.items():
+            for number, place, length in file.spans:
+                if number in self._uses:
+                    self._uses[number].append((path, place, length))
+        self._pairs = _Pairs(base.files)
+
+    def of(self, number: int) -> set[int]:
+        """Numbers of base chunks; never empty unless the base is."""
+        found: set[int] = set()
+        for path, place, length in self._uses[number]:
+            pair = self._pairs.of(path)
+            if pair is not None:
+                found |= _like_place(self._base.files[pair], self._result.files[path].size, place, length)
+        return found
+
+
+def _like_place(file: FileAt, size: int, place: int, length: int) -> set[int]:
+    """Chunks of the base file `file` round the place that is like `place` of a file of `size` bytes."""
+    if file.size <= _WHOLE:
+        return {number for number, _, _ in file.spans}
+    start = place * file.size // max(size, 1) - _MARGIN
+    end = (place + length) * file.size // max(size, 1) + _MARGIN
+    at = max(0, bisect_left(file.spans, start, key=lambda span: span[1]) - 1)
+    found: set[int] = set()
+    for number, begins, _ in file.spans[at:]:
+        if begins >= end:
+            break
+        found.add(number)
+    return found
+
+
+class _Pairs:
+    """Base files by path, by path without numbers, by name, by neighbourhood."""
+
+    def __init__(self, files: Iterable[str]) -> None:
+        self._paths = sorted(files)
+        self._exact = set(self._paths)
+        self._plain: dict[str, str] = {}
+        self._named: dict[str, str] = {}
+        for path in self._paths:
+            self._plain[_NUMBERS.sub("#", path)] = path
+            self._named[_NUMBERS.sub("#", path.rpartition("/")[2])] = path
+        self._known: dict[str, str | None] = {}
+
+    def of(self, path: str) -> str | None:
+        """The base file that `path` is most likely made from."""
+        if path not in self._known:
+            self._known[path] = self._find(path)
+        return self._known[path]
+
+    def _find(self, path: str) -> str | None:
+        if path in self._exact:
+            return path
+        plain = _NUMBERS.sub("#", path)
+        found = self._plain.get(plain) or self._named.get(plain.rpartition("/")[2])
+        return found or self._nearest(path)
+
+    def _nearest(self, path: str) -> str | None:
+        if not self._paths:
+            return None
+        at = bisect_left(self._paths, path)
+        beside = self._paths[max(0, at - 8) : at + 8]
+        ending = path.rpartition(".")[2]
+        return max(beside, key=lambda other: (other.endswith(ending), _same(other, path)))
+
+
+def _same(one: str, other: str) -> int:
+    """Leading parts that two paths share."""
+    return sum(1 for a, b in zip(one.split("/"), other.split("/"), strict=False) if a == b)

@@ -1,0 +1,57 @@
+"""One hop: both connections, the greeting, the farewell; what travels over it stands in test_upstream.py."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tests.support.hop import REGION, parent_node, until
+
+from tiercast_protocol.node.hop import Caller, Hop, Parent
+from tiercast_protocol.wire.messages import Hello, TokenIssued
+
+
+class Heard:
+    """Remembers what the hop told."""
+
+    def __init__(self) -> None:
+        self.up = self.down = self.renewed = 0
+        self.messages: list[bytes] = []
+
+    async def hop_up(self, hop: Hop) -> None:
+        assert hop.connected
+        self.up += 1
+
+    async def hop_down(self, hop: Hop) -> None:
+        assert not hop.connected
+        self.down += 1
+
+    def lane_renewed(self) -> None:
+        self.renewed += 1
+
+    def chunks_absent(self, digests: tuple[bytes, ...], reason: str) -> None:
+        raise AssertionError(f"nothing was wanted: {digests!r} {reason}")
+
+    async def message_arrived(self, hop: Hop, payload: bytes) -> None:
+        assert hop.parent.name == "parent"
+        self.messages.append(payload)
+
+    def frame_arrived(self, view: memoryview) -> None:
+        raise AssertionError(f"nothing was wanted: {len(view)} bytes")
+
+
+async def test_a_hop_comes_says_hello_hears_and_says_goodbye(tmp_path: Path) -> None:
+    async with parent_node(tmp_path, children=["one"]) as parent:
+        heard = Heard()
+        caller = Caller("one", REGION, ("one", "secret"), b"12345678", lambda: Hello(boot=b"12345678", free=7))
+        hop = Hop(Parent("parent", parent.broker.children_url), caller, heard, clean=True)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(hop.run())
+            await until(lambda: parent.children.online("one") and heard.up == 1)
+            assert parent.children.get("one").free == 7
+            await until(lambda: hop.groups.epoch == parent.children.get("one").lane)
+            await parent.post.send("one", TokenIssued(token_id="t", password_hash="h", parent="one", expires=0))
+            await until(lambda: len(heard.messages) > 0)
+            running.cancel()
+        await until(lambda: not parent.children.online("one"))
+        assert heard.down == 1

@@ -1,0 +1,67 @@
+"""Packages sealed from files that a test names, and the patch between two of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiercast_cli.packager.seal import seal_tree
+from tiercast_protocol.content.chunk import unseal
+from tiercast_protocol.content.definition import Definition
+from tiercast_protocol.content.manifest import Root, decode_list
+from tiercast_protocol.content.patchmake import make_patch
+from tiercast_protocol.content.patchplan import Side
+
+
+@dataclass(frozen=True)
+class SealedPackage:
+    """A package: digest of its root, the root, and all its chunks (stored forms)."""
+
+    digest: bytes
+    root: Root
+    chunks: dict[bytes, bytes]
+
+    def side(self) -> Side:
+        """As `make_patch` takes it."""
+        side = Side(self.digest, self.root)
+        for listed in self.root.lists:
+            side.add(decode_list(unseal(listed, self.chunks[listed])))
+        return side
+
+
+def sealed(folder: Path, files: Mapping[str, bytes], version: str = "1", name: str = "app") -> SealedPackage:
+    """The package of these files."""
+    top = folder / f"{name}-{version}"
+    top.mkdir(exist_ok=True)
+    for path, data in files.items():
+        (top / path).parent.mkdir(parents=True, exist_ok=True)
+        (top / path).write_bytes(data)
+    chunks: dict[bytes, bytes] = {}
+    made = seal_tree(top, Definition(name=name, version=version), lambda batch: chunks.update(batch.stored()))
+    return SealedPackage(made.digest, made.root, chunks)
+
+
+def patch_between(base: SealedPackage, result: SealedPackage) -> tuple[bytes, dict[bytes, bytes]]:
+    """The patch's digest and all of its chunks (stored forms)."""
+    held = base.chunks | result.chunks
+    made = dict(make_patch(base.side(), result.side(), lambda digest: unseal(digest, held[digest])))
+    return list(made)[-1], made
+
+
+def like_code(seed: int, size: int) -> bytes:
+    """Bytes that compress a little, as programs do."""
+    chance = random.Random(seed)
+    words = [chance.randbytes(chance.randrange(3, 12)) for _ in range(4000)]
+    made = b"".join(chance.choices(words, k=size // 7 + 1))
+    return made[:size]
+
+
+def shifted(data: bytes, seed: int, every: int = 97) -> bytes:
+    """`data` as compilers change it: a byte every so often, so that hardly a chunk stays what it was."""
+    made = bytearray(data)
+    chance = random.Random(seed)
+    for at in range(chance.randrange(every), len(made), every * 4):
+        made[at] ^= 1 + chance.randrange(255)
+    return bytes(made)
