@@ -207,12 +207,32 @@ class OrderTarget(Message, frozen=True, kw_only=True, omit_defaults=True):
     proof: list[bytes]
 
 
+class PatchOffer(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """There is a patch, `size` bytes in all; whoever holds `base` would need `plain` bytes of chunks instead."""
+
+    base: bytes
+    result: bytes
+    patch: bytes
+    size: int
+    plain: int
+
+
 class OrderBundle(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """Down.  A signed order and those of its targets that are below the receiver (or are the receiver)."""
+    """Down.  A signed order and those of its targets that are below the receiver (or are the receiver).
+
+    `offers`, unsigned, are patches that may be used to get its content.
+    """
 
     order: bytes
     signature: bytes
     targets: list[OrderTarget]
+    offers: list[PatchOffer] = []
+
+
+class PatchOffers(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Down.  Patches that were made after the order went."""
+
+    offers: list[PatchOffer]
 
 
 class StatusRecord(Message, frozen=True, kw_only=True, omit_defaults=True):
@@ -334,6 +354,7 @@ CATALOGUE: dict[str, type[Message]] = {
     "guest.ask.v1": GuestAsked,
     "guest.answer.v1": GuestAnswered,
     "order.v1": OrderBundle,
+    "patch.offer.v1": PatchOffers,
     "status.v1": Status,
     "query.v1": Query,
     "answer.v1": Answer,

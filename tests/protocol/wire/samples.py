@@ -58,6 +58,7 @@ SAMPLES: dict[str, m.Message] = {
     "order.v1": m.OrderBundle(
         order=b"order", signature=D1 + D2, targets=[m.OrderTarget(node="desk-1", index=3, proof=[D1, D2])]
     ),
+    "patch.offer.v1": m.PatchOffers(offers=[m.PatchOffer(base=D1, result=D2, patch=D1, size=70_000, plain=900_000)]),
     "status.v1": m.Status(
         records=[
             m.StatusRecord(
