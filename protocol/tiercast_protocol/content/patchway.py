@@ -2,7 +2,7 @@
 
 Rules
 - Pure: roots are places, offers are one-way roads with a length, any held root is a start.
-- An offer says what the result's chunks would cost whoever holds its base, so a way that is no cheaper than the chunks is
+- An offer says what the chunks would cost whoever holds its base, so a way that is no cheaper than they are is
   not taken.  Offers are hints from whoever relayed them: a false one costs a fetch, never a wrong byte.
 """
 
