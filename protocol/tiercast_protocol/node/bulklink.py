@@ -165,7 +165,7 @@ class BulkLink:
             if self._paused:
                 client.pause()
             self.up.set()
-            self._pauses.connected()
+            began = asyncio.get_running_loop().time()
             _connects.add(label=self._client_id)
             log.info("bulk connection made", url=self.url, client=self._client_id)
             try:
@@ -175,6 +175,7 @@ class BulkLink:
             finally:
                 self.up.clear()
                 self._client = None
+                self._pauses.lasted(asyncio.get_running_loop().time() - began)
                 if self._on_down is not None:
                     await self._on_down()
         finally:

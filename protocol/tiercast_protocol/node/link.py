@@ -1,7 +1,7 @@
 """The control connection to a broker: QoS 1, persistent session, will; over aiomqtt.
 
 Rules
-- It never gives up: full jitter between 0.2 and 5 s from one attempt to the next; where the broker
+- It never gives up: full jitter between 0.02 and 5 s from one attempt to the next; where the broker
   refuses the login, growing up to 30 s, and said so in the log.
 - Every connect subscribes again, whatever the broker remembers: it may have been restarted empty.
 - Messages are handled one after the other and acknowledged after their handler, so a broker sends
@@ -186,10 +186,13 @@ class ControlLink:
             self._client = client
             self._stood = True
             self.up.set()
-            self._pauses.connected()
+            began = asyncio.get_running_loop().time()
             _connects.add(label=self._client_id)
             log.info("broker reached", url=self.url, client=self._client_id)
-            await self._serve(client)
+            try:
+                await self._serve(client)
+            finally:
+                self._pauses.lasted(asyncio.get_running_loop().time() - began)
         finally:
             self._client = None
             self._lost()

@@ -2,9 +2,9 @@
 
 Rules
 - Full jitter: a pause is drawn evenly between the floor and a bound that doubles per failure, so that a
-  site's nodes do not come back all at once.  Lost connections: 0.2 .. 5 s.  Refused logins: up to 30 s.
-- The bound falls back once a connection was made, but a broker that accepts and ends at once is not hammered:
-  the first pause after a connection counts as a failure.
+  site's nodes do not come back all at once.  Lost connections: 0.02 .. 5 s, so that a short cut of a link costs
+  a round trip or two and a long one few attempts.  Refused logins: up to 30 s.
+- The bound falls back once a connection stood for a second: a broker that accepts and ends at once is not hammered.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import Any
 
 Login = tuple[str, str]
 
-FLOOR, CEILING, REFUSED_CEILING = 0.2, 5.0, 30.0
+FLOOR, CEILING, REFUSED_CEILING = 0.02, 5.0, 30.0
+#: Seconds that a connection must have stood to count as one.
+STOOD = 1.0
 #: CONNACK codes of MQTT 3.1.1 for a bad user or password and for no right to connect.
 _REFUSALS = frozenset({4, 5, 134, 135})
 
@@ -26,9 +28,10 @@ class Pauses:
         self._rng = rng or random.Random()  # noqa: S311 - spreads load, keeps no secret
         self._failures = 0
 
-    def connected(self) -> None:
-        """An attempt ended in a connection."""
-        self._failures = 0
+    def lasted(self, seconds: float) -> None:
+        """A connection has ended that stood for so long."""
+        if seconds >= STOOD:
+            self._failures = 0
 
     def next(self, *, refused: bool = False) -> float:
         """Seconds to wait before the next attempt."""

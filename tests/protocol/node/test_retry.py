@@ -7,7 +7,7 @@ import random
 import aiomqtt
 
 from tiercast_mqtt.errors import ConnectionRefused
-from tiercast_protocol.node.retry import CEILING, FLOOR, REFUSED_CEILING, Pauses, refused_login
+from tiercast_protocol.node.retry import CEILING, FLOOR, REFUSED_CEILING, STOOD, Pauses, refused_login
 
 
 def test_pauses_spread_and_stay_within_their_bounds() -> None:
@@ -29,8 +29,24 @@ def test_a_connection_makes_it_quick_again() -> None:
     pauses = Pauses(random.Random(1))
     for _ in range(9):
         pauses.next()
-    pauses.connected()
+    pauses.lasted(STOOD)
     assert pauses.next() <= 2 * FLOOR
+
+
+def test_a_link_that_was_cut_for_a_moment_is_back_within_tens_of_milliseconds() -> None:
+    for seed in range(50):
+        pauses = Pauses(random.Random(seed))
+        assert pauses.next() <= 0.04
+        assert pauses.next() <= 0.08
+
+
+def test_a_broker_that_accepts_and_ends_at_once_is_not_hammered() -> None:
+    pauses = Pauses(random.Random(1))
+    found = []
+    for _ in range(60):
+        pauses.lasted(0.01)
+        found.append(pauses.next())
+    assert sum(found) > 60
 
 
 def test_who_refuses() -> None:
