@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import assert_installed, build, random_tree, running, until
+from cluster import asked, assert_installed, build, random_tree, running, until
 from region import Region
 
 BOTH = ("pc-1", "pc-2")
@@ -18,7 +18,7 @@ BOTH = ("pc-1", "pc-2")
 
 def broker_pid(region: Region, name: str) -> int:
     """The process id of a node's broker, by its own word."""
-    return int(region.cli("node", "status", at=name)["status"]["broker"]["pid"])
+    return int(asked(region, "status", at=name)["broker"]["pid"])
 
 
 def kill(pid: int, _: float) -> None:

@@ -119,10 +119,10 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     yield made
     loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
+    thread.join(60)
     loop.close()
     session.socket = ""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import socket
 import sys
 import tempfile
 import time
@@ -20,6 +21,7 @@ from typing import Any
 
 import tree
 from region import Region, tail
+from tiercast_protocol.node.control.framing import LENGTH, pack, unpack
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("protocol", "gateway", "server", "endpoint", "cli")
@@ -82,6 +84,23 @@ def build(region: Region, source: Path, name: str, version: str, *options: str) 
     return package
 
 
+def asked(region: Region, verb: str, *, at: str = "server", **args: Any) -> Any:
+    """What a daemon's control socket answers: for questions asked again and again, without a process for each.
+
+    Raises:
+        AssertionError: it answered with an error.
+    """
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(60)
+        client.connect(str(region.daemons[at].socket))
+        client.sendall(pack({"id": 1, "verb": verb, "args": args}))
+        with client.makefile("rb") as answers:
+            (length,) = LENGTH.unpack(answers.read(LENGTH.size))
+            answer = unpack(answers.read(length))
+    assert "error" not in answer, answer
+    return answer["result"]
+
+
 def states(region: Region, job: str) -> dict[str, str]:
     """Each target's state."""
-    return {t["node"]: t["state"] for t in region.cli("job", "show", job)["job"]["targets"]}
+    return {t["node"]: t["state"] for t in asked(region, "job.show", job=job)["targets"]}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgpack
 
-from cluster import build, until
+from cluster import asked, build, until
 from region import Region
 from tiercast_mqtt.bulk import BulkClient
 from tiercast_protocol.errors import MessageInvalid
@@ -166,7 +166,7 @@ def processes(region: Region) -> dict[str, int]:
     """Process ids of every running daemon and its broker."""
     found = {d.name: d.pid for d in region.daemons.values() if d.process is not None}
     for name in [d.name for d in region.daemons.values() if d.role != "endpoint" and d.process is not None]:
-        found[f"{name}'s broker"] = int(region.cli("node", "status", at=name)["status"]["broker"]["pid"])
+        found[f"{name}'s broker"] = int(asked(region, "status", at=name)["broker"]["pid"])
     return found
 
 
@@ -200,7 +200,7 @@ class Watch:
         job = region.cli("job", "install", f"still={self._version}", "--on", self._honest)["job"]
 
         def counts() -> dict[str, int]:
-            found: dict[str, int] = region.cli("job", "show", job)["job"]["counts"]
+            found: dict[str, int] = asked(region, "job.show", job=job)["counts"]
             return found
 
         until(lambda: counts() == {"done": 1}, f"an ordinary install after the attack: {counts()}")
