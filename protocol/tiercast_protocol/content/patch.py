@@ -187,6 +187,8 @@ def pack_region(
 def unpack_region(frame: bytes, reference: bytes | bytearray, lengths: Sequence[int]) -> list[memoryview]:
     """The raw chunks of `lengths` that the frame makes out of `reference`; not proved yet.
 
+    A bytearray is emptied as soon as zstd has its own copy, which would else be half of what a region costs.
+
     Raises:
         MessageInvalid: no such frame, or it makes another number of bytes (a ProtocolError).
     """
@@ -195,9 +197,10 @@ def unpack_region(frame: bytes, reference: bytes | bytearray, lengths: Sequence[
         told = zstandard.get_frame_parameters(frame)
         if told.content_size != size or told.dict_id or told.window_size > 2 * (MAX_REFERENCE + MAX_RESULT):
             raise _invalid(f"a frame of {told.content_size} bytes where {size} are to be made")
-        unpacker = zstandard.ZstdDecompressor(
-            dict_data=_dictionary(reference), max_window_size=2 * (MAX_REFERENCE + MAX_RESULT)
-        )
+        dictionary = _dictionary(reference)
+        if isinstance(reference, bytearray):
+            reference.clear()
+        unpacker = zstandard.ZstdDecompressor(dict_data=dictionary, max_window_size=2 * (MAX_REFERENCE + MAX_RESULT))
         raw = unpacker.decompress(frame, max_output_size=size, allow_extra_data=False)
     except (zstandard.ZstdError, MemoryError) as error:
         raise _invalid("its frame does not unpack") from error
