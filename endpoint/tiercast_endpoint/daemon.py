@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from tiercast_endpoint import holdings, journal
+from tiercast_endpoint import holdings, journal, patches
 from tiercast_endpoint.jobs import Jobs
 from tiercast_endpoint.materials import Materials
 from tiercast_endpoint.memory import give_back, keep_small
@@ -42,12 +42,13 @@ from tiercast_protocol.node.places import Place
 from tiercast_protocol.node.post import Post
 from tiercast_protocol.node.upstream import Upstream
 from tiercast_protocol.wire.envelope import Envelope
+from tiercast_protocol.wire.messages import OrderBundle, PatchOffers, body_of
 
 log = structlog.get_logger(__name__)
 
 #: Nothing passes through an endpoint to others, so what was verified lately need not be kept.
 _KEEP_VERIFIED = 2 << 20
-SCHEMA = [(1, Post.SCHEMA), (2, journal.SCHEMA + holdings.SCHEMA)]
+SCHEMA = [(1, Post.SCHEMA), (2, journal.SCHEMA + holdings.SCHEMA), (3, patches.SCHEMA)]
 
 
 class Agent:
@@ -112,13 +113,21 @@ class Agent:
         )
         identity = Identity(me.region, me.region_key, me.name, me.key.public, me.generation)
         jobs = Jobs(db=db, me=identity, steps=steps, reporter=reporter, now_ms=now_ms, on_ended=give_back)
-        readings = Readings(db, lambda: self._status(db, store, post, upstream))
+        readings = Readings(db, lambda: self._status(db, store, post, upstream, materials))
 
         async def on_query(_peer: str, envelope: Envelope) -> None:
             answer = await readings.answer(envelope)
             await post.send(me.parent, answer, to=envelope.sender, cause=envelope.cause, expires=envelope.expires)
 
-        post.on("order.v1", jobs.on_order)
+        async def on_order(peer: str, envelope: Envelope) -> None:
+            await materials.patches.hear(body_of(envelope, OrderBundle).offers)
+            await jobs.on_order(peer, envelope)
+
+        async def on_offers(_peer: str, envelope: Envelope) -> None:
+            await materials.patches.hear(body_of(envelope, PatchOffers).offers)
+
+        post.on("order.v1", on_order)
+        post.on("patch.offer.v1", on_offers)
         post.on("query.v1", on_query)
         verbs = Verbs()
         readings.register(verbs)
@@ -146,7 +155,9 @@ class Agent:
         if swept:
             log.info("swept", trees=swept)
 
-    async def _status(self, db: Database, store: DiskStore, post: Post, upstream: Upstream) -> dict[str, Any]:
+    async def _status(
+        self, db: Database, store: DiskStore, post: Post, upstream: Upstream, materials: Materials
+    ) -> dict[str, Any]:
         usage = store.usage()
         installed = await db.read(holdings.installed)
         open_jobs = await db.read(journal.open_jobs)
@@ -166,6 +177,7 @@ class Agent:
             "open_jobs": [{"job": j.job, "package": j.package, "state": j.state} for j in open_jobs],
             "unacknowledged": len(await post.pending()),
             "traffic": upstream.traffic(),
+            "patches": materials.patches.shown(),
             "socket": str(self._place.socket),
         }
 

@@ -20,6 +20,7 @@ from tiercast_endpoint import checked, holdings, journal
 from tiercast_endpoint.assemble import ENTRY_COST
 from tiercast_endpoint.install import INSTALL
 from tiercast_endpoint.journal import Job
+from tiercast_endpoint.patches import Patches
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.sources import Sources
 from tiercast_endpoint.tree import ALL_MODES, PLAIN_MODES
@@ -110,9 +111,11 @@ class Materials:
         self._store_free = store_free
         self._limits = limits
         self.sources = Sources(db, root.path)
+        self.patches = Patches(db, store, self.sources, fetcher)
 
     async def head(self, job: Job) -> tuple[Root, Definition]:
         """Root and definition, with root and lists held."""
+        await self.patches.index(job.root, job.job)
         await self._fetcher.fetch([job.root], job.job)
         head = await fetch.read_root(job.root, self.store)
         if (head.name, head.version, head.revision) != (job.package, job.version, job.package_revision):
@@ -174,8 +177,9 @@ class Materials:
         return None
 
     async def fetch(self, job: Job, tell: Progress) -> None:
-        """Bring the data chunks that neither the store nor an installed file holds."""
+        """Bring the data chunks that neither the store nor an installed file holds, nor a patch makes."""
         head, _ = await self.head(job)
+        await self.patches.content(job.root, job.job, self._needed)
         elsewhere = await self.sources.known(list(await fetch.data_chunks(head, self.store)))
         await fetch.fetch_package(
             job.root, self._fetcher, self.store, job=job.job, have=elsewhere.__contains__, on_progress=tell

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tiercast_endpoint import holdings, journal
+from tiercast_endpoint import holdings, journal, patches
 from tiercast_endpoint.install import Step
 from tiercast_endpoint.jobs import Jobs
 from tiercast_endpoint.journal import Job
@@ -215,6 +215,7 @@ class Agent:
     post: FakePost
     steps: Steps
     jobs: Jobs
+    materials: Materials
 
     def offer(self, *packages: Package) -> None:
         for package in packages:
@@ -276,7 +277,7 @@ async def agent_over(
     async with AsyncExitStack() as stack:
         folder.mkdir(exist_ok=True)
         db = await stack.enter_async_context(
-            Database.open(folder / "agent.db", [(1, journal.SCHEMA + holdings.SCHEMA)])
+            Database.open(folder / "agent.db", [(1, journal.SCHEMA + holdings.SCHEMA + patches.SCHEMA)])
         )
         store = await stack.enter_async_context(DiskStore.open(folder / "chunks", reserve=0))
         root = RootFolder(folder / "root")
@@ -304,4 +305,4 @@ async def agent_over(
         stack.callback(task.cancel)
         async with asyncio.timeout(60):
             await started.wait()
-        yield Agent(folder, region, db, store, root, fetcher, post, steps, jobs)
+        yield Agent(folder, region, db, store, root, fetcher, post, steps, jobs, materials)

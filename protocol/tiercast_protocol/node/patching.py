@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 _AHEAD = 3
 #: Chunks that are read, or stored, at the same time.
 _AT_ONCE = 8
-#: zstd level of what is made here: it is served from here or used up at once, and made again from the same base.
+#: zstd level of what is made and soon used up; whoever serves it from here packs it better.
 LEVEL = 3
 
 #: Gives the proved raw bytes of a chunk that is held here, wherever; raises ChunkMissing or ChunkCorrupt.
@@ -89,6 +89,7 @@ class Patcher:
         read: reads base chunks.
         has: whether a result is held anywhere already; the store's own `has` if None.
         on_stored: told digest and stored size of every result, once it is readable.
+        level: zstd's, of the results.
     """
 
     def __init__(
@@ -99,12 +100,14 @@ class Patcher:
         read: ReadHeld | None = None,
         has: Callable[[Digest], Awaitable[bool]] | None = None,
         on_stored: Callable[[Digest, int], None] = lambda _digest, _size: None,
+        level: int = LEVEL,
     ) -> None:
         self._store = store
         self._fetcher = fetcher
         self._read = read or store.raw
         self._has = has or store.has
         self._on_stored = on_stored
+        self._level = level
         self.tally = Tally()
 
     async def fetch(self, offer: PatchOffer, job: str = "") -> p.Patch:
@@ -283,7 +286,7 @@ class Patcher:
     async def _keep(self, digest: Digest, raw: memoryview) -> None:
         if await self._store.has(digest):
             return
-        stored = await asyncio.to_thread(pack, raw, LEVEL)
+        stored = await asyncio.to_thread(pack, raw, self._level)
         await self._store.put(digest, stored)
         self.tally.made += 1
         self.tally.made_bytes += len(raw)

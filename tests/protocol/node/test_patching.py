@@ -231,7 +231,7 @@ async def test_regions_that_lie_make_nothing_and_stop_nothing(case: Case, change
     patcher = Patcher(at, at)
     assert await patcher.apply(patch, p.INDEX)
     await patcher.apply(patch, p.CONTENT)
-    assert patcher.tally.failed == (0 if changes.get("result") == [] else 1)
+    assert patcher.tally.failed == (0 if changes.get("result") in ([], [1, 1]) else 1)
     made = case.lacking & set(at.held)
     assert 0 < len(made) < len(case.lacking)
     assert all(digest_of(unseal(digest, at.held[digest])) == digest for digest in made)
