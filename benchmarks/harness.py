@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import shutil
+import statistics
 import sys
 import tempfile
 import threading
@@ -24,6 +25,17 @@ from typing import Any
 from linkbytes import Meter
 
 Goals = Mapping[str, tuple[str, float]]
+_asked = {"pairs": 5}
+
+
+def pairs() -> int:
+    """How many interleaved pairs of ourselves and a rival are measured."""
+    return _asked["pairs"]
+
+
+def spread(values: list[float]) -> list[float]:
+    """Least, median and greatest of the pairs' ratios."""
+    return [round(value, 4) for value in (min(values), statistics.median(values), max(values))]
 
 
 def run(name: str, goals: Goals, work: Callable[[Path], tuple[dict[str, Any], dict[str, float]]]) -> int:
@@ -31,7 +43,9 @@ def run(name: str, goals: Goals, work: Callable[[Path], tuple[dict[str, Any], di
     parser = argparse.ArgumentParser(prog=f"scripts/bench {name}")
     parser.add_argument("--json", action="store_true", help="only the last line, in JSON")
     parser.add_argument("--folder", type=Path, help="where to work (a new temporary folder)")
+    parser.add_argument("--pairs", type=int, default=5, help="interleaved pairs beside a rival (5)")
     options = parser.parse_args()
+    _asked["pairs"] = max(1, options.pairs)
     folder = Path(tempfile.mkdtemp(prefix="tcb", dir=options.folder))
     try:
         done, figures = work(folder)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from faultproxy import FaultyLink
-from harness import Goals, note, random_files, run
+from harness import Goals, note, pairs, random_files, run
 from region import Region, RegionError
 
 GOALS: Goals = {"share": (">=", 0.90), "share_cuts": (">=", 0.80), "resent": ("<=", 0.02)}
@@ -21,7 +21,6 @@ SIZE = 256 << 20
 RATE = 100e6 / 8
 DELAY = 0.05
 CUT_EVERY = 5.0
-PAIRS = 5
 
 
 def once(region: Region, link: FaultyLink, tree: Path, number: int, *, cuts: bool) -> dict[str, float]:
@@ -65,12 +64,12 @@ def work(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
         region.add_gateway("far", via=link)
         link.tell(both={"delay": DELAY, "rate": RATE})
         plain, cut = [], []
-        for number in range(PAIRS):
+        for number in range(pairs()):
             plain.append(once(region, link, folder / "tree", number, cuts=False))
             cut.append(once(region, link, folder / "tree", number, cuts=True))
     resent = [b["bytes"] - a["bytes"] for a, b in zip(plain, cut, strict=True)]
     done = {
-        "package_bytes": SIZE, "rate": "100Mbit/s", "round_trip_ms": 100, "cut_every_s": CUT_EVERY, "pairs": PAIRS,
+        "package_bytes": SIZE, "rate": "100Mbit/s", "round_trip_ms": 100, "cut_every_s": CUT_EVERY, "pairs": pairs(),
         "share_each": [round(one["share"], 3) for one in plain],
         "share_cuts_each": [round(one["share"], 3) for one in cut],
         "resent_each": [round(one, 4) for one in resent], "bytes_each": [round(one["bytes"], 4) for one in plain],

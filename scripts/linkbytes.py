@@ -9,16 +9,19 @@ Rules
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import socket
 import struct
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 _NETLINK_SOCK_DIAG = 4
+_CLONE_NEWNET = 0x40000000
 _SOCK_DIAG_BY_FAMILY = 20
 _DUMP = 0x301  # NLM_F_REQUEST | NLM_F_ROOT | NLM_F_MATCH
 _DONE, _ERROR = 3, 2
@@ -39,11 +42,34 @@ class Connection:
     received: int
 
 
-def connections() -> list[Connection]:
-    """Every established TCP connection of this network namespace, IPv4 and IPv6."""
+def _space(pid: int) -> str:
+    """The network namespace of a process; "" when it is gone."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/net")  # noqa: PTH115 - not a path
+    except OSError:
+        return ""
+
+
+def _netlink(pid: int) -> socket.socket:
+    """A socket that sees the connections of the process's network namespace."""
+    if _space(pid) in {"", _space(os.getpid())}:
+        return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
+
+    def inside() -> socket.socket:
+        with Path(f"/proc/{pid}/ns/net").open("rb") as space:
+            if ctypes.CDLL(None, use_errno=True).setns(space.fileno(), _CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), "setns")
+        return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
+
+    with ThreadPoolExecutor(1) as thread:  # a namespace is a thread's; this one ends with it
+        return thread.submit(inside).result()
+
+
+def connections(pid: int = 0) -> list[Connection]:
+    """Every established TCP connection, IPv4 and IPv6, of the network namespace of `pid` (0 is ours)."""
     found: list[Connection] = []
     for family in (socket.AF_INET, socket.AF_INET6):
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as netlink:
+        with _netlink(pid or os.getpid()) as netlink:
             netlink.settimeout(5)
             request = struct.pack("=BBBxI", family, socket.IPPROTO_TCP, _WITH_INFO, _STATES) + bytes(48)
             netlink.send(struct.pack("=IHHII", 16 + len(request), _SOCK_DIAG_BY_FAMILY, _DUMP, 1, 0) + request)
@@ -106,10 +132,12 @@ class Meter:
 
     def sample(self) -> None:
         """Read the kernel's counters now."""
-        every = connections()
+        every: dict[str, list[Connection]] = {}
         for name, (pid, port) in self.links.items():
-            own = sockets_of(pid)
-            for connection in every:
+            own, space = sockets_of(pid), _space(pid)
+            if space not in every:
+                every[space] = connections(pid) if space else []
+            for connection in every[space]:
                 if connection.remote_port == port and connection.inode in own:
                     key = (connection.local_port, connection.inode)
                     self._seen.setdefault(name, {})[key] = connection.sent + connection.received

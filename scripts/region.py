@@ -15,6 +15,7 @@ import os
 import random
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -128,6 +129,8 @@ class Region:
     name: str = "demo"
     broker_settings: dict[str, str] = field(default_factory=dict)
     join_options: tuple[str, ...] = ()
+    #: Network namespace and address of daemons that do not run on this machine's own network.
+    places: dict[str, tuple[str, str]] = field(default_factory=dict)
     daemons: dict[str, Daemon] = field(default_factory=dict)
     links: list[FaultyLink] = field(default_factory=list)
     #: One thread starts every daemon and lives as long as they: the kernel takes the end of a thread for its parent's.
@@ -150,7 +153,7 @@ class Region:
         """Initialise and start the server."""
         daemon = Daemon("server", "server", "", self.folder / "server", free_port())
         self.daemons["server"] = daemon
-        listen = f"127.0.0.1:{daemon.port}"
+        listen = f"{self._host(daemon.name)}:{daemon.port}"
         self.tool(
             "tiercast_server", "init", "--state", str(daemon.folder), "--region", self.name, "--listen", listen,
             "--broker", self.broker,
@@ -169,7 +172,7 @@ class Region:
         """Invite, join and start a gateway, which then reaches its parent over the link `via`."""
         daemon = Daemon(name, "gateway", parent, self.folder / name, free_port())
         token = self._invite(name, parent, "--gateway")
-        listen = f"127.0.0.1:{daemon.port}"
+        listen = f"{self._host(daemon.name)}:{daemon.port}"
         self.tool(
             "tiercast_gateway",
             "join",
@@ -181,6 +184,7 @@ class Region:
             "--broker",
             self.broker,
             *self.join_options,
+            at=name,
         )
         self._set_broker(daemon)
         self._set_uplink(daemon, via)
@@ -194,7 +198,7 @@ class Region:
         token = self._invite(name, parent)
         self.tool(
             "tiercast_endpoint", "join", token, "--state", str(daemon.folder), "--install-root", str(self.apps(name)),
-            *self.join_options,
+            *self.join_options, at=name,
         )  # fmt: skip
         self._set_uplink(daemon, via)
         self.daemons[name] = daemon
@@ -251,11 +255,14 @@ class Region:
     def launch(self, daemon: Daemon) -> Any:
         """Start `daemon`; the returned function waits for its READY."""
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        address = f"\0tiercast-{os.getpid()}-{daemon.name}-{time.monotonic_ns()}"
-        notify.bind(address)
-        launcher = [self.python, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), self.python]
+        # a name in the file system holds in every network namespace
+        address = (self.folder / f"{daemon.name}.ready").absolute()
+        address.unlink(missing_ok=True)
+        notify.bind(str(address))
+        program = [*self._inside(daemon.name), self.python]
+        launcher = [self.python, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *program]
         command = [*launcher, "-m", f"tiercast_{daemon.role}", "run", "--state", str(daemon.folder)]
-        environment = {**self.environment(), "NOTIFY_SOCKET": "@" + address[1:]}
+        environment = {**self.environment(), "NOTIFY_SOCKET": str(address)}
         with daemon.log.open("ab") as log:
             # away from this terminal: Ctrl-C is for us, who then stop them one after the other
             started = self._starter.submit(
@@ -321,15 +328,24 @@ class Region:
 
     # -- talking -------------------------------------------------------------------------------------
 
-    def tool(self, module: str, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command line of Tiercast to its end.
+    def _host(self, name: str) -> str:
+        return self.places.get(name, ("", "127.0.0.1"))[1]
+
+    def _inside(self, name: str) -> list[str]:
+        """What runs a program where the daemon `name` runs; an absolute path first."""
+        space = self.places.get(name, ("", ""))[0]
+        return [str(shutil.which("ip", path="/usr/sbin:/sbin:/usr/bin")), "netns", "exec", space] if space else []
+
+    def tool(self, module: str, *args: str, check: bool = True, at: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command line of Tiercast to its end, where the daemon `at` runs.
 
         Raises:
             RegionError: it failed and `check` is set.
         """
         done = subprocess.run(
-            [self.python, "-m", module, *args], env=self.environment(), capture_output=True, text=True, check=False
-        )
+            [*self._inside(at), self.python, "-m", module, *args],
+            env=self.environment(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
         if check and done.returncode != 0:
             words = " ".join(word if len(word) < 60 else word[:40] + "..." for word in args)
             raise RegionError(f"{module} {words}: exit {done.returncode}\n{done.stderr or done.stdout}")
