@@ -13,6 +13,7 @@ import typer
 from tiercast_cli import cabinets, depots, groups, jobs, links, nodes, packages
 from tiercast_cli.examples import add_examples
 from tiercast_cli.options import set_socket
+from tiercast_cli.suspensions import add_suspensions
 
 _EPILOG = """\b
 Examples:
@@ -33,6 +34,7 @@ app = typer.Typer(
     help="Gets packages onto many machines through thin links, and proves what happened.",
     epilog=_EPILOG,
 )
+add_suspensions(jobs.app, links.app, nodes.app)
 for noun, part in (
     ("job", jobs),
     ("package", packages),

@@ -39,12 +39,25 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "depot unpin": ("depot unpin hello --node berlin",),
     "depot keep": ("depot keep hello --for 30d --node berlin",),
     "depot evict": ("depot evict --node berlin --dry-run", "depot evict --node berlin --bytes 20GiB"),
+    "job suspend": ("job suspend j-17", "job suspend j-17 --below berlin --for 2h", "job suspend j-17 --on pc-1"),
+    "job resume": ("job resume j-17", "job resume j-17 --below berlin"),
+    "node suspend": ("node suspend berlin --until 18:00", "node suspend pc-1"),
+    "node resume": ("node resume berlin",),
+    "node holds": ("node holds", "node holds --node berlin"),
+    "link show": ("link show berlin", "link show pc-1 --node berlin --json", "link show"),
+    "link suspend": ("link suspend berlin --for 30m", "link suspend pc-1 --node berlin"),
+    "link resume": ("link resume pc-1 --node berlin",),
+    "link window list": ("link window list berlin",),
+    "link window remove": ("link window remove berlin --number 1",),
     "link list": ("link list", "link list --node berlin"),
 }
 
 
 def add_examples(noun: str, part: typer.Typer) -> None:
     """Give each command of `part` that brings no epilog of its own the one of the table."""
+    for group in part.registered_groups:
+        if group.typer_instance is not None:
+            add_examples(f"{noun} {group.name}", group.typer_instance)
     for command in part.registered_commands:
         function = command.callback.__name__ if command.callback else ""
         lines = EXAMPLES.get(f"{noun} {command.name or function.rstrip('_')}", ())

@@ -37,12 +37,14 @@ _USAGE_SUFFIXES = (
 #: What is wrong with the tree that is to be packaged is for its owner to mend, whatever the code is called.
 _USAGE_CODES = {"tree.missing", "tree.name", "tree.special", "tree.setuid", "tree.link", "tree.case"}
 _USAGE_CODES |= {"package.too_large", "program.not_runnable", "program.missing"}
+#: Whatever is wrong with what was said of a transfer was said so.
+_USAGE_NOUNS = ("transfer.", "window.", "time.")
 
 
 def exit_code_of(error_code: str) -> ExitCode:
     """The exit code for the stable code of a UsageError ("package.unknown" -> USAGE)."""
     if error_code == "daemon.unreachable":
         return ExitCode.UNREACHABLE
-    if error_code in _USAGE_CODES:
+    if error_code in _USAGE_CODES or error_code.startswith(_USAGE_NOUNS):
         return ExitCode.USAGE
     return ExitCode.USAGE if error_code.rpartition(".")[2] in _USAGE_SUFFIXES else ExitCode.FAILED

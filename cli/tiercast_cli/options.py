@@ -46,6 +46,7 @@ def _completion(kind: str) -> Callable[[typer.Context, str], list[str]]:
 _nodes = _completion("node")
 _endpoints = _completion("endpoint")
 _gateways = _completion("gateway")
+child_completion = _nodes
 _groups = _completion("group")
 _packages = _completion("package")
 _cabinets = _completion("cabinet")
@@ -72,6 +73,13 @@ InCabinet = Annotated[str, typer.Option("--cabinet", metavar="CABINET", help="Th
 _ON = "A target by name; may be given several times."
 OnEndpoints = Annotated[list[str], typer.Option("--on", metavar="NODE", help=_ON, autocompletion=_endpoints)]
 OnGateways = Annotated[list[str], typer.Option("--on", metavar="NODE", help=_ON, autocompletion=_gateways)]
+OnHosts = Annotated[list[str], typer.Option("--on", metavar="NODE", help=_ON, autocompletion=_nodes)]
+OnBelow = Annotated[
+    list[str],
+    typer.Option(
+        "--below", metavar="GATEWAY", help="All below a gateway; may be given several times.", autocompletion=_gateways
+    ),
+]
 OnGroups = Annotated[
     list[str],
     typer.Option(

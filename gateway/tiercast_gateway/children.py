@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tiercast_protocol.wire.messages import Hello
@@ -29,6 +30,7 @@ class Child:
     lane: bytes = field(default_factory=lambda: os.urandom(8))
     software: str = ""
     free: int = 0
+    metered: int = 0
 
 
 class Children:
@@ -36,6 +38,8 @@ class Children:
 
     def __init__(self) -> None:
         self._children: dict[str, Child] = {}
+        #: Called when a child says something else of its link than before.
+        self.on_terms: Callable[[], None] = lambda: None
 
     def all(self) -> list[Child]:
         """Every child that was heard of since start, by name."""
@@ -74,6 +78,9 @@ class Children:
             child.since = _now()
         child.online, child.boot = True, hello.boot
         child.role, child.software, child.free = hello.role, hello.software, hello.free
+        if child.metered != hello.metered:
+            child.metered = hello.metered
+            self.on_terms()
         return news, restarted
 
     def gone(self, name: str, boot: bytes) -> bool:

@@ -1,8 +1,8 @@
 """Control messages of a sub-tree: which kind may come from where, and who acts on it.
 
 Rules
-- Orders, tokens, admissions, dismissals and questions only from above; statuses, answers and requests to join
-  only from below.  What comes the wrong way is logged and dropped: a child can't give orders.
+- Orders, tokens, admissions, dismissals, suspensions, terms and questions only from above; statuses, answers and
+  requests to join only from below.  What comes the wrong way is logged and dropped: a child can't give orders.
 - What is for another node is passed on unopened: down by the route table when it comes from above, else up.
 - A message that can never be acted on (its receiver is unknown by now) is logged and acknowledged; it would
   block all that stands behind it.
@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tiercast_protocol.errors import UsageError
-from tiercast_protocol.wire.messages import Admitted, Dismissed, OrderBundle, Status, TokenIssued, body_of
+from tiercast_protocol.wire.messages import (
+    Admitted,
+    Dismissed,
+    Holds,
+    JobShape,
+    OrderBundle,
+    Status,
+    TokenIssued,
+    body_of,
+)
 
 if TYPE_CHECKING:
     from tiercast_gateway.subtree import SubTree
@@ -38,6 +47,8 @@ class Mailroom:
         post.on("node.admitted.v1", self._admitted)
         post.on("node.dismissed.v1", self._dismissed)
         post.on("enrol.request.v1", self._request)
+        post.on("transfer.hold.v1", self._holds)
+        post.on("job.shape.v1", self._shape)
         post.on("query.v1", self._query)
         post.on("answer.v1", self._answer)
         post.on_relay(self._relay)
@@ -69,6 +80,14 @@ class Mailroom:
     async def _dismissed(self, peer: str, envelope: Envelope) -> None:
         if self._comes_down(peer, envelope):
             await self._tree.dismiss(body_of(envelope, Dismissed))
+
+    async def _holds(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_down(peer, envelope):
+            await self._tree.steering.take_holds(peer, body_of(envelope, Holds))
+
+    async def _shape(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_down(peer, envelope):
+            await self._tree.steering.take_shape(body_of(envelope, JobShape))
 
     async def _query(self, peer: str, envelope: Envelope) -> None:
         if self._comes_down(peer, envelope):

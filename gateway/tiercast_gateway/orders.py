@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from sqlite3 import Connection
@@ -57,6 +57,7 @@ class Orders:
         region: the region's name; `region_key` its public key.
         do: called with what this node itself must do (again after a restart, until `own_done`).
         changed: called with a job's id when it was opened, replaced or closed.
+        passed: called with job and child when an order was put into the outbox for that child.
     """
 
     def __init__(
@@ -70,10 +71,11 @@ class Orders:
         routes: Routes,
         do: Callable[[OwnOrder], None],
         changed: Callable[[Order, bool], None],
+        passed: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self._me, self._region, self._region_key = me, region, region_key
         self._db, self._post, self._routes = db, post, routes
-        self._do, self._changed = do, changed
+        self._do, self._changed, self._passed = do, changed, passed
         self._lock = asyncio.Lock()
 
     async def load(self) -> None:
@@ -151,6 +153,7 @@ class Orders:
                 if child != self._me:
                     bundle = OrderBundle(order=signed, signature=signature, targets=some)
                     await self._post.send(child, bundle, cause=cause, expires=expires)
+                    await self._passed(job, child)
                 rows = [(child, job, revision, target.node) for target in some]
                 await self._db.write(partial(_passed, rows))
 
@@ -193,6 +196,17 @@ class Orders:
             ).fetchall()
         )
         return {row[0] for row in rows if row[0]}
+
+    async def passed_to(self, job: str) -> list[str]:
+        """The children that open orders of a job were passed to."""
+        rows = await self._db.read(
+            lambda c: c.execute(
+                "SELECT DISTINCT t.via FROM order_targets t JOIN orders o USING (job, revision)"
+                " WHERE o.job = ? AND o.open = 1 AND t.via NOT IN ('', ?)",
+                (job, self._me),
+            ).fetchall()
+        )
+        return [row[0] for row in rows]
 
     async def list(self, limit: int = 100) -> list[dict[str, Any]]:
         """The newest orders, as `job.list` of this tier shows them."""

@@ -83,7 +83,7 @@ def links(tree: SubTree) -> list[dict[str, Any]]:
             "child": child["name"],
             "online": child["online"],
             "lane": child["lane"],
-            "limit": tree.rates.get(child["name"], 0),
+            "limit": tree.steering.limit(child["name"]),
             "rate": int((lane.rate if (lane := lanes.get(child["name"])) else None) or 0),
             "in_flight": child["in_flight"],
             "sent_bytes": child["sent_bytes"],

@@ -22,7 +22,6 @@ import structlog
 from tiercast_protocol.errors import BrokerLost, ChunkCorrupt, ChunkMissing, MessageInvalid
 from tiercast_protocol.node.leases import CHILD
 from tiercast_protocol.transfer import events as t
-from tiercast_protocol.transfer.policy import LinkPolicy, Pace
 from tiercast_protocol.transfer.sender import Sender
 from tiercast_protocol.wire import codec, frame
 from tiercast_protocol.wire.messages import Absent, GroupJoin, GroupLeave, Message, Report
@@ -135,10 +134,6 @@ class Streams:
         """The child is subscribed to the group's topic, unless it speaks of an earlier lane."""
         if epoch == self._lane_of(child):
             self.feed(t.ChildJoinedGroup(child, group))
-
-    def set_rate(self, child: str, rate: int | None) -> None:
-        """The link to `child` ("" is all together) carries at most `rate` bytes per second; None is unlimited."""
-        self.feed(t.LinkPolicySet(child, LinkPolicy(Pace(rate=float(rate))) if rate else None))
 
     # -- the machine -----------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from tiercast_gateway.queries import Queries
 from tiercast_gateway.routes import Routes
 from tiercast_gateway.snapshot import snapshot
 from tiercast_gateway.statuses import Statuses
+from tiercast_gateway.steering import Steering
 from tiercast_gateway.streams import Streams
 from tiercast_gateway.tables import SCHEMA
 from tiercast_gateway.work import Identity, OwnWork
@@ -139,7 +140,8 @@ class SubTree:
             post=self.post,
             routes=self.routes,
             do=self._do_own,
-            changed=self.progress.job_changed,
+            changed=self._job_changed,
+            passed=self._passed_on,
         )
         self.downlink = Downlink(
             me=config.me,
@@ -162,10 +164,10 @@ class SubTree:
         store.leases.watch(CHILD, self.streams.machine.supply.promised)
         self.downlink.connect(self.post, self.streams)
         self.queries = Queries(self._tell_until)
-        #: Limits of links to children, bytes per second; 0 is unlimited.
-        self.rates: dict[str, int] = {}
+        self.steering = Steering(self, config.region_key)
         self._settled: asyncio.Queue[set[str]] = asyncio.Queue()
         self.enrolment.on_removed = self._users_left
+        self.children.on_terms = self.steering.changed
         self.mailroom = Mailroom(self)
 
     async def load(self) -> None:
@@ -175,11 +177,8 @@ class SubTree:
         await self.seen.load()
         await self.depot.load()
         await self.statuses.load()
+        await self.steering.load()
         await self.orders.load()
-        rates = await self.db.read(lambda c: c.execute("SELECT child, rate FROM link_rates").fetchall())
-        self.rates = dict(rates)
-        for child, rate in rates:
-            self.streams.set_rate(child, rate)
 
     async def run(self) -> None:
         """Everything that goes on by itself, until cancelled."""
@@ -193,6 +192,7 @@ class SubTree:
             tasks.create_task(self.orders.run())
             tasks.create_task(self.depot.run())
             tasks.create_task(self.enrolment.run())
+            tasks.create_task(self.steering.run())
             tasks.create_task(self._settle())
             if self.work is not None:
                 tasks.create_task(self.work.run())
@@ -219,6 +219,7 @@ class SubTree:
                 await self.enrolment.remove([node.name])
             await self.post.send(via, node)
         await self.routes.learn(node.name, via)
+        self.steering.changed()
         await self.orders.pass_on()
 
     async def dismiss(self, node: Dismissed) -> None:
@@ -260,18 +261,6 @@ class SubTree:
         """Nobody above holds the chunk."""
         self.streams.chunk_absent(digest, reason)
 
-    async def set_rate(self, child: str, rate: int) -> None:
-        """Limit the link to `child` to `rate` bytes per second; 0 is unlimited.  Kept over restarts."""
-        await self.db.write(
-            lambda c: c.execute(
-                "INSERT INTO link_rates(child, rate) VALUES (?, ?)"
-                " ON CONFLICT(child) DO UPDATE SET rate = excluded.rate",
-                (child, rate),
-            )
-        )
-        self.rates[child] = rate
-        self.streams.set_rate(child, rate)
-
     async def status_snapshot(self) -> dict[str, Any]:
         """What the `status` verb shows."""
         return snapshot(self)
@@ -295,9 +284,17 @@ class SubTree:
         for name in names:
             await self.downlink.child_left(name)
         await self.routes.forget(name for name in names if self.routes.via(name) == name)
+        self.steering.changed()
 
     async def _tell_until(self, node: str, message: Message, expires: int) -> bytes:
         return await self.tell(node, message, expires=expires)
+
+    def _job_changed(self, order: Order, open_: bool) -> None:  # noqa: FBT001 - the callback of `Orders`
+        self.progress.job_changed(order, open_)
+        self.steering.job_changed(order, open_)
+
+    async def _passed_on(self, job: str, child: str) -> None:
+        await self.steering.passed_on(job, child)
 
     async def _needed(self) -> set[Digest]:
         return await self.orders.needed()

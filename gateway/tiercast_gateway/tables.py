@@ -3,13 +3,13 @@
 Rules
 - A step is never changed once released; a change is a new step with the next number.
 - What can be asked for again from neighbours (who is there, lanes, wants) is not here.  What was promised
-  by an acknowledgement is: orders, statuses, routes, the broker's users, pins, link rates.
+  by an acknowledgement is: orders, statuses, routes, the broker's users, pins, what was said of transfers.
 - The outbox and inbox of the node kit are step 1 of the same file, so that one commit can span both.
 """
 
 from __future__ import annotations
 
-from tiercast_gateway import lastseen
+from tiercast_gateway import lastseen, said
 from tiercast_protocol.node.post import Post
 
 _SUBTREE = """
@@ -46,4 +46,10 @@ CREATE TABLE audit_found(
 """
 
 #: Every step of the node's database.
-SCHEMA: tuple[tuple[int, str], ...] = ((1, Post.SCHEMA), (2, _SUBTREE), (3, lastseen.SCHEMA), (4, _DEPOT_LIFE))
+SCHEMA: tuple[tuple[int, str], ...] = (
+    (1, Post.SCHEMA),
+    (2, _SUBTREE),
+    (3, lastseen.SCHEMA),
+    (4, _DEPOT_LIFE),
+    (5, said.SCHEMA),
+)

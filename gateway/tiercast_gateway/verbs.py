@@ -17,6 +17,7 @@ import msgspec
 
 from tiercast_gateway import snapshot
 from tiercast_gateway.depot_verbs import DepotVerbs
+from tiercast_gateway.steering_verbs import SteeringVerbs
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.kernel import Peer
@@ -37,15 +38,15 @@ def add_common_verbs(verbs: Verbs, tree: SubTree, *, jobs: bool = True) -> None:
         tree: the sub-tree that they speak of.
         jobs: also `job.list` and `job.show` as a gateway knows them; the server has its own.
     """
-    common = _Common(tree)
+    common, steering = _Common(tree), SteeringVerbs(tree)
     table: list[tuple[str, Role, Handler]] = [
         ("status", "viewer", common.status),
         *DepotVerbs(tree).table,
-        ("link.list", "viewer", common.link_list),
-        ("link.set", "operator", common.link_set),
         ("outbox.list", "viewer", common.outbox_list),
     ]
+    table += steering.table()
     if jobs:
+        table += steering.own_table()
         table += [("job.list", "viewer", common.job_list), ("job.show", "viewer", common.job_show)]
     for name, role, handler in table:
         verbs.add(name, role, _routed(tree, handler))
@@ -77,25 +78,6 @@ class _Common:
         """This node, its broker, its depot and its children."""
         del call
         return snapshot.snapshot(self._tree)
-
-    async def link_list(self, call: Call) -> list[dict[str, Any]]:
-        """The links to the children, with limits and rates."""
-        del call
-        return snapshot.links(self._tree)
-
-    async def link_set(self, call: Call) -> dict[str, Any]:
-        """Limit a link to `rate` bytes per second; 0 is unlimited."""
-        child, rate = call.text("child"), call.number("rate")
-        if not any(user.name == child for user in self._tree.enrolment.children()):
-            raise UsageError(
-                code="link.unknown",
-                what=f"{child} is no child of {self._tree.name}",
-                todo="See the links with: tiercast link list",
-            )
-        if rate < 0:
-            raise UsageError(code="argument.invalid", what=f"A rate of {rate} bytes per second", todo="0 is unlimited.")
-        await self._tree.set_rate(child, rate)
-        return {"child": child, "rate": rate}
 
     async def outbox_list(self, call: Call) -> list[dict[str, Any]]:
         """What no neighbour has acknowledged yet."""

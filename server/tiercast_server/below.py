@@ -11,7 +11,7 @@ from typing import Any
 
 from tiercast_gateway import snapshot
 from tiercast_gateway.subtree import SubTree
-from tiercast_protocol.wire.messages import Admitted, Dismissed, Message, OrderBundle, TokenIssued
+from tiercast_protocol.wire.messages import Admitted, Dismissed, JobShape, Message, OrderBundle, TokenIssued
 from tiercast_server.tree import Child
 
 
@@ -47,6 +47,10 @@ class Below:
     async def issue_token(self, message: TokenIssued) -> None:
         """See `Tree.issue_token`."""
         await self.subtree.issue_token(message)
+
+    async def take_shape(self, message: JobShape) -> None:
+        """See `Tree.take_shape`."""
+        await self.subtree.steering.take_shape(message)
 
     async def tell(self, node: str, message: Message, *, cause: str) -> bytes:
         """See `Tree.tell`."""

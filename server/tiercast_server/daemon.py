@@ -36,6 +36,7 @@ from tiercast_server.package_verbs import PackageVerbs
 from tiercast_server.presence import Presence
 from tiercast_server.region import Region, open_region
 from tiercast_server.status_intake import StatusIntake
+from tiercast_server.steering_verbs import SteeringVerbs
 from tiercast_server.verbs import Desk, add_verbs
 
 
@@ -125,4 +126,5 @@ def _desk(region: Region, parts: Parts, subtree: SubTree) -> Desk:
         packages=PackageVerbs(region, library),
         jobs=JobVerbs(parts.jobs, view),
         depots=DepotVerbs(region, parts.below, library),
+        steering=SteeringVerbs(region, parts.below, parts.jobs),
     )

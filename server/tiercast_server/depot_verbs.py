@@ -1,4 +1,4 @@
-"""The verbs of status, depots and links: of the server itself, or asked of a node below.
+"""The verbs of status and depots: of the server itself, or asked of a node below.
 
 Rules
 - `node` "" or the server's name is this node; any other is asked over the tree, and an unknown name is said
@@ -9,6 +9,7 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import select
@@ -77,34 +78,6 @@ class DepotVerbs:
             return await self._library.evict(dry_run=call.flag("dry_run", default=False))
         return found
 
-    async def links(self, call: Call) -> list[dict[str, Any]]:
-        """The links to a node's children."""
-        found: list[dict[str, Any]] | None = await self._asked(call)
-        if found is None:
-            found = snapshot.links(self._below.subtree)
-        parent = call.text("node", "") or self._region.server
-        return [_shown_link(parent, link) for link in found]
-
-    async def set_link(self, call: Call) -> dict[str, Any]:
-        """Limit the link to a child."""
-        child, rate = call.text("child"), call.number("rate")
-        if rate < 0:
-            raise UsageError(code="rate.invalid", what=f"{rate} B/s is no rate.", todo="Use 0 for unlimited.")
-        parent = call.text("node", "") or self._region.server
-        async with self._region.db.read() as connection:
-            below = await nodes.children_of(connection, parent)
-        if child not in below:
-            raise UsageError(
-                code="link.unknown",
-                what=f"{child!r} is no child of {parent!r}.",
-                todo="`tiercast node list` shows every node's parent; name that with --node.",
-            )
-        found: dict[str, Any] | None = await self._asked(call)
-        if found is None:
-            await self._below.subtree.set_rate(child, rate)
-            found = {"child": child, "rate": rate}
-        return found
-
     async def outbox(self, call: Call) -> list[dict[str, Any]]:
         """What no neighbour of a node has acknowledged yet."""
         found: list[dict[str, Any]] | None = await self._asked(call)
@@ -125,26 +98,29 @@ class DepotVerbs:
         return found
 
     async def _asked(self, call: Call) -> Any:
-        """What the node that the call names gives for the same verb; None where that is this node."""
-        node = call.text("node", "")
-        if node in {"", self._region.server}:
-            return None
-        async with self._region.db.read() as connection:
-            found = await nodes.get(connection, node)
-        if not found.has_joined:
-            raise UsageError(
-                code="node.not-joined", what=f"{node!r} has not joined yet.", todo="`tiercast node list` shows who has."
-            )
-        if found.role == "endpoint" and call.verb.startswith(("depot.", "link.")):
-            raise UsageError(
-                code="node.role",
-                what=f"{node!r} is an endpoint; only gateways and the server have a depot and links to children.",
-                todo="`tiercast node list` shows the role of every node.",
-            )
-        args = {key: value for key, value in call.args.items() if key != "node"}
-        return await self._below.ask(node, call.verb, args, deadline=DEADLINE_S)
+        return await asked(self._region, self._below, call)
 
 
-def _shown_link(parent: str, link: dict[str, Any]) -> dict[str, Any]:
-    """`rate` is what the link may carry (0: unlimited), `measured` what it carries."""
-    return {**link, "parent": parent, "rate": link.get("limit", 0), "measured": link.get("rate", 0)}
+async def asked(region: Region, below: Below, call: Call, more: Mapping[str, Any] | None = None) -> Any:
+    """What the node that the call names gives for the same verb (`more` goes with it); None where that is this node.
+
+    Raises:
+        UsageError: node.unknown, node.not-joined, node.role, or as the node says.
+    """
+    node = call.text("node", "")
+    if node in {"", region.server}:
+        return None
+    async with region.db.read() as connection:
+        found = await nodes.get(connection, node)
+    if not found.has_joined:
+        raise UsageError(
+            code="node.not-joined", what=f"{node!r} has not joined yet.", todo="`tiercast node list` shows who has."
+        )
+    if found.role == "endpoint" and call.verb.startswith(("depot.", "link.", "hold.")):
+        raise UsageError(
+            code="node.role",
+            what=f"{node!r} is an endpoint; only gateways and the server have a depot and links to children.",
+            todo="`tiercast node list` shows the role of every node.",
+        )
+    args = {key: value for key, value in call.args.items() if key != "node"} | dict(more or {})
+    return await below.ask(node, call.verb, args, deadline=DEADLINE_S)

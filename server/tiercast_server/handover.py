@@ -23,6 +23,7 @@ from tiercast_protocol.wire.messages import (
     KIND_OF,
     Admitted,
     Dismissed,
+    JobShape,
     Message,
     OrderBundle,
     TokenIssued,
@@ -107,6 +108,8 @@ class Handover:
                     await self._tree.dismiss(message)
                 case TokenIssued():
                     await self._tree.issue_token(message)
+                case JobShape():
+                    await self._tree.take_shape(message)
                 case _:
                     await self._tree.tell(receiver, message, cause=cause)
         except (ProtocolError, UsageError) as error:

@@ -19,7 +19,7 @@ from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
 from tiercast_server import handover
-from tiercast_server.database.tables import jobs, orders, targets
+from tiercast_server.database.tables import jobs, orders, packages, targets
 from tiercast_server.job_life import Close, CloseTargets, Command, Counted, Event, JobLife, JobState, Order, WakeAt
 from tiercast_server.nodes import Node, resolve
 from tiercast_server.orders import Subject, sign
@@ -165,6 +165,21 @@ async def insert_job(connection: AsyncConnection, job: Job, found: Sequence[Node
         for node in found
     ]
     await connection.execute(insert(targets), rows)
+
+
+async def set_options(connection: AsyncConnection, job: str, options: dict[str, str | int | bool]) -> None:
+    """The job's options from now on; orders signed later carry them."""
+    await connection.execute(update(jobs).where(jobs.c.id == job).values(options=codec.encode(options)))
+
+
+async def left_to_send(connection: AsyncConnection, job: Job) -> int:
+    """The most stored bytes that any open target of the job still lacks, as far as it said."""
+    stored = (
+        await connection.execute(select(packages.c.stored_bytes).where(packages.c.root == job.root).limit(1))
+    ).scalar_one_or_none() or 0
+    query = select(targets.c.done, targets.c.total).where(targets.c.job == job.id, targets.c.state.in_(OPEN_STATES))
+    left = [1 - row.done / row.total if row.total else 1.0 for row in await connection.execute(query)]
+    return int(stored * max(left, default=0.0))
 
 
 async def _close_targets(connection: AsyncConnection, job: Job, command: CloseTargets, now: int) -> None:

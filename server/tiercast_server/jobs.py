@@ -16,8 +16,11 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_protocol.content.shape import Shape, sign_shape
 from tiercast_protocol.errors import UsageError
-from tiercast_server import job_rows
+from tiercast_protocol.transfer import terms
+from tiercast_protocol.wire.messages import JobShape
+from tiercast_server import handover, job_rows
 from tiercast_server.changes import Changes
 from tiercast_server.database.tables import hops, jobs, orders, targets
 from tiercast_server.database.tables import region as region_table
@@ -31,6 +34,8 @@ from tiercast_server.transfer_checks import check_possible
 
 #: The clock is looked at at least this often, because it may be set back and forth.
 _LOOK_S = 60.0
+#: Types whose content travels.
+WITH_CONTENT = ("install", "preload")
 
 
 class Jobs:
@@ -57,7 +62,7 @@ class Jobs:
             _, version, _ = split_reference(request.package)
             await check_conflict(connection, request.type, package.name, found)
             now = self._region.clock()
-            if request.type in {"install", "preload"}:
+            if request.type in WITH_CONTENT:
                 check_possible(options, size=package.stored_bytes, now=now / 1000, left=request.expires_s)
             number = await self._next_number(connection)
             if request.type == "remove" and not version:
@@ -102,6 +107,34 @@ class Jobs:
             await job_rows.advance(self._region, connection, found, CancelAsked())
         self._told(found.id)
         return {"job": found.id, "again": found.cancelling}
+
+    async def set_terms(self, job: str, new: dict[str, Any], clear: list[str]) -> dict[str, Any]:
+        """Change how an open job's content travels: its terms now.
+
+        Raises:
+            UsageError: job.unknown, job.closed, type.unknown, transfer.*, window.*.
+        """
+        async with self._region.db.write() as connection:
+            found = await job_rows.get(connection, job)
+            if found.state != "open" or found.type not in WITH_CONTENT:
+                raise UsageError(
+                    code="job.closed",
+                    what=f"The job {found.id} is {found.state}, to {found.type}: no content of it travels.",
+                    todo=f"`tiercast job show {found.id}` shows what came of it.",
+                )
+            options = terms.changed(found.options, new, clear, terms.JOB_WORDS)
+            now = self._region.clock()
+            size = await job_rows.left_to_send(connection, found)
+            check_possible(options, size=size, now=now / 1000, left=(found.expires - now) / 1000)
+            change = int(options.get(terms.CHANGE, 0)) + 1
+            said = {key: value for key, value in options.items() if key in terms.JOB_WORDS}
+            await job_rows.set_options(connection, found.id, {**options, terms.CHANGE: change})
+            region = self._region
+            shape = Shape(region=region.name, epoch=region.epoch, job=found.id, change=change, options=said)
+            data, signature = sign_shape(shape, region.key)
+            await handover.put(connection, JobShape(shape=data, signature=signature), cause=found.id)
+        self._told(found.id)
+        return {"job": found.id, "terms": said}
 
     async def delete(self, job: str) -> dict[str, Any]:
         """Forget a closed job and its receipts.

@@ -1,7 +1,7 @@
 """What can't work of what a job says of its transfer: refused when it is ordered, with the figures.
 
 Rules
-- Single values are checked where they are read (`transfer/policy.py`); here they meet the package and the expiry.
+- Single values are checked where they are read (`transfer/terms.py`); here they meet the package and the expiry.
 - Only what is impossible is refused.  Sizes are those of the stored chunks: that is the most that travels.
 - Local windows are judged by this server's clock and zone; each gateway keeps them by its own.
 """
@@ -14,41 +14,8 @@ from collections.abc import Mapping
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import calendar
 from tiercast_protocol.transfer.cutting import DEFAULT_FRAME
-from tiercast_protocol.transfer.policy import JobPolicy, Pace, job_policy
-
-#: The words of a job's transfer; others belong to the job's type.
-WORDS = frozenset(
-    {
-        "priority", "rate", "floor", "segment", "pause", "frames", "frame_pause_ms", "budget", "budget_s", "per",
-        "fanout", "window", "pass_suspended", "metered",
-    }
-)  # fmt: skip
-PERIODS = ("job", "day", "week", "month")
-_LONGEST_BUDGET = 366 * 86_400
-
-
-def check_words(options: Mapping[str, object]) -> tuple[JobPolicy, tuple[calendar.Window, ...]]:
-    """Policy and windows that `options` ask for.
-
-    Raises:
-        UsageError: transfer.*, window.invalid.
-    """
-    policy = job_policy(options)
-    per, seconds = options.get("per"), options.get("budget_s")
-    if per is not None and per not in PERIODS:
-        raise UsageError(code="transfer.per", what=f"per is {per!r}", todo=f"Choose one of: {', '.join(PERIODS)}.")
-    if seconds is not None and (type(seconds) is not int or not 1 <= seconds <= _LONGEST_BUDGET):
-        raise UsageError(
-            code="transfer.budget",
-            what=f"A budget of {seconds!r} seconds: it must be 1 to {_LONGEST_BUDGET}",
-            todo="Give a budget of time such as 10h.",
-        )
-    window = options.get("window", "")
-    if not isinstance(window, str):
-        raise UsageError(
-            code="window.invalid", what=f"window is {window!r}", todo="Give a text such as mon-fri 22:00-06:00."
-        )
-    return policy, calendar.parse(window) if window else ()
+from tiercast_protocol.transfer.policy import Pace
+from tiercast_protocol.transfer.terms import job_words
 
 
 def check_possible(options: Mapping[str, object], *, size: int, now: float, left: float) -> None:
@@ -57,15 +24,15 @@ def check_possible(options: Mapping[str, object], *, size: int, now: float, left
     Raises:
         UsageError: transfer.*, window.*; with the figures.
     """
-    policy, windows = check_words(options)
-    pace = policy.pace
+    said = job_words(options)
+    pace, windows = said.policy.pace, said.windows
     if pace.segment is not None and pace.segment > size:
         raise _impossible(
             "segment",
             f"A segment of {pace.segment:,} bytes is larger than the package, which is {size:,}: it would never pause",
             "Give a smaller segment, or leave segment and pause out.",
         )
-    if pace.budget is not None and pace.budget < size and options.get("per", "job") == "job":
+    if pace.budget is not None and pace.budget < size and said.quota is not None and said.quota.per == "job":
         raise _impossible(
             "budget",
             f"A budget of {pace.budget:,} bytes for the job is below the package, which is {size:,}",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tiercast_protocol.wire.messages import Admitted, Dismissed, Message, OrderBundle, TokenIssued
+from tiercast_protocol.wire.messages import Admitted, Dismissed, JobShape, Message, OrderBundle, TokenIssued
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,10 @@ class Tree(Protocol):
 
     async def issue_token(self, message: TokenIssued) -> None:
         """Let a joining node in at its parent."""
+        ...
+
+    async def take_shape(self, message: JobShape) -> None:
+        """A job's terms changed."""
         ...
 
     async def tell(self, node: str, message: Message, *, cause: str) -> bytes:

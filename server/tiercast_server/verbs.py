@@ -24,6 +24,7 @@ from tiercast_server.names import names
 from tiercast_server.package_verbs import PackageVerbs
 from tiercast_server.presence import Presence
 from tiercast_server.region import Region
+from tiercast_server.steering_verbs import SteeringVerbs
 
 _log = structlog.get_logger("audit")
 _DAY_S = 86_400
@@ -42,6 +43,7 @@ class Desk:
     packages: PackageVerbs
     jobs: JobVerbs
     depots: DepotVerbs
+    steering: SteeringVerbs
 
 
 def audited(handler: Handler) -> Handler:
@@ -97,9 +99,21 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
     verbs.add("depot.unpin", "operator", audited(depots.unpin))
     verbs.add("depot.keep", "operator", audited(depots.keep))
     verbs.add("depot.evict", "operator", audited(depots.evict))
-    verbs.add("link.list", "viewer", depots.links)
     verbs.add("outbox.list", "viewer", depots.outbox)
-    verbs.add("link.set", "admin", audited(depots.set_link))
+    _add_steering(verbs, desk.steering)
+
+
+def _add_steering(verbs: Verbs, steering: SteeringVerbs) -> None:
+    verbs.add("link.list", "viewer", steering.links)
+    verbs.add("link.show", "viewer", steering.link)
+    verbs.add("hold.list", "viewer", steering.holds)
+    for name in ("set", "suspend", "resume", "window.add", "window.remove"):
+        verbs.add(f"link.{name}", "admin", audited(steering.link))
+    verbs.add("node.suspend", "operator", audited(steering.suspend_node))
+    verbs.add("node.resume", "operator", audited(steering.resume_node))
+    verbs.add("job.suspend", "operator", audited(steering.suspend_job))
+    verbs.add("job.resume", "operator", audited(steering.resume_job))
+    verbs.add("job.set", "operator", audited(steering.set_job))
 
 
 def _with_region(region: Region, function: Callable[[Region, Call], Awaitable[Any]]) -> Handler:

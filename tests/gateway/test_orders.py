@@ -34,6 +34,7 @@ class FakePost:
 class Room:
     def __init__(self, db: Database, routes: Routes) -> None:
         self.post, self.own, self.changes = FakePost(), list[OwnOrder](), list[tuple[str, int, bool]]()
+        self.passed_on: list[tuple[str, str]] = []
         self.orders = Orders(
             me="me",
             region="test",
@@ -43,7 +44,11 @@ class Room:
             routes=routes,
             do=self.own.append,
             changed=self.changed,
+            passed=self.passed,
         )
+
+    async def passed(self, job: str, child: str) -> None:
+        self.passed_on.append((job, child))
 
     def changed(self, order: Order, open_: bool) -> None:
         self.changes.append((order.job, order.revision, open_))

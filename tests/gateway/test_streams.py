@@ -13,7 +13,8 @@ from tests.support.hop import FakeAbove, child_node, chunks, parent_node, until
 
 from tiercast_protocol.errors import ChunkMissing
 from tiercast_protocol.node.broker import free_port
-from tiercast_protocol.transfer.events import ReportReceived
+from tiercast_protocol.transfer.events import LinkPolicySet, ReportReceived
+from tiercast_protocol.transfer.policy import LinkPolicy, Pace
 from tiercast_protocol.wire import frame
 from tiercast_protocol.wire.messages import Absent, Message, Piece, Report
 
@@ -44,7 +45,7 @@ async def test_children_that_miss_the_same_share_one_publish_per_frame(tmp_path:
         async with child_node(tmp_path, "one", url) as one, child_node(tmp_path, "two", url) as two:
             await until(lambda: one.upstream.connected and two.upstream.connected)
             for child in ("one", "two"):  # so slow that the first moment, each alone, does not count
-                parent.streams.set_rate(child, 8_000_000)
+                parent.streams.feed(LinkPolicySet(child, LinkPolicy(Pace(rate=8e6))))
             async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
                 tasks.create_task(one.upstream.fetch(list(held)))
                 tasks.create_task(two.upstream.fetch(list(held)))

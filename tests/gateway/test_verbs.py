@@ -65,6 +65,8 @@ async def test_every_verb_has_a_role_and_says_what_it_does(top: SubTree) -> None
         "status",
         "depot.show",
         "link.list",
+        "link.show",
+        "hold.list",
         "outbox.list",
         "job.list",
         "job.show",
@@ -83,12 +85,12 @@ async def test_status_shows_the_node_its_broker_and_its_children(top: SubTree) -
 
 async def test_a_link_is_limited_and_stays_so(top: SubTree, tmp_path: Path) -> None:
     socket = Socket(top)
-    await socket.call("link.set", child="mid", rate=5_000_000)
+    await socket.call("link.set", child="mid", options={"rate": 5_000_000})
     assert [(link["child"], link["limit"]) for link in await socket.call("link.list")] == [("mid", 5_000_000)]
-    for wrong in ({"child": "nobody", "rate": 1}, {"child": "mid", "rate": -1}, {"child": "mid"}):
+    for wrong in ({"child": "nobody", "options": {"rate": 5000}}, {"child": "mid", "options": {"rate": -1}}):
         with pytest.raises(UsageError):
             await socket.call("link.set", **wrong)
-    await socket.call("link.set", child="mid", rate=0)
+    await socket.call("link.set", child="mid", clear=["rate"])
     assert (await socket.call("link.list"))[0]["limit"] == 0
 
 
@@ -118,8 +120,8 @@ async def test_another_node_is_asked_over_the_tree(top: SubTree, tmp_path: Path)
             status = await socket.call("status", node="mid")
             assert (status["name"], status["parent"], status["connected"]) == ("mid", "top", True)
             assert [(child["name"], child["online"]) for child in status["children"]] == [("pc", True)]
-            await socket.call("link.set", node="mid", child="pc", rate=7)
-            assert mid.rates == {"pc": 7}
+            await socket.call("link.set", node="mid", child="pc", options={"rate": 7000})
+            assert mid.steering.limit("pc") == 7000
             with pytest.raises(UsageError) as caught:
                 await socket.call("depot.pin", node="mid", package="x")
             assert (caught.value.code, caught.value.where) == ("package.unknown", "mid")

@@ -26,6 +26,7 @@ from tiercast_protocol.wire.messages import (
     Admitted,
     Dismissed,
     EnrolReply,
+    JobShape,
     Message,
     OrderBundle,
     StatusRecord,
@@ -73,6 +74,9 @@ class FakeTree:
         await self._note("", message)
 
     async def issue_token(self, message: TokenIssued) -> None:
+        await self._note("", message)
+
+    async def take_shape(self, message: JobShape) -> None:
         await self._note("", message)
 
     async def tell(self, node: str, message: Message, *, cause: str) -> bytes:
@@ -309,7 +313,7 @@ class Rooted:
 @pytest.fixture
 async def rooted(tmp_path: Path) -> AsyncIterator[Rooted]:
     """The region "r" whose server has an embedded broker and a disk."""
-    async with Database.open(tmp_path / "region.db") as db:
+    async with Database.open(tmp_path / "rooted.db") as db:
         await create_region(db, name="r", server="server", now=wall_clock())
         region = await open_region(db, PrivateKey.generate())
         parts = Parts.of(region)

@@ -1,4 +1,4 @@
-"""Status, depots and links: here, or asked of a node below."""
+"""Status and depots: here, or asked of a node below."""
 
 from typing import Any
 
@@ -26,7 +26,6 @@ async def verbs(rooted: Any, monkeypatch: pytest.MonkeyPatch) -> DepotVerbs:
         "depot.evict": {"chunks": 2, "bytes": 7, "freed": 7},
         "depot.keep": {"keep_until": 5},
         "depot.pin": {"pinned": True},
-        "link.list": [{"child": "pc2", "limit": 5, "rate": 3}],
         "outbox.list": [],
     }
 
@@ -56,24 +55,12 @@ async def test_here(verbs: DepotVerbs, rooted: Any, call: Any, build_package: An
     assert caught.value.code == "depot.library"
 
 
-async def test_links_and_their_limits(verbs: DepotVerbs, call: Any) -> None:
-    assert await verbs.set_link(call("link.set", child="gw", rate=1000)) == {"child": "gw", "rate": 1000}
-    (link,) = await verbs.links(call("link.list"))
-    assert (link["parent"], link["child"], link["rate"]) == ("server", "gw", 1000)
-    for child, rate, code in (("pc9", 1, "link.unknown"), ("gw", -1, "rate.invalid")):
-        with pytest.raises(UsageError) as caught:
-            await verbs.set_link(call("link.set", child=child, rate=rate))
-        assert caught.value.code == code
-
-
 async def test_below(verbs: DepotVerbs, call: Any) -> None:
     assert await verbs.status(call("status", node="gw")) == {"name": "gw"}
     assert (await verbs.show(call("depot.show", node="gw")))["packages"][0]["name"] == "app"
     assert (await verbs.evict(call("depot.evict", node="gw")))["freed"] == 7
     assert await verbs.pin(call("depot.pin", node="gw", package="app")) == {"pinned": True}
     assert await verbs.keep(call("depot.keep", node="gw", package="app", seconds=5)) == {"keep_until": 5}
-    (link,) = await verbs.links(call("link.list", node="gw"))
-    assert (link["parent"], link["rate"], link["measured"]) == ("gw", 5, 3)
 
 
 async def test_whom_nobody_can_ask(verbs: DepotVerbs, call: Any) -> None:
@@ -89,5 +76,3 @@ async def test_an_endpoint_has_a_status_but_no_depot(rooted: Any, verbs: DepotVe
     assert await verbs.status(call("status", node="gw")) == {"name": "gw"}
     with pytest.raises(UsageError, match="is an endpoint"):
         await verbs.show(call("depot.show", node="gw"))
-    with pytest.raises(UsageError, match="is an endpoint"):
-        await verbs.links(call("link.list", node="gw"))

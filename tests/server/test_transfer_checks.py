@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiercast_protocol.errors import UsageError
-from tiercast_server.transfer_checks import check_possible, check_words
+from tiercast_server.transfer_checks import check_possible
 
 MIB = 1 << 20
 #: A Saturday, 12:00 by the clock of this machine.
@@ -81,9 +81,3 @@ def test_what_can_work_is_ordered(options: dict[str, Any]) -> None:
 def test_whatever_is_given_is_taken_or_refused(options: dict[str, Any]) -> None:
     with suppress(UsageError):
         check_possible(options, size=MIB, now=NOON, left=3600)
-
-
-def test_words_are_read_as_one() -> None:
-    policy, windows = check_words({"priority": 9, "window": "daily 22:00-06:00"})
-    assert policy.priority == 9
-    assert windows[0].start == 22 * 60

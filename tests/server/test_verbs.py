@@ -11,15 +11,18 @@ from tiercast_server.depot_verbs import DepotVerbs
 from tiercast_server.job_verbs import JobVerbs
 from tiercast_server.package_verbs import PackageVerbs
 from tiercast_server.presence import Presence
+from tiercast_server.steering_verbs import SteeringVerbs
 from tiercast_server.verbs import Desk, add_verbs, audited
 
 EXPECTED = {
     "viewer": """status names node.list node.show group.list group.show cabinet.list cabinet.show package.list
-        package.show job.list job.show job.watch job.receipt depot.show link.list outbox.list""",
+        package.show job.list job.show job.watch job.receipt depot.show link.list outbox.list
+        link.show hold.list""",
     "operator": """group.add group.join group.leave group.delete package.entry package.missing package.store
-        package.register package.delete job.create job.cancel job.delete depot.pin depot.unpin depot.keep
-        depot.evict""",
-    "admin": "node.invite node.remove cabinet.add cabinet.delete link.set",
+        package.register package.delete job.create job.cancel job.delete depot.pin depot.unpin depot.keep depot.evict
+        node.suspend node.resume job.suspend job.resume job.set""",
+    "admin": """node.invite node.remove cabinet.add cabinet.delete link.set link.suspend link.resume
+        link.window.add link.window.remove""",
 }
 
 
@@ -33,6 +36,7 @@ def table(world: Any) -> Verbs:
         packages=PackageVerbs(world.region, world.library),
         jobs=JobVerbs(world.jobs, world.view),
         depots=DepotVerbs(world.region, world.tree, world.library),
+        steering=SteeringVerbs(world.region, world.tree, world.jobs),
     )
     add_verbs(verbs, desk)
     return verbs

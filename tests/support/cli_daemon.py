@@ -77,6 +77,17 @@ VERBS = [
     "depot.evict",
     "link.list",
     "link.set",
+    "link.show",
+    "link.suspend",
+    "link.resume",
+    "link.window.add",
+    "link.window.remove",
+    "node.suspend",
+    "node.resume",
+    "job.suspend",
+    "job.resume",
+    "job.set",
+    "hold.list",
     "names",
 ]
 

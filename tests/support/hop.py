@@ -276,6 +276,7 @@ def order_for(
     expires_s: float = 3600.0,
     package: str = "tool",
     region: str = REGION,
+    options: dict[str, str | int | bool] | None = None,
 ) -> OrderBundle:
     """A signed order for these nodes (name to public key, generation 1)."""
     tree = merkle.Tree([merkle.leaf_of(name, public, 1) for name, public in nodes.items()])
@@ -294,6 +295,7 @@ def order_for(
         expires=int(now + expires_s * 1000),
         targets_root=tree.root,
         target_count=len(nodes),
+        options=options or {},
     )
     data, signature = sign_order(order, key)
     targets = [OrderTarget(node=name, index=n, proof=tree.proof(n)) for n, name in enumerate(nodes)]

@@ -28,6 +28,8 @@ _DAY = 86_400.0
 #: Windows recur every week; a day more for those that began before.
 _LOOK_DAYS = 8
 MOST_WINDOWS = 64
+#: No moment is as late.
+NEVER = math.inf
 _WINDOW = re.compile(
     r"(?P<not>not\s+)?(?P<days>[a-z,-]+)\s+(?P<from>\d{1,2}:\d\d)\s*-\s*(?P<to>\d{1,2}:\d\d)"
     r"(?:\s+at\s+(?P<rate>\d+))?(?P<utc>\s+utc)?"
@@ -105,7 +107,12 @@ def next_change(windows: Sequence[Window], wall: float, zone: tzinfo | None = No
     for moment in _borders(windows, wall, zone):
         if rate_at(windows, moment, zone) != now:
             return moment
-    return math.inf
+    return NEVER
+
+
+def moment(wall: float, zone: tzinfo | None = None) -> str:
+    """A moment as people read it, with its distance from UTC: "2026-11-21 22:00 +0100"."""
+    return datetime.fromtimestamp(wall, UTC).astimezone(zone).strftime("%Y-%m-%d %H:%M %z")
 
 
 def capacity(

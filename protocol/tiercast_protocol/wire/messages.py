@@ -38,6 +38,7 @@ class Hello(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Both ways, at every connect.  `boot` changes with every start: the other side repeats its wants.
 
     `path`, from a parent that reaches the server: the names from there down to it.
+    `metered`: 0 says nothing of the link to the parent, 1 that it is metered, 2 that all jobs may use it all the same.
     """
 
     boot: bytes
@@ -45,6 +46,7 @@ class Hello(Message, frozen=True, kw_only=True, omit_defaults=True):
     software: str = ""
     free: int = 0
     path: list[str] = []
+    metered: int = 0
 
 
 class Gone(Message, frozen=True, kw_only=True, omit_defaults=True):
@@ -277,6 +279,38 @@ class Status(Message, frozen=True, kw_only=True, omit_defaults=True):
     records: list[StatusRecord]
 
 
+# -- steering a transfer -----------------------------------------------------------------------------
+
+
+class HoldEntry(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """One suspension: of `job` ("" is all), for `node` below the receiver ("" is everything below it).
+
+    `until` 0 is until it is resumed; `by` says who suspended, and where.
+    """
+
+    job: str = ""
+    node: str = ""
+    until: int = 0
+    by: str = ""
+
+
+class Holds(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Down to a gateway.  All suspensions that its parent knows for it and what is below; replaces the last list.
+
+    `seq` grows with every list of one parent.
+    """
+
+    seq: int
+    holds: list[HoldEntry] = []
+
+
+class JobShape(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Down to whoever the job's order passed: its changed terms, signed by the region."""
+
+    shape: bytes
+    signature: bytes
+
+
 # -- looking inside ----------------------------------------------------------------------------------
 
 
@@ -356,6 +390,8 @@ CATALOGUE: dict[str, type[Message]] = {
     "order.v1": OrderBundle,
     "patch.offer.v1": PatchOffers,
     "status.v1": Status,
+    "transfer.hold.v1": Holds,
+    "job.shape.v1": JobShape,
     "query.v1": Query,
     "answer.v1": Answer,
     "transfer.report.v1": Report,

@@ -13,6 +13,11 @@ D1, D2 = bytes(range(32)), bytes(range(32, 64))
 ID = bytes(range(16))
 
 SAMPLES: dict[str, m.Message] = {
+    "transfer.hold.v1": m.Holds(
+        seq=1_700_000_000_000,
+        holds=[m.HoldEntry(job="j1-ab", node="site-a", until=1_700_000_100_000, by="root@server"), m.HoldEntry()],
+    ),
+    "job.shape.v1": m.JobShape(shape=D1 + D2, signature=D2 + D1),
     "ack.v1": m.Ack(ids=[ID, ID[::-1]]),
     "hello.v1": m.Hello(boot=ID, role="gateway", software="0.1.0", free=10**12),
     "gone.v1": m.Gone(boot=ID),

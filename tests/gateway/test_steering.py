@@ -1,0 +1,139 @@
+"""What is said of transfers reaches the machine, is kept, and goes down the tree."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.support.hop import FakeAbove, admitted, gateway_node, order_for, parent_node, until
+
+from tiercast_gateway.holds import Hold
+from tiercast_gateway.subtree import SubTree
+from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.shape import Shape, sign_shape
+from tiercast_protocol.errors import SignatureInvalid, UsageError
+from tiercast_protocol.transfer.policy import LinkPolicy, Pace
+from tiercast_protocol.wire.messages import HoldEntry, Holds, JobShape
+
+KEY = PrivateKey.generate()
+ROOT = b"r" * 32
+
+
+@pytest.fixture
+async def top(tmp_path: Path) -> AsyncIterator[SubTree]:
+    async with parent_node(tmp_path, children=["pc"], key=KEY, name="top", above=FakeAbove()) as tree:
+        yield tree
+
+
+def shape(change: int, job: str = "j1", region: str = "test", **options: str | int | bool) -> JobShape:
+    data, signature = sign_shape(Shape(region=region, epoch=1, job=job, change=change, options=options), KEY)
+    return JobShape(shape=data, signature=signature)
+
+
+async def test_terms_of_links_are_kept_and_act_again_after_a_start(tmp_path: Path) -> None:
+    async with parent_node(tmp_path, children=["pc"], key=KEY, name="top", above=FakeAbove()) as tree:
+        await tree.steering.set_link("pc", {"rate": 5000, "metered": True}, [])
+        await tree.steering.set_link("pc", {"floor": 2000}, ["metered"])
+        await tree.steering.set_link("", {"rate": 9000}, [])
+        await tree.steering.suspend([Hold("", "pc", by="anna@top", link=True)])
+        for wrong in ({"rate": 1}, {"segment": 4096}, {"colour": 1}, {"window": "never"}):
+            with pytest.raises(UsageError):
+                await tree.steering.set_link("pc", wrong, [])
+        with pytest.raises(UsageError, match="no child"):
+            await tree.steering.set_link("nobody", {"rate": 5000}, [])
+    async with parent_node(tmp_path, children=["pc"], key=KEY, name="top", above=FakeAbove()) as tree:
+        assert tree.steering.now.links == {
+            "pc": LinkPolicy(Pace(rate=5000, floor=2000)),
+            "": LinkPolicy(Pace(rate=9000)),
+        }
+        assert set(tree.steering.now.lanes) == {"pc"}
+        assert tree.steering.link("pc")["shut"]["why"] == "suspended by anna@top"
+        await tree.steering.set_link("pc", {}, ["rate", "floor"])
+        assert await tree.steering.resume([Hold("", "pc", link=True)]) == 1
+        assert tree.steering.limit("pc") == 0
+        assert not tree.steering.now.lanes
+
+
+async def test_terms_of_a_job_stand_as_long_as_it_is_open(tmp_path: Path) -> None:
+    bundle = order_for(KEY, {"pc": b"p" * 32}, root=ROOT, options={"priority": 7, "rate": 5000})
+    async with parent_node(tmp_path, children=["pc"], key=KEY, name="top", above=FakeAbove()) as tree:
+        await tree.take_order(bundle)
+        assert tree.steering.now.jobs["j1"].priority == 7
+        await tree.steering.take_shape(shape(2, priority=9))
+        await tree.steering.take_shape(shape(1, priority=1))  # late
+        assert tree.steering.now.jobs["j1"].priority == 9
+        assert tree.steering.now.jobs["j1"].pace.rate is None
+        assert [m.kind for m in await tree.post.pending()] == ["order.v1", "job.shape.v1", "job.shape.v1"]
+        with pytest.raises(SignatureInvalid):
+            await tree.steering.take_shape(shape(5, region="elsewhere"))
+        with pytest.raises(SignatureInvalid):
+            await tree.steering.take_shape(JobShape(shape=shape(5).shape, signature=shape(4).signature))
+    async with parent_node(tmp_path, children=["pc"], key=KEY, name="top", above=FakeAbove()) as tree:
+        assert tree.steering.now.jobs["j1"].priority == 9
+        await tree.steering.suspend([Hold("j1", "")])
+        later = order_for(KEY, {"pc": b"p" * 32}, root=ROOT, revision=2, options={"priority": 3, "shape": 3})
+        await tree.take_order(later)
+        assert tree.steering.now.jobs["j1"].priority == 3, "signed after the change"
+        await tree.take_order(order_for(KEY, {"pc": b"p" * 32}, type_="cancel", revision=3))
+        assert not tree.steering.now.jobs
+        await until(lambda: not tree.steering.said.all("hold") and not tree.steering.said.all("shape"))
+
+
+async def test_a_subtree_is_suspended_and_goes_on(top: SubTree, tmp_path: Path) -> None:
+    await top.admit(admitted("mid", "top", role="gateway"))
+    async with gateway_node(tmp_path, "mid", top, KEY) as mid:
+        await top.admit(admitted("low", "mid", role="gateway"))
+        await until(lambda: mid.enrolment.known("low"))
+        async with gateway_node(tmp_path, "low", mid, KEY) as low:
+            await top.admit(admitted("deep", "low"))
+            await until(lambda: low.enrolment.known("deep"))
+            await top.steering.suspend([Hold("", "mid", by="anna@top")])
+            async with asyncio.timeout(5):
+                await until(lambda: "deep" in low.steering.now.lanes)
+            assert set(top.steering.now.lanes) == {"mid"}, "the other child goes on"
+            assert set(mid.steering.now.lanes) == {"low"}
+            assert low.steering.link("deep")["shut"]["why"] == "suspended by anna@top"
+            # who comes late is covered too
+            await top.admit(admitted("late", "low"))
+            await until(lambda: "late" in low.steering.now.lanes)
+            # a department's own word stands beside it
+            await mid.steering.suspend([Hold("", "low", by="bert@mid")])
+            await top.steering.resume([Hold("", "mid")])
+            await until(lambda: not mid.steering.holds()[1:])
+            assert low.steering.link("deep")["shut"]["why"] in {"suspended by anna@top", "suspended by bert@mid"}
+            await until(lambda: low.steering.link("deep")["shut"]["why"] == "suspended by bert@mid")
+            assert await top.steering.resume([Hold("", "low")]) == 0, "not suspended from there"
+            await mid.steering.resume([Hold("", "low")])
+            await until(lambda: not low.steering.now.lanes)
+            # one job, one host, two tiers below
+            await top.steering.suspend([Hold("j1", "deep", by="anna@top")])
+            await until(lambda: ("j1", "deep") in low.steering.now.silent)
+            assert not top.steering.now.silent
+            assert not mid.steering.now.silent
+        async with gateway_node(tmp_path, "low", mid, KEY) as low:
+            assert ("j1", "deep") in low.steering.now.silent, "kept"
+            await top.steering.resume([Hold("j1", "deep")])
+            await until(lambda: not low.steering.now.silent)
+    with pytest.raises(UsageError, match="not below"):
+        await top.steering.suspend([Hold("", "nobody")])
+
+
+async def test_a_suspension_ends_by_itself(top: SubTree) -> None:
+    end = time.time_ns() // 1_000_000 + 600
+    await top.steering.suspend([Hold("", "pc", end, "anna@top")])
+    assert set(top.steering.now.lanes) == {"pc"}
+    async with asyncio.timeout(3):
+        await until(lambda: not top.steering.now.lanes)
+    assert time.time_ns() // 1_000_000 >= end
+    assert top.steering.holds() == []
+
+
+async def test_of_a_parents_lists_the_newest_stands(top: SubTree) -> None:
+    await top.steering.take_holds("", Holds(seq=5, holds=[HoldEntry(node="pc", by="x")]))
+    await top.steering.take_holds("", Holds(seq=4, holds=[]))
+    assert set(top.steering.now.lanes) == {"pc"}
+    await top.steering.take_holds("", Holds(seq=6, holds=[]))
+    assert not top.steering.now.lanes
