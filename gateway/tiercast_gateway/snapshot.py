@@ -15,7 +15,7 @@ from tiercast_protocol import __version__
 
 if TYPE_CHECKING:
     from tiercast_gateway.subtree import SubTree
-    from tiercast_protocol.transfer.lanes import LaneBytes
+    from tiercast_protocol.transfer.views import LaneBytes
 
 
 def snapshot(tree: SubTree) -> dict[str, Any]:

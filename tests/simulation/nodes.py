@@ -101,10 +101,10 @@ class Node:
 
     # -- the child's side -------------------------------------------------------------------------
 
-    def want(self, digests: Iterable[bytes]) -> None:
+    def want(self, digests: Iterable[bytes], job: str = "") -> None:
         missing = tuple(digest for digest in digests if digest not in self.store)
         if missing:
-            self.tell_receiver(e.ChunksWanted(missing))
+            self.tell_receiver(e.ChunksWanted(missing, job))
 
     def tell_receiver(self, event: e.ReceiverEvent) -> None:
         if self.receiver is None or not self.up:
@@ -205,7 +205,7 @@ class Node:
             case e.PublishMark(child):
                 node = self.children[child]
                 self._link(child).down(OVERHEAD, partial(node.take_mark, node.life, command), _nothing)
-            case e.FindChunks(digests):
+            case e.FindChunks(digests, job):
                 lacking = []
                 for digest in digests:
                     if digest in self.store:
@@ -217,7 +217,7 @@ class Node:
                         self.asked[digest] = None
                         lacking.append(digest)
                 if lacking:
-                    self.soon(0, partial(self.want, lacking))
+                    self.soon(0, partial(self.want, lacking, job))
             case e.ForgetChunks(digests):
                 for digest in digests:
                     self.asked.pop(digest, 0)
@@ -236,6 +236,9 @@ class Node:
             case e.LaneChanged(child, state):
                 check(state in ("active", "demoted", "parked"), "a state that is none")
                 world.injected[f"({state})"] += 1
+            case e.LaneSlowed(_, rate):
+                check(rate is None or rate > 0, "slowed to nothing")
+                world.injected["(slowed)"] += 1
 
     def _forget(self, digests: tuple[bytes, ...]) -> None:
         # What came or was asked for again meanwhile stays.

@@ -49,6 +49,7 @@ class Flow:
         "received",
         "rtt",
         "sent_at",
+        "trip",
         "waiting_since",
         "window",
     )
@@ -60,6 +61,8 @@ class Flow:
         #: Smoothed and least time from charge to report, in seconds; None before the first.
         self.rtt: float | None = None
         self.least_rtt: float | None = None
+        #: The last one.
+        self.trip: float | None = None
         #: Bytes per second that arrive, as measured; None before the first.
         self.rate: float | None = None
         self.progress_at = now
@@ -132,6 +135,7 @@ class Flow:
         return risen or exact
 
     def _measure_trip(self, trip: float, now: float) -> None:
+        self.trip = trip
         self.rtt = trip if self.rtt is None else self.rtt + (trip - self.rtt) / 8
         if self.least_rtt is None or trip <= self.least_rtt or now - self._least_at > _LEAST_LIFE:
             self.least_rtt = trip

@@ -2,21 +2,22 @@
 
 Rules
 - Nothing is shared while an invitation is open: whoever was asked may be subscribed before we know it.
-- A chunk is shared when it is at hand and every member wants all of it; so no child is sent what it did not
-  ask for.  Everything else a member wants goes on its own lane, once nothing is shared or when it is a repair.
-- The group waits for credit of all its members, but for one that lags behind the others only `LAG_PATIENCE`
-  seconds: then that one leaves (its lane is demoted), and the others go on.
+- A chunk is shared when it is at hand and every member wants the same of it, for the same job; so no child is sent
+  what it did not ask for.  What all of them lost is shared again.  Everything else goes on the members' own lanes.
+- The group waits for credit of all its members, but for one that holds the others back only `LAG_PATIENCE`
+  seconds: then that one leaves (its lane is demoted), and the others go on.  Where half of them lag, nobody does.
 - Few groups, each for children of like speed; numbers are never used twice.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from tiercast_protocol.transfer.events import Child, Digest
+from tiercast_protocol.transfer.events import Child, Digest, Job
 from tiercast_protocol.transfer.lanes import Lane
+from tiercast_protocol.transfer.queues import Want
 from tiercast_protocol.transfer.ranges import Span
 from tiercast_protocol.transfer.supply import Supply
 
@@ -33,8 +34,9 @@ _GUESS = 32 * 1024
 _ALIKE = 0.5
 #: Like speed: configured rates within this factor, and measured ones within its square.
 _LIKE_RATE = 2.0
-#: Seconds a member may lack credit while others have it.
-LAG_PATIENCE = 0.25
+#: Seconds a member may lack credit while others have it, and what a silent one may take to report beside.
+LAG_PATIENCE = 0.2
+LAG_REPORT = 0.05
 #: Seconds an invited child may take to join, and how long it is not invited again if it did not.
 JOIN_PATIENCE = 5.0
 NOT_AGAIN = 30.0
@@ -43,70 +45,141 @@ IDLE = 3.0
 IDLE_END = 60.0
 
 
+#: Much unlike, for those that share whatever their speed.
+_FAR_SLOWER = 16.0
+
+Shared = OrderedDict[Digest, list[Span] | None]
+
+
+@dataclass(slots=True)
+class Lag:
+    """How long a member has held the others back: it grows while it does and shrinks while it does not."""
+
+    level: float
+    at: float
+    lacking: bool
+
+    def at_time(self, now: float) -> float:
+        """The seconds it counts for at `now`."""
+        passed = now - self.at
+        return self.level + passed if self.lacking else max(0.0, self.level - passed)
+
+    def move(self, now: float, *, lacking: bool) -> None:
+        """From `now` on it lacks credit that others have, or does not."""
+        self.level = self.at_time(now)
+        self.at = now
+        self.lacking = lacking
+
+
 @dataclass(slots=True, eq=False)
 class Group:
     """One group's members and what they share."""
 
     number: int
+    #: Whether the members are of like speed: only then jobs share that ask for that.
+    even: bool = True
     members: dict[Child, Lane] = field(default_factory=dict)
     invited: dict[Child, float] = field(default_factory=dict)
-    #: Chunks every member wants, with what is left to send of each (None is all of it).
-    shared: OrderedDict[Digest, list[Span] | None] = field(default_factory=OrderedDict)
-    #: Since when a member has lacked credit that others have.
-    lagging: dict[Child, float] = field(default_factory=dict)
+    #: By job, in the order of their turns: chunks that every member wants alike, with what is left to send of each
+    #: (None is all of it).
+    jobs: OrderedDict[Job, Shared] = field(default_factory=OrderedDict)
+    #: Members that hold the others back, or did lately.
+    lagging: dict[Child, Lag] = field(default_factory=dict)
+    #: Priority of what goes next; 0 while nothing may.
+    leading: int = 0
+    spare: float = 0.0
     used_at: float = 0.0
     ready: bool = False
     due: float = float("inf")
     alive: bool = True
 
     def share(self, digest: Digest, supply: Supply) -> bool:
-        """Share the chunk if it is at hand and every member wants all of it; whether it is shared now."""
-        if digest in self.shared:
-            return True
-        chunk = supply.get(digest)
+        """Share the chunk if it is at hand and every member wants the same of it; whether it is shared now."""
         members = self.members
-        if self.invited or len(members) < PAIR:
-            return False
+        chunk = supply.get(digest)
         if chunk is None or chunk.size is None or len(chunk.wanters) < len(members):
             return False
-        if not all(_untouched(lane, digest) for lane in members.values()):
+        want = self._common(digest)
+        if want is None:
             return False
+        job = want.queue.job
+        shared = self.jobs.get(job.name)
+        if shared is None:
+            shared = self.jobs[job.name] = OrderedDict()
+        elif digest in shared:
+            return True
         for lane in members.values():
             lane.dequeue(digest)
-        self.shared[digest] = None
+        shared[digest] = want.spans
+        if want.reason != "first":
+            # Begun chunks hold memory at the child, and who waits for one waits for all: they are finished first.
+            shared.move_to_end(digest, last=False)
+        self.leading = max(self.leading, job.priority)
         return True
+
+    def _common(self, digest: Digest) -> Want | None:
+        """What every member wants of the chunk, if it is the same, and may be shared."""
+        if self.invited or len(self.members) < PAIR:
+            return None
+        first: Want | None = None
+        for lane in self.members.values():
+            want = lane.wanted.get(digest)
+            if want is None or want.queue.closed:
+                return None
+            if first is None:
+                first = want
+            elif want.queue.job is not first.queue.job or want.spans != first.spans:
+                return None
+        fanout = first.queue.job.policy.fanout if first is not None else "unicast"
+        return first if fanout == "multicast" or (fanout == "auto" and self.even) else None
+
+    def _of(self, digest: Digest) -> Job | None:
+        """For which job the chunk is shared; None when it is not."""
+        for lane in self.members.values():
+            want = lane.wanted.get(digest)
+            if want is None:
+                return None
+            name = want.queue.job.name
+            return name if digest in self.jobs.get(name, ()) else None
+        return None
 
     def unshare(self, digest: Digest) -> None:
         """Give the chunk back to the members' own lanes."""
-        if digest not in self.shared:
+        job = self._of(digest)
+        if job is None:
             return
-        spans = self.shared.pop(digest)
+        spans = self.take(digest, job)
         for lane in self.members.values():
-            want = lane.wanted.get(digest)
-            if want is not None:
-                want.spans = list(spans) if spans is not None else None
-                lane.enqueue(digest)
-                if spans is not None:
-                    # Begun chunks hold memory at the child: they are finished first.
-                    lane.sendable.move_to_end(digest, last=False)
+            _give(lane, digest, spans)
+
+    def take(self, digest: Digest, job: Job) -> list[Span] | None:
+        """Share the chunk no more; what was left to send of it."""
+        shared = self.jobs[job]
+        spans = shared.pop(digest)
+        if not shared:
+            del self.jobs[job]
+        return spans
+
+    def close(self, job: Job) -> None:
+        """Share nothing of the job any more."""
+        for digest in list(self.jobs.get(job, ())):
+            self.unshare(digest)
 
     def add(self, lane: Lane, supply: Supply) -> None:
         """The child is subscribed: it takes part from here on, and gets what it missed on its own lane."""
         self.invited.pop(lane.child, 0)
-        for digest in [d for d, spans in self.shared.items() if spans is not None or not _untouched(lane, d)]:
+        for digest in [digest for shared in self.jobs.values() for digest in shared]:
             self.unshare(digest)
         self.members[lane.child] = lane
         lane.group = self
-        for digest in list(self.shared):
-            lane.dequeue(digest)
-        for digest in list(lane.sendable):
-            self.share(digest, supply)
+        self.open(supply)
 
     def open(self, supply: Supply) -> None:
         """Share what all members want, now that nobody is invited any more."""
         if not self.invited and len(self.members) >= PAIR:
-            for digest in list(next(iter(self.members.values())).sendable):
-                self.share(digest, supply)
+            for queue in list(next(iter(self.members.values())).queues.values()):
+                for digest in [*queue.urgent, *queue.sendable]:
+                    self.share(digest, supply)
 
     def remove(self, lane: Lane, supply: Supply) -> None:
         """The child takes part no more."""
@@ -114,25 +187,28 @@ class Group:
         self.lagging.pop(lane.child, 0)
         if lane.child not in self.members:
             return
-        shared = [(d, list(spans) if spans is not None else None) for d, spans in self.shared.items()]
         if len(self.members) <= PAIR:
-            for digest, _ in shared:
-                self.unshare(digest)
-            shared = []
+            for name in list(self.jobs):
+                self.close(name)
         del self.members[lane.child]
         lane.group = None
-        for digest, spans in shared:
-            want = lane.wanted.get(digest)
-            if want is not None:
-                want.spans = spans
-                lane.enqueue(digest)
+        for shared in self.jobs.values():
+            for digest, spans in shared.items():
+                _give(lane, digest, spans)
         self.open(supply)
 
 
-def _untouched(lane: Lane, digest: Digest) -> bool:
-    """Whether the lane wants the chunk whole, for the first time, and nothing of it was sent."""
+def _give(lane: Lane, digest: Digest, spans: list[Span] | None) -> None:
+    """The chunk goes on the lane's own queue, as far as it was sent."""
     want = lane.wanted.get(digest)
-    return want is not None and want.spans is None and want.reason == "first"
+    if want is None:
+        return
+    want.spans = list(spans) if spans is not None else None
+    lane.enqueue(digest)
+    if spans is not None:
+        # Begun chunks hold memory at the child: they are finished first.
+        queue = want.queue.urgent if digest in want.queue.urgent else want.queue.sendable
+        queue.move_to_end(digest, last=False)
 
 
 def head(digests: Iterable[Digest], supply: Supply) -> list[Digest]:
@@ -150,15 +226,28 @@ def head(digests: Iterable[Digest], supply: Supply) -> list[Digest]:
     return found if size >= WORTH else []
 
 
+def sharable(lane: Lane, fanout: str) -> Iterator[Digest]:
+    """What the lane wants for jobs of this fan-out that may go, in order."""
+    for digest, want in lane.wanted.items():
+        if want.queue.job.policy.fanout == fanout and not want.queue.closed:
+            yield digest
+
+
 def alike(first: Lane, other: Lane) -> bool:
     """Whether the two lanes are of like speed."""
-    a, b = first.bucket.rate, other.bucket.rate
+    a, b = first.link.rate, other.link.rate
     if (a is None) != (b is None):
         return False
     if a is not None and b is not None and max(a, b) > _LIKE_RATE * min(a, b):
         return False
     c, d = first.flow.rate, other.flow.rate
     return not c or not d or max(c, d) <= _LIKE_RATE**2 * min(c, d)
+
+
+def far_slower(lane: Lane, others: Iterable[Lane]) -> bool:
+    """Whether the lane is too slow even for those that share whatever their speed."""
+    best = max((other.flow.rate or 0.0 for other in others), default=0.0)
+    return (lane.flow.rate or 0.0) * _FAR_SLOWER < best
 
 
 def wants_alike(lane: Lane, digests: list[Digest]) -> bool:

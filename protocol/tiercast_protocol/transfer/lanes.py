@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tiercast_protocol.transfer.credit import Flow
-from tiercast_protocol.transfer.events import Child, Digest
-from tiercast_protocol.transfer.pacing import TokenBucket
+from tiercast_protocol.transfer.events import Child, Digest, Job
+from tiercast_protocol.transfer.links import Link
+from tiercast_protocol.transfer.queues import JobBytes, Queue, Want
 from tiercast_protocol.transfer.ranges import Span
 
 if TYPE_CHECKING:
@@ -37,46 +38,6 @@ _MARK_LONGEST = 5.0
 _REMEMBERED = 2048
 
 
-@dataclass(slots=True)
-class LaneBytes:
-    """Payload bytes charged to one child, by reason: what the ledger stands on."""
-
-    first: int = 0
-    lost: int = 0
-    repair: int = 0
-    failed: int = 0
-    frames: int = 0
-    group_frames: int = 0
-    marks: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class LaneView:
-    """A lane as status shows it.  `rate` is the measured bytes per second, `cap` the configured one."""
-
-    child: Child
-    state: str
-    suspended: bool
-    in_flight: int
-    wanted: int
-    charged: int
-    received: int
-    window: int
-    rate: float | None
-    cap: float | None
-    rtt: float | None
-    group: int | None
-    sent: LaneBytes
-
-
-@dataclass(slots=True)
-class Want:
-    """What is left to send of one chunk; `spans` None is all of it.  `reason` is a field of `LaneBytes`."""
-
-    spans: list[Span] | None = None
-    reason: str = "first"
-
-
 @dataclass(slots=True, eq=False)
 class Lane:
     """The state of one child in one session."""
@@ -84,23 +45,25 @@ class Lane:
     child: Child
     session: int
     flow: Flow
-    bucket: TokenBucket
+    link: Link
     #: The newest mark published, and the newest answered.
     mark: int
     answered: int
     heard_at: float
     wanted: dict[Digest, Want] = field(default_factory=dict)
-    #: What may be sent now, in order: chunks lost or holed first, then the rest.
-    urgent: OrderedDict[Digest, None] = field(default_factory=OrderedDict)
-    sendable: OrderedDict[Digest, None] = field(default_factory=OrderedDict)
-    #: Position after the last piece of each chunk sent; oldest first.
-    sent: OrderedDict[Digest, int] = field(default_factory=OrderedDict)
+    #: By job, in the order of their turns.
+    queues: OrderedDict[Job, Queue] = field(default_factory=OrderedDict)
+    #: Position after the last piece of each chunk sent, and for which job; oldest first.
+    sent: OrderedDict[Digest, tuple[int, Queue]] = field(default_factory=OrderedDict)
     #: The child's count when it dropped a chunk: a report from before that came late does not bring it back.
     dropped: OrderedDict[Digest, int] = field(default_factory=OrderedDict)
     state: str = "active"
     state_at: float = float("-inf")
-    suspended: bool = False
     group: Group | None = None
+    #: Bytes that jobs of lower priority may send before the higher ones go on.
+    spare: float = 0.0
+    #: A job here gave way to what its group shares.
+    held: bool = False
     ready: bool = False
     due: float = float("inf")
     mark_at: float = float("-inf")
@@ -108,47 +71,75 @@ class Lane:
     #: A frame of this lane failed: its charge is settled by a mark at once.
     mark_forced: bool = False
     alive: bool = True
-    bytes: LaneBytes = field(default_factory=LaneBytes)
+    group_frames: int = 0
+    #: Of jobs that are forgotten here.
+    past: JobBytes = field(default_factory=JobBytes)
+    marks: int = 0
 
     # -- wants ------------------------------------------------------------------------------------
 
     def under_way(self, digest: Digest, received: int) -> bool:
         """Whether a piece of the chunk was sent after the report that says `received`."""
-        return self.sent.get(digest, -1) > received
+        last = self.sent.get(digest)
+        return last is not None and last[0] > received
 
-    def put(self, digest: Digest, spans: list[Span] | None, reason: str) -> None:
-        """Queue the chunk, or replace what was left to send of it."""
-        self.wanted[digest] = Want(spans, reason)
+    def put(self, digest: Digest, spans: list[Span] | None, reason: str, queue: Queue) -> None:
+        """Want the chunk, or replace what was left to send of it; it stands in no queue then."""
+        if digest in self.wanted:
+            self.forget(digest)
+        queue.wanted += 1
+        self.wanted[digest] = Want(queue, spans, reason)
+
+    def forget(self, digest: Digest) -> None:
+        """The chunk is not wanted any more, or all of it was sent."""
+        want = self.wanted.pop(digest, None)
+        if want is not None:
+            queue = want.queue
+            queue.wanted -= 1
+            queue.sendable.pop(digest, 0)
+            queue.urgent.pop(digest, 0)
 
     def enqueue(self, digest: Digest) -> None:
         """The chunk is at hand: it may be sent."""
         want = self.wanted[digest]
         if want.reason == "first":
-            self.sendable[digest] = None
+            want.queue.sendable[digest] = None
         else:
-            self.urgent[digest] = None
+            want.queue.urgent[digest] = None
 
     def dequeue(self, digest: Digest) -> None:
         """The chunk may not be sent from this lane's own queues any more."""
-        self.sendable.pop(digest, 0)
-        self.urgent.pop(digest, 0)
+        want = self.wanted.get(digest)
+        if want is not None:
+            want.queue.sendable.pop(digest, 0)
+            want.queue.urgent.pop(digest, 0)
 
-    def note_sent(self, digest: Digest, position: int) -> None:
+    def note_sent(self, digest: Digest, position: int, queue: Queue) -> None:
         """A piece of the chunk was charged up to `position`."""
-        self.sent[digest] = position
-        self.sent.move_to_end(digest)
-        received = self.flow.received
-        while len(self.sent) > _REMEMBERED:
-            oldest = next(iter(self.sent.items()))
-            if oldest[1] > received:
-                break
-            del self.sent[oldest[0]]
+        sent = self.sent
+        if digest in sent:
+            sent.move_to_end(digest)
+        sent[digest] = (position, queue)
+        if len(sent) > _REMEMBERED:
+            received = self.flow.received
+            while len(self.sent) > _REMEMBERED:
+                oldest = next(iter(self.sent))
+                if self.sent[oldest][0] > received:
+                    break
+                del self.sent[oldest]
 
     def note_dropped(self, digest: Digest, received: int) -> None:
         """The child does not want the chunk any more."""
         self.dropped[digest] = received
         if len(self.dropped) > _REMEMBERED:
             self.dropped.popitem(last=False)
+
+    def has_more(self) -> bool:
+        """Whether there is something to send that may go one day."""
+        for queue in self.queues.values():
+            if (queue.sendable or queue.urgent) and not queue.closed:
+                return True
+        return self.group is not None and bool(self.group.jobs)
 
     # -- marks ------------------------------------------------------------------------------------
 
@@ -171,22 +162,3 @@ class Lane:
         if not self.flow.in_flight or self.state == "parked":
             return float("inf")
         return max(self.flow.progress_at, self.flow.waiting_since, self.heard_at) + PARK_AFTER
-
-    def view(self) -> LaneView:
-        """For status."""
-        flow = self.flow
-        return LaneView(
-            child=self.child,
-            state=self.state,
-            suspended=self.suspended,
-            in_flight=flow.in_flight,
-            wanted=len(self.wanted),
-            charged=flow.charged,
-            received=flow.received,
-            window=flow.window,
-            rate=flow.rate,
-            cap=self.bucket.rate,
-            rtt=flow.rtt,
-            group=self.group.number if self.group is not None else None,
-            sent=self.bytes,
-        )

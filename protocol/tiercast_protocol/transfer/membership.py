@@ -23,12 +23,16 @@ from tiercast_protocol.transfer.groups import (
     IDLE_END,
     JOIN_PATIENCE,
     LAG_PATIENCE,
+    LAG_REPORT,
     MOST_GROUPS,
     NOT_AGAIN,
     PAIR,
     Group,
+    Lag,
     alike,
+    far_slower,
     head,
+    sharable,
     wants_alike,
 )
 from tiercast_protocol.transfer.lanes import Lane
@@ -69,31 +73,48 @@ class Membership:
             lane = lanes.get(child)
             if lane is None or lane.group is not None or not self._free(lane, now):
                 continue
-            if want := head(lane.wanted, self._supply):
-                self._gather(lane, want, lanes, now, out)
+            for fanout in ("multicast", "auto"):
+                want = head(sharable(lane, fanout), self._supply)
+                if want and self._gather(lane, want, lanes, now, out, even=fanout == "auto"):
+                    break
             break
         if self._candidates:
             self.due = now + LOOK
 
     def _gather(
-        self, lane: Lane, want: list[Digest], lanes: dict[Child, Lane], now: float, out: list[SenderCommand]
-    ) -> None:
-        """Found a group of `lane` and all that want the like, be they in a group already or not."""
-        fits = [other for other in lanes.values() if other is not lane and alike(lane, other)]
+        self,
+        lane: Lane,
+        want: list[Digest],
+        lanes: dict[Child, Lane],
+        now: float,
+        out: list[SenderCommand],
+        *,
+        even: bool,
+    ) -> bool:
+        """Found a group of `lane` and all that want the like, be they in a group already or not; whether it did."""
+        fits = [
+            other
+            for other in lanes.values()
+            if other is not lane and lane.link.like(other.link) and (not even or alike(lane, other))
+        ]
         others = [other for other in fits if self._free(other, now) and self._share_much(lane, want, other)]
         if not others:
             if any(other.child in self._invited for other in fits):
                 self._candidates[lane.child] = None  # once they have answered
-            return
+            return False
         for group in {id(other.group): other.group for other in others if other.group is not None}.values():
             self._end(group, now, out)
-        if len(self.groups) < MOST_GROUPS:
-            self._found([lane, *others], now, out)
+        if len(self.groups) >= MOST_GROUPS:
+            return False
+        members = [lane, *others]
+        self._found(members, now, out, even=all(alike(lane, other) for other in others))
+        return True
 
     def _free(self, lane: Lane, now: float) -> bool:
         return (
             lane.state == "active"
-            and not lane.suspended
+            and not lane.link.suspended
+            and not (lane.link.chain and lane.link.shut(now))
             and (lane.group is None or not lane.group.invited)
             and lane.child not in self._invited
             and self._not_before.get(lane.child, now) <= now
@@ -106,9 +127,9 @@ class Membership:
         theirs = head(other.wanted, self._supply)
         return bool(theirs) and wants_alike(lane, theirs)
 
-    def _found(self, lanes: list[Lane], now: float, out: list[SenderCommand]) -> None:
+    def _found(self, lanes: list[Lane], now: float, out: list[SenderCommand], *, even: bool) -> None:
         self._number += 1
-        group = self.groups[self._number] = Group(self._number, used_at=now)
+        group = self.groups[self._number] = Group(self._number, even=even, used_at=now)
         for lane in lanes:
             self._invite(lane, group, now, out)
 
@@ -164,15 +185,32 @@ class Membership:
 
     def lag(self, group: Group, lagging: list[Lane], now: float) -> None:
         """These members have no credit; whether they are to blame shows in time."""
-        if len(lagging) == len(group.members):
-            group.lagging.clear()
+        if 2 * len(lagging) > len(group.members):
+            self.kept_up(group, now)
             return
         names = {lane.child for lane in lagging}
-        for child in [child for child in group.lagging if child not in names]:
-            del group.lagging[child]
-        for child in names:
-            since = group.lagging.setdefault(child, now)
-            self._schedule.look_at(group, since + LAG_PATIENCE)
+        for child, lag in group.lagging.items():
+            if child not in names and lag.lacking:
+                lag.move(now, lacking=False)
+        for lane in lagging:
+            known = group.lagging.get(lane.child)
+            if known is None:
+                # A child that stopped is silent before its credit is used up.
+                flow = lane.flow
+                silent = max(flow.progress_at, flow.waiting_since) + max(LAG_REPORT, 1.5 * (flow.rtt or LAG_PATIENCE))
+                known = group.lagging[lane.child] = Lag(max(0.0, now - silent), now, lacking=True)
+            elif not known.lacking:
+                known.move(now, lacking=True)
+            self._schedule.look_at(group, max(now, now + LAG_PATIENCE - known.at_time(now)))
+
+    @staticmethod
+    def kept_up(group: Group, now: float) -> None:
+        """All members have credit again, or so few that the others are no measure."""
+        for child, lag in list(group.lagging.items()):
+            if lag.lacking:
+                lag.move(now, lacking=False)
+            elif not lag.at_time(now):
+                del group.lagging[child]
 
     def look_at(self, group: Group, now: float, out: list[SenderCommand]) -> list[Child]:
         """A deadline of the group came; returns the members that lagged for too long."""
@@ -183,10 +221,10 @@ class Membership:
                 self._not_before[child] = now + NOT_AGAIN
                 out.append(DismissFromGroup(child, group.number))
                 group.open(self._supply)
-        late = [child for child, since in group.lagging.items() if now - since >= LAG_PATIENCE - 1e-9]
+        late = self._late(group, now)
         for child in late:
             del group.lagging[child]
-        if group.shared:
+        if group.jobs:
             group.used_at = now
         elif now - group.used_at >= IDLE:
             for lane in [lane for lane in group.members.values() if not lane.wanted]:
@@ -196,6 +234,20 @@ class Membership:
             if group.alive:
                 self._end(group, now, out)
             return []
-        due = min([now + IDLE / 3, *(since + LAG_PATIENCE for since in group.lagging.values())])
-        self._schedule.look_at(group, max(due, now + 1e-3))
+        waits = [LAG_PATIENCE - lag.at_time(now) for lag in group.lagging.values() if lag.lacking]
+        self._schedule.look_at(group, now + max(1e-3, min([IDLE / 3, *waits])))
         return late
+
+    @staticmethod
+    def _late(group: Group, now: float) -> list[Child]:
+        """The members that held the others back for too long."""
+        late = [c for c, lag in group.lagging.items() if lag.lacking and lag.at_time(now) >= LAG_PATIENCE - 1e-9]
+        if group.even:
+            return late
+        # They share whatever their speed: who is merely slow may stay, who stopped may not.
+        members = group.members
+        return [
+            child
+            for child in late
+            if now - members[child].flow.progress_at >= LAG_PATIENCE or far_slower(members[child], members.values())
+        ]

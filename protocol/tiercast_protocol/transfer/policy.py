@@ -10,8 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tiercast_protocol.errors import UsageError
+
+N = TypeVar("N", int, float)
 
 LOWEST_PRIORITY, USUAL_PRIORITY, HIGHEST_PRIORITY = 1, 5, 9
 LEAST_SEGMENT, LARGEST_SEGMENT = 1 << 10, 2 << 30
@@ -73,6 +76,30 @@ class LinkPolicy:
     pace: Pace = Pace()
     metered: bool = False
     adaptive: bool = False
+
+
+def stricter(one: Pace, other: Pace) -> Pace:
+    """Of each term the stricter: the lower rate, the smaller segment, the longer pause.
+
+    A floor is a promise and no term: it is the first's, as far as the rate allows.
+    """
+    rate = _least(one.rate, other.rate)
+    floor = one.floor if rate is None or one.floor is None else min(one.floor, rate)
+    return Pace(
+        rate=rate,
+        floor=floor,
+        segment=_least(one.segment, other.segment),
+        pause=max(one.pause, other.pause),
+        frames=_least(one.frames, other.frames),
+        frame_pause=max(one.frame_pause, other.frame_pause),
+        budget=_least(one.budget, other.budget),
+    )
+
+
+def _least(one: N | None, other: N | None) -> N | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
 
 
 def _number(options: Mapping[str, object], key: str, least: float, most: float, unit: str) -> float | None:

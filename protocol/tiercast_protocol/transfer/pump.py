@@ -1,4 +1,4 @@
-"""Turns, frames, marks and timers of a sender: when which bytes go (docs/protocol.md, section 6).
+"""Frames, marks and timers of a sender: what a turn sends, and what is charged for it (docs/protocol.md, section 6).
 
 Rules
 - A turn gives one frame or none; who got none waits for the event that changes that, not for a scan.
@@ -8,10 +8,9 @@ Rules
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 
-from tiercast_protocol.transfer.cutting import FRAME_COST, PIECE_COST, cut, frame_size
+from tiercast_protocol.transfer.cutting import FRAME_COST, PIECE_COST, cut
 from tiercast_protocol.transfer.events import (
     Child,
     Digest,
@@ -21,13 +20,19 @@ from tiercast_protocol.transfer.events import (
     SenderCommand,
     WakeAt,
 )
-from tiercast_protocol.transfer.groups import PAIR, Group
+from tiercast_protocol.transfer.gates import NEVER, ready_at
+from tiercast_protocol.transfer.groups import Group
+from tiercast_protocol.transfer.jobs import Job, Jobs
 from tiercast_protocol.transfer.lanes import Lane
+from tiercast_protocol.transfer.links import Link
 from tiercast_protocol.transfer.membership import Membership
 from tiercast_protocol.transfer.pacing import TokenBucket
+from tiercast_protocol.transfer.queues import Queue
 from tiercast_protocol.transfer.ranges import Span
 from tiercast_protocol.transfer.schedule import Schedule
 from tiercast_protocol.transfer.supply import Supply
+from tiercast_protocol.transfer.settings import Settings
+from tiercast_protocol.transfer.turns import Turn, Turns, spare_after
 from tiercast_protocol.wire.messages import Piece
 
 #: Frames handed to the adapter and not yet published.
@@ -42,6 +47,7 @@ class Unpublished:
     """A frame in the adapter's hands."""
 
     lanes: tuple[Lane, ...]
+    queues: tuple[Queue, ...]
     pieces: tuple[Piece, ...]
 
 
@@ -49,11 +55,16 @@ class Pump:
     """What drives the lanes of one sender."""
 
     def __init__(self, supply: Supply, lanes: dict[Child, Lane], *, groups: bool) -> None:
-        self._supply = supply
+        self.supply = supply
         self._lanes = lanes
         self._schedule: Schedule[Lane | Group] = Schedule()
         self.membership = Membership(supply, self._schedule, enabled=groups)
-        self.bucket = TokenBucket()
+        #: All links together.
+        self.output = Link("")
+        jobs = Jobs()
+        self.turns = Turns(self._schedule, jobs, self.output, self.membership)
+        self.settings = Settings(lanes, jobs, self.output, self)
+        self._output_at = NEVER
         self._unpublished: dict[int, Unpublished] = {}
         self._frame = 0
         self._failures = 0
@@ -91,10 +102,14 @@ class Pump:
 
     def wake(self, lane: Lane, now: float) -> None:
         """Something changed for the lane: let it take a turn, and look at its deadlines."""
+        self.offer(lane)
+        self._watch(lane, now)
+
+    def offer(self, lane: Lane) -> None:
+        """There is more to send: let the lane take a turn (no deadline comes sooner for that)."""
         self._schedule.ready(lane)
         if lane.group is not None:
             self._schedule.ready(lane.group)
-        self._watch(lane, now)
 
     def _watch(self, lane: Lane, now: float) -> None:
         if lane.flow.in_flight:
@@ -104,8 +119,7 @@ class Pump:
 
     @staticmethod
     def _mark_due(lane: Lane) -> float:
-        more = bool(lane.sendable or lane.urgent or (lane.group is not None and lane.group.shared))
-        return lane.mark_due(more=more and not lane.suspended)
+        return lane.mark_due(more=lane.has_more())
 
     # -- running ----------------------------------------------------------------------------------
 
@@ -118,18 +132,23 @@ class Pump:
                 self._look_at_lane(one, now, out)
         if self.membership.due <= now:
             self.membership.consider(self._lanes, now, out)
-        if now >= self._hold_until:
-            while len(self._unpublished) < MOST_UNPUBLISHED:
-                turn = self._schedule.next_turn()
-                if turn is None:
-                    break
-                sent = self._group_turn(turn, now, out) if isinstance(turn, Group) else self._lane_turn(turn, now, out)
-                if sent:
-                    self._schedule.ready(turn)
+        self._output_at = NEVER
+        while now >= self._hold_until and len(self._unpublished) < MOST_UNPUBLISHED:
+            if self.output.chain and (ready := ready_at(self.output.chain, now)) > now:
+                self._output_at = ready
+                break
+            found = self.turns.next(now)
+            if found is None:
+                break
+            turn, behind, passed = found
+            length = self._send(turn, now, out)
+            if length:
+                self.turns.sent(length, behind=behind, passed=passed)
+                self._schedule.ready(turn.one)
         self._arm(now, out)
 
     def _arm(self, now: float, out: list[SenderCommand]) -> None:
-        due = min(self._schedule.next_deadline(), self.membership.due)
+        due = min(self._schedule.next_deadline(), self.membership.due, self._output_at)
         if now < self._hold_until:
             due = min(due, self._hold_until)
         if due != float("inf") and (self._armed is None or due < self._armed - 1e-6 or self._armed < now):
@@ -145,7 +164,7 @@ class Pump:
             lane.mark_at = now
             lane.mark_tries += 1
             lane.mark_forced = False
-            lane.bytes.marks += 1
+            lane.marks += 1
             out.append(PublishMark(lane.child, lane.session, lane.mark, lane.flow.charged))
         self._watch(lane, now)
 
@@ -157,113 +176,114 @@ class Pump:
 
     # -- turns ------------------------------------------------------------------------------------
 
-    def _frame_size(self, lane: Lane) -> int:
-        cap, all_links = lane.bucket.rate, self.bucket.rate
-        if all_links is not None and (cap is None or all_links < cap):
-            cap = all_links
-        return frame_size(cap, lane.flow.rate)
+    def _send(self, turn: Turn, now: float, out: list[SenderCommand]) -> int:
+        """Use the turn; the bytes that went."""
+        if isinstance(turn.one, Group):
+            length = self._send_shared(turn.one, turn, now, out)
+        else:
+            length = self._send_own(turn.one, turn, now, out)
+        if length:
+            for lane, queue in zip(turn.lanes, turn.queues, strict=True):
+                if queue.chain or lane.link.chain:
+                    self.settings.spent(lane, queue, now, out)
+        return length
 
-    def _tokens(self, buckets: list[TokenBucket], one: Lane | Group, now: float) -> bool:
-        ready_at = max(bucket.ready_at(now) for bucket in buckets)
-        if ready_at > now:
-            self._schedule.look_at(one, ready_at)
-            return False
-        return True
-
-    def _lane_turn(self, lane: Lane, now: float, out: list[SenderCommand]) -> bool:
-        if lane.suspended or lane.state == "parked":
-            return False
-        queue = self._queue(lane)
-        if not queue:
-            return False
-        room = lane.flow.room(size := self._frame_size(lane))
-        if not room or not self._tokens([lane.bucket, self.bucket], lane, now):
-            return False
-        wanted, supply = lane.wanted, self._supply
+    def _send_own(self, lane: Lane, turn: Turn, now: float, out: list[SenderCommand]) -> int:
+        queue = turn.queues[0]
+        wanted, supply = lane.wanted, self.supply
 
         def look(digest: Digest) -> tuple[int, list[Span] | None]:
             return supply.size(digest), wanted[digest].spans
 
-        pieces, done, begun = cut(queue, look, min(room, size))
+        pieces, done, begun = cut(queue.head(), look, turn.room)
+        counts = queue.bytes
         for piece in pieces:
             reason = wanted[piece.digest].reason
-            setattr(lane.bytes, reason, getattr(lane.bytes, reason) + piece.length)
+            setattr(counts, reason, getattr(counts, reason) + piece.length)
         for digest in done:
             self._finish(lane, digest)
         if begun is not None:
             wanted[begun[0]].spans = begun[1]
         if not pieces:
-            return bool(done)  # ranges outside their chunk: nothing to send for them
-        self._publish(None, (lane,), tuple(pieces), now, out)
-        return True
-
-    def _queue(self, lane: Lane) -> OrderedDict[Digest, None]:
-        if lane.urgent:
-            return lane.urgent
-        if lane.group is not None and lane.group.shared:
-            return lane.urgent  # what is shared goes first; it is empty
-        return lane.sendable
+            # Ranges outside their chunk: nothing to send for them.
+            if done:
+                self._schedule.ready(lane)
+            return 0
+        length = self._publish(None, turn, tuple(pieces), now, out)
+        lane.spare = spare_after(lane.spare, length, behind=turn.behind, passed=turn.passed)
+        if len(lane.queues) > 1:
+            lane.queues.move_to_end(queue.job.name)
+        return length
 
     def _finish(self, lane: Lane, digest: Digest) -> None:
-        lane.dequeue(digest)
-        del lane.wanted[digest]
-        self._supply.unwant(digest, lane.child)
+        lane.forget(digest)
+        self.supply.unwant(digest, lane.child)
 
-    def _group_turn(self, group: Group, now: float, out: list[SenderCommand]) -> bool:
-        lanes = tuple(group.members.values())
-        if not group.shared or len(lanes) < PAIR:
-            return False
-        size = min(map(self._frame_size, lanes))
-        rooms = [lane.flow.room(size) for lane in lanes]
-        if not all(rooms):
-            self.membership.lag(group, [lane for lane, room in zip(lanes, rooms, strict=True) if not room], now)
-            return False
-        group.lagging.clear()
-        if not self._tokens([self.bucket, *(lane.bucket for lane in lanes)], group, now):
-            return False
-        shared, supply = group.shared, self._supply
+    def _send_shared(self, group: Group, turn: Turn, now: float, out: list[SenderCommand]) -> int:
+        job = turn.queues[0].job
+        shared, supply = group.jobs[job.name], self.supply
 
         def look(digest: Digest) -> tuple[int, list[Span] | None]:
             return supply.size(digest), shared[digest]
 
-        pieces, done, begun = cut(shared, look, min(size, *rooms))
-        self._account(group, lanes, done, sum(piece.length for piece in pieces))
+        pieces, done, begun = cut(shared, look, turn.room)
         if begun is not None:
             shared[begun[0]] = begun[1]
-        group.used_at = now
-        self._publish(group.number, lanes, tuple(pieces), now, out)
-        return True
-
-    def _account(self, group: Group, lanes: tuple[Lane, ...], done: list[Digest], length: int) -> None:
+        length = sum(piece.length for piece in pieces)
+        for lane, queue in zip(turn.lanes, turn.queues, strict=True):
+            for piece in pieces:
+                reason = lane.wanted[piece.digest].reason
+                setattr(queue.bytes, reason, getattr(queue.bytes, reason) + piece.length)
+            lane.group_frames += 1
         for digest in done:
-            del group.shared[digest]
-            for lane in lanes:
+            group.take(digest, job.name)
+            for lane in turn.lanes:
                 self._finish(lane, digest)
-        for lane in lanes:
-            lane.bytes.first += length
-            lane.bytes.group_frames += 1
-            if not group.shared:
-                # Nothing is shared any more: what only some want may go on their own lanes.
-                self._schedule.ready(lane)
+        group.used_at = now
+        group.spare = spare_after(group.spare, length, behind=turn.behind, passed=turn.passed)
+        if len(group.jobs) > 1 and job.name in group.jobs:
+            group.jobs.move_to_end(job.name)
+        for lane in turn.lanes:
+            self._account(lane, group, job, length)
+        return self._publish(group.number, turn, tuple(pieces), now, out)
+
+    def _account(self, lane: Lane, group: Group, job: Job, length: int) -> None:
+        """What a frame of the group leaves to the lane's own jobs."""
+        if job.name not in group.jobs:
+            # Nothing of it is shared any more: what only some want may go on their own lanes.
+            self._schedule.ready(lane)
+        if lane.held:
+            lane.spare = spare_after(lane.spare, length, behind=False, passed=True)
+            self._schedule.ready(lane)
+        elif lane.spare and any(queue.job.priority > job.priority and queue.head() for queue in lane.queues.values()):
+            lane.spare = max(0.0, lane.spare - length)
 
     def _publish(
-        self,
-        group: int | None,
-        lanes: tuple[Lane, ...],
-        pieces: tuple[Piece, ...],
-        now: float,
-        out: list[SenderCommand],
-    ) -> None:
+        self, group: int | None, turn: Turn, pieces: tuple[Piece, ...], now: float, out: list[SenderCommand]
+    ) -> int:
         length = sum(piece.length for piece in pieces)
         cost = length + FRAME_COST + PIECE_COST * len(pieces)
-        self.bucket.take(cost * len(lanes), now)
-        for lane in lanes:
-            lane.bucket.take(cost, now)
+        lanes, queues = turn.lanes, turn.queues
+        for gate in (*self.output.chain, *queues[0].job.gates.all):
+            gate.take(length * len(lanes), cost * len(lanes), now)
+        self._use_floor(queues[0].job.gates.floor, cost * len(lanes), now)
+        for lane, queue in zip(lanes, queues, strict=True):
+            own = queue.gates.all if queue.gates is not None else ()
+            for gate in (*lane.link.chain, *own):
+                gate.take(length, cost, now)
+            self._use_floor(lane.link.gates.floor, cost, now)
             position = lane.flow.charge(length, now)
             for piece in pieces:
-                lane.note_sent(piece.digest, position)
-            lane.bytes.frames += 1
+                lane.note_sent(piece.digest, position, queue)
+            queue.bytes.frames += 1
             self._watch(lane, now)
         self._frame += 1
-        self._unpublished[self._frame] = Unpublished(lanes, pieces)
-        out.append(PublishFrame(self._frame, group, tuple(lane.child for lane in lanes), pieces))
+        self._unpublished[self._frame] = Unpublished(lanes, queues, pieces)
+        out.append(PublishFrame(self._frame, group, tuple([lane.child for lane in lanes]), pieces))
+        return length
+
+    @staticmethod
+    def _use_floor(floor: TokenBucket | None, cost: int, now: float) -> None:
+        # What goes beyond the floor is not held against it.
+        if floor is not None and floor.ready_at(now) <= now:
+            floor.take(cost, now)

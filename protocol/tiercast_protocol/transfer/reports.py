@@ -7,9 +7,12 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tiercast_protocol.transfer.credit import LARGEST_COUNT, LARGEST_MARK
 from tiercast_protocol.transfer.events import Digest
 from tiercast_protocol.transfer.lanes import Lane
+from tiercast_protocol.transfer.queues import Queue, Want
 from tiercast_protocol.transfer.ranges import RangeSet, Span
 from tiercast_protocol.transfer.supply import Supply
 from tiercast_protocol.wire.frame import MAX_CHUNK
@@ -32,36 +35,93 @@ def plausible(report: Report) -> bool:
     )
 
 
-def take_wants(lane: Lane, report: Report, supply: Supply) -> None:
-    """Queue what the report asks for and is not under way; take out what it drops."""
+def take_wants(lane: Lane, report: Report, supply: Supply, queue_of: Callable[[str], Queue]) -> None:
+    """Queue what the report asks for and is not under way, each for its job; take out what it drops."""
     received = report.received
     for digest in _digests(report.drops):
         lane.note_dropped(digest, received)
         if digest in lane.wanted:
             _take_out(lane, digest)
-            del lane.wanted[digest]
+            lane.forget(digest)
             supply.unwant(digest, lane.child)
-    for digest, spans in _repairs(report).items():
-        if not _dropped(lane, digest, received) and not lane.under_way(digest, received):
-            _queue(lane, digest, spans, "repair", supply)
-    for digest in _digests(report.wants):
+    runs = _Runs(report, queue_of)
+    digests = _digests(report.wants)
+    if report.repairs:
+        _take_repairs(lane, report, supply, runs, len(digests))
+    for n, digest in enumerate(digests):
+        queue = runs.at(n)
         want = lane.wanted.get(digest)
         if want is None:
             if not _dropped(lane, digest, received) and not lane.under_way(digest, received):
-                _queue(lane, digest, None, "lost" if digest in lane.sent else "first", supply)
+                _queue(lane, digest, None, "lost" if digest in lane.sent else "first", queue, supply)
         elif want.spans is not None and not lane.under_way(digest, received):
             # Begun, and what was sent of it is lost: all of it again.
-            _queue(lane, digest, None, "lost", supply)
+            _queue(lane, digest, None, "lost", want.queue, supply)
+        elif want.queue is not queue and queue.job.priority > want.queue.job.priority:
+            _move(lane, digest, want, queue, supply)
 
 
-def _queue(lane: Lane, digest: Digest, spans: list[Span] | None, reason: str, supply: Supply) -> None:
+def _take_repairs(lane: Lane, report: Report, supply: Supply, runs: _Runs, after: int) -> None:
+    received = report.received
+    queues: dict[Digest, Queue] = {}
+    for n, (digest, _, _) in enumerate(report.repairs, after):
+        queues.setdefault(digest, runs.at(n))
+    for digest, spans in _repairs(report).items():
+        if not _dropped(lane, digest, received) and not lane.under_way(digest, received):
+            _queue(lane, digest, spans, "repair", queues[digest], supply)
+    runs.rewind()
+
+
+class _Runs:
+    """For which job is the nth digest of a report: its `jobs` count through the wants, and the repairs after them."""
+
+    __slots__ = ("_end", "_jobs", "_next", "_queue", "_queue_of")
+
+    def __init__(self, report: Report, queue_of: Callable[[str], Queue]) -> None:
+        self._jobs = report.jobs
+        self._queue_of = queue_of
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Begin again."""
+        self._next = 0
+        #: The first digest after the present run, and that one's queue.
+        self._end = 0
+        self._queue: Queue | None = None
+
+    def at(self, n: int) -> Queue:
+        """The queue of digest `n`; these rise."""
+        while n >= self._end or self._queue is None:
+            if self._next >= len(self._jobs):
+                name, count = "", LARGEST_COUNT
+            else:
+                name, count = self._jobs[self._next]
+                self._next += 1
+            if count > 0:
+                self._end += count
+                self._queue = self._queue_of(name)
+        return self._queue
+
+
+def _move(lane: Lane, digest: Digest, want: Want, queue: Queue, supply: Supply) -> None:
+    """The chunk is wanted for a more urgent job too."""
+    _take_out(lane, digest)
+    lane.put(digest, want.spans, want.reason, queue)
+    _offer(lane, digest, queue, supply)
+
+
+def _queue(lane: Lane, digest: Digest, spans: list[Span] | None, reason: str, queue: Queue, supply: Supply) -> None:
     if digest not in lane.wanted:
         if len(lane.wanted) >= MOST_WANTED:
             return
     else:
         _take_out(lane, digest)
-    lane.put(digest, spans, reason)
-    if supply.want(digest, lane.child) is not None:
+    lane.put(digest, spans, reason, queue)
+    _offer(lane, digest, queue, supply)
+
+
+def _offer(lane: Lane, digest: Digest, queue: Queue, supply: Supply) -> None:
+    if supply.want(digest, lane.child, queue.job) is not None:
         lane.enqueue(digest)
         if lane.group is not None:
             lane.group.share(digest, supply)

@@ -50,6 +50,13 @@ class Schedule(Generic[T]):
                 return one
         return None
 
+    def take_all(self) -> list[T]:
+        """Everybody whose turn it may be, in order; they leave the ring (put them back with `ready`)."""
+        ring, self._ring = self._ring, deque()
+        for one in ring:
+            one.ready = False
+        return [one for one in ring if one.alive]
+
     def look_at(self, one: T, time: float) -> None:
         """Look at `one` at `time` at the latest."""
         if time < one.due:

@@ -22,7 +22,6 @@ from tiercast_protocol.transfer.events import (
     ChildLost,
     ChunkAvailable,
     ChunkUnavailable,
-    Digest,
     FindChunks,
     ForgetChunks,
     FrameFailed,
@@ -31,6 +30,7 @@ from tiercast_protocol.transfer.events import (
     JobResumed,
     JobSuspended,
     LaneResumed,
+    LaneSlowed,
     LaneSuspended,
     LinkPolicySet,
     ReportReceived,
@@ -40,14 +40,16 @@ from tiercast_protocol.transfer.events import (
     TimerFired,
 )
 from tiercast_protocol.transfer.groups import Group
-from tiercast_protocol.transfer.lanes import Lane, LaneView
-from tiercast_protocol.transfer.pacing import TokenBucket
-from tiercast_protocol.transfer.policy import JobPolicy
+from tiercast_protocol.transfer.lanes import Lane
+from tiercast_protocol.transfer.policy import Pace
 from tiercast_protocol.transfer.pump import Pump
+from tiercast_protocol.transfer.queues import Queue
 from tiercast_protocol.transfer.ranges import RangeSet
 from tiercast_protocol.transfer.supply import Supply
+from tiercast_protocol.transfer.views import LaneView, lane_view
 from tiercast_protocol.wire.messages import Piece, Report
 
+NO_WISH = Pace()
 #: A demoted child that kept up for so many seconds may take part in groups again.
 BACK_AFTER = 5.0
 #: Sessions of earlier lives of a child whose late reports are ignored.
@@ -66,10 +68,8 @@ class Sender:
         self._lanes: dict[Child, Lane] = {}
         self._pump = Pump(self.supply, self._lanes, groups=groups)
         self._membership = self._pump.membership
-        self._caps: dict[Child, float] = {}
-        self._suspended: set[Child] = set()
-        self._policies: dict[str, JobPolicy] = {}
-        self._silent: set[tuple[str, Child | None]] = set()
+        self._settings = self._pump.settings
+        self._now = 0.0
         self._retired: dict[Child, deque[int]] = {}
         self._handlers: dict[type, Callable[[Any, float, list[SenderCommand]], None]] = {
             ReportReceived: self._report,
@@ -79,28 +79,29 @@ class Sender:
             FrameFailed: self._failed,
             ChildLost: self._child_lost,
             ChildJoinedGroup: self._joined,
-            LinkPolicySet: self._link_policy_set,
-            JobPolicySet: self._job_policy_set,
-            JobSuspended: self._job_suspended,
-            JobResumed: self._job_resumed,
-            LaneSuspended: self._lane_suspended,
-            LaneResumed: self._lane_resumed,
+            LinkPolicySet: self._settings.link_policy_set,
+            JobPolicySet: self._settings.job_policy_set,
+            JobSuspended: self._settings.job_suspended,
+            JobResumed: self._settings.job_resumed,
+            LaneSuspended: self._settings.lane_suspended,
+            LaneResumed: self._settings.lane_resumed,
             TimerFired: lambda _event, _now, _out: self._pump.fired(),
         }
 
     def lanes(self) -> list[LaneView]:
         """A snapshot of every lane, for status."""
-        return [lane.view() for lane in self._lanes.values()]
+        return [lane_view(lane, self._pump.output, self._now) for lane in self._lanes.values()]
 
     def handle(self, event: SenderEvent, *, now: float) -> list[SenderCommand]:
         """Take an event; returns what to do, in this order.  `now` is seconds of a clock that never steps back."""
         out: list[SenderCommand] = []
+        self._now = now
         self._handlers[type(event)](event, now, out)
         find, forget = self.supply.take_questions()
         if forget:
             out.append(ForgetChunks(forget))
-        if find:
-            out.append(FindChunks(find))
+        for job, digests in find.items():
+            out.append(FindChunks(tuple(digests), job.name))
         self._pump.run(now, out)
         return out
 
@@ -121,16 +122,24 @@ class Sender:
             flow.window = min(report.window, reports.LARGEST_WINDOW)
         if flow.settle(report.received, now, exact=exact, measure=not (exact or lane.mark_tries)):
             lane.mark_tries = 0
+            self._yield(lane, now, out)
         if lane.state == "parked":
             # Heard again; what is still under way is settled by a mark at once.
             lane.mark_tries = 0
             self._pump.change(lane, "active", "heard again", now, out)
         elif lane.state == "demoted" and now - lane.state_at >= BACK_AFTER and now - flow.progress_at < 1.0:
             self._pump.change(lane, "active", "kept up again", now, out)
-        reports.take_wants(lane, report, self.supply)
+        if report.segment or report.rate or lane.link.wish != NO_WISH:
+            self._settings.wish(lane, report, now, out)
+        reports.take_wants(lane, report, self.supply, lambda name: self._settings.queue(lane, name, now))
         if report.wants:
             self._membership.propose(lane, now)
         self._pump.wake(lane, now)
+
+    def _yield(self, lane: Lane, now: float, out: list[SenderCommand]) -> None:
+        adaptive = lane.link.adaptive
+        if adaptive is not None and (reason := adaptive.heard(lane.flow, now)):
+            out.append(LaneSlowed(lane.child, adaptive.rate, reason))
 
     def _lane_of(self, child: Child, report: Report, now: float, out: list[SenderCommand]) -> Lane | None:
         """The lane of the report's session, begun anew for a new one; None for a session that is over."""
@@ -146,11 +155,10 @@ class Sender:
             child=child,
             session=report.session,
             flow=Flow(report.received, report.window, now),
-            bucket=TokenBucket(self._caps.get(child)),
+            link=self._settings.link(child),
             mark=report.mark,
             answered=report.mark,
             heard_at=now,
-            suspended=child in self._suspended,
         )
         return lane
 
@@ -166,6 +174,7 @@ class Sender:
             self.supply.unwant(digest, lane.child)
         lane.wanted.clear()
         lane.alive = False
+        self._settings.prune()
 
     def _joined(self, event: ChildJoinedGroup, now: float, out: list[SenderCommand]) -> None:
         lane = self._lanes.get(event.child)
@@ -174,7 +183,7 @@ class Sender:
 
     # -- what the depot says ----------------------------------------------------------------------
 
-    def _available(self, event: ChunkAvailable, now: float, _out: list[SenderCommand]) -> None:
+    def _available(self, event: ChunkAvailable, _now: float, _out: list[SenderCommand]) -> None:
         if event.size <= 0:
             raise ValueError(f"a stored chunk of {event.size} bytes")
         chunk = self.supply.found(event.digest, event.size)
@@ -186,22 +195,18 @@ class Sender:
             lane.enqueue(event.digest)
             if lane.group is not None:
                 groups[lane.group] = None
-            self._pump.wake(lane, now)
+            self._pump.offer(lane)
         for group in groups:
             group.share(event.digest, self.supply)
 
     def _unavailable(self, event: ChunkUnavailable, _now: float, out: list[SenderCommand]) -> None:
         for child in self.supply.absent(event.digest):
             lane = self._lanes[child]
-            self._forget(lane, event.digest)
+            if lane.group is not None:
+                lane.group.unshare(event.digest)
+            lane.forget(event.digest)
             lane.note_dropped(event.digest, 0)
             out.append(TellAbsent(child, (event.digest,), event.reason))
-
-    def _forget(self, lane: Lane, digest: Digest) -> None:
-        if lane.group is not None:
-            lane.group.unshare(digest)
-        lane.dequeue(digest)
-        lane.wanted.pop(digest, None)
 
     # -- what the broker connection says ----------------------------------------------------------
 
@@ -220,17 +225,17 @@ class Sender:
                     if lane.group is not None:
                         lane.group.unshare(piece.digest)
                     lane.dequeue(piece.digest)
-            for lane in frame.lanes:
+            for lane, queue in zip(frame.lanes, frame.queues, strict=True):
                 if lane.alive:
-                    self._give_back(lane, piece)
+                    self._give_back(lane, self._settings.queue(lane, queue.job.name, now), piece)
         for lane in frame.lanes:
             if lane.alive:
                 # The charge stays (positions never go back); a mark settles it soon.
                 lane.mark_forced = True
                 self._pump.wake(lane, now)
 
-    def _give_back(self, lane: Lane, piece: Piece) -> None:
-        lane.bytes.failed += piece.length
+    def _give_back(self, lane: Lane, queue: Queue, piece: Piece) -> None:
+        queue.bytes.failed += piece.length
         if piece.digest in lane.dropped:
             return
         want = lane.wanted.get(piece.digest)
@@ -240,50 +245,8 @@ class Sender:
         for start, end in want.spans or () if want is not None else ():
             left.add(start, end)
         left.add(piece.offset, piece.offset + piece.length)
-        lane.put(piece.digest, list(left), "failed")
-        if self.supply.want(piece.digest, lane.child) is not None:
+        if want is not None:
+            queue = want.queue
+        lane.put(piece.digest, list(left), "failed", queue)
+        if self.supply.want(piece.digest, lane.child, queue.job) is not None:
             lane.enqueue(piece.digest)
-
-    # -- settings ---------------------------------------------------------------------------------
-
-    def _link_policy_set(self, event: LinkPolicySet, now: float, _out: list[SenderCommand]) -> None:
-        rate = event.policy.pace.rate if event.policy is not None else None
-        if event.child == "":
-            self._pump.bucket.set_rate(rate, now)
-            for lane in self._lanes.values():
-                self._pump.wake(lane, now)
-            return
-        if rate is None:
-            self._caps.pop(event.child, None)
-        else:
-            self._caps[event.child] = rate
-        lane_ = self._lanes.get(event.child)
-        if lane_ is not None:
-            lane_.bucket.set_rate(rate, now)
-            self._pump.wake(lane_, now)
-
-    def _job_policy_set(self, event: JobPolicySet, _now: float, _out: list[SenderCommand]) -> None:
-        if event.policy is None:
-            self._policies.pop(event.job, None)
-        else:
-            self._policies[event.job] = event.policy
-
-    def _job_suspended(self, event: JobSuspended, _now: float, _out: list[SenderCommand]) -> None:
-        self._silent.add((event.job, event.child))
-
-    def _job_resumed(self, event: JobResumed, _now: float, _out: list[SenderCommand]) -> None:
-        self._silent.discard((event.job, event.child))
-
-    def _lane_suspended(self, event: LaneSuspended, now: float, out: list[SenderCommand]) -> None:
-        self._suspended.add(event.child)
-        lane = self._lanes.get(event.child)
-        if lane is not None:
-            lane.suspended = True
-            self._membership.leave(lane, now, out)
-
-    def _lane_resumed(self, event: LaneResumed, now: float, _out: list[SenderCommand]) -> None:
-        self._suspended.discard(event.child)
-        lane = self._lanes.get(event.child)
-        if lane is not None:
-            lane.suspended = False
-            self._pump.wake(lane, now)

@@ -2,20 +2,23 @@
 
 Rules
 - A chunk is known here while somebody wants it, and not longer: the depot keeps the truth, not this machine.
-- It is looked for once, however many want it; it is forgotten when nobody wants it and it was not found yet.
+- It is looked for once, however many want it, and again only for a job of higher priority;
+  it is forgotten when nobody wants it and it was not found yet.
 """
 
 from __future__ import annotations
 
 from tiercast_protocol.transfer.events import Child, Digest
+from tiercast_protocol.transfer.jobs import Job
 
 
 class Chunk:
-    """A chunk that somebody wants: its stored size once it is found, and who wants it."""
+    """A chunk that somebody wants: its stored size once it is found, who wants it, for which job it is looked for."""
 
-    __slots__ = ("size", "wanters")
+    __slots__ = ("job", "size", "wanters")
 
-    def __init__(self) -> None:
+    def __init__(self, job: Job) -> None:
+        self.job = job
         self.size: int | None = None
         self.wanters: dict[Child, None] = {}
 
@@ -23,12 +26,14 @@ class Chunk:
 class Supply:
     """All chunks wanted below, and the looking for them."""
 
-    __slots__ = ("_chunks", "_to_find", "_to_forget")
+    __slots__ = ("_chunks", "_to_find", "_to_forget", "_to_raise")
 
     def __init__(self) -> None:
         self._chunks: dict[Digest, Chunk] = {}
-        self._to_find: dict[Digest, None] = {}
+        self._to_find: dict[Digest, Job] = {}
         self._to_forget: dict[Digest, None] = {}
+        #: Looked for already, but now for a job of higher priority.
+        self._to_raise: dict[Digest, Job] = {}
 
     def __len__(self) -> int:
         return len(self._chunks)
@@ -49,15 +54,19 @@ class Supply:
         chunk = self._chunks.get(digest)
         return chunk is not None and chunk.size is not None
 
-    def want(self, digest: Digest, child: Child) -> int | None:
-        """`child` wants the chunk; its size if it is at hand already."""
+    def want(self, digest: Digest, child: Child, job: Job) -> int | None:
+        """`child` wants the chunk for `job`; its size if it is at hand already."""
         chunk = self._chunks.get(digest)
         if chunk is None:
-            chunk = self._chunks[digest] = Chunk()
+            chunk = self._chunks[digest] = Chunk(job)
             if digest in self._to_forget:
                 del self._to_forget[digest]
             else:
-                self._to_find[digest] = None
+                self._to_find[digest] = job
+        elif chunk.size is None and job.priority > chunk.job.priority:
+            # The way from above is to know: there it passes others too.
+            chunk.job = job
+            (self._to_find if digest in self._to_find else self._to_raise)[digest] = job
         chunk.wanters[child] = None
         return chunk.size
 
@@ -69,6 +78,7 @@ class Supply:
         chunk.wanters.pop(child, 0)
         if not chunk.wanters:
             del self._chunks[digest]
+            self._to_raise.pop(digest, 0)
             if digest in self._to_find:
                 del self._to_find[digest]
             elif chunk.size is None:
@@ -81,6 +91,7 @@ class Supply:
             return None
         chunk.size = size
         self._to_find.pop(digest, 0)
+        self._to_raise.pop(digest, 0)
         return chunk
 
     def absent(self, digest: Digest) -> tuple[Child, ...]:
@@ -89,6 +100,7 @@ class Supply:
         if chunk is None:
             return ()
         self._to_find.pop(digest, 0)
+        self._to_raise.pop(digest, 0)
         return tuple(chunk.wanters)
 
     def doubt(self, digest: Digest) -> Chunk | None:
@@ -96,14 +108,18 @@ class Supply:
         chunk = self._chunks.get(digest)
         if chunk is not None and chunk.size is not None:
             chunk.size = None
-            self._to_find[digest] = None
+            self._to_find[digest] = chunk.job
         return chunk
 
-    def take_questions(self) -> tuple[tuple[Digest, ...], tuple[Digest, ...]]:
-        """(digests to find, digests to forget) since the last call."""
-        if not self._to_find and not self._to_forget:
-            return (), ()
-        asked = tuple(self._to_find), tuple(self._to_forget)
-        self._to_find = {}
-        self._to_forget = {}
-        return asked
+    def take_questions(self) -> tuple[dict[Job, list[Digest]], tuple[Digest, ...]]:
+        """(digests to find, by job; digests to forget) since the last call."""
+        find: dict[Job, list[Digest]] = {}
+        if not self._to_find and not self._to_raise and not self._to_forget:
+            return find, ()
+        for asked in (self._to_find, self._to_raise):
+            for digest, job in asked.items():
+                find.setdefault(job, []).append(digest)
+            asked.clear()
+        forget = tuple(self._to_forget)
+        self._to_forget.clear()
+        return find, forget

@@ -6,22 +6,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiercast_protocol.transfer.credit import Flow
-from tiercast_protocol.transfer.groups import Group, alike, head, wants_alike
+from tiercast_protocol.transfer.groups import Group, Shared, alike, head, wants_alike
+from tiercast_protocol.transfer.jobs import Job
 from tiercast_protocol.transfer.lanes import Lane
-from tiercast_protocol.transfer.pacing import TokenBucket
+from tiercast_protocol.transfer.links import Link
+from tiercast_protocol.transfer.policy import LinkPolicy, Pace
+from tiercast_protocol.transfer.queues import Queue
 from tiercast_protocol.transfer.supply import Supply
 
+JOB = Job("")
 D = [bytes([n]) * 32 for n in range(5)]
 
 
 def lane(child: str, rate: float | None = None) -> Lane:
     flow = Flow(0, 1 << 20, 0.0)
-    return Lane(child=child, session=1, flow=flow, bucket=TokenBucket(rate), mark=0, answered=0, heard_at=0.0)
+    link = Link(child)
+    link.follow(LinkPolicy(Pace(rate=rate)), 0.0)
+    one = Lane(child=child, session=1, flow=flow, link=link, mark=0, answered=0, heard_at=0.0)
+    one.queues[""] = Queue(JOB)
+    return one
+
+
+def shared(group: Group) -> Shared:
+    return group.jobs.get("", Shared())
 
 
 def want(one: Lane, digest: bytes, supply: Supply) -> None:
-    one.put(digest, None, "first")
-    if supply.want(digest, one.child) is not None:
+    one.put(digest, None, "first", one.queues[""])
+    if supply.want(digest, one.child, JOB) is not None:
         one.enqueue(digest)
 
 
@@ -50,16 +62,17 @@ def test_shared_or_on_every_members_own_lane(story: list[tuple[str, str, bytes]]
                     if digest in other.wanted:
                         other.enqueue(digest)
                 group.share(digest, supply)
-            case "begin" if digest in group.shared:
-                group.shared[digest] = [(50, 100)]
+            case "begin" if digest in shared(group):
+                shared(group)[digest] = [(50, 100)]
         for other in lanes.values():
             for wanted in other.wanted:
                 chunk = supply.get(wanted)
                 assert chunk is not None
-                shared = wanted in group.shared and other.group is not None
-                own = wanted in other.sendable or wanted in other.urgent
-                assert (shared + own) == (chunk.size is not None), "in one queue once it is at hand"
-        for shared_digest in group.shared:
+                together = wanted in shared(group) and other.group is not None
+                queue = other.queues[""]
+                own = wanted in queue.sendable or wanted in queue.urgent
+                assert (together + own) == (chunk.size is not None), "in one queue once it is at hand"
+        for shared_digest in shared(group):
             assert len(group.members) >= 2
             assert all(shared_digest in member.wanted for member in group.members.values())
 
@@ -73,8 +86,8 @@ def test_what_was_begun_together_is_finished_alone() -> None:
     for one in (a, b):
         one.enqueue(D[0])
         group.add(one, supply)
-    assert list(group.shared) == [D[0]]
-    group.shared[D[0]] = [(60, 100)]
+    assert list(shared(group)) == [D[0]]
+    shared(group)[D[0]] = [(60, 100)]
     group.remove(a, supply)
     assert a.wanted[D[0]].spans == b.wanted[D[0]].spans == [(60, 100)]
     assert a.wanted[D[0]].spans is not b.wanted[D[0]].spans

@@ -5,11 +5,16 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tiercast_protocol.transfer.jobs import Job
+from tiercast_protocol.transfer.policy import JobPolicy
 from tiercast_protocol.transfer.supply import Supply
+
+USUAL, URGENT = Job("usual"), Job("urgent")
+URGENT.follow(JobPolicy(priority=9), 0.0)
 
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["want", "unwant", "found", "absent", "doubt", "ask"]),
+        st.sampled_from(["want", "hurry", "unwant", "found", "absent", "doubt", "ask"]),
         st.sampled_from([b"a", b"b", b"c"]),
         st.sampled_from(["one", "two"]),
     ),
@@ -26,8 +31,8 @@ def test_a_chunk_is_looked_for_once_and_known_while_wanted(story: list[tuple[str
     asked: set[bytes] = set()
     for step, digest, child in story:
         match step:
-            case "want":
-                supply.want(digest, child)
+            case "want" | "hurry":
+                supply.want(digest, child, USUAL if step == "want" else URGENT)
                 wanted.add((digest, child))
             case "unwant":
                 supply.unwant(digest, child)
@@ -43,8 +48,10 @@ def test_a_chunk_is_looked_for_once_and_known_while_wanted(story: list[tuple[str
             case "doubt":
                 supply.doubt(digest)
             case _:
-                find, forget = supply.take_questions()
-                assert not set(find) & looking, "looked for twice"
+                jobs, forget = supply.take_questions()
+                find = [d for digests in jobs.values() for d in digests]
+                assert len(find) == len(set(find))
+                assert not set(jobs.get(USUAL, ())) & looking, "looked for twice"
                 # What was found a moment before is forgotten in vain, and that is harmless.
                 assert set(forget) <= asked
                 assert not {d for d, _ in wanted} & set(forget)
@@ -55,8 +62,20 @@ def test_a_chunk_is_looked_for_once_and_known_while_wanted(story: list[tuple[str
 
 def test_wanted_again_before_it_was_forgotten() -> None:
     supply = Supply()
-    supply.want(b"a", "one")
-    assert supply.take_questions() == ((b"a",), ())
+    supply.want(b"a", "one", USUAL)
+    assert supply.take_questions() == ({USUAL: [b"a"]}, ())
     supply.unwant(b"a", "one")
-    supply.want(b"a", "two")
-    assert supply.take_questions() == ((), ())
+    supply.want(b"a", "two", USUAL)
+    assert supply.take_questions() == ({}, ())
+
+
+def test_a_more_urgent_job_asks_again_for_what_is_not_here_yet() -> None:
+    supply = Supply()
+    supply.want(b"a", "one", USUAL)
+    supply.take_questions()
+    supply.want(b"a", "two", URGENT)
+    supply.want(b"a", "three", USUAL)
+    assert supply.take_questions() == ({URGENT: [b"a"]}, ())
+    supply.found(b"a", 7)
+    supply.doubt(b"a")
+    assert supply.take_questions() == ({URGENT: [b"a"]}, ())
