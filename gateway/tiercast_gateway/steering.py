@@ -33,7 +33,7 @@ from tiercast_protocol.wire.messages import HoldEntry, Holds, JobShape
 if TYPE_CHECKING:
     from tiercast_gateway.subtree import SubTree
     from tiercast_protocol.content.order import Order
-    from tiercast_protocol.transfer.lanes import LaneView
+    from tiercast_protocol.transfer.views import LaneView
 
 log = structlog.get_logger(__name__)
 
@@ -361,7 +361,7 @@ class Steering:
 
 def lane_bytes(lane: LaneView) -> list[tuple[str, int]]:
     """Bytes that were sent over a lane, by job."""
-    return [("", lane.sent.first + lane.sent.lost + lane.sent.repair + lane.sent.failed)]
+    return [(job, sent.first + sent.lost + sent.repair + sent.failed) for job, sent in lane.sent.jobs.items()]
 
 
 def _plain(entry: HoldEntry) -> list[Any]:

@@ -30,8 +30,8 @@ from tiercast_protocol.transfer.pacing import TokenBucket
 from tiercast_protocol.transfer.queues import Queue
 from tiercast_protocol.transfer.ranges import Span
 from tiercast_protocol.transfer.schedule import Schedule
-from tiercast_protocol.transfer.supply import Supply
 from tiercast_protocol.transfer.settings import Settings
+from tiercast_protocol.transfer.supply import Supply
 from tiercast_protocol.transfer.turns import Turn, Turns, spare_after
 from tiercast_protocol.wire.messages import Piece
 
