@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from typing import Annotated, Any
 
 import typer
 
-from tiercast_cli import words
-from tiercast_cli.durations import seconds_of, size_of
-from tiercast_cli.options import At, Json, Package
+from tiercast_cli import audits, words
+from tiercast_cli.durations import rate_of, seconds_of, size_of
+from tiercast_cli.options import At, InPackage, Json, Package
 from tiercast_cli.session import ask, emit, run
+
+#: Seconds between two looks at an audit, and looks at what is missing after it.
+LOOK_SECONDS = 0.5
+PATIENCE = 40
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What gateways and server hold.")
 
@@ -38,6 +44,8 @@ def show(*, node: At = "", json: Json = False) -> None:
                 for p in packages
             ]
             print(words.table(("package", "version", "held", ""), rows))
+        if "audit" in depot:
+            print("\n".join(audits.lines(depot["audit"])))
 
     run(work, as_json=json)
 
@@ -101,6 +109,46 @@ def evict(
             print(f"{words.size(count)} stay: {reason}.")
 
     run(work, as_json=json)
+
+
+@app.command()
+def audit(
+    *,
+    package: InPackage = "",
+    repair: Annotated[bool, typer.Option(help="Whether what is damaged is brought back.")] = True,
+    rate: Annotated[str, typer.Option("--rate", help="20MB/s, 512KiB/s; its own pace by default.")] = "",
+    watch: Annotated[bool, typer.Option("--watch", help="Show progress until all is proved.")] = False,
+    node: At = "",
+    json: Json = False,
+) -> None:
+    """Prove every chunk of a depot, and bring back those that are damaged or lost."""
+
+    async def work() -> None:
+        pace = rate_of(rate, "--rate") if rate else 0
+        asked: dict[str, Any] = await ask("depot.audit", node=node, package=package, rate=pace, repair=repair)
+        found = await _followed(node, asked, show=not json) if watch else asked
+        if json:
+            emit({"audit": found})
+            return
+        print("\n".join(audits.lines(found)))
+        if not watch:
+            print("Look again with: tiercast depot show" + (f" --node {node}" if node else ""))
+
+    run(work, as_json=json)
+
+
+async def _followed(node: str, found: dict[str, Any], *, show: bool) -> dict[str, Any]:
+    """Wait until the ordered round ended, and what it found is mended or can't be just now."""
+    quiet = 0
+    while found["running"] == "ordered" or (sum(found["missing"].values()) and quiet < PATIENCE):
+        quiet = quiet + 1 if found["running"] != "ordered" else 0
+        if show and sys.stderr.isatty():
+            print(f"\r\x1b[K{audits.lines(found)[0]}", end="", file=sys.stderr, flush=True)
+        await asyncio.sleep(LOOK_SECONDS)
+        found = (await ask("depot.show", node=node))["audit"]
+    if show and sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    return found
 
 
 def _act(verb: str, done: str, *, json: bool, **args: object) -> None:

@@ -38,6 +38,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "depot pin": ("depot pin hello --node berlin",),
     "depot unpin": ("depot unpin hello --node berlin",),
     "depot keep": ("depot keep hello --for 30d --node berlin",),
+    "depot audit": ("depot audit --watch", "depot audit --package hello --node berlin", "depot audit --rate 20MB/s"),
     "depot evict": ("depot evict --node berlin --dry-run", "depot evict --node berlin --bytes 20GiB"),
     "job suspend": ("job suspend j-17", "job suspend j-17 --below berlin --for 2h", "job suspend j-17 --on pc-1"),
     "job resume": ("job resume j-17", "job resume j-17 --below berlin"),

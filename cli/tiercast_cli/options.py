@@ -68,6 +68,10 @@ Members = Annotated[
 Package = Annotated[
     str, typer.Argument(metavar="PACKAGE", help="NAME (its newest version) or NAME=VERSION.", autocompletion=_packages)
 ]
+InPackage = Annotated[
+    str,
+    typer.Option("--package", metavar="PACKAGE", help="Only this one: NAME or NAME=VERSION.", autocompletion=_packages),
+]
 Cabinet = Annotated[str, typer.Argument(metavar="CABINET", help="A cabinet's name.", autocompletion=_cabinets)]
 InCabinet = Annotated[str, typer.Option("--cabinet", metavar="CABINET", help="The cabinet.", autocompletion=_cabinets)]
 _ON = "A target by name; may be given several times."

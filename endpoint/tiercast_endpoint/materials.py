@@ -23,7 +23,9 @@ from tiercast_endpoint.journal import Job
 from tiercast_endpoint.patches import Patches
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.sources import Sources
+from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.tree import ALL_MODES, PLAIN_MODES
+from tiercast_protocol.content.chunk import pack
 from tiercast_protocol.content.definition import Definition, parse_definition
 from tiercast_protocol.content.manifest import Root
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing
@@ -126,6 +128,14 @@ class Materials:
             )
         await self._fetcher.fetch(list(dict.fromkeys(head.lists)), job.job)
         return head, parse_definition(head.definition, f"{head.name}={head.version}")
+
+    async def stored_form(self, digest: bytes) -> bytes:
+        """The chunk in its stored form, out of staging or of installed files; raises `ChunkMissing`."""
+        try:
+            return await self.store.get(digest)
+        except (ChunkMissing, ChunkCorrupt):
+            raw = await self.sources.read(digest)
+            return await in_thread(pack, raw)
 
     async def modes(self, job: Job) -> int:
         """The permission bits that the package's definition lets its files have."""

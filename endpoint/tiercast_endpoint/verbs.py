@@ -16,6 +16,7 @@ from tiercast_endpoint.jobs import describe
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.database import Database
+from tiercast_protocol.node.giving import VERB, give
 from tiercast_protocol.wire.envelope import Envelope
 from tiercast_protocol.wire.messages import Answer, Query, body_of
 
@@ -30,11 +31,18 @@ class Readings:
     Args:
         db: the agent's journal.
         state: gives what `status` shows.
+        chunk: gives the stored form of a chunk that is held in any way; raises `ChunkMissing`.
     """
 
-    def __init__(self, db: Database, state: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+    def __init__(
+        self,
+        db: Database,
+        state: Callable[[], Awaitable[dict[str, Any]]],
+        chunk: Callable[[bytes], Awaitable[bytes]],
+    ) -> None:
         self._db = db
         self._state = state
+        self._chunk = chunk
         self.table: dict[str, Reading] = {
             "status": self._status,
             "packages": self._packages,
@@ -51,13 +59,17 @@ class Readings:
         """The answer to a question that came over the tree."""
         query = body_of(envelope, Query)
         try:
-            reading = self.table.get(query.verb)
+            reading = self._give if query.verb == VERB else self.table.get(query.verb)
             if reading is None:
                 raise UsageError("verb.unknown", f"{query.verb[:80]!r} can't be asked of an endpoint.")  # noqa: TRY301
             return Answer(query=envelope.id, result=await reading(dict(query.args)))
         except UsageError as error:
             told = {"code": error.code, "what": error.what, "where": error.where, "todo": error.todo}
             return Answer(query=envelope.id, error=told)
+
+    async def _give(self, args: dict[str, Any]) -> dict[str, object]:
+        """Chunks by their digests, out of staging or of installed files, for whoever above lost them."""
+        return await give(args.get("digests"), args.get("offset"), self._chunk)
 
     async def _status(self, args: dict[str, Any]) -> dict[str, Any]:
         """Who the agent is, whether its parent is there, what it holds and does."""

@@ -34,6 +34,10 @@ class DepotSettings:
         check=marks.check,
     )
     low: str = setting("90%", doc="They go on going until no more than this is left.", check=marks.check)
+    audit: Duration = setting(
+        Duration(30 * 86400.0),
+        doc='Every chunk is read and proved once in this time; 0 only by "tiercast depot audit".',
+    )
 
 
 @dataclass(frozen=True, slots=True)

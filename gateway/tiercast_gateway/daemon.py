@@ -92,5 +92,6 @@ def subtree_config(me: Enrolled, settings: GatewaySettings, folder: Path) -> Sub
         quota=settings.depot.quota or None,
         reserve=settings.depot.reserve,
         retention=settings.depot.retention or None,
+        audit=settings.depot.audit or None,
         marks=Marks(settings.depot.high, settings.depot.low).checked(settings.depot.quota or None),
     )

@@ -60,6 +60,8 @@ class Depot:
         self.packages = KnownPackages(db)
         self.room = Room(store, self.packages, needed=needed, marks=marks or Marks(), library=library)
         self.library = library
+        #: Bytes that were put since the start.
+        self.bytes_in = 0
         self._retention = retention
         self._full: StoreFull | None = None
         self._full_until = 0.0
@@ -113,6 +115,7 @@ class Depot:
             log.info("depot.made_room", needed=full.needed)
             return await self.store.put(digest, stored)
         self.room.grown()
+        self.bytes_in += len(stored)
         return new
 
     async def _make_room(self, needed: int) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tiercast_gateway import snapshot
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
+from tiercast_protocol.node.giving import VERB, give
 
 if TYPE_CHECKING:
     from tiercast_gateway.packages import HeldPackage
@@ -33,6 +34,8 @@ class DepotVerbs:
             ("depot.unpin", "operator", self.unpin),
             ("depot.keep", "operator", self.keep),
             ("depot.evict", "operator", self.evict),
+            ("depot.audit", "operator", self.audit),
+            (VERB, "operator", self.give),
         ]
 
     async def show(self, call: Call) -> dict[str, Any]:
@@ -65,6 +68,19 @@ class DepotVerbs:
         if call.flag("dry_run", default=False):
             return (await depot.room.would(target)).shown()
         return (await depot.room.make(target)).shown()
+
+    async def audit(self, call: Call) -> dict[str, Any]:
+        """Prove every chunk now, or those of `package`, at most `rate` bytes a second; `repair` brings back the bad."""
+        package, rate = call.text("package", ""), call.number("rate", 0)
+        if rate < 0:
+            raise UsageError(code="rate.invalid", what=f"{rate} B/s is no rate.", todo="0 is the audit's own pace.")
+        root = self._tree.depot.packages.find(package).root.hex() if package else ""
+        self._tree.upkeep.auditor.order(root, rate=rate, repair=call.flag("repair", default=True))
+        return await self._tree.upkeep.figures()
+
+    async def give(self, call: Call) -> dict[str, object]:
+        """Chunks by their digests, for whoever above lost them."""
+        return await give(call.args.get("digests"), call.args.get("offset"), self._tree.depot.get)
 
 
 def _shown(held: HeldPackage) -> dict[str, Any]:

@@ -182,6 +182,17 @@ class Room:
             return PIN
         return KEEP if package.keep_until > self._packages.clock() else ""
 
+    async def members(self, root: Digest) -> set[Digest]:
+        """Every chunk of the package that its root and lists name, as far as they are held."""
+        return await self._digests(root)
+
+    async def named(self) -> set[Digest]:
+        """Every chunk that some known package names."""
+        found: set[Digest] = set()
+        for root in await self._needed() | self._packages.roots():
+            found |= await self._digests(root)
+        return found
+
     async def _digests(self, root: Digest) -> set[Digest]:
         try:
             return await package_digests(root, self._store)

@@ -121,4 +121,4 @@ async def depot(tree: SubTree) -> dict[str, Any]:
                 "total": total,
             }
         )
-    return usage(tree) | {"packages": packages}
+    return usage(tree) | {"packages": packages, "audit": await tree.upkeep.figures()}

@@ -36,6 +36,7 @@ from tiercast_gateway.statuses import Statuses
 from tiercast_gateway.steering import Steering
 from tiercast_gateway.streams import Streams
 from tiercast_gateway.tables import SCHEMA
+from tiercast_gateway.upkeep import Upkeep
 from tiercast_gateway.work import Identity, OwnWork
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.content.order import PURGE, Order
@@ -75,6 +76,7 @@ class SubTreeConfig:
         reserve: bytes to leave free on the disk.
         retention: seconds after which a package that nobody asked for goes; None never.
         marks: when the depot begins to let go, and when it stops.
+        audit: seconds in which every chunk is proved once; None is only by command.
     """
 
     me: str
@@ -89,6 +91,7 @@ class SubTreeConfig:
     reserve: int = 64 * MIB
     retention: float | None = None
     marks: Marks = field(default_factory=Marks)
+    audit: float | None = None
 
 
 class SubTree:
@@ -165,6 +168,7 @@ class SubTree:
         self.downlink.connect(self.post, self.streams)
         self.queries = Queries(self._tell_until)
         self.steering = Steering(self, config.region_key)
+        self.upkeep = Upkeep(self, fetcher, audit=config.audit)
         self._settled: asyncio.Queue[set[str]] = asyncio.Queue()
         self.enrolment.on_removed = self._users_left
         self.children.on_terms = self.steering.changed
@@ -179,6 +183,7 @@ class SubTree:
         await self.statuses.load()
         await self.steering.load()
         await self.orders.load()
+        await self.upkeep.load()
 
     async def run(self) -> None:
         """Everything that goes on by itself, until cancelled."""
@@ -191,6 +196,7 @@ class SubTree:
             tasks.create_task(self.progress.run())
             tasks.create_task(self.orders.run())
             tasks.create_task(self.depot.run())
+            tasks.create_task(self.upkeep.run())
             tasks.create_task(self.enrolment.run())
             tasks.create_task(self.steering.run())
             tasks.create_task(self._settle())

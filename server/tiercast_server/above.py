@@ -77,6 +77,8 @@ class RegionAbove:
         def answer() -> None:
             for digest in held:
                 size = subtree.depot.size(digest)
+                if size is None and subtree.upkeep.repair.seeking(digest):
+                    continue  # the repair answers, when it knows
                 if size is None:
                     subtree.chunk_absent(digest, "unknown")
                 else:

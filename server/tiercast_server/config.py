@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tiercast_protocol.node.brokers import BrokerConfig
-from tiercast_protocol.node.config import Size, setting
+from tiercast_protocol.node.config import Duration, Size, setting
 from tiercast_protocol.node.logs import Format, Level
 
 TITLE = "Settings of this Tiercast server.  Restart it after a change."
@@ -22,6 +22,10 @@ class LibrarySettings:
 
     quota: Size = setting(Size(0), doc='Most bytes of packages to keep, such as "500GiB"; 0 is what the disk has.')
     reserve: Size = setting(Size(64 << 20), doc="Bytes of the disk that are left free whatever comes.")
+    audit: Duration = setting(
+        Duration(30 * 86400.0),
+        doc='Every chunk is read and proved once in this time; 0 only by "tiercast depot audit".',
+    )
 
 
 @dataclass(frozen=True, slots=True)

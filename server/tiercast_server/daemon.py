@@ -107,11 +107,13 @@ def _subtree_config(region: Region, settings: ServerSettings, here: Place) -> Su
         broker=settings.broker,
         quota=settings.library.quota or None,
         reserve=settings.library.reserve,
+        audit=settings.library.audit or None,
     )
 
 
 def _desk(region: Region, parts: Parts, subtree: SubTree) -> Desk:
     library = Library(region, subtree.depot.store)
+    subtree.upkeep.needed_by(library.kept)
 
     def own_hops(job: dict[str, Any]) -> list[dict[str, Any]]:
         if job["state"] != "open" or job["type"] not in {"install", "preload"}:

@@ -21,6 +21,7 @@ from tiercast_server import nodes
 from tiercast_server.below import Below
 from tiercast_server.database.tables import packages
 from tiercast_server.library import Library
+from tiercast_server.packages import find_sealed
 from tiercast_server.region import Region
 
 DEADLINE_S = 10.0
@@ -57,7 +58,8 @@ class DepotVerbs:
                 }
                 for row in await connection.execute(query)
             ]
-        return {**snapshot.usage(self._below.subtree), "packages": held}
+        audit = await self._below.subtree.upkeep.figures()
+        return {**snapshot.usage(self._below.subtree), "packages": held, "audit": audit}
 
     async def pin(self, call: Call) -> dict[str, Any]:
         """Keep a package in a gateway's depot."""
@@ -77,6 +79,21 @@ class DepotVerbs:
         if found is None:
             return await self._library.evict(dry_run=call.flag("dry_run", default=False))
         return found
+
+    async def audit(self, call: Call) -> dict[str, Any]:
+        """Prove what a depot holds, and bring back what is damaged."""
+        found: dict[str, Any] | None = await self._asked(call)
+        if found is not None:
+            return found
+        package, rate = call.text("package", ""), call.number("rate", 0)
+        if rate < 0:
+            raise UsageError(code="rate.invalid", what=f"{rate} B/s is no rate.", todo="0 is the audit's own pace.")
+        root = ""
+        if package:
+            async with self._region.db.read() as connection:
+                root = (await find_sealed(connection, package)).root.hex()
+        self._below.subtree.upkeep.auditor.order(root, rate=rate, repair=call.flag("repair", default=True))
+        return await self._below.subtree.upkeep.figures()
 
     async def outbox(self, call: Call) -> list[dict[str, Any]]:
         """What no neighbour of a node has acknowledged yet."""

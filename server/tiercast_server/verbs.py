@@ -98,6 +98,7 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
     verbs.add("depot.pin", "operator", audited(depots.pin))
     verbs.add("depot.unpin", "operator", audited(depots.unpin))
     verbs.add("depot.keep", "operator", audited(depots.keep))
+    verbs.add("depot.audit", "operator", audited(depots.audit))
     verbs.add("depot.evict", "operator", audited(depots.evict))
     verbs.add("outbox.list", "viewer", depots.outbox)
     _add_steering(verbs, desk.steering)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from cli_daemon import Daemon
+from tiercast_cli import depots
 
 
 def test_a_depot_is_shown_pinned_and_emptied(daemon: Daemon) -> None:
@@ -33,3 +36,27 @@ def test_a_depot_is_shown_pinned_and_emptied(daemon: Daemon) -> None:
     assert daemon.asked[-1] == ("depot.keep", {"package": "editor", "seconds": 30 * 86_400, "node": "berlin"})
     assert "may go" in daemon.run("depot", "keep", "editor", "--for", "0")
     daemon.run("depot", "keep", "editor", "--for", "soon", code=2)
+
+
+def test_an_audit_is_ordered_and_watched(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(depots, "LOOK_SECONDS", 0.0)
+    one = {"ended": 0, "chunks": 3, "bytes": 2048, "total": 4096, "damaged": 1, "lost": 0}
+    running = {"running": "ordered", "rounds": {"ordered": one}, "missing": {"damaged": 0}}
+    ended = {
+        "running": "",
+        "rounds": {"ordered": {**one, "ended": 1}},
+        "missing": {"damaged": 0},
+        "healed_by": {"x": 1},
+    }
+    shown = iter([running, {**ended, "missing": {"damaged": 1}}, ended])
+    daemon.answers |= {
+        "depot.audit": running,
+        "depot.show": lambda _: {"audit": next(shown), "chunks": 1, "bytes": 1, "packages": []},
+    }
+    said = daemon.run("depot", "audit", "--watch", "--package", "editor", "--rate", "1MB/s", "--node", "berlin")
+    assert "1 damaged" in said
+    assert "came back from x" in said
+    args = {"node": "berlin", "package": "editor", "rate": 1_000_000, "repair": True}
+    assert daemon.asked[0] == ("depot.audit", args)
+    assert "Look again" in daemon.run("depot", "audit", "--no-repair")
+    assert daemon.asked[-1][1]["repair"] is False

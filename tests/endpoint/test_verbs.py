@@ -8,6 +8,7 @@ import pytest
 from tests.endpoint.lab import Agent, pack
 
 from tiercast_endpoint.verbs import Readings
+from tiercast_protocol.content.chunk import seal
 from tiercast_protocol.content.definition import Program
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Verbs
@@ -28,7 +29,7 @@ async def readings(agent: Agent) -> Readings:
     await agent.do("j1", "install", one)
     await agent.do("j2", "install", two)
     await agent.do("j2", "cancel", None, revision=2)
-    return Readings(agent.db, state)
+    return Readings(agent.db, state, agent.steps._materials.stored_form)
 
 
 async def ask(readings: Readings, verb: str, **args: object) -> Answer:
@@ -71,3 +72,13 @@ async def test_the_tree_and_the_socket_read_the_same(readings: Readings) -> None
     verbs = Verbs()
     readings.register(verbs)
     assert {name: verb.role for name, verb in verbs.table.items()} == dict.fromkeys(readings.table, "viewer")
+
+
+async def test_whoever_above_lost_chunks_gets_them_from_installed_files(readings: Readings, agent: Agent) -> None:
+    two = pack("hello", "2.0", {"f": b"2"})
+    await agent.store.evict(list(two.chunks))
+    (digest,) = await agent.steps._materials.sources.known(list(two.chunks))
+    answer = await ask(readings, "chunks.give", digests=digest + b"n" * 32, offset=0)
+    assert answer.error == {}
+    assert answer.result == {"pieces": [(0, 2, 0, seal(b"2")[1])], "place": 2, "offset": 0}
+    assert (await ask(readings, "chunks.give", digests=b"short", offset=0)).error["code"] == "argument.invalid"

@@ -19,7 +19,8 @@ EXPECTED = {
         package.show job.list job.show job.watch job.receipt depot.show link.list outbox.list
         link.show hold.list""",
     "operator": """group.add group.join group.leave group.delete package.entry package.missing package.store
-        package.register package.delete job.create job.cancel job.delete depot.pin depot.unpin depot.keep depot.evict
+        package.register package.delete job.create job.cancel job.delete depot.pin depot.unpin depot.keep depot.audit
+        depot.evict
         node.suspend node.resume job.suspend job.resume job.set""",
     "admin": """node.invite node.remove cabinet.add cabinet.delete link.set link.suspend link.resume
         link.window.add link.window.remove""",

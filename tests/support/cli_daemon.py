@@ -74,6 +74,7 @@ VERBS = [
     "depot.pin",
     "depot.unpin",
     "depot.keep",
+    "depot.audit",
     "depot.evict",
     "link.list",
     "link.set",

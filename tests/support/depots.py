@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -47,3 +48,10 @@ def holds(depot: Depot, package: MadePackage) -> bool:
     found = {depot.size(digest) is not None for digest in package.chunks}
     assert len(found) == 1
     return found.pop()
+
+
+async def until_told(condition: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+    """Ask every few milliseconds until the answer is yes."""
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110 - the conditions are asked for, nobody sets an event
+            await asyncio.sleep(0.005)
