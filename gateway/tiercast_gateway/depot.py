@@ -17,7 +17,7 @@ import structlog
 
 from tiercast_gateway.marks import Marks
 from tiercast_gateway.packages import HeldPackage, KnownPackages
-from tiercast_gateway.room import Room
+from tiercast_gateway.room import Room, nothing_more
 from tiercast_protocol.errors import StoreFull, UsageError
 from tiercast_protocol.node.chunks.disk import DiskStore, Usage
 from tiercast_protocol.node.database import Database
@@ -41,6 +41,7 @@ class Depot:
         store: the disk store below.
         db: the node's database, with the tables of `tables.SCHEMA`.
         needed: gives the roots that open jobs need.
+        patches: gives the chunks of the patches that lead to a package.
         library: true on the server: nothing is evicted.
         retention: seconds after which a package that nobody asked for goes; None keeps it while there is room.
         marks: high and low mark.
@@ -52,13 +53,14 @@ class Depot:
         db: Database,
         *,
         needed: Callable[[], Awaitable[set[Digest]]],
+        patches: Callable[[Digest], Awaitable[set[Digest]]] = nothing_more,
         library: bool = False,
         retention: float | None = None,
         marks: Marks | None = None,
     ) -> None:
         self.store = store
         self.packages = KnownPackages(db)
-        self.room = Room(store, self.packages, needed=needed, marks=marks or Marks(), library=library)
+        self.room = Room(store, self.packages, needed=needed, patches=patches, marks=marks or Marks(), library=library)
         self.library = library
         #: Bytes that were put since the start.
         self.bytes_in = 0

@@ -1,8 +1,8 @@
 """Control messages of a sub-tree: which kind may come from where, and who acts on it.
 
 Rules
-- Orders, tokens, admissions, dismissals, suspensions, terms and questions only from above; statuses, answers and
-  requests to join only from below.  What comes the wrong way is logged and dropped: a child can't give orders.
+- Orders, patches, tokens, admissions, dismissals, suspensions, terms and questions only from above; statuses,
+  answers and requests to join only from below.  What comes the wrong way is logged and dropped: a child gives no order.
 - What is for another node is passed on unopened: down by the route table when it comes from above, else up.
 - A message that can never be acted on (its receiver is unknown by now) is logged and acknowledged; it would
   block all that stands behind it.
@@ -22,6 +22,7 @@ from tiercast_protocol.wire.messages import (
     Holds,
     JobShape,
     OrderBundle,
+    PatchOffers,
     Status,
     TokenIssued,
     body_of,
@@ -42,6 +43,7 @@ class Mailroom:
         self._above = subtree.above
         post = subtree.post
         post.on("order.v1", self._order)
+        post.on("patch.offer.v1", self._offers)
         post.on("status.v1", self._status)
         post.on("token.issued.v1", self._token)
         post.on("node.admitted.v1", self._admitted)
@@ -68,6 +70,10 @@ class Mailroom:
     async def _order(self, peer: str, envelope: Envelope) -> None:
         if self._comes_down(peer, envelope):
             await self._tree.take_order(body_of(envelope, OrderBundle), envelope.cause)
+
+    async def _offers(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_down(peer, envelope):
+            await self._tree.take_offers(body_of(envelope, PatchOffers).offers)
 
     async def _token(self, peer: str, envelope: Envelope) -> None:
         if self._comes_down(peer, envelope):

@@ -28,7 +28,7 @@ from tiercast_protocol.errors import SignatureInvalid
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.post import Post
 from tiercast_protocol.wire import codec
-from tiercast_protocol.wire.messages import OrderBundle, OrderTarget
+from tiercast_protocol.wire.messages import OrderBundle, OrderTarget, PatchOffer
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +58,7 @@ class Orders:
         do: called with what this node itself must do (again after a restart, until `own_done`).
         changed: called with a job's id when it was opened, replaced or closed.
         passed: called with job and child when an order was put into the outbox for that child.
+        offers: gives the patches that can lead to a package.
     """
 
     def __init__(
@@ -72,10 +73,11 @@ class Orders:
         do: Callable[[OwnOrder], None],
         changed: Callable[[Order, bool], None],
         passed: Callable[[str, str], Awaitable[None]],
+        offers: Callable[[Digest], list[PatchOffer]],
     ) -> None:
         self._me, self._region, self._region_key = me, region, region_key
         self._db, self._post, self._routes = db, post, routes
-        self._do, self._changed, self._passed = do, changed, passed
+        self._do, self._changed, self._passed, self._offers = do, changed, passed, offers
         self._lock = asyncio.Lock()
 
     async def load(self) -> None:
@@ -147,15 +149,20 @@ class Orders:
                 by_child.setdefault(via, []).append(target)
             else:
                 log.warning("order.no_route", job=job, target=target.node)
+        offers = self._offers_for(signed)
         for child, theirs in by_child.items():
             for at in range(0, len(theirs), BUNDLE_TARGETS):
                 some = theirs[at : at + BUNDLE_TARGETS]
                 if child != self._me:
-                    bundle = OrderBundle(order=signed, signature=signature, targets=some)
+                    bundle = OrderBundle(order=signed, signature=signature, targets=some, offers=offers)
                     await self._post.send(child, bundle, cause=cause, expires=expires)
                     await self._passed(job, child)
                 rows = [(child, job, revision, target.node) for target in some]
                 await self._db.write(partial(_passed, rows))
+
+    def _offers_for(self, signed: bytes) -> list[PatchOffer]:
+        order = codec.decode(signed, Order)
+        return self._offers(order.root) if needs_content(order) else []
 
     async def _do_own(self, order: Order) -> None:
         row = await self._db.read(

@@ -57,6 +57,11 @@ class Gone:
         }
 
 
+async def nothing_more(_root: Digest) -> set[Digest]:
+    """No patch leads anywhere."""
+    return set()
+
+
 class Room:
     """Makes room in one store.
 
@@ -64,6 +69,7 @@ class Room:
         store: what is emptied.
         packages: what is known of packages here.
         needed: gives the roots that open jobs need.
+        patches: gives the chunks of the patches that lead to a package: they stay and go with it.
         marks: when to begin and where to stop.
         library: true on the server: nothing goes by itself.
     """
@@ -74,10 +80,11 @@ class Room:
         packages: KnownPackages,
         *,
         needed: Callable[[], Awaitable[set[Digest]]],
+        patches: Callable[[Digest], Awaitable[set[Digest]]],
         marks: Marks,
         library: bool,
     ) -> None:
-        self._store, self._packages, self._needed = store, packages, needed
+        self._store, self._packages, self._needed, self._patches = store, packages, needed, patches
         self._marks, self._library = marks, library
         self._turn = asyncio.Lock()
         self._high = asyncio.Event()
@@ -194,10 +201,11 @@ class Room:
         return found
 
     async def _digests(self, root: Digest) -> set[Digest]:
+        patches = await self._patches(root)
         try:
-            return await package_digests(root, self._store)
+            return patches | await package_digests(root, self._store)
         except (ChunkMissing, ChunkCorrupt, ProtocolError):
-            return {root}
+            return patches | {root}
 
     def _names(self, roots: tuple[Digest, ...]) -> tuple[str, ...]:
         found = (self._packages.get(root) for root in roots)

@@ -31,6 +31,7 @@ def snapshot(tree: SubTree) -> dict[str, Any]:
         "broker": {"kind": tree.broker.kind, "url": tree.broker.children_url, "pid": tree.broker.pid},
         "depot": usage(tree),
         "children": children(tree),
+        "patches": tree.patches.shown(),
         "pid": os.getpid(),
     }
 

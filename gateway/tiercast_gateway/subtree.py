@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ from tiercast_gateway.enrolment import Enrolment
 from tiercast_gateway.lastseen import LastSeen
 from tiercast_gateway.mailroom import Mailroom
 from tiercast_gateway.marks import Marks
+from tiercast_gateway.offers import Offers, waiting_children
 from tiercast_gateway.orders import Orders, OwnOrder
+from tiercast_gateway.patches import Patches
 from tiercast_gateway.progress import Progress
 from tiercast_gateway.queries import Queries
 from tiercast_gateway.routes import Routes
@@ -52,6 +55,8 @@ from tiercast_protocol.wire.messages import (
     Dismissed,
     Message,
     OrderBundle,
+    PatchOffer,
+    PatchOffers,
     TokenIssued,
 )
 from tiercast_protocol.wire.topics import JOIN_PREFIX, Topics
@@ -116,22 +121,33 @@ class SubTree:
         self.children = Children()
         self.seen = LastSeen(db, self.children)
         self.enrolment = Enrolment(db, broker)
+        self.offers = Offers(db)
         self.depot = Depot(
             store,
             db,
             needed=self._needed,
+            patches=lambda root: self.offers.chunks_of(root, store),
             library=config.role == "server",
             retention=config.retention,
             marks=config.marks,
         )
         self.statuses = Statuses(db, above, self.routes, self._finals)
         self.progress = Progress(config.me, self.depot, self.statuses.own, silent=config.role == "server")
+        self.patches = Patches(
+            depot=self.depot,
+            offers=self.offers,
+            fetcher=fetcher,
+            ask_above=above.want,
+            drop_above=above.unwant,
+            arrived=self.chunk_arrived,
+        )
         self.work: OwnWork | None = None
         if config.key is not None and fetcher is not None:
             self.work = OwnWork(
                 identity=Identity(config.me, config.key, config.generation),
                 depot=self.depot,
                 fetcher=fetcher,
+                bring=self.patches.bring,
                 tell=self.statuses.own,
                 done=self._own_done,
             )
@@ -145,6 +161,7 @@ class SubTree:
             do=self._do_own,
             changed=self._job_changed,
             passed=self._passed_on,
+            offers=self.offers.leading_to,
         )
         self.downlink = Downlink(
             me=config.me,
@@ -159,8 +176,8 @@ class SubTree:
             me=config.me,
             topics=self.topics,
             depot=self.depot,
-            ask_above=above.want,
-            drop_above=above.unwant,
+            ask_above=self.patches.want,
+            drop_above=self.patches.unwant,
             say=self.downlink.say,
             lane_of=lambda child: self.children.get(child).lane,
         )
@@ -180,6 +197,7 @@ class SubTree:
         await self.enrolment.load()
         await self.seen.load()
         await self.depot.load()
+        await self.offers.load()
         await self.statuses.load()
         await self.steering.load()
         await self.orders.load()
@@ -197,6 +215,7 @@ class SubTree:
             tasks.create_task(self.orders.run())
             tasks.create_task(self.depot.run())
             tasks.create_task(self.upkeep.run())
+            tasks.create_task(self.patches.run())
             tasks.create_task(self.enrolment.run())
             tasks.create_task(self.steering.run())
             tasks.create_task(self._settle())
@@ -207,9 +226,19 @@ class SubTree:
 
     async def take_order(self, bundle: OrderBundle, cause: str = "") -> None:
         """Keep an order, pass it on to its targets below, do this node's part.  Raises `SignatureInvalid`."""
+        await self.offers.learn(bundle.offers)
         order = await self.orders.take(bundle, cause)
         if order is not None and order.root and order.type != PURGE:
             await self.depot.know(order.root, order.package, order.version, order.package_revision)
+
+    async def take_offers(self, heard: Sequence[PatchOffer]) -> None:
+        """Patches were made after the orders that they serve: keep them, and tell those that still wait."""
+        news = await self.offers.learn(heard)
+        for root in {offer.result for offer in news}:
+            mine = [offer for offer in news if offer.result == root]
+            for child in await self.db.read(partial(waiting_children, root=root)):
+                if child != self.name:
+                    await self.post.send(child, PatchOffers(offers=mine))
 
     async def admit(self, node: Admitted) -> None:
         """A node joined here or below: let it in, or pass that on towards its parent; its route is learned.

@@ -9,7 +9,7 @@ Rules
 
 from __future__ import annotations
 
-from tiercast_gateway import lastseen, said
+from tiercast_gateway import lastseen, offers, said
 from tiercast_protocol.node.post import Post
 
 _SUBTREE = """
@@ -52,4 +52,5 @@ SCHEMA: tuple[tuple[int, str], ...] = (
     (3, lastseen.SCHEMA),
     (4, _DEPOT_LIFE),
     (5, said.SCHEMA),
+    (6, offers.SCHEMA),
 )

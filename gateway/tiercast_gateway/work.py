@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+Digest = bytes
+
 #: Pauses before a preload that lacks chunks or room is tried again, in seconds.
 RETRIES = (2.0, 10.0, 30.0)
 _TELL_SECONDS = 1.0
@@ -53,6 +55,7 @@ class OwnWork:
         identity: signs receipts.
         depot: what is filled and emptied.
         fetcher: brings chunks from above.
+        bring: makes what patches make of a package.
         tell: takes this node's status records.
         done: called when the order needs no more work here.
     """
@@ -63,10 +66,11 @@ class OwnWork:
         identity: Identity,
         depot: Depot,
         fetcher: Fetcher,
+        bring: Callable[[Digest, str], Awaitable[None]],
         tell: Callable[[StatusRecord], Awaitable[None]],
         done: Callable[[Order], Awaitable[None]],
     ) -> None:
-        self._identity, self._depot, self._fetcher = identity, depot, fetcher
+        self._identity, self._depot, self._fetcher, self._bring = identity, depot, fetcher, bring
         self._tell, self._done = tell, done
         self._queue: asyncio.Queue[OwnOrder] = asyncio.Queue()
         self._running: dict[str, tuple[int, asyncio.Task[None]]] = {}
@@ -157,6 +161,7 @@ class OwnWork:
     async def _fetch(self, order: Order, progress: Callable[[int, int], None]) -> None:
         for pause in (*RETRIES, None):
             try:
+                await self._bring(order.root, order.job)
                 await fetch_package(order.root, self._fetcher, self._depot, job=order.job, on_progress=progress)
             except (ChunkMissing, ChunkCorrupt, StoreFull) as error:
                 if pause is None:

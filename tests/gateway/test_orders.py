@@ -14,20 +14,23 @@ from tiercast_protocol.content.order import Order
 from tiercast_protocol.errors import SignatureInvalid
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire import codec
-from tiercast_protocol.wire.messages import Message, OrderBundle, StatusRecord
+from tiercast_protocol.wire.messages import Message, OrderBundle, PatchOffer, StatusRecord
 
 KEY = PrivateKey.generate()
 ROOT = b"r" * 32
+OFFER = PatchOffer(base=b"o" * 32, result=ROOT, patch=b"p" * 32, size=10, plain=100)
 
 
 class FakePost:
     def __init__(self) -> None:
         self.sent: list[tuple[str, list[str], str]] = []
+        self.offers: list[PatchOffer] = []
 
     async def send(self, peer: str, message: Message, *, to: str = "", cause: str = "", expires: int = 0) -> bytes:
         assert isinstance(message, OrderBundle)
         assert expires > 0
         self.sent.append((peer, [target.node for target in message.targets], cause))
+        self.offers += message.offers
         return b""
 
 
@@ -45,6 +48,7 @@ class Room:
             do=self.own.append,
             changed=self.changed,
             passed=self.passed,
+            offers=lambda root: [OFFER] if root == OFFER.result else [],
         )
 
     async def passed(self, job: str, child: str) -> None:
@@ -77,6 +81,15 @@ async def test_each_child_gets_its_own_targets_once(room: Room) -> None:
         assert await room.orders.take(bundle, "cause") is not None
     assert room.post.sent == [("a", ["a"], "cause"), ("b", ["b1", "b2"], "cause")]
     assert await room.orders.needed() == {ROOT}
+
+
+async def test_an_order_for_content_carries_the_patches_that_lead_there(room: Room) -> None:
+    await room.orders.take(order_for(KEY, {"a": b"a" * 32}, root=b"x" * 32), "")
+    assert room.post.offers == []
+    await room.orders.take(order_for(KEY, {"a": b"a" * 32}, root=ROOT, revision=2), "")
+    assert room.post.offers == [OFFER]
+    await room.orders.take(order_for(KEY, {"a": b"a" * 32}, root=ROOT, revision=3, type_="remove"), "")
+    assert room.post.offers == [OFFER]
 
 
 async def test_it_is_closed_when_the_last_target_ended(room: Room, db: Database) -> None:

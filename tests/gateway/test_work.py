@@ -47,9 +47,18 @@ class Desk:
         self.depot, self.fetcher = depot, fetcher
         self.records: list[StatusRecord] = []
         self.done: list[tuple[str, int]] = []
+        self.brought: list[tuple[bytes, str]] = []
         self.work = OwnWork(
-            identity=Identity("me", KEY, 1), depot=depot, fetcher=fetcher, tell=self._tell, done=self._done
+            identity=Identity("me", KEY, 1),
+            depot=depot,
+            fetcher=fetcher,
+            bring=self._bring,
+            tell=self._tell,
+            done=self._done,
         )
+
+    async def _bring(self, root: bytes, job: str) -> None:
+        self.brought.append((root, job))
 
     async def _tell(self, record: StatusRecord) -> None:
         self.records.append(record)
@@ -91,6 +100,7 @@ async def test_a_preload_ends_with_everything_held(store: DiskStore, db: Databas
         assert (await at.ended()).state == "done"
         assert at.records[0].state == "fetching"
         assert all(at.depot.size(digest) for digest in package.chunks)
+        assert at.brought == [(package.root, "j1")]
 
 
 async def test_absent_chunks_are_asked_for_again_and_in_the_end_said(

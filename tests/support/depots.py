@@ -11,6 +11,7 @@ from tests.support.hop import MadePackage
 
 from tiercast_gateway.depot import Depot
 from tiercast_gateway.marks import Marks
+from tiercast_gateway.room import nothing_more
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.database import Database
 
@@ -25,12 +26,13 @@ async def opened(
     library: bool = False,
     marks: Marks | None = None,
     ballast: int = 0,
+    patches: Callable[[bytes], Awaitable[set[bytes]]] = nothing_more,
 ) -> AsyncIterator[Depot]:
     async def roots() -> set[bytes]:
         return needed
 
     async with DiskStore.open(tmp_path / "depot", reserve=0, quota=quota, ballast=ballast) as store:
-        depot = Depot(store, db, needed=roots, library=library, retention=60.0, marks=marks)
+        depot = Depot(store, db, needed=roots, library=library, retention=60.0, marks=marks, patches=patches)
         await depot.load()
         yield depot
 

@@ -13,6 +13,7 @@ from tiercast_protocol.content.definition import Definition
 from tiercast_protocol.content.manifest import Root, decode_list
 from tiercast_protocol.content.patchmake import make_patch
 from tiercast_protocol.content.patchplan import Side
+from tiercast_protocol.wire.messages import PatchOffer
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,14 @@ def patch_between(base: SealedPackage, result: SealedPackage) -> tuple[bytes, di
     held = base.chunks | result.chunks
     made = dict(make_patch(base.side(), result.side(), lambda digest: unseal(digest, held[digest])))
     return list(made)[-1], made
+
+
+def offer_of(base: SealedPackage, result: SealedPackage) -> tuple[PatchOffer, dict[bytes, bytes]]:
+    """The patch as a server offers it, and its chunks."""
+    patch, chunks = patch_between(base, result)
+    plain = sum(len(stored) for digest, stored in result.chunks.items() if digest not in base.chunks)
+    size = sum(map(len, chunks.values()))
+    return PatchOffer(base=base.digest, result=result.digest, patch=patch, size=size, plain=plain), chunks
 
 
 def like_code(seed: int, size: int) -> bytes:
