@@ -88,20 +88,11 @@ def moment_of(text: str, option: str, now: float) -> int:
     Raises:
         UsageError: anything else, and what is over.
     """
-    from datetime import datetime, timedelta  # noqa: PLC0415 - only who gives a time pays for it
+    from tiercast_protocol.transfer.calendar import read_moment  # noqa: PLC0415 - only who gives a time pays for it
 
-    here = datetime.fromtimestamp(now)  # noqa: DTZ006 - the clock on the wall is what a person means
     try:
-        if "-" in text:
-            found = datetime.fromisoformat(text)
-        else:
-            clock = datetime.strptime(text, "%H:%M")  # noqa: DTZ007 - as above
-            found = here.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
-            if found <= here:
-                found += timedelta(days=1)
-    except ValueError:
-        todo = "Write 18:00 or 2026-12-24 18:00; a length of time goes with --for."
-        raise UsageError("time.invalid", f"{text!r} is no time", option, todo) from None
-    if found.timestamp() <= now:
-        raise UsageError("time.invalid", f"{text!r} is over", option, "Give a time that is still to come.")
-    return int(found.timestamp() * 1000)
+        return int(read_moment(text, now) * 1000)
+    except ValueError as error:
+        what = str(error) if "over" in str(error) else f"{text!r} is no time"
+        todo = "Write 18:00 or 2026-12-24 18:00, still to come; a length of time goes with --for."
+        raise UsageError("time.invalid", what, option, todo) from None

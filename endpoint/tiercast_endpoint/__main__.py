@@ -34,6 +34,10 @@ app = typer.Typer(
     help="The Tiercast agent of this machine: installs what its region orders, and proves it.",
     epilog=_EPILOG,
 )
+transfer = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="What this machine asks of the link to its parent."
+)
+app.add_typer(transfer, name="transfer")
 State = Annotated[
     Path | None,
     typer.Option("--state", metavar="DIR", help="The agent's folder.", envvar="TIERCAST_ENDPOINT_STATE"),
@@ -172,6 +176,71 @@ def job(id_: Annotated[str, typer.Argument(metavar="JOB")], *, state: State = No
         print(f"  {' '.join(program['argv'])}: status {program['exit']} after {program['seconds']} s")
         for line in program["output"].splitlines():
             print(f"    {line}")
+
+
+@transfer.command("show")
+def show_transfer(*, state: State = None, json: Json = False) -> None:
+    """Show what this machine asks of the link to its parent, and whether its exception stands."""
+    _show_wishes(_ask(state, "transfer.show", json=json), json=json)
+
+
+@transfer.command()
+def allow(
+    *,
+    until: Annotated[str, typer.Option("--until", metavar="TIME", help="18:00, or 2026-12-24 18:00.")] = "",
+    for_: Annotated[str, typer.Option("--for", metavar="TIME", help="For so long: 30min, 2h.")] = "",
+    state: State = None,
+    json: Json = False,
+) -> None:
+    """Let all jobs use the link for a time, though it is metered.
+
+    Example: tiercast-endpoint transfer allow --for 2h
+    """
+    ends: list[int] = []
+
+    async def work() -> None:
+        ends.append(_end_of(until, for_))
+
+    _run(work, json=json)
+    _show_wishes(_ask(state, "transfer.allow", json=json, until=ends[0]), json=json)
+
+
+@transfer.command()
+def forbid(*, state: State = None, json: Json = False) -> None:
+    """End that exception now."""
+    _show_wishes(_ask(state, "transfer.forbid", json=json), json=json)
+
+
+def _show_wishes(found: dict[str, Any], *, json: bool) -> None:
+    if json:
+        _emit({"transfer": found})
+        return
+    import time
+
+    print(f"rate      {found['rate']} bytes per second at most" if found["rate"] else "rate      unlimited")
+    if found["segment"]:
+        print(f"split     {_size(found['segment'])}, then {found['pause_s']:g} s of silence")
+    print(f"metered   {'yes' if found['metered'] else 'no'}")
+    if found["allowed_until"]:
+        end = time.localtime(found["allowed_until"] / 1000)
+        print(f"allowed   to all jobs until {time.strftime('%Y-%m-%d %H:%M', end)}")
+
+
+def _end_of(until: str, for_: str) -> int:
+    """Milliseconds since 1970 of the end that was given."""
+    import time
+
+    from tiercast_protocol.errors import UsageError
+    from tiercast_protocol.node.config import parse_duration
+    from tiercast_protocol.transfer.calendar import read_moment
+
+    now = time.time()
+    try:
+        if bool(until) != bool(for_):
+            return int((read_moment(until, now) if until else now + parse_duration(for_)) * 1000)
+    except ValueError as error:
+        raise UsageError("time.invalid", str(error), "transfer allow", "Write --until 18:00, or --for 2h.") from None
+    raise UsageError("time.invalid", "Until when?", "transfer allow", "Give one of --until 18:00 and --for 2h.")
 
 
 def _place(state: Path | None) -> Any:

@@ -22,11 +22,12 @@ from tiercast_endpoint import holdings, journal, patches
 from tiercast_endpoint.jobs import Jobs
 from tiercast_endpoint.materials import Materials
 from tiercast_endpoint.memory import give_back, keep_small
-from tiercast_endpoint.orders import Identity
+from tiercast_endpoint.orders import Identity, open_bundle
 from tiercast_endpoint.reports import Reporter
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.settings import TITLE, Settings, default_root
 from tiercast_endpoint.steps import Steps, same_file_system
+from tiercast_endpoint.terms import Terms
 from tiercast_endpoint.tree import TreeError
 from tiercast_endpoint.verbs import Readings
 from tiercast_protocol import __version__
@@ -38,11 +39,12 @@ from tiercast_protocol.node.control.server import ControlServer
 from tiercast_protocol.node.control.verbs import Verbs
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.lifecycle import StateLock, ready, until_signal
+from tiercast_protocol.node.owner import Owner
 from tiercast_protocol.node.places import Place
 from tiercast_protocol.node.post import Post
 from tiercast_protocol.node.upstream import Upstream
 from tiercast_protocol.wire.envelope import Envelope
-from tiercast_protocol.wire.messages import OrderBundle, PatchOffers, body_of
+from tiercast_protocol.wire.messages import JobShape, OrderBundle, PatchOffers, body_of
 
 log = structlog.get_logger(__name__)
 
@@ -119,18 +121,27 @@ class Agent:
             answer = await readings.answer(envelope)
             await post.send(me.parent, answer, to=envelope.sender, cause=envelope.cause, expires=envelope.expires)
 
+        terms = Terms(me.region, me.region_key, upstream.set_job)
+        owner = Owner(self._settings.transfer.checked(self._place.config), folder, upstream)
+
         async def on_order(peer: str, envelope: Envelope) -> None:
             await materials.patches.hear(body_of(envelope, OrderBundle).offers)
+            terms.ordered(open_bundle(body_of(envelope, OrderBundle), identity))
             await jobs.on_order(peer, envelope)
+
+        async def on_shape(_peer: str, envelope: Envelope) -> None:
+            terms.changed(body_of(envelope, JobShape))
 
         async def on_offers(_peer: str, envelope: Envelope) -> None:
             await materials.patches.hear(body_of(envelope, PatchOffers).offers)
 
         post.on("order.v1", on_order)
         post.on("patch.offer.v1", on_offers)
+        post.on("job.shape.v1", on_shape)
         post.on("query.v1", on_query)
         verbs = Verbs()
         readings.register(verbs)
+        owner.register(verbs)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(until_signal())
             started = asyncio.Event()
@@ -138,6 +149,7 @@ class Agent:
             await started.wait()
             tasks.create_task(post.run())
             tasks.create_task(upstream.run())
+            tasks.create_task(owner.run())
             async with ControlServer(self._place.socket, verbs):
                 ready(node=me.name, region=me.region, parent=me.parent, socket=str(self._place.socket))
                 await asyncio.Event().wait()

@@ -14,6 +14,7 @@ from tiercast_endpoint.materials import Limits
 from tiercast_protocol.node.address import TlsFiles
 from tiercast_protocol.node.config import Size, setting
 from tiercast_protocol.node.logs import Format, Level
+from tiercast_protocol.node.owner import TransferSettings
 
 TITLE = "Settings of this Tiercast endpoint.  Restart the agent after a change."
 #: Below this a single chunk may be larger than the credit.
@@ -49,6 +50,7 @@ class Settings:
         doc="Bytes that may be under way from the parent; more only for links of long delay.",
         check=_window,
     )
+    transfer: TransferSettings = setting(TransferSettings, doc="What this machine asks of the link to its parent.")
     log_level: Level = setting("info", doc="debug, info, warning or error.")
     log_format: Format = setting("auto", doc="json, console, or auto (json when not a terminal).")
     tls: TlsFiles = setting(TlsFiles, doc="Only where the parent's broker is reached by mqtts://.")

@@ -15,6 +15,7 @@ from tiercast_protocol.node.address import TlsFiles, parse_address
 from tiercast_protocol.node.brokers import BrokerConfig
 from tiercast_protocol.node.config import Duration, Size, setting
 from tiercast_protocol.node.logs import Format, Level
+from tiercast_protocol.node.owner import TransferSettings
 
 TITLE = "Settings of this Tiercast gateway.  Restart it after a change."
 
@@ -54,6 +55,7 @@ class GatewaySettings:
 
     broker: BrokerConfig = setting(BrokerConfig, doc="The broker that this gateway's children connect to.")
     depot: DepotSettings = setting(DepotSettings, doc="What it keeps of the packages that pass.")
+    transfer: TransferSettings = setting(TransferSettings, doc="What it asks of the link to its parent.")
     tls: TlsFiles = setting(TlsFiles, doc="For the parent's broker, where that is reached by mqtts://.")
     log: LogSettings = setting(LogSettings, doc="What it logs.")
 

@@ -24,6 +24,7 @@ from tiercast_protocol.node import config, joined, lifecycle, logs
 from tiercast_protocol.node.control.server import ControlServer
 from tiercast_protocol.node.control.verbs import Verbs
 from tiercast_protocol.node.joined import Enrolled
+from tiercast_protocol.node.owner import Owner
 from tiercast_protocol.node.places import place
 from tiercast_protocol.node.upstream import Upstream
 
@@ -62,12 +63,16 @@ async def serve(stack: AsyncExitStack, folder: Path) -> None:
         tls=settings.tls.context(me.url),
     )
     above.join(upstream)
+    owner = Owner(settings.transfer.checked(here.config), here.folder, upstream)
+    subtree.steering.follow(upstream.set_job)
     verbs = Verbs()
     add_common_verbs(verbs, subtree)
+    owner.register(verbs)
     await stack.enter_async_context(ControlServer(here.socket, verbs))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(lifecycle.until_signal())
         tasks.create_task(upstream.run())
+        tasks.create_task(owner.run())
         tasks.create_task(_say_ready(subtree))
 
 

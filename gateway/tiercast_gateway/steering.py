@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +27,14 @@ from tiercast_gateway.said import Said
 from tiercast_protocol.content.shape import open_shape
 from tiercast_protocol.errors import SignatureInvalid, TiercastError, UsageError
 from tiercast_protocol.transfer import terms
+from tiercast_protocol.transfer.events import JobPolicySet
 from tiercast_protocol.transfer.terms import CHANGE, JobWords, LinkWords, Quota
 from tiercast_protocol.wire.messages import HoldEntry, Holds, JobShape
 
 if TYPE_CHECKING:
     from tiercast_gateway.subtree import SubTree
     from tiercast_protocol.content.order import Order
+    from tiercast_protocol.transfer.policy import JobPolicy
     from tiercast_protocol.transfer.views import LaneView
 
 log = structlog.get_logger(__name__)
@@ -58,6 +60,13 @@ class Steering:
         self._over: list[str] = []
         self._looked = time.monotonic()
         self._wake = asyncio.Event()
+        self._follower: Callable[[str, JobPolicy | None], None] | None = None
+
+    def follow(self, follower: Callable[[str, JobPolicy | None], None]) -> None:
+        """Tell `follower` too how each job travels, now and from now on: of our own wants upward."""
+        self._follower = follower
+        for job, policy in self.now.jobs.items():
+            follower(job, policy)
 
     async def load(self) -> None:
         """Take up what was said before the last stop."""
@@ -262,6 +271,8 @@ class Steering:
         for event in changes(before, after):
             log.info("steered", what=repr(event))
             tree.streams.feed(event)
+            if isinstance(event, JobPolicySet) and self._follower is not None:
+                self._follower(event.job, event.policy)
 
     def _own(self) -> list[h.Hold]:
         return [h.of_body(body) for body in self.said.all(s.HOLD).values()]

@@ -34,6 +34,7 @@ from tiercast_protocol.wire.messages import Hello, Message, Piece
 if TYPE_CHECKING:
     from tiercast_protocol.node.chunks.port import WritableStore
     from tiercast_protocol.node.post import Post
+    from tiercast_protocol.transfer.policy import JobPolicy
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +87,8 @@ class Upstream:
         self.bytes_in = self.chunks_in = self.bad_frames = self.rejected = 0
         #: Why nothing comes though the parent is there; "" when there is no such reason.
         self.waiting = ""
+        #: Gives what `Hello` says of the link: nothing (0), that it is metered (1), that all jobs may use it (2).
+        self.metered: Callable[[], int] = lambda: 0
         self._later: set[Digest] = set()
         self._role, self._free = role, free
         self._post = post
@@ -204,6 +207,19 @@ class Upstream:
         """Publish a message that is worthless a moment later; a lost connection loses it."""
         await self.hop.say(message)
 
+    async def greet(self) -> None:
+        """Say `Hello` again: it says something else now."""
+        if self.connected:
+            await self.say(self._hello())
+
+    def set_terms(self, segment: int, pause: float, rate: int) -> None:
+        """Ask the parent for segments (bytes) with pauses (seconds) between, and for a rate (bytes/s); 0 is no wish."""
+        self._feed(t.ChildTermsSet(segment, pause, rate))
+
+    def set_job(self, job: str, policy: JobPolicy | None) -> None:
+        """How a job's chunks travel: of its wants, those of higher priority are asked for first."""
+        self._feed(t.JobPolicySet(job, policy))
+
     def traffic(self) -> dict[str, int]:
         """Bytes of both present connections as the kernel counts them, and chunks as we do."""
         return self.hop.traffic() | {"chunks": self.chunks_in, "chunk_bytes": self.bytes_in, "rejected": self.rejected}
@@ -240,7 +256,7 @@ class Upstream:
 
     def _hello(self) -> Hello:
         free = self._free() if self._free is not None else 0
-        return Hello(boot=self._caller.boot, role=self._role, software=__version__, free=free)
+        return Hello(boot=self._caller.boot, role=self._role, software=__version__, free=free, metered=self.metered())
 
     # -- the transfer --------------------------------------------------------------------------------
 

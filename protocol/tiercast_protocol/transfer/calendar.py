@@ -115,6 +115,25 @@ def moment(wall: float, zone: tzinfo | None = None) -> str:
     return datetime.fromtimestamp(wall, UTC).astimezone(zone).strftime("%Y-%m-%d %H:%M %z")
 
 
+def read_moment(text: str, now: float) -> float:
+    """Seconds since 1970 of the local "2026-12-24 18:00", or of the next "18:00" after `now`.
+
+    Raises:
+        ValueError: it is neither, or not after `now`.
+    """
+    here = datetime.fromtimestamp(now)  # noqa: DTZ006 - the clock on the wall is what a person means
+    if "-" in text:
+        found = datetime.fromisoformat(text)
+    else:
+        clock = datetime.strptime(text, "%H:%M")  # noqa: DTZ007 - as above
+        found = here.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
+        if found <= here:
+            found += timedelta(days=1)
+    if found.timestamp() <= now:
+        raise ValueError(f"{text!r} is over")
+    return found.timestamp()
+
+
 def capacity(
     windows: Sequence[Window], start: float, end: float, rate: float | None = None, zone: tzinfo | None = None
 ) -> tuple[float, float]:
