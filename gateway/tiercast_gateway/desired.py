@@ -172,7 +172,7 @@ def _job(found: Desired, job: str, said: JobTerms, wall: float) -> None:
     if reason is not None:
         found.silent[job, None] = reason
         rate = pace.rate
-    found.jobs[job] = replace(said.policy, pace=replace(pace, rate=rate, budget=None))
+    found.jobs[job] = replace(said.policy, pace=replace(pace, rate=rate))
     for child, budget in said.budgets.items():
         if (spent := budget.reason) is not None:
             found.silent[job, child] = spent

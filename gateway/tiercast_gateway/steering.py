@@ -14,6 +14,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -323,9 +324,11 @@ class Steering:
 
     def _job_terms(self, job: str, words: JobWords, names: list[str], quotas: Mapping[Pair, Quota]) -> JobTerms:
         found = {child: self._budget((child, job), quotas) for child in names}
-        return JobTerms(
-            words.policy, words.windows, {child: budget for child, budget in found.items() if budget is not None}
-        )
+        policy = words.policy
+        if words.quota is not None and words.quota.per != "job":
+            # The machine stops at the byte, but knows no periods: those are counted here, at every look.
+            policy = replace(policy, pace=replace(policy.pace, budget=None))
+        return JobTerms(policy, words.windows, {child: budget for child, budget in found.items() if budget is not None})
 
     def _timed(self) -> bool:
         return (
