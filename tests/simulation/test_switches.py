@@ -46,7 +46,8 @@ class Credulous(Receiver):
     def _frame(self, event: FrameReceived, now: float, out: list[ReceiverCommand]) -> None:
         for piece in event.pieces:
             self._whole.pop(piece.digest, None)
-            self._asked[piece.digest] = None
+            if piece.digest not in self._asked:
+                self._wants.ask(piece.digest, "")
         super()._frame(event, now, out)
 
 

@@ -310,9 +310,9 @@ class Upstream:
 
     def _ask_again(self) -> None:
         self.waiting = ""
-        digests, self._later = self._wishes.still(self._later), set()
-        if digests:
-            self._feed(t.ChunksWanted(digests))
+        jobs, self._later = self._wishes.still(self._later), set()
+        for job, digests in jobs.items():
+            self._feed(t.ChunksWanted(digests, job))
 
     def _give_up(self, digest: Digest, error: StoreFull) -> None:
         self._feed(t.ChunkRejected(digest, NO_ROOM))

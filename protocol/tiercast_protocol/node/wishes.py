@@ -48,9 +48,13 @@ class Wishes:
         #: For which job each was asked last.
         self._asked: dict[Digest, str] = {}
 
-    def still(self, digests: Iterable[Digest]) -> tuple[Digest, ...]:
-        """Those of `digests` that are asked for and not here yet."""
-        return tuple(digest for digest in digests if digest in self._asked)
+    def still(self, digests: Iterable[Digest]) -> dict[str, tuple[Digest, ...]]:
+        """Those of `digests` that are asked for and not here yet, by the job that asked last."""
+        found: dict[str, tuple[Digest, ...]] = {}
+        for digest in digests:
+            if (job := self._asked.get(digest)) is not None:
+                found[job] = (*found.get(job, ()), digest)
+        return found
 
     def want(self, digests: Sequence[Digest], job: str = "") -> None:
         """Want these until they are here, given up, or not wanted any more."""

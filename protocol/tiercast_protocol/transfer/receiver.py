@@ -2,7 +2,7 @@
 
 Rules
 - A chunk is in one place: waiting (not asked yet), asked (perhaps partly here), or whole (being stored).  Only
-  so many are asked at once; the rest waits here, so neither side holds an unbounded list.
+  so many are asked at once (`wants`); the rest waits here, so neither side holds an unbounded list.
 - Every frame counts as received, repeated and unasked bytes too: the sender charged them.
 - The receiver owns the truth.  A mark, a new connection or a long silence makes it say everything that is
   missing: whole chunks as wants, holes as repairs.  The sender knows which of these are still under way.
@@ -11,7 +11,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,11 +41,9 @@ from tiercast_protocol.transfer.events import (
     TimerFired,
     WakeAt,
 )
-from tiercast_protocol.transfer.policy import JobPolicy
+from tiercast_protocol.transfer.wants import MOST_ASKED, Wants
 from tiercast_protocol.wire.messages import Report
 
-#: Most digests asked for and not yet whole.
-MOST_ASKED = 4096
 #: Most digests and most repairs of one report: 32 KiB, inside every broker's limit.
 REPORT_WANTS = 1024
 REPORT_REPAIRS = 512
@@ -79,6 +77,7 @@ class _Whole:
     """A chunk that the adapter verifies and stores."""
 
     size: int
+    job: Job
     wanted: bool = True
 
 
@@ -96,13 +95,13 @@ class Receiver:
         self.counters = ReceiverCounters()
         self._grant = Grant(window)
         self._assembly = Assembly(memory if memory is not None else 3 * window)
-        self._most_asked = most_asked
-        self._waiting: dict[Digest, None] = {}
-        self._asked: dict[Digest, None] = {}
+        self._wants = Wants(most_asked)
+        self._waiting = self._wants.waiting
+        self._asked = self._wants.asked
         self._whole: dict[Digest, _Whole] = {}
         self._attempts: dict[Digest, int] = {}
-        self._policies: dict[Job, JobPolicy] = {}
         self._terms = ChildTermsSet()
+        self._unsaid_terms = False
         self._to_say: list[Digest] = []
         self._to_drop: list[Digest] = []
         self._mark = 0
@@ -162,24 +161,23 @@ class Receiver:
             whole = self._whole.get(digest)
             if whole is not None:
                 whole.wanted = True
-            elif digest not in self._asked:
-                self._waiting.setdefault(digest)
+            elif self._wants.want(digest, event.job) and digest not in self._assembly:
+                # Asked again, for the more urgent job; what is begun comes soon enough.
+                self._to_say.append(digest)
 
     def _job_policy_set(self, event: JobPolicySet, _now: float, _out: list[ReceiverCommand]) -> None:
-        if event.policy is None:
-            self._policies.pop(event.job, None)
-        else:
-            self._policies[event.job] = event.policy
+        self._wants.follow(event.job, event.policy)
 
     def _terms_set(self, event: ChildTermsSet, _now: float, _out: list[ReceiverCommand]) -> None:
-        self._terms = event
+        if event != self._terms:
+            self._terms = event
+            self._unsaid_terms = True
 
     def _unwanted(self, event: ChunksUnwanted, _now: float, out: list[ReceiverCommand]) -> None:
         for digest in event.digests:
-            self._waiting.pop(digest, 0)
+            self._wants.unwait(digest)
             self._attempts.pop(digest, 0)
-            if digest in self._asked:
-                del self._asked[digest]
+            if self._wants.gone(digest) is not None:
                 self._to_drop.append(digest)
                 if self._assembly.drop(digest):
                     out.append(DiscardChunk(digest))
@@ -192,7 +190,7 @@ class Receiver:
                 self._give_up(digest, event.reason, out)
 
     def _give_up(self, digest: Digest, reason: str, out: list[ReceiverCommand]) -> None:
-        self._asked.pop(digest, 0)
+        self._wants.gone(digest)
         self._attempts.pop(digest, 0)
         if self._assembly.drop(digest):
             out.append(DiscardChunk(digest))
@@ -216,8 +214,7 @@ class Receiver:
                         counters.unasked += length
                     continue
                 # Not asked yet, but wanted: a group's frame may bring it early.
-                del waiting[digest]
-                asked[digest] = None
+                self._wants.ask(digest, self._wants.unwait(digest) or "")
             fit = self._assembly.take(piece)
             if fit is Fit.REPEATED:
                 counters.repeated += length
@@ -233,8 +230,7 @@ class Receiver:
             out.append(KeepPiece(piece))
             if fit is Fit.WHOLE or self._assembly.complete(digest):
                 self._assembly.drop(digest)
-                del asked[digest]
-                self._whole[digest] = _Whole(piece.size)
+                self._whole[digest] = _Whole(piece.size, self._wants.gone(digest) or "")
                 self._grant.unstored += piece.size
                 out.append(AssembleChunk(digest))
 
@@ -270,7 +266,7 @@ class Receiver:
         if attempts >= MOST_ATTEMPTS:
             self._give_up(digest, "corrupt", out)
         else:
-            self._asked[digest] = None
+            self._wants.ask(digest, whole.job)
             self._to_say.append(digest)
 
     # -- the way to the parent --------------------------------------------------------------------
@@ -296,12 +292,15 @@ class Receiver:
 
     def _settle_reports(self, now: float, out: list[ReceiverCommand]) -> None:
         """Decide whether a report is due: news at once, progress by its size and age."""
-        room = self._most_asked - len(self._asked)
-        # A refill of a few digests each time would cost a report per chunk; a quarter at a time does not.
-        if self._waiting and room >= max(1, self._most_asked // 4):
-            self._ask(room)
+        if self._waiting:
+            self._to_say += self._wants.next()
         untold = self._grant.untold
-        news = self._to_say or self._to_drop or (untold > 0 and not self._asked and not self._waiting)
+        news = (
+            self._to_say
+            or self._to_drop
+            or self._unsaid_terms
+            or (untold > 0 and not self._asked and not self._waiting)
+        )
         if news or untold >= self._grant.step:
             self._say(self._to_say, (), now, out)
             return
@@ -315,29 +314,26 @@ class Receiver:
         else:
             self._flush_at = max(due, self._told_at + REPORT_PAUSE)
 
-    def _ask(self, room: int) -> None:
-        for digest in list(_first(self._waiting, room)):
-            del self._waiting[digest]
-            self._asked[digest] = None
-            self._to_say.append(digest)
-
     def _say_everything(self, now: float, out: list[ReceiverCommand]) -> None:
         if not self._connected:
             return
-        self._ask(self._most_asked - len(self._asked))
+        self._to_say += self._wants.next(all_=True)
         wants = [digest for digest in self._asked if digest not in self._assembly]
         self._say(wants, tuple(self._assembly.repairs()), now, out)
 
     def _say(self, wants: Sequence[Digest], repairs: Sequence[Repair], now: float, out: list[ReceiverCommand]) -> None:
         drops = [digest for digest in self._to_drop if digest not in self._asked]
         while True:
+            listed = [digest for digest in wants[:REPORT_WANTS] if digest in self._asked]
+            holes = list(repairs[:REPORT_REPAIRS])
             report = Report(
                 session=self.session,
                 received=self._grant.received,
                 window=self._grant.window,
                 mark=self._mark,
-                wants=b"".join(digest for digest in wants[:REPORT_WANTS] if digest in self._asked),
-                repairs=list(repairs[:REPORT_REPAIRS]),
+                wants=b"".join(listed),
+                repairs=holes,
+                jobs=self._wants.runs([*listed, *(hole[0] for hole in holes)]),
                 drops=b"".join(drops[:REPORT_WANTS]),
                 segment=self._terms.segment,
                 pause_ms=int(self._terms.pause * 1000),
@@ -349,6 +345,7 @@ class Receiver:
                 break
         self._to_say = []
         self._to_drop = []
+        self._unsaid_terms = False
         self._flush_at = None
         self._told_at = now
         self._grant.told()
@@ -362,8 +359,3 @@ class Receiver:
         if due is not None and (self._armed is None or due < self._armed - 1e-6 or self._armed < now):
             self._armed = max(due, now)
             out.append(WakeAt(self._armed))
-
-
-def _first(digests: Iterable[Digest], count: int) -> Iterable[Digest]:
-    for _, digest in zip(range(count), digests, strict=False):
-        yield digest

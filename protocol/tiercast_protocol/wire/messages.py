@@ -352,7 +352,8 @@ class Report(Message, frozen=True, kw_only=True, omit_defaults=True):
         wants: digests wanted from now on, 32 bytes each, in the order wished.
         repairs: (digest, offset, length) that are missing though the parent sent them.
         drops: digests no longer wanted.
-        jobs: for which jobs the wants are: (job, count) runs over `wants` in their order; the rest is for none.
+        jobs: for which jobs the wants are: (job, count) runs over `wants` in their order, then over `repairs`; the
+            rest is for none.
         segment, pause_ms, rate: split and bytes per second that the child asks for; 0 is no wish.
     """
 

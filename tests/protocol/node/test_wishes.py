@@ -119,7 +119,7 @@ async def test_what_is_still_wanted_is_told_apart_from_what_came() -> None:
     wishes = Wishes(has, lambda _digests, _job: None, lambda _: None)
     wishes.want([A, B])
     wishes.arrived(A)
-    assert wishes.still([A, B, C]) == (B,)
+    assert wishes.still([A, B, C]) == {"": (B,)}
 
 
 def test_another_job_asks_again_for_what_is_under_way() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiercast_protocol.transfer import events as e
+from tiercast_protocol.transfer.policy import JobPolicy
 from tiercast_protocol.transfer.receiver import MOST_ATTEMPTS, QUIET_FIRST, QUIET_LONGEST, Receiver
 from tiercast_protocol.wire.messages import Piece, Report
 
@@ -58,6 +59,7 @@ def test_any_story_keeps_the_invariants(seed: int) -> None:
             match command:
                 case e.SendReport(report):
                     assert up, "spoke while cut off"
+                    assert sum(count for _, count in report.jobs) <= len(report.wants) // 32 + len(report.repairs)
                     assert report.session == 7
                     assert report.received == receiver.received
                     assert 0 <= report.window <= WINDOW
@@ -88,11 +90,11 @@ def test_any_story_keeps_the_invariants(seed: int) -> None:
     for _ in range(60):
         now += rng.random() * rng.choice([0.01, 0.1, 4])
         digest = rng.choice(D)
-        match rng.randrange(10):
+        match rng.randrange(12):
             case 0:
                 digests = tuple(rng.sample(D, 3))
                 wanted |= set(digests)
-                tell(e.ChunksWanted(digests))
+                tell(e.ChunksWanted(digests, rng.choice(["", "low", "high"])))
             case 1:
                 wanted.discard(digest)
                 tell(e.ChunksUnwanted((digest,)))
@@ -122,9 +124,14 @@ def test_any_story_keeps_the_invariants(seed: int) -> None:
                 tell(e.ParentConnected() if up else e.ParentLost())
             case 8:
                 tell(e.AbsentReceived((digest,), "unknown"))
+            case 9:
+                tell(e.JobPolicySet(rng.choice(["low", "high"]), rng.choice([None, JobPolicy(priority=9)])))
+            case 10:
+                tell(e.ChildTermsSet(rng.choice([0, 1024]), 1.0, rng.choice([0, 5000])))
             case _:
                 tell(e.TimerFired())
         assert len(receiver._asked) <= 5 + len(D)
+        assert not set(receiver._asked) & set(receiver._waiting)
         assert receiver._assembly.held <= 350 + SIZE
     tell(e.ChunksUnwanted(tuple(D)))
     for digest in sorted(storing):
@@ -274,3 +281,35 @@ def test_a_mark_beyond_all_counts_is_not_believed(mark: int, charged: int) -> No
     assert not receiver.handle(e.MarkReceived(7, mark, charged), now=0.1)
     assert receiver.received == 0
     assert [r.mark for r in reports(receiver.handle(e.MarkReceived(7, 1, 50), now=0.2))] == [1]
+
+
+def test_wants_and_repairs_say_for_which_job() -> None:
+    receiver = connected()
+    receiver.handle(e.JobPolicySet("urgent", JobPolicy(priority=9)), now=0.0)
+    (one,) = reports(receiver.handle(e.ChunksWanted((D[0], D[1]), "update"), now=0.0))
+    assert one.jobs == [("update", 2)]
+    assert reports(receiver.handle(e.ChunksWanted((D[1],), "other"), now=0.0)) == []
+    (again,) = reports(receiver.handle(e.ChunksWanted((D[1], D[2]), "urgent"), now=0.0))
+    assert wants([e.SendReport(again)]) == [D[1], D[2]]
+    assert again.jobs == [("urgent", 2)]
+    receiver.handle(e.FrameReceived((Piece(D[1], SIZE, 0, 10),)), now=0.1)
+    said = reports(receiver.handle(e.MarkReceived(7, 1, 10), now=0.2))[-1]
+    assert said.jobs == [("update", 1), ("urgent", 2)], "wants, then the repair"
+    assert [hole[0] for hole in said.repairs] == [D[1]]
+
+
+def test_what_is_begun_moves_without_being_asked_again() -> None:
+    receiver = connected()
+    receiver.handle(e.JobPolicySet("urgent", JobPolicy(priority=9)), now=0.0)
+    receiver.handle(e.ChunksWanted((D[0],), "update"), now=0.0)
+    receiver.handle(e.FrameReceived((Piece(D[0], SIZE, 0, 10),)), now=0.1)
+    assert wants(receiver.handle(e.ChunksWanted((D[0],), "urgent"), now=0.1)) == []
+
+
+def test_the_childs_terms_are_said_at_once_and_ever_after() -> None:
+    receiver = connected()
+    (first,) = reports(receiver.handle(e.ChildTermsSet(segment=1 << 20, pause=2.5, rate=9000), now=0.0))
+    assert (first.segment, first.pause_ms, first.rate) == (1 << 20, 2500, 9000)
+    assert receiver.handle(e.ChildTermsSet(segment=1 << 20, pause=2.5, rate=9000), now=0.1) == []
+    (later,) = reports(receiver.handle(e.ChunksWanted((D[0],)), now=0.2))
+    assert (later.segment, later.pause_ms, later.rate) == (1 << 20, 2500, 9000)
