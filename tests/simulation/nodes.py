@@ -8,13 +8,16 @@ Rules
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from functools import partial
 
 from blake3 import blake3
 from tests.simulation.world import Link, World
 
 from tiercast_protocol.transfer import events as e
+from tiercast_protocol.transfer.books import CUT, FOUND, PUBLISHED, Balance, Came, Place, Sent, SentBooks, compare
 from tiercast_protocol.transfer.receiver import Receiver
 from tiercast_protocol.transfer.sender import Sender
 from tiercast_protocol.wire.frame import PIECE_HEADER
@@ -60,6 +63,10 @@ class Node:
         self.store_delay = 0.001
         self.subscribed: set[int] = set()
         self.fetched = 0
+        #: What its ledger says, as it stands on its disk.
+        self.written: Counter[tuple[str, int, str]] = Counter()
+        self.places: dict[tuple[str, int], Place] = {}
+        self._written_at = 0.0
         #: What it had before the story began.
         self.held: frozenset[bytes] = frozenset()
         self.on_stored: Callable[[bytes], None] = lambda _digest: None
@@ -69,6 +76,8 @@ class Node:
         self._begin()
 
     def _begin(self) -> None:
+        self.books = SentBooks(self.places)
+        self._counted: dict[str, int] = {}
         self.sender = self._make_sender() if self.name[0] != "e" else None
         self.receiver = (
             None if self.name == "server" else self._make_receiver(self.world.random.getrandbits(63), self.window)
@@ -80,6 +89,43 @@ class Node:
         self.under_way: dict[str, dict[tuple[bytes, int, tuple[int, int]], int]] = {}
         self._wake: dict[str, float] = {}
         self._bytes: list[tuple[Piece, memoryview]] = []
+
+    # -- the ledger -------------------------------------------------------------------------------
+
+    def write_down(self, *, now: bool = False) -> None:
+        """Every half second: who is killed loses what it counted since."""
+        if not now and self.world.now < self._written_at + 0.5:
+            return
+        self._written_at = self.world.now
+        for step in self.books.take():
+            self.written[step.child, step.session, step.reason] += step.bytes
+            self.written[step.child, step.session, f"{step.reason} frames"] += step.frames
+        self.places.update(self.books.places())
+        if self.receiver is not None and self.parent is not None:
+            counters = {field.name: getattr(self.receiver.counters, field.name) for field in fields(Came)}
+            for name, count in counters.items():
+                self.written[self.parent.name, self.receiver.session, name] += count - self._counted.get(name, 0)
+            self._counted = counters
+
+    def balances(self) -> dict[int, Balance]:
+        """The books of this node's leg to its parent and of its parent, side by side, by session."""
+        assert self.parent is not None
+        assert self.receiver is not None
+        parent, found = self.parent, {}
+        for (child, session), place in parent.places.items():
+            if child != self.name:
+                continue
+            sent = Sent(
+                published=parent.written[child, session, PUBLISHED],
+                frames=parent.written[child, session, f"{PUBLISHED} frames"],
+                cut=parent.written[child, session, CUT],
+                found=parent.written[child, session, FOUND],
+            )
+            came = Came(**{field.name: self.written[parent.name, session, field.name] for field in fields(Came)})
+            found[session] = compare(
+                sent, came, place, over=session != self.receiver.session or not parent.books.live(self.name, session)
+            )
+        return found
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -109,7 +155,9 @@ class Node:
     def tell_receiver(self, event: e.ReceiverEvent) -> None:
         if self.receiver is None or not self.up:
             return
-        for command in self.receiver.handle(event, now=self.world.now):
+        commands = self.receiver.handle(event, now=self.world.now)
+        self.write_down()
+        for command in commands:
             self._do_received(command)
 
     def _do_received(self, command: e.ReceiverCommand) -> None:
@@ -183,6 +231,8 @@ class Node:
         if self.sender is None or not self.up:
             return
         commands = self.sender.handle(event, now=self.world.now)
+        self.books.note(commands, self.sender.account, heard=event.child if isinstance(event, e.ReportReceived) else "")
+        self.write_down()
         sent_to: set[str] = set()
         for command in commands:
             if isinstance(command, e.PublishFrame):

@@ -273,6 +273,11 @@ def story(seed: int, faults: Faults, shape: Shape | None = None, parts: Parts | 
     for node in region.nodes.values():
         if node.link is not None:
             _check_bytes(node, sum(map(len, region.content.values())), region.shape)
+    for node in region.nodes.values():
+        node.write_down(now=True)
+    for node in region.nodes.values():
+        if node.link is not None:
+            _check_books(node)
     return Outcome(world.now, sum(map(len, region.content.values())), world.injected, region)
 
 
@@ -284,6 +289,13 @@ def _check_bytes(node: Node, content: int, shape: Shape) -> None:
     wasted = (traffic.breaks + 1) * (shape.window + 2 * shape.largest)
     if traffic.payload > content + damaged + wasted:
         raise Broken(f"{traffic.payload} bytes to {node.name} for {content}: {traffic}")
+
+
+def _check_books(node: Node) -> None:
+    """The books of the two ends of every leg agree, whatever was lost, doubled, cut off or killed between them."""
+    for session, balance in node.balances().items():
+        if not balance.even:
+            raise Broken(f"{node.name}, session {session:x}: left over: {balance}")
 
 
 def only(kind: str) -> Faults:

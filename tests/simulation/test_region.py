@@ -10,6 +10,8 @@ import pytest
 from tests.simulation.region import Shape, only, story
 from tests.simulation.world import NO_FAULTS, Faults
 
+from tiercast_protocol.transfer.books import Balance
+
 SEEDS = 200
 KINDS = (
     "loss",
@@ -58,6 +60,8 @@ def test_without_faults_each_chunk_crosses_each_link_once(seed: int) -> None:
         assert traffic.frames < 1000
         assert node.fetched == len(outcome.region.content), f"{name}: one fetch per chunk"
         assert traffic.payload == outcome.content
+        (balance,) = node.balances().values()
+        assert balance == Balance(outcome.content, outcome.content, 0, 0, 0, 0), f"{name}: by both books"
         assert traffic.down + traffic.up <= 1.02 * outcome.content
         # What the broker held for the child never passed the window (frames' headers come on top).
         assert node.link.longest <= outcome.region.shape.window * 1.02

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from tests.simulation.nodes import Broken
@@ -10,8 +11,16 @@ from tests.simulation.region import Parts, story
 from tests.simulation.world import Faults
 
 from tiercast_protocol.transfer import sender
+from tiercast_protocol.transfer.books import Came, SentBooks
 from tiercast_protocol.transfer.credit import Flow
-from tiercast_protocol.transfer.events import FrameReceived, MarkReceived, ReceiverCommand, TimerFired
+from tiercast_protocol.transfer.events import (
+    FrameReceived,
+    MarkReceived,
+    PublishFrame,
+    ReceiverCommand,
+    SenderCommand,
+    TimerFired,
+)
 from tiercast_protocol.transfer.lanes import Lane
 from tiercast_protocol.transfer.receiver import Receiver
 
@@ -73,6 +82,34 @@ def no_verification(_patch: pytest.MonkeyPatch) -> Parts:
     return Parts(verify=False)
 
 
+def no_book_of_what_is_shared(patch: pytest.MonkeyPatch) -> Parts:
+    note = SentBooks.note
+
+    def forgetful(books: SentBooks, commands: list[SenderCommand], *args: Any, **kwargs: Any) -> None:
+        alone = [c for c in commands if not isinstance(c, PublishFrame) or c.group is None]
+        note(books, alone, *args, **kwargs)
+
+    patch.setattr(SentBooks, "note", forgetful)
+    return Parts()
+
+
+def no_book_of_what_comes_twice(patch: pytest.MonkeyPatch) -> Parts:
+    patch.setattr(Came, "arrived", property(lambda came: came.useful + came.unasked + came.refused))
+    return Parts()
+
+
+class Unremembering(Receiver):
+    """Keeps no count of what marks say was lost."""
+
+    def _marked(self, event: MarkReceived, now: float, out: list[ReceiverCommand]) -> None:
+        super()._marked(event, now, out)
+        self.counters.lost = 0
+
+
+def no_book_of_what_is_lost(_patch: pytest.MonkeyPatch) -> Parts:
+    return Parts(receiver=Unremembering)
+
+
 @pytest.mark.parametrize(
     ("switch", "says"),
     [
@@ -81,6 +118,9 @@ def no_verification(_patch: pytest.MonkeyPatch) -> Parts:
         (no_deduplication_at_the_child, "kept"),
         (no_deduplication_at_the_parent, "sent again while under way|bytes to"),
         (no_verification, "damaged"),
+        (no_book_of_what_is_shared, "left over"),
+        (no_book_of_what_comes_twice, "left over"),
+        (no_book_of_what_is_lost, "left over"),
     ],
 )
 def test_without_it_some_story_fails(

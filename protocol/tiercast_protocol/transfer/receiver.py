@@ -61,7 +61,12 @@ MOST_ATTEMPTS = 5
 
 @dataclass(slots=True)
 class ReceiverCounters:
-    """Bytes and chunks of this session.  useful + repeated + unasked + refused = all payload that came."""
+    """Bytes and chunks of this session.  useful + repeated + unasked + refused = all payload that came.
+
+    `lost` and `surplus` are bytes by which marks lifted and lowered the count: what was charged and never came, and
+    what came beyond it.  So what came + lost - surplus is the count that the parent is told.  `corrupt` are bytes of
+    whole chunks that were thrown away; they are in `useful` too.
+    """
 
     useful: int = 0
     repeated: int = 0
@@ -70,6 +75,10 @@ class ReceiverCounters:
     stored: int = 0
     rejected: int = 0
     absent: int = 0
+    frames: int = 0
+    lost: int = 0
+    surplus: int = 0
+    corrupt: int = 0
 
 
 @dataclass(slots=True)
@@ -203,6 +212,7 @@ class Receiver:
         self._heard_at = now
         self._quiet = QUIET_FIRST
         counters, asked, waiting = self.counters, self._asked, self._waiting
+        counters.frames += 1
         for piece in event.pieces:
             digest, length = piece.digest, piece.length
             self._grant.received += length
@@ -240,7 +250,11 @@ class Receiver:
         if not (0 <= event.mark < LARGEST_MARK and 0 <= event.charged < LARGEST_COUNT // 2):
             return  # nobody ever sent so much; a parent that keeps to the rules would not take our answer
         self._heard_at = now
+        before = self._grant.received
         self._grant.settle(event.charged, exact=event.mark > self._mark)
+        change = self._grant.received - before
+        self.counters.lost += max(0, change)
+        self.counters.surplus += max(0, -change)
         self._mark = max(self._mark, event.mark)
         self._say_everything(now, out)
 
@@ -259,6 +273,7 @@ class Receiver:
             return
         self._grant.unstored -= whole.size
         self.counters.rejected += 1
+        self.counters.corrupt += whole.size
         if not whole.wanted:
             self._attempts.pop(digest, 0)
             return

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tiercast_protocol.transfer import reports
+from tiercast_protocol.transfer.books import Account
 from tiercast_protocol.transfer.credit import Flow
 from tiercast_protocol.transfer.events import (
     Child,
@@ -91,6 +92,11 @@ class Sender:
     def lanes(self) -> list[LaneView]:
         """A snapshot of every lane, for status."""
         return [lane_view(lane, self._pump.output, self._now) for lane in self._lanes.values()]
+
+    def account(self, child: Child) -> Account | None:
+        """The child's lane as the books see it; None when it has none."""
+        lane = self._lanes.get(child)
+        return Account(lane.session, lane.flow.charged, lane.flow.received) if lane is not None else None
 
     def handle(self, event: SenderEvent, *, now: float) -> list[SenderCommand]:
         """Take an event; returns what to do, in this order.  `now` is seconds of a clock that never steps back."""

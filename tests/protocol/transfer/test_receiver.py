@@ -86,6 +86,9 @@ def test_any_story_keeps_the_invariants(seed: int) -> None:
                 case e.WakeAt(time):
                     assert time >= now
                     armed = time
+        counts = receiver.counters
+        came = counts.useful + counts.repeated + counts.unasked + counts.refused
+        assert came + counts.lost - counts.surplus == receiver.received, "every byte of the count has its reason"
 
     for _ in range(60):
         now += rng.random() * rng.choice([0.01, 0.1, 4])
