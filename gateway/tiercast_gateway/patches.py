@@ -154,9 +154,13 @@ class Patches:
             chunks = await data_chunks(await read_root(offer.result, self._depot), self._depot)
             expected.update(digest for digest in chunks if self._depot.size(digest) is None)
             self._expected |= expected
+            self._held_back.pop(offer.result, None)
+            self._arrived(offer.result, self._depot.size(offer.result) or 0)
             return await self._patcher.apply(patch, CONTENT, job)
 
     def _made(self, digest: Digest, size: int) -> None:
+        if digest in self._runs:
+            return  # told once it is known what else will be made: whoever has the root asks for that next
         self._expected.discard(digest)
         self._held_back.pop(digest, None)
         self._arrived(digest, size)
