@@ -20,6 +20,7 @@ from tiercast_gateway.packages import HeldPackage, KnownPackages
 from tiercast_gateway.room import Room, nothing_more
 from tiercast_protocol.errors import StoreFull, UsageError
 from tiercast_protocol.node.chunks.disk import DiskStore, Usage
+from tiercast_protocol.node.chunks.port import Taken
 from tiercast_protocol.node.database import Database
 
 __all__ = ["Depot", "HeldPackage"]
@@ -107,18 +108,32 @@ class Depot:
 
     async def put(self, digest: Digest, stored: bytes) -> bool:
         """Verify and keep; makes room first if it must.  Raises `ChunkCorrupt`, `StoreFull`."""
-        try:
-            new = await self.store.put(digest, stored)
-        except StoreFull as full:
-            if not await self._make_room(len(stored)):
-                self._full_until = time.monotonic() + FULL_SECONDS
-                self._full = full
-                raise
-            log.info("depot.made_room", needed=full.needed)
-            return await self.store.put(digest, stored)
-        self.room.grown()
-        self.bytes_in += len(stored)
-        return new
+        (result,) = await self.put_many([(digest, stored)])
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async def put_many(self, chunks: Sequence[tuple[Digest, bytes | memoryview]]) -> list[Taken]:
+        """`put` of each; what became of it, in their order."""
+        results = await self.store.put_many(chunks)
+        full = [n for n, result in enumerate(results) if isinstance(result, StoreFull)]
+        if full:
+            reason = results[full[0]]
+            if not await self._make_room(sum(len(chunks[n][1]) for n in full)):
+                self._refuse(reason)
+                return results
+            log.info("depot.made_room", chunks=len(full))
+            for n, result in zip(full, await self.store.put_many([chunks[n] for n in full]), strict=True):
+                results[n] = result
+        else:
+            self.room.grown()
+        self.bytes_in += sum(len(stored) for (_, stored), taken in zip(chunks, results, strict=True) if taken is True)
+        return results
+
+    def _refuse(self, reason: Taken) -> None:
+        if isinstance(reason, StoreFull):
+            self._full_until = time.monotonic() + FULL_SECONDS
+            self._full = reason
 
     async def _make_room(self, needed: int) -> bool:
         if self.library:

@@ -3,7 +3,8 @@
 Rules
 - A connection owns a buffer of 8 KiB.  A packet that fits is handed out as a view into it, valid only during the call.
 - A larger packet gets a buffer of its exact size, header included, after its length was judged on the header; the
-  kernel writes straight into it.  With `reuse` the next packet may get the same buffer; without, the packet owns it.
+  kernel writes straight into it.  With `reuse` later packets get the same few buffers; without, the packet owns it.
+- Who is handed a packet of a reused buffer may have it lent: `lend()` during the call, and what it returned when done.
 - `halt()` stops in the middle of a full buffer; `proceed()` goes on with what is already there, then reads.
 - A malformed packet is reported once to `stream_broken` and nothing more is read.
 """
@@ -11,6 +12,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import cast
 
 from tiercast_mqtt.codec import peek
@@ -18,6 +20,9 @@ from tiercast_mqtt.errors import MalformedPacket
 
 #: Bytes of the buffer that every connection has (64 KiB would cost 66 MiB at 1,000 connections, this costs 10).
 SMALL = 8192
+#: Reused buffers are multiples of this, so that packets of like size fit them; and most bytes that wait for reuse.
+GRAIN = 128 * 1024
+MOST_SPARE = 4 * 1024 * 1024
 
 
 class PacketStream(asyncio.BufferedProtocol):
@@ -39,7 +44,9 @@ class PacketStream(asyncio.BufferedProtocol):
         self._large: memoryview | None = None
         self._large_end = 0
         self._large_header = 0
-        self._spare: memoryview | None = None
+        self._handed: bytearray | None = None
+        self._spares: list[bytearray] = []
+        self._spare_bytes = 0
         self._halted = False
         self._stopped = False
         self._parsing = False
@@ -83,11 +90,24 @@ class PacketStream(asyncio.BufferedProtocol):
             self._large = None
             if self._stopped:
                 return
-            self._hand_out(large, self._large_header, owned=not self._reuse)
-            if self._reuse:
-                self._spare = large
+            if not self._reuse:
+                self._hand_out(large, self._large_header, owned=True)
+                return
+            self._handed = cast("bytearray", large.obj)
+            self._hand_out(large, self._large_header, owned=False)
+            if self._handed is not None:
+                self._take_back(self._handed)
+                self._handed = None
 
     # -- for subclasses --------------------------------------------------------------------------------
+
+    def lend(self) -> Callable[[], None] | None:
+        """Keep the memory of the packet that is being handed out; call what this returns when it is done with.
+
+        None: the packet lies in the connection's small buffer, and what is needed of it must be copied.
+        """
+        buffer, self._handed = self._handed, None
+        return None if buffer is None else lambda: self._take_back(buffer)
 
     def halt(self) -> None:
         """Hand out nothing more, read nothing more, until `proceed`."""
@@ -148,13 +168,24 @@ class PacketStream(asyncio.BufferedProtocol):
         self._opening = None
 
     def _take_large(self, size: int, header: int) -> None:
-        spare = self._spare
-        self._spare = None
-        large = spare if spare is not None and len(spare) == size else memoryview(bytearray(size))
+        large = memoryview(self._buffer_of(size) if self._reuse else bytearray(size))[:size]
         have = self._end - self._start
         large[:have] = self._small[self._start : self._end]
         self._start = self._end = 0
         self._large, self._large_end, self._large_header = large, have, header
+
+    def _buffer_of(self, size: int) -> bytearray:
+        for n, spare in enumerate(self._spares):
+            if len(spare) >= size:
+                del self._spares[n]
+                self._spare_bytes -= len(spare)
+                return spare
+        return bytearray(-(-size // GRAIN) * GRAIN)
+
+    def _take_back(self, buffer: bytearray) -> None:
+        if self._spare_bytes + len(buffer) <= MOST_SPARE:
+            self._spares.append(buffer)
+            self._spare_bytes += len(buffer)
 
     def _compact(self) -> None:
         if self._stopped:

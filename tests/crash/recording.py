@@ -17,7 +17,7 @@ import random
 import sqlite3
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -269,6 +269,9 @@ class RecordingFile:
     def pwrite(self, data: bytes | memoryview, offset: int) -> None:
         self._check()
         self._disk.write(self._inode, offset, bytes(data))
+
+    def pwritev(self, parts: Sequence[bytes | memoryview], offset: int) -> None:
+        self.pwrite(b"".join(parts), offset)
 
     def size(self) -> int:
         return len(self._disk.contents[self._inode])

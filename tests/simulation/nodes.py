@@ -177,6 +177,10 @@ class Node:
                 buffer = self.buffers.setdefault(piece.digest, bytearray(piece.size))
                 check(len(buffer) == piece.size, "kept a piece of another size")
                 buffer[piece.offset : piece.offset + piece.length] = data
+            case e.StoreChunks(pieces):
+                for piece in pieces:
+                    self._do_received(e.KeepPiece(piece))
+                    self._do_received(e.AssembleChunk(piece.digest))
             case e.AssembleChunk(digest):
                 data_ = bytes(self.buffers.pop(digest))
                 self.soon(self.store_delay, partial(self._store, digest, data_))
@@ -199,7 +203,7 @@ class Node:
         self.store[digest] = data
         self.fetched += 1
         self.asked.pop(digest, 0)
-        self.tell_receiver(e.ChunkStored(digest))
+        self.tell_receiver(e.ChunksStored((digest,)))
         if self.sender is not None:
             self.tell_sender(e.ChunkAvailable(digest, len(data)))
         self.on_stored(digest)

@@ -70,10 +70,20 @@ def unseal(digest: Digest, stored: bytes | memoryview) -> bytes:
     Raises:
         ChunkCorrupt: not a stored form, larger than `MAX_RAW`, or other bytes than `digest` names.
     """
+    return bytes(_proved(digest, stored))
+
+
+def verify(digest: Digest, stored: bytes | memoryview) -> None:
+    """Prove that a stored form is what `digest` names, without a copy of what is not packed; raises as `unseal`."""
+    _proved(digest, stored)
+
+
+def _proved(digest: Digest, stored: bytes | memoryview) -> bytes | memoryview:
     view = memoryview(stored)
-    size = raw_size(stored, digest)
+    size = raw_size(view, digest)
+    raw: bytes | memoryview
     if view[0] == RAW:
-        raw = bytes(view[1:])
+        raw = view[1:]
     else:
         try:
             raw = _decompressor().decompress(view[1:], max_output_size=size, allow_extra_data=False)

@@ -84,6 +84,10 @@ class BulkLink:
         if self._client is not None:
             self._client.resume()
 
+    def lend(self) -> Callable[[], None] | None:
+        """Within `on_message`: keep the view's memory after the call; see `PacketStream.lend`."""
+        return self._client.lend() if self._client is not None else None
+
     async def publish(self, topic: str, *parts: bytes | memoryview) -> None:
         """Send one frame made of `parts`; returns when the socket takes more.  Raises BrokerLost."""
         try:

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 _FALLOC_KEEP_SIZE, _FALLOC_PUNCH_HOLE = 1, 2
 _SYNC_FILE_RANGE_WRITE = 2
+#: Parts of one vectored write; the system's limit is 1,024.
+_MOST_PARTS = 512
 _libc = ctypes.CDLL(None, use_errno=True)
 _fallocate = getattr(_libc, "fallocate64", None) or getattr(_libc, "fallocate", None)
 _sync_file_range = getattr(_libc, "sync_file_range", None)
@@ -27,6 +30,9 @@ class File(Protocol):
 
     def pwrite(self, data: bytes | memoryview, offset: int) -> None:
         """Write all of `data` at `offset`; on an error (OSError) any part of it may have been written."""
+
+    def pwritev(self, parts: Sequence[bytes | memoryview], offset: int) -> None:
+        """Write `parts` one behind the other at `offset`; errors as `pwrite`."""
 
     def size(self) -> int:
         """Length in bytes."""
@@ -109,6 +115,17 @@ class RealFile:
             written = os.pwrite(self._fd, view, offset)
             view = view[written:]
             offset += written
+
+    def pwritev(self, parts: Sequence[bytes | memoryview], offset: int) -> None:
+        """See `File`."""
+        for at in range(0, len(parts), _MOST_PARTS):
+            some = parts[at : at + _MOST_PARTS]
+            total = sum(map(len, some))
+            written = os.pwritev(self._fd, some, offset)
+            if written < total:
+                # A full disk or a signal: what is left goes the plain way, which says what is wrong.
+                self.pwrite(b"".join(some)[written:], offset + written)
+            offset += total
 
     def size(self) -> int:
         """See `File`."""

@@ -1,8 +1,9 @@
 """From pieces of frames to chunks in the store: the buffers of a child (docs/protocol.md, section 6).
 
 Rules
-- A piece that is a whole chunk is copied once, out of the connection's buffer; others are put together.
-- Whole chunks wait for the store, which verifies them in threads, a few at a time.  When more than the
+- Whole chunks of a frame go to the store out of the connection's own buffer, which is lent until they lie there; only
+  what comes in parts, or in a frame too small to be lent, is copied.
+- What waits goes to the store together, some MiB at a time: one change of threads, one write.  When more than the
   limit waits, reading from the broker stops until half of it is gone.
 - A chunk that does not verify is thrown away and said to be rejected; a full store is said to be full.
 """
@@ -10,6 +11,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -19,23 +21,27 @@ from tiercast_protocol.errors import ChunkCorrupt, StoreFull
 from tiercast_protocol.wire.messages import Piece
 
 if TYPE_CHECKING:
-    from tiercast_protocol.node.chunks.port import WritableStore
+    from tiercast_protocol.node.chunks.port import Taken, WritableStore
 
 log = structlog.get_logger(__name__)
 
 Digest = bytes
-#: Chunks that are verified and stored at the same time.
-STORERS = 4
+#: Batches that are verified and stored at the same time, and the bytes at which a batch is closed.
+STORERS = 2
+BATCH = 1 << 20
+
+_Chunks = list[tuple[Digest, "bytes | memoryview"]]
+Lend = Callable[[], Callable[[], None] | None]
 
 
 class Landing:
     """Puts chunks together and into `store`.
 
     Args:
-        store: its `put` verifies, off the loop.
+        store: its `put_many` verifies, off the loop.
         limit: bytes that may wait for it.
         pause, resume: stop and go on reading from the broker.
-        on_stored: called with digest and size once the chunk is readable.
+        on_stored: called with digests and sizes once the chunks are readable.
         on_rejected: called with digest and reason when the bytes are not the chunk's.
         on_full: called when the store has no room.
     """
@@ -47,15 +53,16 @@ class Landing:
         limit: int,
         pause: Callable[[], None],
         resume: Callable[[], None],
-        on_stored: Callable[[Digest, int], None],
+        on_stored: Callable[[Sequence[tuple[Digest, int]]], None],
         on_rejected: Callable[[Digest, str], None],
         on_full: Callable[[Digest, StoreFull], None],
     ) -> None:
         self._store, self._limit = store, limit
         self._pause, self._resume = pause, resume
         self._on_stored, self._on_rejected, self._on_full = on_stored, on_rejected, on_full
-        self._buffers: dict[Digest, bytes | bytearray] = {}
-        self._whole: asyncio.Queue[tuple[Digest, bytes | bytearray]] = asyncio.Queue()
+        self._buffers: dict[Digest, bytearray] = {}
+        self._whole: deque[tuple[_Chunks, int, Callable[[], None] | None]] = deque()
+        self._news = asyncio.Event()
         self._waiting = 0
         self._paused = False
 
@@ -76,10 +83,10 @@ class Landing:
 
     def _copy(self, piece: Piece, view: memoryview) -> None:
         if piece.length == piece.size:
-            self._buffers[piece.digest] = bytes(view)
+            self._buffers[piece.digest] = bytearray(view)
             return
         buffer = self._buffers.get(piece.digest)
-        if not isinstance(buffer, bytearray) or len(buffer) != piece.size:
+        if buffer is None or len(buffer) != piece.size:
             buffer = self._buffers[piece.digest] = bytearray(piece.size)
         buffer[piece.offset : piece.offset + piece.length] = view
 
@@ -90,27 +97,70 @@ class Landing:
     def assemble(self, digest: Digest) -> None:
         """The chunk is whole: have it verified and stored."""
         data = self._buffers.pop(digest)
-        self._waiting += len(data)
-        self._whole.put_nowait((digest, data))
+        self._queue([(digest, memoryview(data))], len(data), None)
+
+    def store(self, pieces: Sequence[Piece], frame: Sequence[tuple[Piece, memoryview]], lend: Lend) -> None:
+        """Each of `pieces`, which stand in the frame being read in this order, is a whole chunk: have it stored.
+
+        `lend` keeps the frame's memory; where it can't, the bytes are copied.
+        """
+        give_back = lend()
+        chunks: _Chunks = []
+        sent = iter(frame)
+        for piece in pieces:
+            for there, view in sent:
+                if there is piece:
+                    chunks.append((piece.digest, view if give_back is not None else bytes(view)))
+                    break
+            else:
+                raise RuntimeError("a piece was stored that is not in the frame")
+        self._queue(chunks, sum(piece.length for piece in pieces), give_back)
+
+    def _queue(self, chunks: _Chunks, size: int, give_back: Callable[[], None] | None) -> None:
+        self._waiting += size
+        self._whole.append((chunks, size, give_back))
+        self._news.set()
         if self._waiting > self._limit and not self._paused:
             self._paused = True
             self._pause()
 
     async def _store_chunks(self) -> None:
         while True:
-            digest, data = await self._whole.get()
+            while not self._whole:
+                self._news.clear()
+                await self._news.wait()
+            chunks: _Chunks = []
+            size = 0
+            lent: list[Callable[[], None]] = []
+            while self._whole and size < BATCH:
+                some, length, give_back = self._whole.popleft()
+                chunks += some
+                size += length
+                if give_back is not None:
+                    lent.append(give_back)
             try:
-                await self._store.put(digest, data if isinstance(data, bytes) else bytes(data))
-            except ChunkCorrupt as error:
-                log.warning("chunk.rejected", digest=digest.hex(), reason=error.reason)
-                self._on_rejected(digest, error.reason)
-            except StoreFull as error:
-                log.warning("store.full", digest=digest.hex(), needed=error.needed, free=error.free)
-                self._on_full(digest, error)
-            else:
-                self._on_stored(digest, len(data))
+                results = await self._store.put_many(chunks)
+                self._settle([(digest, len(data)) for digest, data in chunks], results)
             finally:
-                self._waiting -= len(data)
+                del chunks
+                for give_back in lent:
+                    give_back()
+                self._waiting -= size
                 if self._paused and self._waiting <= self._limit // 2:
                     self._paused = False
                     self._resume()
+
+    def _settle(self, chunks: list[tuple[Digest, int]], results: Sequence[Taken]) -> None:
+        stored: list[tuple[Digest, int]] = []
+        for chunk, result in zip(chunks, results, strict=True):
+            digest = chunk[0]
+            if isinstance(result, ChunkCorrupt):
+                log.warning("chunk.rejected", digest=digest.hex(), reason=result.reason)
+                self._on_rejected(digest, result.reason)
+            elif isinstance(result, StoreFull):
+                log.warning("store.full", digest=digest.hex(), needed=result.needed, free=result.free)
+                self._on_full(digest, result)
+            else:
+                stored.append(chunk)
+        if stored:
+            self._on_stored(stored)

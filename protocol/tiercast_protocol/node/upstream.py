@@ -56,7 +56,7 @@ class Upstream:
         parent: the parent's name.
         url: the parent's broker, as the token said.
         login: user and password at that broker.
-        store: where verified chunks go; its `put` verifies, off the loop.
+        store: where verified chunks go; its `put_many` verifies, off the loop.
         post: outbox and inbox; its `transmit` must hand what is for the parent to `Upstream.transmit`.
         on_chunk: called with digest and stored size once a chunk is readable from `store`.
         on_absent: called with digest and reason when the parent can't give a chunk for now.
@@ -282,6 +282,8 @@ class Upstream:
             match command:
                 case t.KeepPiece(piece):
                     self._landing.keep(piece, self._views)
+                case t.StoreChunks(pieces):
+                    self._landing.store(pieces, self._views, self.hop.bulk.lend)
                 case t.AssembleChunk(digest):
                     self._landing.assemble(digest)
                 case t.SendReport(report):
@@ -300,13 +302,14 @@ class Upstream:
         self.rejected += 1
         self._feed(t.ChunkRejected(digest, reason))
 
-    def _stored(self, digest: Digest, size: int) -> None:
-        self.chunks_in += 1
-        self.bytes_in += size
-        self._feed(t.ChunkStored(digest))
-        self._wishes.arrived(digest)
-        if self._on_chunk is not None:
-            self._on_chunk(digest, size)
+    def _stored(self, chunks: Sequence[tuple[Digest, int]]) -> None:
+        self.chunks_in += len(chunks)
+        self.bytes_in += sum(size for _, size in chunks)
+        self._feed(t.ChunksStored(tuple(digest for digest, _ in chunks)))
+        for digest, size in chunks:
+            self._wishes.arrived(digest)
+            if self._on_chunk is not None:
+                self._on_chunk(digest, size)
 
     def _ask_again(self) -> None:
         self.waiting = ""

@@ -292,10 +292,10 @@ class AbsentReceived:
 
 
 @dataclass(frozen=True, slots=True)
-class ChunkStored:
-    """The chunk's bytes hash to its digest and are in the store."""
+class ChunksStored:
+    """These chunks' bytes hash to their digests and are in the store."""
 
-    digest: Digest
+    digests: tuple[Digest, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +336,7 @@ ReceiverEvent = (
     | FrameReceived
     | MarkReceived
     | AbsentReceived
-    | ChunkStored
+    | ChunksStored
     | ChunkRejected
     | ParentConnected
     | ParentLost
@@ -360,9 +360,16 @@ class KeepPiece:
 
 @dataclass(frozen=True, slots=True)
 class AssembleChunk:
-    """All bytes of the chunk are here: verify and store it, answer `ChunkStored` or `ChunkRejected`."""
+    """All bytes of the chunk are here: verify and store it, answer `ChunksStored` or `ChunkRejected`."""
 
     digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class StoreChunks:
+    """Each of these pieces of the frame just received is a whole chunk: verify and store them, answer as above."""
+
+    pieces: tuple[Piece, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,4 +387,4 @@ class ReportAbsent:
     reason: str
 
 
-ReceiverCommand = SendReport | KeepPiece | AssembleChunk | DiscardChunk | ReportAbsent | WakeAt
+ReceiverCommand = SendReport | KeepPiece | AssembleChunk | StoreChunks | DiscardChunk | ReportAbsent | WakeAt

@@ -22,7 +22,7 @@ from tiercast_protocol.transfer.events import (
     AssembleChunk,
     ChildTermsSet,
     ChunkRejected,
-    ChunkStored,
+    ChunksStored,
     ChunksUnwanted,
     ChunksWanted,
     Digest,
@@ -38,11 +38,12 @@ from tiercast_protocol.transfer.events import (
     ReceiverEvent,
     ReportAbsent,
     SendReport,
+    StoreChunks,
     TimerFired,
     WakeAt,
 )
 from tiercast_protocol.transfer.wants import MOST_ASKED, Wants
-from tiercast_protocol.wire.messages import Report
+from tiercast_protocol.wire.messages import Piece, Report
 
 #: Most digests and most repairs of one report: 32 KiB, inside every broker's limit.
 REPORT_WANTS = 1024
@@ -128,7 +129,7 @@ class Receiver:
             FrameReceived: self._frame,
             MarkReceived: self._marked,
             AbsentReceived: self._absent,
-            ChunkStored: self._stored,
+            ChunksStored: self._stored,
             ChunkRejected: self._rejected,
             ParentConnected: self._parent_connected,
             ParentLost: self._parent_lost,
@@ -211,38 +212,54 @@ class Receiver:
     def _frame(self, event: FrameReceived, now: float, out: list[ReceiverCommand]) -> None:
         self._heard_at = now
         self._quiet = QUIET_FIRST
-        counters, asked, waiting = self.counters, self._asked, self._waiting
-        counters.frames += 1
+        self.counters.frames += 1
+        wants, assembly = self._wants, self._assembly
+        asked, waiting = self._asked, self._waiting
+        store: list[Piece] = []
         for piece in event.pieces:
             digest, length = piece.digest, piece.length
             self._grant.received += length
-            if digest not in asked:
-                if digest not in waiting:
-                    if digest in self._whole:
-                        counters.repeated += length
-                    else:
-                        counters.unasked += length
-                    continue
-                # Not asked yet, but wanted: a group's frame may bring it early.
-                self._wants.ask(digest, self._wants.unwait(digest) or "")
-            fit = self._assembly.take(piece)
-            if fit is Fit.REPEATED:
-                counters.repeated += length
-                continue
-            if fit is Fit.REFUSED or fit is Fit.DROPPED:
-                counters.refused += length
-                if fit is Fit.DROPPED:
-                    out.append(DiscardChunk(digest))
-                continue
-            if fit is Fit.CONTRADICTS:
+            if length == piece.size and digest not in assembly and (digest in asked or digest in waiting):
+                # The usual case: a whole chunk, all of it new (one not asked yet may come early, in a group's frame).
+                job = wants.gone(digest) if digest in asked else wants.unwait(digest)
+                self._whole[digest] = _Whole(length, job or "")
+                self._grant.unstored += length
+                self.counters.useful += length
+                store.append(piece)
+            else:
+                self._part(piece, out)
+        if store:
+            out.append(StoreChunks(tuple(store)))
+
+    def _part(self, piece: Piece, out: list[ReceiverCommand]) -> None:
+        digest, length, counters = piece.digest, piece.length, self.counters
+        if digest not in self._asked:
+            if digest not in self._waiting:
+                if digest in self._whole:
+                    counters.repeated += length
+                else:
+                    counters.unasked += length
+                return
+            # Not asked yet, but wanted: a group's frame may bring it early.
+            self._wants.ask(digest, self._wants.unwait(digest) or "")
+        fit = self._assembly.take(piece)
+        if fit is Fit.REPEATED:
+            counters.repeated += length
+            return
+        if fit is Fit.REFUSED or fit is Fit.DROPPED:
+            counters.refused += length
+            if fit is Fit.DROPPED:
                 out.append(DiscardChunk(digest))
-            counters.useful += length
-            out.append(KeepPiece(piece))
-            if fit is Fit.WHOLE or self._assembly.complete(digest):
-                self._assembly.drop(digest)
-                self._whole[digest] = _Whole(piece.size, self._wants.gone(digest) or "")
-                self._grant.unstored += piece.size
-                out.append(AssembleChunk(digest))
+            return
+        if fit is Fit.CONTRADICTS:
+            out.append(DiscardChunk(digest))
+        counters.useful += length
+        out.append(KeepPiece(piece))
+        if fit is Fit.WHOLE or self._assembly.complete(digest):
+            self._assembly.drop(digest)
+            self._whole[digest] = _Whole(piece.size, self._wants.gone(digest) or "")
+            self._grant.unstored += piece.size
+            out.append(AssembleChunk(digest))
 
     def _marked(self, event: MarkReceived, now: float, out: list[ReceiverCommand]) -> None:
         if event.session != self.session:
@@ -258,13 +275,14 @@ class Receiver:
         self._mark = max(self._mark, event.mark)
         self._say_everything(now, out)
 
-    def _stored(self, event: ChunkStored, _now: float, _out: list[ReceiverCommand]) -> None:
-        whole = self._whole.pop(event.digest, None)
-        if whole is None:
-            return
-        self._grant.unstored -= whole.size
-        self._attempts.pop(event.digest, 0)
-        self.counters.stored += 1
+    def _stored(self, event: ChunksStored, _now: float, _out: list[ReceiverCommand]) -> None:
+        for digest in event.digests:
+            whole = self._whole.pop(digest, None)
+            if whole is None:
+                continue
+            self._grant.unstored -= whole.size
+            self._attempts.pop(digest, 0)
+            self.counters.stored += 1
 
     def _rejected(self, event: ChunkRejected, _now: float, out: list[ReceiverCommand]) -> None:
         digest = event.digest

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 from tests.support.hop import chunks, until
 
-from tiercast_protocol.content.chunk import unseal
-from tiercast_protocol.errors import StoreFull
+from tiercast_protocol.content.chunk import verify
+from tiercast_protocol.errors import ChunkCorrupt, StoreFull
+from tiercast_protocol.node.chunks.port import Taken
 from tiercast_protocol.node.landing import Landing
 from tiercast_protocol.wire.messages import Piece
 
@@ -29,12 +30,20 @@ class Store:
         return digest in self.held
 
     async def put(self, digest: bytes, stored: bytes) -> bool:
+        raise NotImplementedError
+
+    async def put_many(self, chunks: Sequence[tuple[bytes, bytes | memoryview]]) -> list[Taken]:
         await self.open.wait()
+        return [self._take(digest, stored) for digest, stored in chunks]
+
+    def _take(self, digest: bytes, stored: bytes | memoryview) -> Taken:
         if self.full:
-            raise StoreFull(needed=len(stored), free=0, where="quota")
-        unseal(digest, stored)
-        assert isinstance(stored, bytes)
-        self.held[digest] = stored
+            return StoreFull(needed=len(stored), free=0, where="quota")
+        try:
+            verify(digest, stored)
+        except ChunkCorrupt as error:
+            return error
+        self.held[digest] = bytes(stored)
         return True
 
 
@@ -46,7 +55,7 @@ class Child:
             limit=limit,
             pause=lambda: self.log.append("pause"),
             resume=lambda: self.log.append("resume"),
-            on_stored=lambda _digest, size: self.log.append(f"stored {size}"),
+            on_stored=lambda chunks: self.log.extend(f"stored {size}" for _, size in chunks),
             on_rejected=lambda _digest, _reason: self.log.append("rejected"),
             on_full=lambda _digest, _error: self.log.append("full"),
         )
@@ -117,6 +126,23 @@ async def test_reading_stops_while_too_much_waits_and_goes_on_after() -> None:
         child.store.open.set()
         await until(lambda: len(child.store.held) == 5)
         assert child.log.count("resume") == 1
+
+
+async def test_whole_chunks_go_to_the_store_out_of_the_frame_that_is_lent_until_they_lie_there() -> None:
+    async with running() as child:
+        made = chunks(3)
+        pieces = [Piece(digest, len(stored), 0, len(stored)) for digest, stored in made.items()]
+        buffers = [bytearray(stored) for stored in made.values()]
+        frame = [(piece, memoryview(buffer)) for piece, buffer in zip(pieces, buffers, strict=True)]
+        child.store.open.clear()
+        child.landing.store(pieces[1:], frame, lambda: lambda: child.log.append("given back"))
+        child.landing.store(pieces[:1], frame, lambda: None)
+        buffers[0][:] = bytes(len(buffers[0]))  # not lent, so the connection may write into it
+        child.store.open.set()
+        await until(lambda: child.store.held == made and len(child.log) == 4)
+        assert child.log.index("given back") > 1
+        with pytest.raises(RuntimeError, match="not in the frame"):
+            child.landing.store([Piece(b"x" * 32, 5, 0, 5)], frame, lambda: None)
 
 
 async def test_a_full_store_is_said() -> None:

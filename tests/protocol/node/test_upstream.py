@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from tests.support.hop import FakeAbove, child_node, chunks, parent_node, until
 
 from tiercast_protocol.errors import BrokerLost, StoreFull
+from tiercast_protocol.node.chunks.port import Taken
 from tiercast_protocol.node.upstream import MOST_REPORTS
 from tiercast_protocol.transfer import events as t
 from tiercast_protocol.wire.messages import GroupJoin, GroupLeave, Hello
@@ -86,10 +88,10 @@ async def test_a_full_store_ends_the_fetch_and_nothing_goes_in_circles(
         child_node(tmp_path, "one", parent.broker.children_url) as child,
     ):
 
-        async def full(digest: bytes, stored: bytes) -> bool:
-            raise StoreFull(needed=len(stored), free=0, where="quota")
+        async def full(chunks: Sequence[tuple[bytes, bytes | memoryview]]) -> list[Taken]:
+            return [StoreFull(needed=len(stored), free=0, where="quota") for _, stored in chunks]
 
-        monkeypatch.setattr(child.store, "put", full)
+        monkeypatch.setattr(child.store, "put_many", full)
         with pytest.raises(StoreFull):
             await child.upstream.fetch(list(held))
         monkeypatch.undo()

@@ -74,6 +74,14 @@ def test_any_story_keeps_the_invariants(seed: int) -> None:
                     span = set(range(piece.offset, piece.offset + piece.length))
                     assert not here & span, "kept a byte twice"
                     here |= span
+                case e.StoreChunks(pieces):
+                    for piece in pieces:
+                        assert piece in event.pieces  # type: ignore[union-attr]
+                        assert piece.length == piece.size
+                        assert piece.digest in wanted
+                        assert piece.digest not in storing
+                        assert piece.digest not in buffers
+                        storing.add(piece.digest)
                 case e.AssembleChunk(digest):
                     assert digest not in storing
                     del buffers[digest]
@@ -119,7 +127,7 @@ def test_any_story_keeps_the_invariants(seed: int) -> None:
                 storing.discard(done)
                 if rng.random() < 0.5:
                     wanted.discard(done)
-                    tell(e.ChunkStored(done))
+                    tell(e.ChunksStored((done,)))
                 else:
                     tell(e.ChunkRejected(done, "digest"))
             case 7:
@@ -138,7 +146,7 @@ def test_any_story_keeps_the_invariants(seed: int) -> None:
         assert receiver._assembly.held <= 350 + SIZE
     tell(e.ChunksUnwanted(tuple(D)))
     for digest in sorted(storing):
-        tell(e.ChunkStored(digest))
+        tell(e.ChunksStored((digest,)))
     assert receiver.idle()
     assert not buffers
     assert not receiver._attempts
@@ -172,9 +180,9 @@ def test_many_wants_are_cut_into_reports() -> None:
 def test_the_window_shuts_until_the_chunk_is_stored() -> None:
     receiver = connected()
     receiver.handle(e.ChunksWanted((D[0],)), now=0.0)
-    assert kinds(receiver.handle(whole(D[0]), now=0.1)) == ["KeepPiece", "AssembleChunk"]
+    assert kinds(receiver.handle(whole(D[0]), now=0.1)) == ["StoreChunks"]
     assert (receiver.received, receiver.window) == (SIZE, WINDOW - SIZE)
-    (said,) = reports(receiver.handle(e.ChunkStored(D[0]), now=0.2))
+    (said,) = reports(receiver.handle(e.ChunksStored((D[0],)), now=0.2))
     assert (said.received, said.window) == (SIZE, WINDOW)
 
 
@@ -230,7 +238,7 @@ def test_a_damaged_chunk_is_asked_for_again_but_not_for_ever() -> None:
 def test_what_is_late_or_unasked_changes_nothing_but_the_count() -> None:
     receiver = connected()
     assert kinds(receiver.handle(whole(D[0]), now=0.1)) == []
-    for event in (e.ChunkStored(D[0]), e.ChunkRejected(D[0], "x"), e.AbsentReceived((D[0],), "x")):
+    for event in (e.ChunksStored((D[0],)), e.ChunkRejected(D[0], "x"), e.AbsentReceived((D[0],), "x")):
         assert kinds(receiver.handle(event, now=0.2)) == []
     assert (receiver.received, receiver.counters.unasked) == (SIZE, SIZE)
 
@@ -274,7 +282,7 @@ def test_a_size_that_changed_and_has_no_room_is_thrown_away_by_the_adapter_too()
         receiver.handle(e.FrameReceived((Piece(digest, size, 0, 1),)), now=0.1)
     commands = receiver.handle(e.FrameReceived((Piece(D[0], 150, 0, 1),)), now=0.2)
     assert kinds(commands) == ["DiscardChunk"]
-    assert "AssembleChunk" in kinds(receiver.handle(whole(D[0]), now=0.3))
+    assert "StoreChunks" in kinds(receiver.handle(whole(D[0]), now=0.3))
 
 
 @pytest.mark.parametrize(("mark", "charged"), [((1 << 32) - 1, 0), (1, (1 << 64) - 1), (1, 1 << 62)])

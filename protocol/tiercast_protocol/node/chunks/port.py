@@ -8,9 +8,14 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from tiercast_protocol.content.digest import Digest
+from tiercast_protocol.errors import ChunkCorrupt, StoreFull
+
+#: What became of a chunk: new here (True), held before (False), or what `put` would raise for it.
+Taken = bool | ChunkCorrupt | StoreFull
 
 
 class ChunkStore(Protocol):
@@ -39,5 +44,12 @@ class WritableStore(ChunkStore, Protocol):
         Raises:
             ChunkCorrupt: `stored` is not what `digest` names; nothing was kept.
             StoreFull: no room; nothing was kept.
+        """
+        ...
+
+    async def put_many(self, chunks: Sequence[tuple[Digest, bytes | memoryview]]) -> list[Taken]:
+        """Take chunks together; what became of each, in their order.
+
+        The memory of views is the caller's again when this returns.
         """
         ...

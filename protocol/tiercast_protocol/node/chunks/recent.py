@@ -15,7 +15,7 @@ class Recent:
     """At most `limit` bytes of stored forms."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._kept: OrderedDict[Digest, bytes] = OrderedDict()
         self.bytes = 0
 
@@ -31,7 +31,7 @@ class Recent:
         self.drop(digest)
         self._kept[digest] = stored
         self.bytes += len(stored)
-        while self.bytes > self._limit:
+        while self.bytes > self.limit:
             _, oldest = self._kept.popitem(last=False)
             self.bytes -= len(oldest)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -70,8 +71,10 @@ class Sections:
         """The file of section `number`."""
         return self._folder / f"{number:08d}{_SUFFIX}"
 
-    def append(self, digest: Digest, stored: bytes) -> Place:
-        """Write a stored form at the end; from now on it is in `pending`.
+    def append(self, chunks: Sequence[tuple[Digest, bytes | memoryview]]) -> list[Place]:
+        """Write the first of these stored forms at the end, as many as the section takes, with one call.
+
+        Returns where they lie (at least one, and only these were written); from now on they are in `pending`.
 
         Raises:
             StoreFull: the disk is full.
@@ -80,21 +83,32 @@ class Sections:
             file = self._file
             if file is None or self._end >= self._section_size:
                 file = self._begin()
-            try:
-                file.pwrite(stored, self._end)
-            except OSError as error:
-                with suppress(OSError):
-                    file.truncate(self._end)
-                raise self._explain(error, len(stored)) from error
-            place = Place(self._number, self._end, len(stored))
-            self._end += len(stored)
-            self._unsynced[self._number] = file
+            room, count = self._section_size - self._end, 0
+            while count < len(chunks) and room > 0:
+                room -= len(chunks[count][1])
+                count += 1
+            return self._write(file, chunks[:count])
+
+    def _write(self, file: File, chunks: Sequence[tuple[Digest, bytes | memoryview]]) -> list[Place]:
+        places: list[Place] = []
+        try:
+            file.pwritev([stored for _, stored in chunks], self._end)
+        except OSError as error:
+            with suppress(OSError):
+                file.truncate(self._end)
+            raise self._explain(error, sum(len(stored) for _, stored in chunks)) from error
+        self._unsynced[self._number] = file
+        for digest, stored in chunks:
+            size = len(stored)
+            place = Place(self._number, self._end, size)
+            places.append(place)
             self.pending[digest] = place
-            self.pending_bytes += len(stored)
-            if self._end - self._written_back >= _WRITE_BACK:
-                file.write_back(self._written_back, self._end - self._written_back)
-                self._written_back = self._end
-            return place
+            self._end += size
+            self.pending_bytes += size
+        if self._end - self._written_back >= _WRITE_BACK:
+            file.write_back(self._written_back, self._end - self._written_back)
+            self._written_back = self._end
+        return places
 
     def _begin(self) -> File:
         number = self._number + 1

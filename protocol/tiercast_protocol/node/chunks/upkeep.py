@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
-from tiercast_protocol.content.chunk import unseal
+from tiercast_protocol.content.chunk import unseal, verify
 from tiercast_protocol.content.digest import Digest
 from tiercast_protocol.errors import ChunkCorrupt
 from tiercast_protocol.node.chunks.index import Place, gaps
@@ -21,7 +21,7 @@ def read_verified(sections: Sections, digest: Digest, place: Place) -> bytes:
         ChunkCorrupt: not there, not readable, or not what `digest` names.
     """
     stored = _read(sections, digest, place)
-    unseal(digest, stored)
+    verify(digest, stored)
     return stored
 
 
@@ -89,4 +89,4 @@ def move(sections: Sections, rows: list[tuple[Digest, Place]]) -> None:
     """Append these chunks anew; damaged ones are left behind, for a read to find."""
     for digest, place in rows:
         with suppress(ChunkCorrupt):
-            sections.append(digest, read_verified(sections, digest, place))
+            sections.append([(digest, read_verified(sections, digest, place))])

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -252,7 +253,8 @@ class Filling(RealFiles):
         file = RealFile(path)
         pwrite, datasync = file.pwrite, file.datasync
 
-        def half(data: bytes, offset: int) -> None:
+        def half(parts: Sequence[bytes | memoryview], offset: int) -> None:
+            data = b"".join(parts)
             if self.full:
                 pwrite(data[: len(data) // 2], offset)
                 raise OSError(errno.ENOSPC, "No space left on device")
@@ -263,7 +265,7 @@ class Filling(RealFiles):
                 raise OSError(errno.EIO, "Input/output error")
             datasync()
 
-        file.pwrite, file.datasync = half, fail
+        file.pwritev, file.datasync = half, fail
         return file
 
 

@@ -16,7 +16,7 @@ CHUNKS = [seal(bytes([n]) * 50 + b"chunk") for n in range(6)]
 
 def filled(folder: Path) -> tuple[Sections, list[tuple[bytes, Place]]]:
     sections = Sections(RealFiles(), folder, 1 << 20)
-    rows = [(digest, sections.append(digest, stored)) for digest, stored in CHUNKS]
+    rows = [(digest, sections.append([(digest, stored)])[0]) for digest, stored in CHUNKS]
     sections.settled(sections.sync())
     return sections, rows
 
@@ -36,7 +36,7 @@ def test_good_damaged_lost(tmp_path: Path) -> None:
 def test_reclaiming_spares_rows_and_what_is_pending(tmp_path: Path) -> None:
     sections, rows = filled(tmp_path)
     late = seal(b"late" * 10)
-    place = sections.append(*late)
+    (place,) = sections.append([late])
     upkeep.reclaim(sections, 1, rows[2:3])
     assert upkeep.read_verified(sections, *rows[2]) == CHUNKS[2][1]
     assert upkeep.read_verified(sections, late[0], place) == late[1]
