@@ -1,4 +1,4 @@
-"""Eight endpoints paced to 20 MB/s. In the middle one falls to 1 % of that, one is stopped (SIGSTOP), one is killed.
+"""Eight endpoints paced to 20 MB/s. One after the other, one falls to 1 % of that, one is stopped (SIGSTOP), one killed.
 
 `others` is the time of the other five beside a run of those five alone; `demoted_ms` runs from the fault until the
 server has taken the slow and the stopped child out of the lane of the others, by its log; `broker_growth_mib` is what
@@ -14,7 +14,7 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ MIB = 1 << 20
 
 
 async def _until_done(
-    socket: Path, package: str, targets: list[str], wanted: list[str], when: Callable[[], None]
+    socket: Path, package: str, targets: list[str], wanted: list[str], when: Sequence[Callable[[], None]]
 ) -> float:
     async with connect(socket) as client:
         began = time.monotonic()
@@ -47,7 +47,8 @@ async def _until_done(
             options={},
         )
         loop = asyncio.get_running_loop()
-        loop.call_later(SIZE / RATE * 0.3, when)
+        for number, act in enumerate(when, 1):
+            loop.call_later(SIZE / RATE * 0.2 * number, act)
         while True:
             shown = await client.call("job.show", job=job["job"])
             states = {one["node"]: one["state"] for one in shown["targets"]}
@@ -68,23 +69,34 @@ class Field:
         region.add_endpoint(SLOW, via=self.link)
         for name in (*OTHERS, SLOW, STOPPED, KILLED):
             region.cli("link", "set", name, "--rate", f"{RATE}B/s")
-        self.faulty_at = 0.0
+        self.faulty_at: dict[str, float] = {}
 
     def package(self, name: str) -> None:
         """A new one."""
         random_files(self.tree, SIZE, SIZE // 8)
         self.region.cli("package", "build", str(self.tree), "--name", name, "--version", "1")
 
-    def seconds(self, package: str, targets: list[str], wanted: list[str], when: Callable[[], None]) -> float:
+    def seconds(
+        self, package: str, targets: list[str], wanted: list[str], when: Sequence[Callable[[], None]] = ()
+    ) -> float:
         """Until `wanted` have installed it."""
         return asyncio.run(_until_done(self.region.daemons["server"].socket, package, targets, wanted, when))
 
-    def trouble(self) -> None:
-        """All three at once."""
-        self.faulty_at = time.time()
-        self.link.tell(down={"rate": RATE / 100})
-        self.region.kill(STOPPED, signal.SIGSTOP)
-        self.region.kill(KILLED, signal.SIGKILL)
+    def troubles(self) -> list[Callable[[], None]]:
+        """What goes wrong, in its order."""
+
+        def at(name: str, act: Callable[[], object]) -> Callable[[], None]:
+            def do() -> None:
+                self.faulty_at[name] = time.time()
+                act()
+
+            return do
+
+        return [
+            at(SLOW, lambda: self.link.tell(down={"rate": RATE / 100})),
+            at(STOPPED, lambda: self.region.kill(STOPPED, signal.SIGSTOP)),
+            at(KILLED, lambda: self.region.kill(KILLED, signal.SIGKILL)),
+        ]
 
     def heal(self) -> None:
         """All as before."""
@@ -99,8 +111,8 @@ class Field:
             if '"lane.changed"' not in line:
                 continue
             said = json.loads(line)
-            after = dt.datetime.fromisoformat(said["at"]).timestamp() - self.faulty_at
-            if after > 0 and said["state"] in {"demoted", "parked"} and said["child"] in {SLOW, STOPPED}:
+            after = dt.datetime.fromisoformat(said["at"]).timestamp() - self.faulty_at.get(said["child"], float("inf"))
+            if after > 0 and said["state"] in {"demoted", "parked"}:
                 found.setdefault(said["child"], after * 1000)
         return found
 
@@ -113,15 +125,15 @@ def work(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
         broker = int(field.region.cli("node", "status")["status"]["broker"]["pid"])
         for number in range(pairs()):
             field.package(f"alone{number}")
-            alone = field.seconds(f"alone{number}", OTHERS, OTHERS, lambda: None)
+            alone = field.seconds(f"alone{number}", OTHERS, OTHERS)
             field.package(f"all{number}")
             memory = Memory(lambda: {"broker": broker})
             memory.sample()
             before = memory.peak["broker"]
             with every(0.05, memory.sample):
-                others = field.seconds(f"all{number}", [*OTHERS, SLOW, STOPPED, KILLED], OTHERS, field.trouble)
+                others = field.seconds(f"all{number}", [*OTHERS, SLOW, STOPPED, KILLED], OTHERS, field.troubles())
                 field.heal()
-                field.seconds(f"all{number}", [SLOW, STOPPED, KILLED], [SLOW, STOPPED, KILLED], lambda: None)
+                field.seconds(f"all{number}", [SLOW, STOPPED, KILLED], [SLOW, STOPPED, KILLED])
             ratios.append(others / alone)
             growth.append((memory.peak["broker"] - before) / MIB)
             demoted.append(field.demoted())

@@ -2,7 +2,7 @@
 
 Rules
 - An invitation is an offer: until the child says that it joined, its own lane goes on; a child that does not
-  answer is left alone for a while.
+  answer is left alone for a while, and the others found another group without it.
 - A group never gains and never loses a member while it shares: a child that is subscribed before we know it, or
   still is after it left, would get frames twice.  Who comes late founds a new group with those who are there;
   when one leaves, the group ends and the others found another.
@@ -214,13 +214,12 @@ class Membership:
 
     def look_at(self, group: Group, now: float, out: list[SenderCommand]) -> list[Child]:
         """A deadline of the group came; returns the members that lagged for too long."""
-        for child, since in list(group.invited.items()):
-            if now - since >= JOIN_PATIENCE:
-                del group.invited[child]
-                self._invited.pop(child, 0)
-                self._not_before[child] = now + NOT_AGAIN
-                out.append(DismissFromGroup(child, group.number))
-                group.open(self._supply)
+        silent = [child for child, since in group.invited.items() if now - since >= JOIN_PATIENCE]
+        if silent:
+            # It may be subscribed all the same, and would get all that goes to this number: the others found another.
+            self._not_before.update(dict.fromkeys(silent, now + NOT_AGAIN))
+            self._end(group, now, out)
+            return []
         late = self._late(group, now)
         for child in late:
             del group.lagging[child]

@@ -58,13 +58,13 @@ class Site:
         self.out = [command for command in self.out if not isinstance(command, kind)]
         return found
 
-    def catch_up(self, *children: str) -> None:
+    def catch_up(self, *children: str, window: int = 300_000) -> None:
         """The children receive all that was sent."""
         for lane in self.sender.lanes():
             if lane.child in children:
                 self.received[lane.child] = lane.charged
         for child in children:
-            self.report(child)
+            self.report(child, window=window)
 
     def form(self) -> int:
         """Let the group form; its number."""
@@ -161,6 +161,29 @@ def test_who_does_not_answer_is_left_alone() -> None:
     assert site.take(e.InviteToGroup) == []
     assert isinstance(first[0], e.InviteToGroup)
     assert e.DismissFromGroup("a", first[0].group) in site.tell(e.ChildJoinedGroup("a", first[0].group))
+
+
+def test_who_answers_too_late_gets_nothing_of_what_the_others_share() -> None:
+    """Its subscription may have come through before its answer: a broker would queue the others' frames for it."""
+    site = Site("a", "b", "stuck")
+    site.pass_time(0.3)
+    invited = {c.child: c.group for c in site.take(e.InviteToGroup) if isinstance(c, e.InviteToGroup)}
+    assert set(invited) == {"a", "b", "stuck"}
+    for child in ("a", "b"):
+        site.tell(e.ChildJoinedGroup(child, invited[child]))
+    for _ in range(11):
+        site.catch_up("a", "b", window=20_000)
+        site.pass_time(JOIN_PATIENCE / 10)
+    again = {c.child: c.group for c in site.take(e.InviteToGroup) if isinstance(c, e.InviteToGroup)}
+    assert set(again) == {"a", "b"}
+    for child, number in again.items():
+        site.tell(e.ChildJoinedGroup(child, number))
+    for _ in range(50):
+        site.now += 0.01
+        site.catch_up("a", "b")
+    shared = {c.group for c in site.take(e.PublishFrame) if isinstance(c, e.PublishFrame)} - {None}
+    assert shared == {again["a"]}
+    assert again["a"] != invited["stuck"]
 
 
 def test_unlike_rates_do_not_share() -> None:
