@@ -1,4 +1,4 @@
-"""Eight endpoints paced to 20 MB/s. One after the other, one falls to 1 % of that, one is stopped (SIGSTOP), one killed.
+"""Eight endpoints paced to 20 MB/s. In turn one falls to 1 % of that, one is stopped (SIGSTOP), and one is killed.
 
 `others` is the time of the other five beside a run of those five alone; `demoted_ms` runs from the fault until the
 server has taken the slow and the stopped child out of the lane of the others, by its log; `broker_growth_mib` is what
