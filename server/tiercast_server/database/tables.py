@@ -120,6 +120,26 @@ package_chunks = Table(
     Index("ix_package_chunks_digest", "digest"),
 )
 
+#: Patches between packages (digests of their roots).  `state` is waiting, making, made, useless or failed.
+patches = Table(
+    "patches",
+    metadata,
+    Column("id", _Counter, primary_key=True, autoincrement=True),
+    Column("base", LargeBinary, nullable=False),
+    Column("result", LargeBinary, nullable=False, index=True),
+    Column("state", String(16), nullable=False),
+    Column("urgency", Integer, nullable=False),
+    Column("patch", LargeBinary, nullable=False, default=b""),
+    Column("size", BigInteger, nullable=False, default=0),
+    Column("plain", BigInteger, nullable=False, default=0),
+    Column("took_ms", BigInteger, nullable=False, default=0),
+    Column("memory", BigInteger, nullable=False, default=0),
+    Column("detail", Text, nullable=False, default=""),
+    Column("asked", BigInteger, nullable=False),
+    Column("ended", BigInteger, nullable=False, default=0),
+    UniqueConstraint("base", "result"),
+)
+
 groups = Table(
     "node_groups",
     metadata,
