@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,9 @@ from tiercast_cli.options import InCabinet, Json, Package
 from tiercast_cli.session import ask, connected, emit, run
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Packages of the library.")
+
+#: Pause between two looks of `--wait`.
+_LOOK_AGAIN_S = 0.3
 
 _BUILD = """\b
 Examples:
@@ -126,6 +130,50 @@ def show(package: Package, *, json: Json = False) -> None:
             print(f"\n{found['definition']}")
 
     run(work, as_json=json)
+
+
+_PATCHES = """\b
+Examples:
+  tiercast package patches editor
+  tiercast package patches editor=2.1 --make 1.9 --wait
+"""
+
+
+@app.command(epilog=_PATCHES)
+def patches(
+    package: Package,
+    *,
+    make: Annotated[str, typer.Option("--make", metavar="FROM", help="Have one made from this version.")] = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Until none is waiting or being made.")] = False,
+    json: Json = False,
+) -> None:
+    """List the patches that lead to a package; the server makes them by itself, or from the version you name."""
+
+    async def work() -> None:
+        if make:
+            await ask("package.patch", package=package, **{"from": make})
+        while True:
+            found: list[dict[str, Any]] = await ask("package.patches", package=package)
+            if not wait or all(row["state"] not in {"waiting", "making"} for row in found):
+                break
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        if json:
+            emit({"patches": found})
+        else:
+            print(words.table(("from", "to", "state", "size", "of chunks", "seconds", "memory"), map(_patch, found)))
+            for row in found:
+                if row["detail"]:
+                    print(f"{row['from']} to {row['to']}: {row['detail']}")
+        if wait and any(row["state"] == "failed" for row in found):
+            raise typer.Exit(1)
+
+    run(work, as_json=json)
+
+
+def _patch(row: dict[str, Any]) -> tuple[object, ...]:
+    sizes = (words.size(row["bytes"]), words.size(row["chunk_bytes"])) if row["bytes"] else ("", "")
+    memory = words.size(row["memory"]) if row["memory"] else ""
+    return (row["from"], row["to"], row["state"], *sizes, f"{row['seconds']:.1f}", memory)
 
 
 @app.command()

@@ -22,10 +22,9 @@ from tiercast_protocol.content import patch as p
 from tiercast_protocol.content.digest import DIGEST_SIZE
 from tiercast_protocol.content.patchway import cheapest_way
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError, StoreFull
-from tiercast_protocol.node.chunks.port import WritableStore
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.fetch import Fetcher, package_digests, read_root
-from tiercast_protocol.node.patching import Patcher
+from tiercast_protocol.node.patching import Patcher, RawStore
 from tiercast_protocol.wire.messages import PatchOffer
 
 log = structlog.get_logger(__name__)
@@ -46,12 +45,8 @@ CREATE TABLE patch_offer (
 """
 
 
-class StagingStore(WritableStore, Protocol):
+class StagingStore(RawStore, Protocol):
     """What is asked of the store of staged chunks."""
-
-    async def raw(self, digest: Digest) -> bytes:
-        """The proved raw bytes of the chunk; raises as `get`."""
-        ...
 
     async def evict(self, digests: Sequence[Digest]) -> int:
         """Drop these; returns how many went."""

@@ -22,7 +22,7 @@ from tiercast_protocol.content.patchway import cheapest_way
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError, StoreFull
 from tiercast_protocol.node.fetch import Fetcher, data_chunks, package_digests, read_root
 from tiercast_protocol.node.leases import WORK
-from tiercast_protocol.node.patching import Patcher, RawStore
+from tiercast_protocol.node.patching import Patcher
 
 if TYPE_CHECKING:
     from tiercast_gateway.depot import Depot
@@ -185,7 +185,7 @@ class Patches:
             self._patcher.tally.failed += 1
 
 
-class _DepotStore(RawStore):
+class _DepotStore:
     """The depot, which makes room, as a store that unpacks."""
 
     def __init__(self, depot: Depot) -> None:
@@ -200,7 +200,7 @@ class _DepotStore(RawStore):
         return await self._depot.has(digest)
 
     async def put(self, digest: Digest, stored: bytes) -> bool:
-        """See `WritableStore`."""
+        """See `RawStore`."""
         return await self._depot.put(digest, stored)
 
     async def raw(self, digest: Digest) -> bytes:

@@ -29,6 +29,16 @@ class LibrarySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PatchSettings:
+    """What is made so that upgrades travel as differences."""
+
+    make: bool = setting(
+        True,
+        doc="Make patches by itself, at the lowest priority, from versions that are installed to new and ordered ones.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """What is logged."""
 
@@ -42,4 +52,5 @@ class ServerSettings:
 
     broker: BrokerConfig = setting(BrokerConfig, doc="The broker that the server's children connect to.")
     library: LibrarySettings = setting(LibrarySettings, doc="The packages of the region.")
+    patches: PatchSettings = setting(PatchSettings, doc="Patches between versions of a package.")
     log: LogSettings = setting(LogSettings, doc="What it logs.")

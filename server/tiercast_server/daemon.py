@@ -33,6 +33,7 @@ from tiercast_server.job_view import JobView
 from tiercast_server.jobs import Jobs
 from tiercast_server.library import Library
 from tiercast_server.package_verbs import PackageVerbs
+from tiercast_server.patches import Patches
 from tiercast_server.presence import Presence
 from tiercast_server.region import Region, open_region
 from tiercast_server.status_intake import StatusIntake
@@ -77,12 +78,14 @@ async def serve(stack: AsyncExitStack, here: Place) -> None:
     above = RegionAbove(parts.below, parts.enrolment, parts.intake)
     subtree = await stack.enter_async_context(open_subtree(_subtree_config(region, settings, here), above))
     verbs = Verbs()
-    add_verbs(verbs, _desk(region, parts, subtree))
+    desk = _desk(region, settings, parts, subtree)
+    add_verbs(verbs, desk)
     await stack.enter_async_context(ControlServer(here.socket, verbs))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(lifecycle.until_signal())
         tasks.create_task(parts.handover.run())
         tasks.create_task(parts.jobs.run())
+        tasks.create_task(desk.patches.run())
         tasks.create_task(_say_ready(subtree, here))
 
 
@@ -111,8 +114,17 @@ def _subtree_config(region: Region, settings: ServerSettings, here: Place) -> Su
     )
 
 
-def _desk(region: Region, parts: Parts, subtree: SubTree) -> Desk:
-    library = Library(region, subtree.depot.store)
+def _desk(region: Region, settings: ServerSettings, parts: Parts, subtree: SubTree) -> Desk:
+    store = subtree.depot.store
+    library = Library(region, store)
+    patches = Patches(
+        region,
+        library,
+        store,
+        subtree.take_offers,
+        withdraw=subtree.offers.forget,
+        by_itself=settings.patches.make,
+    )
     subtree.upkeep.needed_by(library.kept)
 
     def own_hops(job: dict[str, Any]) -> list[dict[str, Any]]:
@@ -125,8 +137,9 @@ def _desk(region: Region, parts: Parts, subtree: SubTree) -> Desk:
         region=region,
         enrolment=parts.enrolment,
         presence=Presence(region, parts.below),
-        packages=PackageVerbs(region, library),
-        jobs=JobVerbs(parts.jobs, view),
+        packages=PackageVerbs(region, library, patches),
+        jobs=JobVerbs(parts.jobs, view, patches),
         depots=DepotVerbs(region, parts.below, library),
+        patches=patches,
         steering=SteeringVerbs(region, parts.below, parts.jobs),
     )

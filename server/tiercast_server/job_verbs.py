@@ -9,6 +9,7 @@ from tiercast_protocol.node.control.verbs import Call
 from tiercast_server.job_checks import DEFAULT_EXPIRY_S, Request
 from tiercast_server.job_view import JobView
 from tiercast_server.jobs import Jobs
+from tiercast_server.patches import Patches
 
 _LIST = 50
 
@@ -16,13 +17,14 @@ _LIST = 50
 class JobVerbs:
     """Handlers; each takes a call and gives plain values."""
 
-    def __init__(self, jobs: Jobs, view: JobView) -> None:
+    def __init__(self, jobs: Jobs, view: JobView, patches: Patches | None = None) -> None:
         self._jobs = jobs
         self._view = view
+        self._patches = patches
 
     async def create(self, call: Call) -> dict[str, Any]:
         """Create a job and order it."""
-        return await self._jobs.create(
+        made = await self._jobs.create(
             Request(
                 type=call.text("type"),
                 package=call.text("package"),
@@ -34,6 +36,9 @@ class JobVerbs:
                 options=call.mapping("options", {}),
             )
         )
+        if self._patches is not None:
+            await self._patches.ordered(made["job"])
+        return made
 
     async def list_(self, call: Call) -> list[dict[str, Any]]:
         """The newest jobs."""

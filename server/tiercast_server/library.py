@@ -37,7 +37,8 @@ class Library:
     def __init__(self, region: Region, store: LibraryStore) -> None:
         self._region = region
         self._store = store
-        self._turn = asyncio.Lock()
+        #: Registering, deleting and entering patches take turns.
+        self.turn = asyncio.Lock()
 
     def missing(self, digests: bytes) -> bytes:
         """Those of `digests` (32 bytes each, joined) that are not held, in their order.
@@ -78,7 +79,7 @@ class Library:
         Raises:
             UsageError: package.exists, package.incomplete, package.invalid or cabinet.unknown.
         """
-        async with self._turn:
+        async with self.turn:
             root, chunks, stored = await read_package(self._store, digest)
             await self._store.sync()
             async with self._region.db.write() as connection:
@@ -153,7 +154,7 @@ class Library:
         Raises:
             UsageError: package.unknown, package.ambiguous or package.in-use.
         """
-        async with self._turn:
+        async with self.turn:
             async with self._region.db.write() as connection:
                 found = await self._one(connection, reference)
                 await _refuse_in_use(connection, found)
@@ -163,7 +164,13 @@ class Library:
                 await connection.execute(delete(package_chunks).where(package_chunks.c.package == found.id))
                 await connection.execute(delete(packages).where(packages.c.id == found.id))
             freed = await self._store.evict(free)
-        return {"package": found.name, "version": found.version, "revision": found.revision, "chunks": freed}
+        return {
+            "package": found.name,
+            "version": found.version,
+            "revision": found.revision,
+            "root": found.root,
+            "chunks": freed,
+        }
 
     @staticmethod
     async def _one(connection: AsyncConnection, reference: str) -> Package:
@@ -178,7 +185,7 @@ class Library:
 
     async def evict(self, *, dry_run: bool = False) -> dict[str, Any]:
         """Drop every chunk that no registered package needs; an upload that is under way has to be repeated."""
-        async with self._turn:
+        async with self.turn:
             kept = await self.kept()
             held = {digest: self._store.size(digest) or 0 for digest in await self._store.digests()}
             loose = [digest for digest in held if digest not in kept]

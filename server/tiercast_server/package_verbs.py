@@ -9,15 +9,17 @@ from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_server import packages
 from tiercast_server.library import Library
+from tiercast_server.patches import Patches
 from tiercast_server.region import MAIN_CABINET, Region
 
 
 class PackageVerbs:
     """Handlers; each takes a call and gives plain values."""
 
-    def __init__(self, region: Region, library: Library) -> None:
+    def __init__(self, region: Region, library: Library, patches: Patches | None = None) -> None:
         self._region = region
         self._library = library
+        self._patches = patches
 
     async def list_(self, call: Call) -> list[dict[str, Any]]:
         """Every package, or those of one cabinet."""
@@ -43,11 +45,17 @@ class PackageVerbs:
     async def register(self, call: Call) -> dict[str, Any]:
         """Register the package of a root whose chunks are all here."""
         cabinet = call.text("cabinet", "") or MAIN_CABINET
-        return await self._library.register(call.data("root"), cabinet, call.user)
+        made = await self._library.register(call.data("root"), cabinet, call.user)
+        if self._patches is not None:
+            await self._patches.registered(made["root"])
+        return made
 
     async def delete(self, call: Call) -> dict[str, Any]:
         """Delete one version of a package."""
-        return await self._library.delete(call.text("package"))
+        gone = await self._library.delete(call.text("package"))
+        if self._patches is not None:
+            await self._patches.forget(gone["root"])
+        return gone
 
 
 def _chunks(given: Any) -> list[tuple[bytes, bytes]]:

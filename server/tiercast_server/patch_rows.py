@@ -1,8 +1,8 @@
 """Patches as rows: which are wanted, which are made, and what came of each.
 
 Rules
-- A pair of packages has at most one row.  `waiting`, `making`, then `made`, `useless` (chunks are as cheap) or `failed`.
-- Wanted are patches from what receipts say is installed, and from the version before; whoever waits for an order goes first.
+- A pair of packages has at most one row: `waiting`, `making`, then `made`, `useless` (chunks are as cheap) or `failed`.
+- Wanted are patches from what receipts say is installed, and from the version before; what is ordered goes first.
 - A patch's chunks are the library's as long as its result is: they stand among the result's chunks.
 """
 

@@ -67,6 +67,7 @@ class Patches:
         library: its turn keeps deletion away while a patch is entered.
         store: where chunks are read and put.
         offer: tells the tree of patches.
+        withdraw: no patch leads to this package any more.
         by_itself: whether new versions and orders have patches made; else only an administrator.
         command: the worker's command line.
     """
@@ -78,11 +79,12 @@ class Patches:
         store: LibraryStore,
         offer: Offer,
         *,
+        withdraw: Callable[[bytes], Awaitable[None]],
         by_itself: bool = True,
         command: Sequence[str] = (sys.executable, "-m", "tiercast_server.patchworker"),
     ) -> None:
         self._region, self._library, self._store, self._offer = region, library, store, offer
-        self._by_itself = by_itself
+        self._withdraw, self._by_itself = withdraw, by_itself
         self._command = tuple(command)
         self._woken = asyncio.Event()
 
@@ -150,6 +152,7 @@ class Patches:
         """The package was deleted."""
         async with self._region.db.write() as connection:
             await patch_rows.forget(connection, root)
+        await self._withdraw(root)
 
     # -- making ----------------------------------------------------------------------------------------
 
@@ -183,6 +186,8 @@ class Patches:
                 await self._store.sync()
             if useful and any(self._store.size(digest) is None for digest in made.chunks):
                 useful, state, values = False, "waiting", {}  # a deletion took a chunk that it shared
+            if not useful:
+                await self._give_up(made)
             async with self._region.db.write() as connection:
                 chunks = made.chunks if useful else []
                 stands = await patch_rows.finish(
@@ -195,10 +200,13 @@ class Patches:
                     ended=self._region.clock(),
                     **values,
                 )
-            if not (useful and stands):
-                kept = await self._library.kept()
-                await self._store.evict([digest for digest in made.new if digest not in kept])
+            if useful and not stands:
+                await self._give_up(made)
         return useful and stands
+
+    async def _give_up(self, made: _Made) -> None:
+        kept = await self._library.kept()
+        await self._store.evict([digest for digest in made.new if digest not in kept])
 
     async def _worker(self, wanted: Wanted, made: _Made) -> tuple[bytes, int]:
         """Run one worker: digest of the patch, and bytes of the chunks that it stands for."""
@@ -225,9 +233,7 @@ class Patches:
                 process.kill()
             await process.wait()
 
-    async def _converse(
-        self, process: asyncio.subprocess.Process, wanted: Wanted, made: _Made
-    ) -> tuple[bytes, int]:
+    async def _converse(self, process: asyncio.subprocess.Process, wanted: Wanted, made: _Made) -> tuple[bytes, int]:
         reading, writing = process.stdout, process.stdin
         assert reading is not None  # noqa: S101 - both are pipes
         assert writing is not None  # noqa: S101

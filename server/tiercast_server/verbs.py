@@ -22,6 +22,7 @@ from tiercast_server.enrolment import Enrolment
 from tiercast_server.job_verbs import JobVerbs
 from tiercast_server.names import names
 from tiercast_server.package_verbs import PackageVerbs
+from tiercast_server.patches import Patches
 from tiercast_server.presence import Presence
 from tiercast_server.region import Region
 from tiercast_server.steering_verbs import SteeringVerbs
@@ -43,6 +44,7 @@ class Desk:
     packages: PackageVerbs
     jobs: JobVerbs
     depots: DepotVerbs
+    patches: Patches
     steering: SteeringVerbs
 
 
@@ -85,6 +87,8 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
     verbs.add("package.entry", "operator", audited(packages.entry))
     verbs.add("package.register", "operator", audited(packages.register))
     verbs.add("package.delete", "operator", audited(packages.delete))
+    verbs.add("package.patches", "viewer", desk.patches.list_)
+    verbs.add("package.patch", "operator", audited(desk.patches.make))
 
     verbs.add("job.list", "viewer", jobs.list_)
     verbs.add("job.show", "viewer", jobs.show)

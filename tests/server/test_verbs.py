@@ -10,21 +10,27 @@ from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_server.depot_verbs import DepotVerbs
 from tiercast_server.job_verbs import JobVerbs
 from tiercast_server.package_verbs import PackageVerbs
+from tiercast_server.patches import Patches
 from tiercast_server.presence import Presence
 from tiercast_server.steering_verbs import SteeringVerbs
 from tiercast_server.verbs import Desk, add_verbs, audited
 
 EXPECTED = {
     "viewer": """status names node.list node.show group.list group.show cabinet.list cabinet.show package.list
-        package.show job.list job.show job.watch job.receipt depot.show link.list outbox.list
+        package.show package.patches job.list job.show job.watch job.receipt depot.show link.list outbox.list
         link.show hold.list""",
     "operator": """group.add group.join group.leave group.delete package.entry package.missing package.store
-        package.register package.delete job.create job.cancel job.delete depot.pin depot.unpin depot.keep depot.audit
+        package.register package.delete package.patch
+        job.create job.cancel job.delete depot.pin depot.unpin depot.keep depot.audit
         depot.evict
         node.suspend node.resume job.suspend job.resume job.set""",
     "admin": """node.invite node.remove cabinet.add cabinet.delete link.set link.suspend link.resume
         link.window.add link.window.remove""",
 }
+
+
+async def nothing(_told: object) -> None:
+    return
 
 
 @pytest.fixture
@@ -38,6 +44,7 @@ def table(world: Any) -> Verbs:
         jobs=JobVerbs(world.jobs, world.view),
         depots=DepotVerbs(world.region, world.tree, world.library),
         steering=SteeringVerbs(world.region, world.tree, world.jobs),
+        patches=Patches(world.region, world.library, world.store, nothing, withdraw=nothing),
     )
     add_verbs(verbs, desk)
     return verbs

@@ -23,7 +23,7 @@ from tiercast_protocol.content.chunk import pack, unseal
 from tiercast_protocol.content.digest import Digest
 from tiercast_protocol.content.manifest import MAX_LISTS, decode_list
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, MessageInvalid, ProtocolError, TiercastError
-from tiercast_protocol.node.chunks.port import WritableStore
+from tiercast_protocol.node.chunks.port import ChunkStore
 from tiercast_protocol.node.fetch import Fetcher, read_root
 from tiercast_protocol.wire.messages import PatchOffer
 
@@ -40,8 +40,12 @@ LEVEL = 3
 ReadHeld = Callable[[Digest], Awaitable[bytes]]
 
 
-class RawStore(WritableStore, Protocol):
+class RawStore(ChunkStore, Protocol):
     """Where patches come to and results go."""
+
+    async def put(self, digest: Digest, stored: bytes) -> bool:
+        """Take a chunk; raises as `WritableStore.put`."""
+        ...
 
     async def raw(self, digest: Digest) -> bytes:
         """The proved raw bytes of the chunk; raises as `get`."""
