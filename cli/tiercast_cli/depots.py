@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,11 +13,13 @@ import typer
 from tiercast_cli import audits, words
 from tiercast_cli.durations import rate_of, seconds_of, size_of
 from tiercast_cli.options import At, InPackage, Json, Package
-from tiercast_cli.session import ask, emit, run
+from tiercast_cli.session import ask, connected, emit, run
 
 #: Seconds between two looks at an audit, and looks at what is missing after it.
 LOOK_SECONDS = 0.5
 PATIENCE = 40
+#: Damaged chunks that are named.
+SHOWN = 10
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What gateways and server hold.")
 
@@ -149,6 +153,116 @@ async def _followed(node: str, found: dict[str, Any], *, show: bool) -> dict[str
     if show and sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     return found
+
+
+@app.command()
+def export(
+    package: Package,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An empty folder, or one with earlier exports.")],
+    *,
+    node: At = "",
+    json: Json = False,
+) -> None:
+    """Write a package to media, for a depot that a link is too thin for."""
+
+    async def work() -> None:
+        from tiercast_cli import seeding  # noqa: PLC0415 - heavy, late
+
+        async with connected() as client:
+            made = await seeding.export(client, package, folder, node=node, tell=_teller("written", quiet=json))
+        if json:
+            emit({"export": made})
+            return
+        already = f" ({made['chunks'] - made['written']} were there)" if made["written"] < made["chunks"] else ""
+        print(f"{made['package']}={made['version']}: {made['chunks']} chunks in {folder}{already}.")
+        print(f"On the gateway's machine: tiercast --socket SOCKET depot seed {folder}")
+
+    run(work, as_json=json)
+
+
+@app.command()
+def seed(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What 'depot export' wrote.")],
+    *,
+    node: At = "",
+    json: Json = False,
+) -> None:
+    """Fill the depot of the daemon at this socket from media; nothing on it needs to be trusted."""
+
+    async def work() -> None:
+        from tiercast_cli import seeding  # noqa: PLC0415 - heavy, late
+        from tiercast_protocol.errors import UsageError  # noqa: PLC0415 - heavy, late
+
+        async with connected() as client:
+            here = (await client.call("status"))["name"]
+            if node not in {"", here}:
+                raise UsageError(
+                    "seed.remote",
+                    f"The daemon at this socket is {here!r}; over the link to {node!r} media would spare nothing",
+                    todo=f"Run it on {node}'s machine: tiercast --socket .../gateway/control.sock depot seed {folder}",
+                )
+            made = await seeding.seed(client, folder, tell=_teller("seeded", quiet=json))
+        if json:
+            emit({"seed": made})
+        else:
+            _print_seeded(made)
+        if made["damaged"] or any(p.get("error") or p.get("lacking") for p in made["packages"]):
+            raise typer.Exit(1)
+
+    run(work, as_json=json)
+
+
+def _print_seeded(made: dict[str, Any]) -> None:
+    print(f"{made['sent']} of {made['chunks']} chunks were new here ({words.size(made['bytes'])}).")
+    for package in made["packages"]:
+        state = package.get("error") or (f"{package['lacking']} chunks lacking" if package.get("lacking") else "whole")
+        print(f"  {package['package']}={package['version']}: {state}")
+    for damaged in made["damaged"][:SHOWN]:
+        print(f"damaged on the media: {damaged}", file=sys.stderr)
+    if len(made["damaged"]) > SHOWN:
+        print(f"... and {len(made['damaged']) - SHOWN} more", file=sys.stderr)
+
+
+def _teller(word: str, *, quiet: bool) -> Callable[[int, int], None]:
+    show = not quiet and sys.stderr.isatty()
+
+    def tell(done: int, total: int) -> None:
+        if show:
+            end = "" if done < total else "\r\x1b[K"
+            print(f"\r\x1b[K{word} {words.share(done, max(total, 1))} of {total} chunks", end=end, file=sys.stderr)
+
+    return tell
+
+
+@app.command()
+def who(
+    package: Package,
+    *,
+    within: Annotated[str, typer.Option("--within", metavar="TIME", help="How long to wait for answers.")] = "5s",
+    json: Json = False,
+) -> None:
+    """Show who holds how much of a package, on all tiers."""
+
+    async def work() -> None:
+        found: dict[str, Any] = await ask("depot.who", package=package, seconds=seconds_of(within, "--within"))
+        if json:
+            emit({"who": found})
+            return
+        print(f"{found['package']}={found['version']}: {found['chunks']} chunks, {words.size(found['bytes'])}")
+        rows = [(n["name"], n["role"], n["parent"] or "-", *_held(n, found["chunks"])) for n in found["nodes"]]
+        print(words.table(("node", "role", "parent", "chunks", "bytes", ""), rows))
+
+    run(work, as_json=json)
+
+
+def _held(node: dict[str, Any], total: int) -> tuple[str, str, str]:
+    """Chunks, bytes and a remark of one node's row."""
+    if node["state"] == "answered":
+        return f"{node['chunks']}/{total}", words.size(node["bytes"]), "installed" if node["installed"] else ""
+    if "last_at" not in node:
+        return "-", "-", node["state"]
+    share = words.share(node["last_done"], node["last_total"]) if node["last_total"] else "-"
+    return "-", "-", f"{node['state']}; {node['last_state']} {share} at {words.moment(node['last_at'])}"
 
 
 def _act(verb: str, done: str, *, json: bool, **args: object) -> None:

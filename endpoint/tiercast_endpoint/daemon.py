@@ -115,7 +115,9 @@ class Agent:
         )
         identity = Identity(me.region, me.region_key, me.name, me.key.public, me.generation)
         jobs = Jobs(db=db, me=identity, steps=steps, reporter=reporter, now_ms=now_ms, on_ended=give_back)
-        readings = Readings(db, lambda: self._status(db, store, post, upstream, materials), materials.stored_form)
+        readings = Readings(
+            db, lambda: self._status(db, store, post, upstream, materials), materials.stored_form, materials.staged
+        )
 
         async def on_query(_peer: str, envelope: Envelope) -> None:
             answer = await readings.answer(envelope)

@@ -28,7 +28,7 @@ from tiercast_endpoint.tree import ALL_MODES, PLAIN_MODES
 from tiercast_protocol.content.chunk import pack
 from tiercast_protocol.content.definition import Definition, parse_definition
 from tiercast_protocol.content.manifest import Root
-from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing
+from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError
 from tiercast_protocol.node import fetch
 from tiercast_protocol.node.chunks.port import WritableStore
 from tiercast_protocol.node.database import Database
@@ -45,6 +45,10 @@ class EvictingStore(WritableStore, Protocol):
 
     async def raw(self, digest: Digest) -> bytes:
         """The proved raw bytes of the chunk; raises as `get`."""
+        ...
+
+    def size(self, digest: Digest) -> int | None:
+        """Bytes of the chunk's stored form; None when it is not held."""
         ...
 
     async def evict(self, digests: Sequence[Digest]) -> int:
@@ -136,6 +140,15 @@ class Materials:
         except (ChunkMissing, ChunkCorrupt):
             raw = await self.sources.read(digest)
             return await in_thread(pack, raw)
+
+    async def staged(self, root: bytes) -> tuple[int, int]:
+        """Chunks of the package in staging, and their stored bytes, as far as its root and lists tell."""
+        try:
+            names = await fetch.package_digests(root, self.store)
+        except (ChunkMissing, ChunkCorrupt, ProtocolError):
+            names = {root}
+        sizes = [size for digest in names if (size := self.store.size(digest)) is not None]
+        return len(sizes), sum(sizes)
 
     async def modes(self, job: Job) -> int:
         """The permission bits that the package's definition lets its files have."""

@@ -32,6 +32,7 @@ class Readings:
         db: the agent's journal.
         state: gives what `status` shows.
         chunk: gives the stored form of a chunk that is held in any way; raises `ChunkMissing`.
+        staged: gives how many chunks of a package lie in staging, and their bytes.
     """
 
     def __init__(
@@ -39,10 +40,12 @@ class Readings:
         db: Database,
         state: Callable[[], Awaitable[dict[str, Any]]],
         chunk: Callable[[bytes], Awaitable[bytes]],
+        staged: Callable[[bytes], Awaitable[tuple[int, int]]],
     ) -> None:
         self._db = db
         self._state = state
         self._chunk = chunk
+        self._staged = staged
         self.table: dict[str, Reading] = {
             "status": self._status,
             "packages": self._packages,
@@ -59,7 +62,8 @@ class Readings:
         """The answer to a question that came over the tree."""
         query = body_of(envelope, Query)
         try:
-            reading = self._give if query.verb == VERB else self.table.get(query.verb)
+            asked = {VERB: self._give, "depot.holds": self._holds}
+            reading = asked.get(query.verb) or self.table.get(query.verb)
             if reading is None:
                 raise UsageError("verb.unknown", f"{query.verb[:80]!r} can't be asked of an endpoint.")  # noqa: TRY301
             return Answer(query=envelope.id, result=await reading(dict(query.args)))
@@ -70,6 +74,15 @@ class Readings:
     async def _give(self, args: dict[str, Any]) -> dict[str, object]:
         """Chunks by their digests, out of staging or of installed files, for whoever above lost them."""
         return await give(args.get("digests"), args.get("offset"), self._chunk)
+
+    async def _holds(self, args: dict[str, Any]) -> dict[str, int]:
+        """How many chunks of a package lie in staging, and whether it is installed."""
+        root = args.get("root")
+        if not isinstance(root, bytes):
+            raise UsageError("argument.invalid", "root must be a digest.", "depot.holds")
+        chunks, size = await self._staged(root)
+        trees = await self._db.read(holdings.trees)
+        return {"chunks": chunks, "bytes": size, "installed": int(any(tree.root == root for tree in trees))}
 
     async def _status(self, args: dict[str, Any]) -> dict[str, Any]:
         """Who the agent is, whether its parent is there, what it holds and does."""

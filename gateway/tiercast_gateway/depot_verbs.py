@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from tiercast_gateway import snapshot
+from tiercast_gateway import media, snapshot
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_protocol.node.giving import VERB, give
@@ -36,6 +36,8 @@ class DepotVerbs:
             ("depot.evict", "operator", self.evict),
             ("depot.audit", "operator", self.audit),
             (VERB, "operator", self.give),
+            ("depot.members", "viewer", self.members),
+            ("depot.holds", "viewer", self.holds),
         ]
 
     async def show(self, call: Call) -> dict[str, Any]:
@@ -81,6 +83,15 @@ class DepotVerbs:
     async def give(self, call: Call) -> dict[str, object]:
         """Chunks by their digests, for whoever above lost them."""
         return await give(call.args.get("digests"), call.args.get("offset"), self._tree.depot.get)
+
+    async def members(self, call: Call) -> dict[str, Any]:
+        """The digests of a package's chunks, a page from the `at`-th on."""
+        found = self._tree.depot.packages.find(call.text("package"))
+        return await media.members(self._tree.depot, found.root, call.number("at", 0))
+
+    async def holds(self, call: Call) -> dict[str, int]:
+        """How many chunks of the package with this root are held here."""
+        return await media.holds(self._tree.depot, call.data("root"))
 
 
 def _shown(held: HeldPackage) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import msgspec
 
 from tiercast_gateway import snapshot
 from tiercast_gateway.depot_verbs import DepotVerbs
+from tiercast_gateway.media import MediaVerbs
 from tiercast_gateway.steering_verbs import SteeringVerbs
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
@@ -48,6 +49,9 @@ def add_common_verbs(verbs: Verbs, tree: SubTree, *, jobs: bool = True) -> None:
     if jobs:
         table += steering.own_table()
         table += [("job.list", "viewer", common.job_list), ("job.show", "viewer", common.job_show)]
+    if jobs:
+        for name, role, handler in MediaVerbs(tree).table:
+            verbs.add(name, role, handler)
     for name, role, handler in table:
         verbs.add(name, role, _routed(tree, handler))
         tree.queries.add(name, partial(_answer, name, handler))

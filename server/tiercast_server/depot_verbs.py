@@ -9,22 +9,27 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from sqlalchemy import select
 
-from tiercast_gateway import snapshot
+from tiercast_gateway import media, snapshot
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
+from tiercast_protocol.node.giving import give
 from tiercast_server import nodes
 from tiercast_server.below import Below
 from tiercast_server.database.tables import packages
 from tiercast_server.library import Library
 from tiercast_server.packages import find_sealed
+from tiercast_server.presence import Presence
 from tiercast_server.region import Region
+from tiercast_server.who import Who
 
 DEADLINE_S = 10.0
+WHO_S = 5
+Handler = Callable[[Call], Awaitable[Any]]
 
 
 class DepotVerbs:
@@ -94,6 +99,31 @@ class DepotVerbs:
                 root = (await find_sealed(connection, package)).root.hex()
         self._below.subtree.upkeep.auditor.order(root, rate=rate, repair=call.flag("repair", default=True))
         return await self._below.subtree.upkeep.figures()
+
+    async def members(self, call: Call) -> dict[str, Any]:
+        """The digests of a package's chunks, a page from the `at`-th on."""
+        found: dict[str, Any] | None = await self._asked(call)
+        if found is not None:
+            return found
+        async with self._region.db.read() as connection:
+            package = await find_sealed(connection, call.text("package").replace("@", "="))
+        return await media.members(self._below.subtree.depot, package.root, call.number("at", 0))
+
+    async def give(self, call: Call) -> dict[str, Any]:
+        """Chunks by their digests."""
+        found: dict[str, Any] | None = await self._asked(call)
+        if found is not None:
+            return found
+        return await give(call.args.get("digests"), call.args.get("offset"), self._below.subtree.depot.get)
+
+    def who(self, presence: Presence) -> Handler:
+        """The handler that says who holds how much of a package."""
+        who = Who(self._region, self._below, presence, self._library.size)
+
+        async def handle(call: Call) -> dict[str, Any]:
+            return await who.holds(call.text("package"), call.number("seconds", WHO_S))
+
+        return handle
 
     async def outbox(self, call: Call) -> list[dict[str, Any]]:
         """What no neighbour of a node has acknowledged yet."""

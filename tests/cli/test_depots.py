@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cli_daemon import Daemon
@@ -60,3 +62,33 @@ def test_an_audit_is_ordered_and_watched(daemon: Daemon, monkeypatch: pytest.Mon
     assert daemon.asked[0] == ("depot.audit", args)
     assert "Look again" in daemon.run("depot", "audit", "--no-repair")
     assert daemon.asked[-1][1]["repair"] is False
+
+
+def test_who_holds_it_is_a_table_with_those_who_are_away(daemon: Daemon) -> None:
+    daemon.answers["depot.who"] = {
+        "package": "editor",
+        "version": "2",
+        "chunks": 10,
+        "bytes": 2048,
+        "nodes": [
+            {"name": "server", "role": "server", "parent": "", "state": "answered", "chunks": 10, "bytes": 2048,
+             "installed": False},
+            {"name": "pc-1", "role": "endpoint", "parent": "berlin", "state": "answered", "chunks": 0, "bytes": 0,
+             "installed": True},
+            {"name": "berlin", "role": "gateway", "parent": "server", "state": "offline", "last_state": "relaying",
+             "last_done": 5, "last_total": 10, "last_at": 1_700_000_000_000},
+            {"name": "oslo", "role": "gateway", "parent": "server", "state": "silent"},
+        ],
+    }  # fmt: skip
+    said = daemon.run("depot", "who", "editor@2", "--within", "7s")
+    assert "10/10" in said
+    assert "installed" in said
+    assert "offline; relaying 50% at" in said
+    assert "silent" in said
+    assert daemon.asked[-1] == ("depot.who", {"package": "editor@2", "seconds": 7})
+
+
+def test_media_is_for_the_machine_that_it_is_plugged_into(daemon: Daemon, tmp_path: Path) -> None:
+    daemon.answers["status"] = {"name": "server"}
+    assert "seed.remote" in daemon.run("depot", "seed", str(tmp_path), "--node", "berlin", "--json", code=1)
+    assert "can't be read" in daemon.run("depot", "seed", str(tmp_path), code=1)

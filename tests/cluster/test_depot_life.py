@@ -30,15 +30,31 @@ def audited(region: Region, *options: str) -> dict[str, Any]:
     return found
 
 
-def test_damage_is_found_and_mended_from_above_and_from_below(tmp_path: Path) -> None:
+def holders(region: Region, package: str) -> dict[str, Any]:
+    """Every node's row of `depot who`."""
+    return {node["name"]: node for node in region.cli("depot", "who", package)["who"]["nodes"]}
+
+
+def test_seeded_from_media_damaged_and_mended_from_above_and_from_below(tmp_path: Path) -> None:
     source = random_tree(tmp_path / "app", seed=41, files=8, size=3_000_000)
+    stick = tmp_path / "stick"
     with running() as region:
         region.add_server()
         region.add_gateway("gateway")
         region.add_endpoint("pc-1", "gateway")
         package = build(region, source, "app", "1")
-        job = region.cli("job", "install", "app", "--on", "pc-1", "--watch")["job"]
-        assert job["counts"] == {"done": 1}
+        chunks, stored = package["chunks"], package["stored_bytes"]
+
+        # From media: then orders and receipts alone cross the link.
+        assert region.cli("depot", "export", "app", str(stick))["export"]["written"] == chunks
+        meter = region.meter()
+        meter.restart()
+        seeded = region.cli("depot", "seed", str(stick), at="gateway")["seed"]
+        assert (seeded["sent"], seeded["damaged"], seeded["packages"][0]["lacking"]) == (chunks, [], 0)
+        who = holders(region, "app@1")
+        assert [who[name]["chunks"] for name in ("server", "gateway", "pc-1")] == [chunks, chunks, 0]
+        assert region.cli("job", "install", "app", "--on", "pc-1", "--watch")["job"]["counts"] == {"done": 1}
+        assert meter.bytes()["server -> gateway"] < 60_000 < stored
 
         # A gateway's depot is mended by its parent, with the damaged chunks alone.
         places = damage(region, "gateway")
@@ -49,10 +65,9 @@ def test_damage_is_found_and_mended_from_above_and_from_below(tmp_path: Path) ->
         assert 0 < found["rounds"]["ordered"]["damaged"] <= places
         assert sum(found["missing"].values()) == 0, found
         assert set(found["healed_by"]) <= {"the parent", "a transfer"}
-        assert meter.bytes()["server -> gateway"] < 0.9 * package["stored_bytes"]
-        assert audited(region, "--node", "gateway")["rounds"]["ordered"]["damaged"] == 0
+        assert meter.bytes()["server -> gateway"] < 0.9 * stored
 
-        # The library has no parent: a gateway below gives its chunks back.
+        # The library has no parent: those below give its chunks back.
         places = damage(region, "server", every=500_000)
         until(lambda: region.cli("node", "show", "gateway")["node"]["online"], "the gateway found the server again")
         found = audited(region)
@@ -60,8 +75,11 @@ def test_damage_is_found_and_mended_from_above_and_from_below(tmp_path: Path) ->
         assert sum(found["missing"].values()) == 0, found
         assert found["healed_by"].keys() & {"gateway", "pc-1"}
         assert audited(region)["rounds"]["ordered"]["damaged"] == 0
+        assert holders(region, "app")["server"]["chunks"] == chunks
 
-        # And proved by use: a new endpoint below the server gets everything from the library.
-        region.add_endpoint("pc-2")
-        assert region.cli("job", "install", "app", "--on", "pc-2", "--watch")["job"]["counts"] == {"done": 1}
-        assert_installed(region, ["pc-1", "pc-2"], "app", source)
+        # Who is away is told with its last word.
+        assert_installed(region, ["pc-1"], "app", source)
+        region.kill("pc-1", signal.SIGTERM)
+        until(lambda: not region.cli("node", "show", "pc-1")["node"]["online"], "pc-1 is away")
+        away = holders(region, "app")["pc-1"]
+        assert (away["state"], away["last_state"]) == ("offline", "done")

@@ -29,7 +29,7 @@ async def readings(agent: Agent) -> Readings:
     await agent.do("j1", "install", one)
     await agent.do("j2", "install", two)
     await agent.do("j2", "cancel", None, revision=2)
-    return Readings(agent.db, state, agent.steps._materials.stored_form)
+    return Readings(agent.db, state, agent.steps._materials.stored_form, agent.steps._materials.staged)
 
 
 async def ask(readings: Readings, verb: str, **args: object) -> Answer:
@@ -82,3 +82,15 @@ async def test_whoever_above_lost_chunks_gets_them_from_installed_files(readings
     assert answer.error == {}
     assert answer.result == {"pieces": [(0, 2, 0, seal(b"2")[1])], "place": 2, "offset": 0}
     assert (await ask(readings, "chunks.give", digests=b"short", offset=0)).error["code"] == "argument.invalid"
+
+
+async def test_what_is_held_of_a_package(readings: Readings, agent: Agent) -> None:
+    two = pack("hello", "2.0", {"f": b"2"})
+    answer = await ask(readings, "depot.holds", root=two.root)
+    assert isinstance(answer.result, dict)
+    assert answer.result["chunks"] >= 2, "root and list; the data may have gone with the installation"
+    assert answer.result["installed"] == 1
+    await agent.store.evict(list(two.chunks))
+    assert (await ask(readings, "depot.holds", root=two.root)).result == {"chunks": 0, "bytes": 0, "installed": 1}
+    assert (await ask(readings, "depot.holds", root=b"x" * 32)).result == {"chunks": 0, "bytes": 0, "installed": 0}
+    assert (await ask(readings, "depot.holds")).error["code"] == "argument.invalid"

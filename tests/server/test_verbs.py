@@ -17,13 +17,13 @@ from tiercast_server.verbs import Desk, add_verbs, audited
 
 EXPECTED = {
     "viewer": """status names node.list node.show group.list group.show cabinet.list cabinet.show package.list
-        package.show package.patches job.list job.show job.watch job.receipt depot.show link.list outbox.list
+        package.show package.patches job.list job.show job.watch job.receipt depot.show depot.members depot.who
+        link.list outbox.list
         link.show hold.list""",
     "operator": """group.add group.join group.leave group.delete package.entry package.missing package.store
         package.register package.delete package.patch
         job.create job.cancel job.delete depot.pin depot.unpin depot.keep depot.audit
-        depot.evict
-        node.suspend node.resume job.suspend job.resume job.set""",
+        chunks.give depot.evict node.suspend node.resume job.suspend job.resume job.set""",
     "admin": """node.invite node.remove cabinet.add cabinet.delete link.set link.suspend link.resume
         link.window.add link.window.remove""",
 }
