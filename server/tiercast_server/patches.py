@@ -217,7 +217,7 @@ class Patches:
             stderr=asyncio.subprocess.DEVNULL,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             limit=_MOST * 2,
-            process_group=0,
+            start_new_session=True,
         )
         try:
             async with asyncio.TaskGroup() as tasks:
