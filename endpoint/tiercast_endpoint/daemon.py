@@ -34,10 +34,12 @@ from tiercast_protocol import __version__
 from tiercast_protocol.errors import StateError, UsageError
 from tiercast_protocol.node import config, enrol, joined, logs, settings_file
 from tiercast_protocol.node.address import TlsFiles
+from tiercast_protocol.node.arrivals import Arrivals
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.control.server import ControlServer
 from tiercast_protocol.node.control.verbs import Verbs
 from tiercast_protocol.node.database import Database
+from tiercast_protocol.node.ledger import open_ledger
 from tiercast_protocol.node.lifecycle import StateLock, ready, until_signal
 from tiercast_protocol.node.owner import Owner
 from tiercast_protocol.node.places import Place
@@ -141,6 +143,8 @@ class Agent:
         post.on("patch.offer.v1", on_offers)
         post.on("job.shape.v1", on_shape)
         post.on("query.v1", on_query)
+        ledger = await stack.enter_async_context(open_ledger(folder))
+        readings.table |= Arrivals(ledger, upstream).readings
         verbs = Verbs()
         readings.register(verbs)
         owner.register(verbs)
@@ -149,9 +153,8 @@ class Agent:
             started = asyncio.Event()
             tasks.create_task(jobs.run(started))
             await started.wait()
-            tasks.create_task(post.run())
-            tasks.create_task(upstream.run())
-            tasks.create_task(owner.run())
+            for part in (post.run(), upstream.run(), owner.run(), ledger.run()):
+                tasks.create_task(part)
             async with ControlServer(self._place.socket, verbs):
                 ready(node=me.name, region=me.region, parent=me.parent, socket=str(self._place.socket))
                 await asyncio.Event().wait()

@@ -21,6 +21,7 @@ from tiercast_gateway.marks import Marks
 from tiercast_gateway.subtree import SubTree, SubTreeConfig, open_subtree
 from tiercast_gateway.verbs import add_common_verbs
 from tiercast_protocol.node import config, joined, lifecycle, logs
+from tiercast_protocol.node.arrivals import Arrivals
 from tiercast_protocol.node.control.server import ControlServer
 from tiercast_protocol.node.control.verbs import Verbs
 from tiercast_protocol.node.joined import Enrolled
@@ -63,6 +64,7 @@ async def serve(stack: AsyncExitStack, folder: Path) -> None:
         tls=settings.tls.context(me.url),
     )
     above.join(upstream)
+    subtree.books.arrivals = Arrivals(subtree.books.ledger, upstream)
     owner = Owner(settings.transfer.checked(here.config), here.folder, upstream)
     subtree.steering.follow(upstream.set_job)
     verbs = Verbs()

@@ -13,7 +13,7 @@ Rules (docs/protocol.md, section 6)
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ import structlog
 from tiercast_protocol.errors import BrokerLost, ChunkCorrupt, ChunkMissing, MessageInvalid
 from tiercast_protocol.node.leases import CHILD
 from tiercast_protocol.transfer import events as t
+from tiercast_protocol.transfer.books import SentBooks
 from tiercast_protocol.transfer.sender import Sender
 from tiercast_protocol.wire import codec, frame
 from tiercast_protocol.wire.messages import Absent, GroupJoin, GroupLeave, Message, Report
@@ -29,6 +30,7 @@ from tiercast_protocol.wire.topics import Topics
 
 if TYPE_CHECKING:
     from tiercast_gateway.depot import Depot
+    from tiercast_protocol.node.kernel import TcpInfo
     from tiercast_protocol.node.link import BulkLink
 
 log = structlog.get_logger(__name__)
@@ -74,6 +76,11 @@ class Streams:
         self._ask_above, self._drop_above = ask_above, drop_above
         self._say, self._lane_of = say, lane_of
         self.machine = Sender()
+        #: What was published, by child and session; and what was asked for, by job, that lay here or came from above.
+        self.books = SentBooks()
+        self.lay_here: Counter[str] = Counter()
+        self.lay_here_chunks: Counter[str] = Counter()
+        self.sought_above: Counter[str] = Counter()
         self._link: BulkLink | None = None
         self._events: deque[t.SenderEvent] = deque()
         self._feeding = False
@@ -88,6 +95,10 @@ class Streams:
     def connect(self, link: BulkLink) -> None:
         """Publish over this connection to our own broker."""
         self._link = link
+
+    def tcp_info(self) -> TcpInfo | None:
+        """The kernel's counters of that connection; None over a UNIX socket."""
+        return self._link.tcp_info() if self._link is not None else None
 
     async def run(self) -> None:
         """Read, publish, invite, until cancelled."""
@@ -146,7 +157,11 @@ class Streams:
         try:
             clock = asyncio.get_running_loop().time
             while self._events:
-                for command in self.machine.handle(self._events.popleft(), now=clock()):
+                event = self._events.popleft()
+                commands = self.machine.handle(event, now=clock())
+                heard = event.child if isinstance(event, t.ReportReceived) else ""
+                self.books.note(commands, self.machine.account, heard=heard)
+                for command in commands:
                     self._obey(command)
         finally:
             self._feeding = False
@@ -198,6 +213,9 @@ class Streams:
                 missing.append(digest)
             else:
                 self._events.append(t.ChunkAvailable(digest, size))
+                self.lay_here[job] += size
+                self.lay_here_chunks[job] += 1
+        self.sought_above[job] += len(missing)
         self._depot.asked(digests)
         if missing and (full := self._depot.full) is not None:
             # What could not be kept is not fetched: children wait and ask again (`Upstream`).

@@ -26,6 +26,7 @@ from tiercast_gateway.depot import Depot
 from tiercast_gateway.downlink import Downlink
 from tiercast_gateway.enrolment import Enrolment
 from tiercast_gateway.lastseen import LastSeen
+from tiercast_gateway.ledgers import LedgerRoom
 from tiercast_gateway.mailroom import Mailroom
 from tiercast_gateway.marks import Marks
 from tiercast_gateway.offers import Offers, waiting_children
@@ -49,6 +50,7 @@ from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.fetch import Fetcher
 from tiercast_protocol.node.leases import CHILD
+from tiercast_protocol.node.ledger import Ledger, open_ledger
 from tiercast_protocol.node.post import Post
 from tiercast_protocol.wire.messages import (
     Admitted,
@@ -111,6 +113,7 @@ class SubTree:
         db: Database,
         store: DiskStore,
         fetcher: Fetcher | None,
+        ledger: Ledger,
     ) -> None:
         self.name, self.region, self.role = config.me, config.region, config.role
         self.above, self.broker, self.db = above, broker, db
@@ -183,6 +186,7 @@ class SubTree:
         )
         store.leases.watch(CHILD, self.streams.machine.supply.promised)
         self.downlink.connect(self.post, self.streams)
+        self.books = LedgerRoom(ledger, self)
         self.queries = Queries(self._tell_until)
         self.steering = Steering(self, config.region_key)
         self.upkeep = Upkeep(self, fetcher, audit=config.audit)
@@ -201,6 +205,7 @@ class SubTree:
         await self.statuses.load()
         await self.steering.load()
         await self.orders.load()
+        await self.books.load()
         await self.upkeep.load()
 
     async def run(self) -> None:
@@ -219,6 +224,7 @@ class SubTree:
             tasks.create_task(self.enrolment.run())
             tasks.create_task(self.steering.run())
             tasks.create_task(self._settle())
+            tasks.create_task(self.books.ledger.run())
             if self.work is not None:
                 tasks.create_task(self.work.run())
 
@@ -376,7 +382,8 @@ async def open_subtree(
         broker = await stack.enter_async_context(
             open_broker(config.broker, folder=config.folder / "broker", region=config.region, owner=config.me)
         )
-        subtree = SubTree(config, above, broker=broker, db=db, store=store, fetcher=fetcher)
+        ledger = await stack.enter_async_context(open_ledger(config.folder))
+        subtree = SubTree(config, above, broker=broker, db=db, store=store, fetcher=fetcher, ledger=ledger)
         above.attach(subtree)
         await subtree.load()
         failure: Exception | None = None

@@ -17,6 +17,7 @@ import msgspec
 
 from tiercast_gateway import snapshot
 from tiercast_gateway.depot_verbs import DepotVerbs
+from tiercast_gateway.ledgers import Ledgers
 from tiercast_gateway.media import MediaVerbs
 from tiercast_gateway.steering_verbs import SteeringVerbs
 from tiercast_protocol.errors import UsageError
@@ -46,6 +47,7 @@ def add_common_verbs(verbs: Verbs, tree: SubTree, *, jobs: bool = True) -> None:
         ("outbox.list", "viewer", common.outbox_list),
     ]
     table += steering.table()
+    table += Ledgers(tree).table
     if jobs:
         table += steering.own_table()
         table += [("job.list", "viewer", common.job_list), ("job.show", "viewer", common.job_show)]

@@ -23,6 +23,7 @@ from tiercast_protocol.content.chunk import seal
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.content.manifest import Entry, Kind, Part, Root, cut_lists, encode_root
 from tiercast_protocol.content.order import Order, sign_order
+from tiercast_protocol.node.arrivals import Arrivals
 from tiercast_protocol.node.brokers import BrokerConfig
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.database import Database
@@ -207,6 +208,7 @@ async def gateway_node(
             role="gateway",
         )
         above.join(upstream)
+        subtree.books.arrivals = Arrivals(subtree.books.ledger, upstream)
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(upstream.run())
             try:

@@ -13,10 +13,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -75,6 +76,22 @@ class Row:
     chunks: int
 
 
+def shown(row: Row) -> dict[str, Any]:
+    """A row as verbs show it."""
+    key = row.key
+    return {
+        "hour": row.hour,
+        "side": key.side,
+        "link": key.link,
+        "session": key.session,
+        "job": key.job,
+        "reason": key.reason,
+        "bytes": row.bytes,
+        "frames": row.frames,
+        "chunks": row.chunks,
+    }
+
+
 Source = Callable[["Ledger"], None]
 
 
@@ -91,6 +108,7 @@ class Ledger:
         self._sources: list[Source] = []
         self._steps: dict[tuple[int, Key], list[int]] = {}
         self._places: dict[tuple[str, int], Place] = {}
+        self._stood: dict[tuple[str, int], Place] = {}
         self._pruned = 0
 
     def source(self, source: Source) -> None:
@@ -106,8 +124,9 @@ class Ledger:
             sums[2] += chunks
 
     def stand(self, link: str, session: int, place: Place) -> None:
-        """Where the leg to this child stands."""
-        self._places[link, session] = place
+        """Where the leg to this child stands; written when it has changed."""
+        if self._stood.get((link, session)) != place:
+            self._stood[link, session] = self._places[link, session] = place
 
     def _hour(self) -> int:
         return self._now_ms() // HOUR_MS
@@ -188,6 +207,19 @@ class Ledger:
 
         return await self._db.read(unit)
 
+    async def totals(self, *, side: str = "", link: str = "") -> list[Row]:
+        """All that is kept, hours added up (a row's hour is the first); of this side and link only, "" is all."""
+
+        def unit(connection: sqlite3.Connection) -> list[Row]:
+            found = connection.execute(
+                "SELECT min(hour), side, link, session, job, reason, sum(bytes), sum(frames), sum(chunks) FROM entries"
+                " WHERE (? = '' OR side = ?) AND (? = '' OR link = ?) GROUP BY side, link, session, job, reason",
+                (side, side, link, link),
+            )
+            return [Row(r[0] * HOUR_MS, Key(r[1], r[2], r[5], r[3], r[4]), r[6], r[7], r[8]) for r in found]
+
+        return await self._db.read(unit)
+
 
 def _prune(connection: sqlite3.Connection, hour: int) -> None:
     oldest = hour - KEPT_HOURS
@@ -196,19 +228,6 @@ def _prune(connection: sqlite3.Connection, hour: int) -> None:
         oldest = max(oldest, beyond[0] + 1)
     connection.execute("DELETE FROM entries WHERE hour < ?", (oldest,))
     connection.execute("DELETE FROM legs WHERE hour < ?", (oldest,))
-
-
-def sums(rows: Iterable[Row]) -> dict[Key, Row]:
-    """The rows of all hours added up; `hour` is the first."""
-    found: dict[Key, Row] = {}
-    for row in rows:
-        was = found.get(row.key)
-        found[row.key] = (
-            row
-            if was is None
-            else Row(was.hour, row.key, was.bytes + row.bytes, was.frames + row.frames, was.chunks + row.chunks)
-        )
-    return found
 
 
 @asynccontextmanager

@@ -27,7 +27,7 @@ from tiercast_protocol.node.hop import Caller, Hop, Parent
 from tiercast_protocol.node.landing import Landing
 from tiercast_protocol.node.wishes import Wishes
 from tiercast_protocol.transfer import events as t
-from tiercast_protocol.transfer.receiver import Receiver
+from tiercast_protocol.transfer.receiver import Receiver, ReceiverCounters
 from tiercast_protocol.wire import codec, frame
 from tiercast_protocol.wire.messages import Hello, Message, Piece
 
@@ -118,6 +118,8 @@ class Upstream:
         self._moved = asyncio.Event()
         #: Awaited with the names of the old and the new parent, between the two.
         self.on_moved: Callable[[str, str], Awaitable[None]] | None = None
+        #: Told before another parent takes the present one's place.
+        self.on_leaving: Callable[[], None] | None = None
         #: Told when the parent came, and when it is lost.
         self.on_up: Callable[[], None] | None = None
         self.on_down: Callable[[], None] | None = None
@@ -126,6 +128,16 @@ class Upstream:
     def parent(self) -> str:
         """The present parent's name."""
         return self.hop.parent.name
+
+    @property
+    def session(self) -> int:
+        """The name of this life of ours in our reports."""
+        return self._receiver.session
+
+    @property
+    def counters(self) -> ReceiverCounters:
+        """What came in this session, by what became of it."""
+        return self._receiver.counters
 
     @property
     def connected(self) -> bool:
@@ -170,6 +182,8 @@ class Upstream:
 
     def move(self, parent: Parent, *, tls: ssl.SSLContext | None = None, clean: bool = False) -> None:
         """From now on this is the parent; the old hop ends as soon as it said goodbye."""
+        if self.on_leaving is not None:
+            self.on_leaving()
         self.hop.end()
         self.hop = Hop(parent, self._caller, self, tls=tls, clean=clean)
         if self._paused:

@@ -12,7 +12,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tiercast_protocol.transfer.assembly import Assembly, Fit, Repair
@@ -80,6 +80,8 @@ class ReceiverCounters:
     lost: int = 0
     surplus: int = 0
     corrupt: int = 0
+    #: Bytes of chunks that are in the store, by the job that they were fetched for.
+    jobs: dict[Job, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -282,7 +284,9 @@ class Receiver:
                 continue
             self._grant.unstored -= whole.size
             self._attempts.pop(digest, 0)
-            self.counters.stored += 1
+            counters = self.counters
+            counters.stored += 1
+            counters.jobs[whole.job] = counters.jobs.get(whole.job, 0) + whole.size
 
     def _rejected(self, event: ChunkRejected, _now: float, out: list[ReceiverCommand]) -> None:
         digest = event.digest

@@ -9,7 +9,7 @@ import pytest
 
 from tiercast_protocol.errors import StoreFull
 from tiercast_protocol.node import ledger as ledger_module
-from tiercast_protocol.node.ledger import CAME, HOUR_MS, SENT, Key, Ledger, Row, open_ledger, sums
+from tiercast_protocol.node.ledger import CAME, HOUR_MS, SENT, Key, Ledger, Row, open_ledger
 from tiercast_protocol.transfer.books import Place
 
 A = Key(SENT, "pc-1", "published", session="a")
@@ -68,7 +68,10 @@ async def test_hours_are_apart_and_the_oldest_go(tmp_path: Path, monkeypatch: py
             now[0] += HOUR_MS
         rows = await ledger.rows()
         assert [row.hour // HOUR_MS for row in rows] == list(range(1004, 1015))
-        assert sums(rows) == {A: Row(1004 * HOUR_MS, A, 11, 0, 0)}
+        assert (
+            await ledger.totals() == await ledger.totals(side=SENT, link="pc-1") == [Row(1004 * HOUR_MS, A, 11, 0, 0)]
+        )
+        assert await ledger.totals(side=CAME) == []
         monkeypatch.setattr(ledger_module, "KEPT_ROWS", 3)
         await ledger.write()
         assert len(await ledger.rows()) <= 3

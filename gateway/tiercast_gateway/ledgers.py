@@ -1,0 +1,212 @@
+"""The parent's side of the ledger, and the two sides of each link put together.
+
+Rules
+- What was published stands in the books of `Streams`; it is booked by child and session when the ledger asks.
+- A child is asked for its side when somebody looks, never otherwise: its answer is believed for looking, and for
+  nothing else.
+- A link is even when every session of it is: nothing is left over that neither end can explain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node.arrivals import CORRUPT, MOST_ROWS, Arrivals, KernelBytes
+from tiercast_protocol.node.ledger import DEPOT, SENT, Key, Ledger, Row, shown
+from tiercast_protocol.transfer.books import CUT, FOUND, PUBLISHED, Came, Place, Sent, SentBooks, compare
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Awaitable, Callable
+
+    from tiercast_gateway.subtree import SubTree
+    from tiercast_protocol.node.control.peers import Role
+    from tiercast_protocol.node.control.verbs import Call
+
+#: Seconds in which a child answers, or is said to be silent.
+_PATIENCE = 4.0
+#: Sessions of one child in an answer.
+_MOST_SESSIONS = 1000
+#: Why bytes were published, as lanes count them.
+REASONS = ("first", "lost", "repair", "failed")
+#: Rows about what lay in the depot when it was asked for, and what had to come from above.
+OWN, ABOVE = "own depot", "from above"
+
+
+class _Side(msgspec.Struct):
+    """A child's answer, as `Arrivals.side` makes it."""
+
+    present: str
+    sessions: dict[str, dict[str, int]]
+    kernel: dict[str, int]
+
+
+class LedgerRoom:
+    """The ledger of a sub-tree, and a source of it: what is sent to children, and what had to be fetched for that."""
+
+    def __init__(self, ledger: Ledger, tree: SubTree) -> None:
+        self.ledger = ledger
+        #: The other source, where there is a parent.
+        self.arrivals: Arrivals | None = None
+        self._tree = tree
+        self._kernel = KernelBytes()
+        self._lanes: dict[tuple[str, str], dict[str, int]] = {}
+        self._depot: dict[Key, tuple[int, int]] = {}
+        ledger.source(self.book)
+
+    async def load(self) -> None:
+        """Take up the books where they were last written down."""
+        self._tree.streams.books = SentBooks(await self.ledger.places())
+
+    def book(self, ledger: Ledger) -> None:
+        """Book what was sent since the last time."""
+        streams = self._tree.streams
+        for step in streams.books.take():
+            ledger.add(Key(SENT, step.child, step.reason, f"{step.session:x}"), step.bytes, frames=step.frames)
+        for (child, session), place in streams.books.places().items():
+            ledger.stand(child, session, place)
+        for lane in streams.machine.lanes():
+            for job, bytes_ in lane.sent.jobs.items():
+                now = {reason: int(getattr(bytes_, reason)) for reason in REASONS}
+                last = self._lanes.get((lane.child, job), {})
+                if any(now[reason] < last.get(reason, 0) for reason in REASONS):
+                    last = {}  # a lane that began anew
+                for reason in REASONS:
+                    ledger.add(Key(SENT, lane.child, reason, job=job), now[reason] - last.get(reason, 0))
+                self._lanes[lane.child, job] = now
+        for job in streams.lay_here.keys() | streams.sought_above.keys():
+            self._count(ledger, Key(DEPOT, "", OWN, job=job), streams.lay_here, streams.lay_here_chunks)
+            self._count(ledger, Key(DEPOT, "", ABOVE, job=job), None, streams.sought_above)
+        self._kernel.book(ledger, "", streams.tcp_info())
+
+    def _count(self, ledger: Ledger, key: Key, sizes: Counter[str] | None, chunks: Counter[str]) -> None:
+        now = (sizes[key.job] if sizes is not None else 0, chunks[key.job])
+        last = self._depot.get(key, (0, 0))
+        ledger.add(key, now[0] - last[0], chunks=now[1] - last[1])
+        self._depot[key] = now
+
+
+class Ledgers:
+    """The verbs that look at the ledger, with their handlers."""
+
+    def __init__(self, tree: SubTree) -> None:
+        self._tree, self._ledger = tree, tree.books.ledger
+        self.table: list[tuple[str, Role, Callable[[Call], Awaitable[Any]]]] = [
+            ("ledger.show", "viewer", self.show),
+            ("ledger.check", "viewer", self.check),
+            ("ledger.side", "viewer", self.side),
+        ]
+
+    async def side(self, call: Call) -> dict[str, Any]:
+        """What came here from a parent: asked by it, to put it beside its own books."""
+        arrivals = self._tree.books.arrivals
+        if arrivals is None:
+            raise UsageError("ledger.none", f"{self._tree.name} has no parent")
+        return await arrivals.side(call.text("parent"))
+
+    async def show(self, call: Call) -> dict[str, Any]:
+        """The rows of this node's ledger, and its links with both sides."""
+        job = call.text("job", "") or None
+        link, since, limit = call.text("link", ""), call.number("since", 0), call.number("limit", 2000)
+        if link and not self._known(link):
+            todo = "See the links with: tiercast link list"
+            raise UsageError(
+                "link.unknown", f"{link} is neither a child nor the parent of {self._tree.name}", todo=todo
+            )
+        await self._ledger.write()
+        rows = await self._ledger.rows(link=link, job=job, since=since, limit=max(1, min(limit, MOST_ROWS)))
+        return {"node": self._tree.name, "links": await self._links(link), "rows": [shown(row) for row in rows]}
+
+    async def check(self, call: Call) -> dict[str, Any]:
+        """Whether the books of every link agree, here and (with `below`) at all gateways below."""
+        await self._ledger.write()
+        links = await self._links("")
+        silent: list[str] = [one["child"] for one in links if not one["heard"]]
+        if call.args.get("below"):
+            gateways = [user.name for user in self._tree.enrolment.children() if user.role == "gateway"]
+            for answer in await asyncio.gather(*(self._below(name) for name in gateways)):
+                if answer is not None:
+                    links += answer["links"]
+                    silent += answer["silent"]
+        uneven = [one for one in links if one["heard"] and not one["even"]]
+        return {"node": self._tree.name, "balanced": not uneven, "silent": sorted(set(silent)), "links": links}
+
+    async def _below(self, gateway: str) -> dict[str, Any] | None:
+        try:
+            answer = await self._tree.queries.ask(gateway, "ledger.check", {"below": True}, deadline=2 * _PATIENCE)
+        except UsageError:
+            return None  # its own link is silent too, and that is said
+        well = isinstance(answer, dict) and isinstance(answer.get("links"), list)
+        return answer if well and isinstance(answer.get("silent"), list) else None
+
+    def _known(self, link: str) -> bool:
+        return link == self._tree.above.parent or any(link == user.name for user in self._tree.enrolment.children())
+
+    async def _links(self, only: str) -> list[dict[str, Any]]:
+        sent: dict[str, dict[str, dict[str, Row]]] = {}
+        for row in await self._ledger.totals(side=SENT, link=only):
+            if row.key.session:
+                sent.setdefault(row.key.link, {}).setdefault(row.key.session, {})[row.key.reason] = row
+        return list(await asyncio.gather(*(self._link(child, sessions) for child, sessions in sent.items())))
+
+    async def _link(self, child: str, sessions: dict[str, dict[str, Row]]) -> dict[str, Any]:
+        side = await self._ask(child)
+        books = self._tree.streams.books
+        totals = dict.fromkeys(("published", "arrived", "lost", "surplus", "left_over", "frames_left_over"), 0)
+        came_all = dict.fromkeys((*(field.name for field in fields(Came)), CORRUPT), 0)
+        frames = under_way = 0
+        for name, reasons in sessions.items():
+            session = int(name, 16)
+            place = books.place(child, session) or Place(0, 0)
+            book = _sent(reasons)
+            frames += book.frames
+            under_way += place.position - place.received
+            if side is None:
+                totals["published"] += book.published
+                continue
+            told = side.sessions.get(name, {})
+            for reason in came_all:
+                came_all[reason] += told.get(reason, 0)
+            came = Came(**{field.name: told.get(field.name, 0) for field in fields(Came)})
+            over = name != side.present or not books.live(child, session)
+            balance = compare(book, came, place, over=over)
+            for field in totals:
+                totals[field] += int(getattr(balance, field))
+        wasted = came_all["repeated"] + came_all["unasked"] + came_all["refused"] + came_all[CORRUPT]
+        kernel = side.kernel.get("received", 0) if side is not None else 0
+        return {
+            "parent": self._tree.name,
+            "child": child,
+            "heard": side is not None,
+            "even": side is not None and not totals["left_over"] and not totals["frames_left_over"],
+            "frames": frames,
+            "under_way": under_way,
+            **totals,
+            **{reason: came_all[reason] for reason in ("useful", "repeated", "unasked", "refused", CORRUPT)},
+            "wasted": wasted,
+            "kernel": kernel,
+            "overhead": max(0, kernel - totals["arrived"]) if kernel else 0,
+        }
+
+    async def _ask(self, child: str) -> _Side | None:
+        try:
+            told = await self._tree.queries.ask(child, "ledger.side", {"parent": self._tree.name}, deadline=_PATIENCE)
+            side = msgspec.convert(told, _Side)
+        except (UsageError, msgspec.ValidationError):
+            return None
+        if len(side.sessions) > _MOST_SESSIONS or not all(
+            abs(n) < 1 << 62 for s in side.sessions.values() for n in s.values()
+        ):
+            return None
+        return side
+
+
+def _sent(reasons: dict[str, Row]) -> Sent:
+    sizes = {reason: reasons[reason].bytes if reason in reasons else 0 for reason in (PUBLISHED, CUT, FOUND)}
+    frames = reasons[PUBLISHED].frames if PUBLISHED in reasons else 0
+    return Sent(sizes[PUBLISHED], frames, sizes[CUT], sizes[FOUND])

@@ -1,0 +1,113 @@
+"""The ledger of a sub-tree: both sides of a link, over real brokers."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.hop import FakeAbove, chunks, gateway_node, parent_node
+
+from tiercast_gateway.ledgers import Ledgers
+from tiercast_gateway.subtree import SubTree
+from tiercast_gateway.verbs import add_common_verbs
+from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node.control.verbs import Call, Verbs
+from tiercast_protocol.node.kernel import Peer
+from tiercast_protocol.node.ledger import CAME, DEPOT, SENT
+
+KEY = PrivateKey.generate()
+
+
+def asked(**args: Any) -> Call:
+    return Call(verb="x", args=args, peer=Peer(pid=1, uid=0, gid=0), role="admin", user="root", cause="c")
+
+
+def answering(mid: SubTree) -> None:
+    add_common_verbs(Verbs(), mid)
+
+
+async def fetch(mid: SubTree, wanted: list[bytes], job: str = "") -> None:
+    assert mid.books.arrivals is not None
+    async with asyncio.timeout(60):
+        await mid.books.arrivals._upstream.fetch(wanted, job)
+
+
+@pytest.mark.parametrize("kind", ["embedded", "mosquitto"])
+async def test_both_sides_of_a_link_agree_to_the_byte_and_with_the_kernel(tmp_path: Path, kind: str) -> None:
+    held, above = chunks(60), FakeAbove(library=chunks(20))
+    everything = held | above.library
+    size = sum(map(len, everything.values()))
+    async with (
+        parent_node(tmp_path, children=["mid"], above=above, key=KEY, name="top", kind=kind) as top,
+        gateway_node(tmp_path, "mid", top, KEY, kind=kind) as mid,
+    ):
+        answering(mid)
+        for digest, stored in held.items():
+            await top.depot.put(digest, stored)
+        await fetch(mid, list(everything), "j1")
+        ledgers = Ledgers(top)
+        (link,) = (await ledgers.show(asked()))["links"]
+        assert (link["parent"], link["child"], link["heard"], link["even"]) == ("top", "mid", True, True)
+        assert link["published"] == link["arrived"] == link["useful"] == size
+        assert link["lost"] == link["surplus"] == link["under_way"] == link["left_over"] == link["wasted"] == 0
+        # the kernel's bytes of the bulk connection: heads of frames, topics, subscriptions and nothing else
+        assert size < link["kernel"] <= 1.01 * size + 4096
+        assert link["overhead"] == link["kernel"] - size
+
+        rows = (await ledgers.show(asked(job="j1")))["rows"]
+        found = {(row["side"], row["reason"]): row for row in rows}
+        assert found[DEPOT, "own depot"]["bytes"] == sum(map(len, held.values()))
+        assert found[DEPOT, "own depot"]["chunks"] == len(held)
+        assert found[DEPOT, "from above"]["chunks"] == len(above.library)
+        assert found[SENT, "first"]["bytes"] == size
+        below = (await Ledgers(mid).show(asked(job="j1")))["rows"]
+        assert {(row["side"], row["reason"]): row["bytes"] for row in below} == {(CAME, "stored"): size}
+        check = await ledgers.check(asked(below=True))
+        assert (check["balanced"], check["silent"]) == (True, [])
+        with pytest.raises(UsageError, match="neither a child nor the parent"):
+            await ledgers.show(asked(link="nobody"))
+        with pytest.raises(UsageError, match="no parent"):
+            await ledgers.side(asked(parent="x"))
+
+
+async def test_a_parent_that_began_anew_goes_on_with_its_books(tmp_path: Path) -> None:
+    held = chunks(40)
+    async with parent_node(tmp_path, children=["mid"], key=KEY, name="top") as top:
+        for digest, stored in held.items():
+            await top.depot.put(digest, stored)
+        async with gateway_node(tmp_path, "mid", top, KEY) as mid:
+            await fetch(mid, list(held)[:20])
+    async with (
+        parent_node(tmp_path, children=["mid"], key=KEY, name="top") as top,
+        gateway_node(tmp_path, "mid", top, KEY) as mid,
+    ):
+        answering(mid)
+        await fetch(mid, list(held))
+        (link,) = (await Ledgers(top).show(asked(link="mid")))["links"]
+        assert link["even"]
+        assert link["published"] == link["useful"] == sum(map(len, held.values()))
+        # a book that says less than what came is told so
+        await top.books.ledger._db.write(
+            lambda c: c.execute("UPDATE entries SET bytes = bytes - 1 WHERE reason = 'published'")
+        )
+        check = await Ledgers(top).check(asked())
+        assert not check["balanced"]
+        assert check["links"][0]["left_over"] < 0
+
+
+async def test_a_child_that_does_not_answer_is_said_to_be_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tiercast_gateway.ledgers._PATIENCE", 0.1)
+    held = chunks(3)
+    async with parent_node(tmp_path, children=["mid"], key=KEY, name="top") as top:
+        for digest, stored in held.items():
+            await top.depot.put(digest, stored)
+        async with gateway_node(tmp_path, "mid", top, KEY) as mid:
+            await fetch(mid, list(held))
+        check = await Ledgers(top).check(asked(below=True))
+        assert (check["balanced"], check["silent"]) == (True, ["mid"])
+        assert check["links"][0]["published"] == sum(map(len, held.values()))
