@@ -89,11 +89,11 @@ class Mailroom:
 
     async def _holds(self, peer: str, envelope: Envelope) -> None:
         if self._comes_down(peer, envelope):
-            await self._tree.steering.take_holds(peer, body_of(envelope, Holds))
+            await self._tree.steering.suspensions.take(peer, body_of(envelope, Holds))
 
     async def _shape(self, peer: str, envelope: Envelope) -> None:
         if self._comes_down(peer, envelope):
-            await self._tree.steering.take_shape(body_of(envelope, JobShape))
+            await self._tree.steering.jobs.take(body_of(envelope, JobShape))
 
     async def _query(self, peer: str, envelope: Envelope) -> None:
         if self._comes_down(peer, envelope):

@@ -204,6 +204,22 @@ class Orders:
         )
         return {row[0] for row in rows if row[0]}
 
+    async def awaited(self) -> dict[str, list[str]]:
+        """By open job with content: the children through which something final is still expected."""
+        rows = await self._db.read(
+            lambda c: c.execute(
+                "SELECT DISTINCT t.job, t.via FROM order_targets t JOIN orders o USING (job, revision)"
+                " WHERE o.open = 1 AND o.type IN (?, ?) AND t.via NOT IN ('', ?)"
+                " AND NOT EXISTS (SELECT 1 FROM statuses s WHERE"
+                " s.job = t.job AND s.target = t.node AND s.revision >= t.revision AND s.final = 1)",
+                (INSTALL, PRELOAD, self._me),
+            ).fetchall()
+        )
+        found: dict[str, list[str]] = {}
+        for job, child in rows:
+            found.setdefault(job, []).append(child)
+        return found
+
     async def passed_to(self, job: str) -> list[str]:
         """The children that open orders of a job were passed to."""
         rows = await self._db.read(

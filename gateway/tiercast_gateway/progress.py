@@ -39,6 +39,7 @@ class Progress:
         self.holdings = Holdings(depot, self._figures_changed)
         self._jobs: dict[str, Order] = {}
         self._own: set[str] = set()
+        self._why: dict[str, str] = {}
         self._changed: set[Digest] = set()
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -55,8 +56,17 @@ class Progress:
         elif (known := self._jobs.get(order.job)) is not None and known.revision <= order.revision:
             del self._jobs[order.job]
             self._own.discard(order.job)
+            self._why.pop(order.job, None)
             if all(other.root != known.root for other in self._jobs.values()):
                 self.holdings.leave(known.root)
+
+    def reasons_changed(self, job: str, reasons: str) -> None:
+        """Why the job does not go on below is another thing now, or nothing ("")."""
+        order = self._jobs.get(job)
+        if order is not None:
+            self._why[job] = reasons
+            self._changed.add(order.root)
+            self._wake.set()
 
     def own_work(self, job: str) -> None:
         """The node is a target of this job itself."""
@@ -104,4 +114,5 @@ class Progress:
             at=now,
             done=holding.done,
             total=holding.total,
+            detail=self._why.get(order.job, ""),
         )

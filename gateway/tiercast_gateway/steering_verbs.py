@@ -105,20 +105,20 @@ class SteeringVerbs:
         """Nothing more over one link, but for jobs that pass a suspension."""
         child = call.text("child")
         until = until_of(call)
-        await self._tree.steering.suspend([Hold("", child, until, self._by(call), link=True)])
+        await self._tree.steering.suspensions.suspend([Hold("", child, until, self._by(call), link=True)])
         return {"child": child, "until": until}
 
     async def resume_link(self, call: Call) -> dict[str, Any]:
         """The link goes on."""
         child = call.text("child")
-        return {"child": child, "resumed": await self._tree.steering.resume([Hold("", child, link=True)])}
+        return {"child": child, "resumed": await self._tree.steering.suspensions.resume([Hold("", child, link=True)])}
 
     # -- nodes and jobs --------------------------------------------------------------------------------
 
     async def holds(self, call: Call) -> list[dict[str, Any]]:
         """Every suspension that stands at this node, said here or above."""
         del call
-        return self._tree.steering.holds()
+        return self._tree.steering.suspensions.shown()
 
     async def suspend_node(self, call: Call) -> dict[str, Any]:
         """Nothing more over the link to a node and over every link below it."""
@@ -139,15 +139,15 @@ class SteeringVerbs:
     async def _suspend(self, call: Call, job: str, nodes: list[str]) -> dict[str, Any]:
         until = until_of(call)
         names = [self._here(name) for name in nodes] or [""]
-        await self._tree.steering.suspend([Hold(job, name, until, self._by(call)) for name in names])
+        await self._tree.steering.suspensions.suspend([Hold(job, name, until, self._by(call)) for name in names])
         return {"job": job, "nodes": names, "until": until}
 
     async def _resume(self, job: str, nodes: list[str]) -> dict[str, Any]:
         names = [self._here(name) for name in nodes]
         held = [Hold(job, name) for name in names]
         if job and not nodes:
-            held = [Hold(job, hold["node"]) for hold in self._tree.steering.holds() if hold["job"] == job]
-        return {"job": job, "nodes": names, "resumed": await self._tree.steering.resume(held)}
+            held = [Hold(job, hold["node"]) for hold in self._tree.steering.suspensions.shown() if hold["job"] == job]
+        return {"job": job, "nodes": names, "resumed": await self._tree.steering.suspensions.resume(held)}
 
     def _here(self, name: str) -> str:
         return "" if name == self._tree.name else name

@@ -144,6 +144,7 @@ class SubTree:
             drop_above=above.unwant,
             arrived=self.chunk_arrived,
         )
+        self.steering = Steering(self, config.region_key)
         self.work: OwnWork | None = None
         if config.key is not None and fetcher is not None:
             self.work = OwnWork(
@@ -163,7 +164,7 @@ class SubTree:
             routes=self.routes,
             do=self._do_own,
             changed=self._job_changed,
-            passed=self._passed_on,
+            passed=self.steering.passed_on,
             offers=self.offers.leading_to,
         )
         self.downlink = Downlink(
@@ -188,7 +189,6 @@ class SubTree:
         self.downlink.connect(self.post, self.streams)
         self.books = LedgerRoom(ledger, self)
         self.queries = Queries(self._tell_until)
-        self.steering = Steering(self, config.region_key)
         self.upkeep = Upkeep(self, fetcher, audit=config.audit)
         self._settled: asyncio.Queue[set[str]] = asyncio.Queue()
         self.enrolment.on_removed = self._users_left
@@ -334,9 +334,6 @@ class SubTree:
         self.progress.job_changed(order, open_)
         self.steering.job_changed(order, open_)
 
-    async def _passed_on(self, job: str, child: str) -> None:
-        await self.steering.passed_on(job, child)
-
     async def _needed(self) -> set[Digest]:
         return await self.orders.needed()
 
@@ -352,6 +349,7 @@ class SubTree:
 
     def _finals(self, jobs: set[str]) -> None:
         self._settled.put_nowait(jobs)
+        self.steering.reasons.changed()
 
     async def _settle(self) -> None:
         while True:

@@ -50,7 +50,7 @@ class Below:
 
     async def take_shape(self, message: JobShape) -> None:
         """See `Tree.take_shape`."""
-        await self.subtree.steering.take_shape(message)
+        await self.subtree.steering.jobs.take(message)
 
     async def tell(self, node: str, message: Message, *, cause: str) -> bytes:
         """See `Tree.tell`."""

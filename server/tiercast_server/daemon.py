@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from tiercast_gateway.reasons import encoded
 from tiercast_gateway.subtree import SubTree, SubTreeConfig, open_subtree
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.node import config, lifecycle, logs
@@ -130,7 +131,8 @@ def _desk(region: Region, settings: ServerSettings, parts: Parts, subtree: SubTr
     def own_hops(job: dict[str, Any]) -> list[dict[str, Any]]:
         if job["state"] != "open" or job["type"] not in {"install", "preload"}:
             return []
-        return [{"node": region.server, "state": "held", "done": 0, "total": 0, "rate": parts.below.sending_rate()}]
+        hop = {"node": region.server, "state": "held", "done": 0, "total": 0, "rate": parts.below.sending_rate()}
+        return [hop | {"why": encoded(subtree.steering.reasons.now(job["job"]))}]
 
     view = JobView(region, parts.changes, own_hops)
     return Desk(

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.content.receipt import Receipt
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
-from tiercast_server import job_rows
+from tiercast_server import job_reasons, job_rows, nodes
 from tiercast_server.changes import Changes
 from tiercast_server.database.tables import hops, targets
 from tiercast_server.region import Region
@@ -79,6 +79,7 @@ class JobView:
             found = await job_rows.get(connection, job)
             rows = await _targets(connection, found.id)
             relayed = await _hops(connection, found.id)
+            parents = {node.name: node.parent for node in await nodes.all_nodes(connection)}
         counted: dict[str, int] = {}
         for row in rows:
             counted[row["state"]] = counted.get(row["state"], 0) + 1
@@ -104,6 +105,7 @@ class JobView:
         }
         if self._own_hops is not None:
             shown["hops"] = self._own_hops(shown) + relayed
+        job_reasons.explain(rows, parents, job_reasons.said_by(shown["hops"]))
         return shown
 
     async def watch(self, job: str) -> AsyncIterator[dict[str, Any]]:
@@ -173,6 +175,14 @@ async def _targets(connection: AsyncConnection, job: str) -> list[dict[str, Any]
 async def _hops(connection: AsyncConnection, job: str) -> list[dict[str, Any]]:
     query = select(hops).where(hops.c.job == job).order_by(hops.c.node)
     return [
-        {"node": row.node, "state": row.state, "done": row.done, "total": row.total, "rate": row.rate, "at": row.at}
+        {
+            "node": row.node,
+            "state": row.state,
+            "done": row.done,
+            "total": row.total,
+            "rate": row.rate,
+            "at": row.at,
+            "why": row.why,
+        }
         for row in await connection.execute(query)
     ]

@@ -28,6 +28,7 @@ from tiercast_server.status_merge import Standing, is_final, is_hop, merge
 
 _log = structlog.get_logger(__name__)
 _MAX_DETAIL = 4_000
+_MAX_WHY = 100_000
 #: A rate is measured over at least this many milliseconds.
 _RATE_MS = 200
 #: No link is faster, in bytes per second; a peer's numbers are its own.
@@ -134,6 +135,7 @@ class StatusIntake:
         held = (await connection.execute(select(hops).where(which))).mappings().one_or_none()
         key = {"revision": record.revision, "attempt": record.attempt, "seq": record.seq}
         values = {**key, "state": record.state, "done": record.done, "total": record.total, "at": record.at}
+        values["why"] = record.detail[:_MAX_WHY]
         if held is None:
             await connection.execute(insert(hops).values(job=job.id, node=record.target, rate=0, **values))
             return True

@@ -105,16 +105,16 @@ class SteeringVerbs:
 
     async def _suspend(self, call: Call, job: str, names: list[str]) -> dict[str, Any]:
         until, by = until_of(call), f"{call.user}@{self._region.server}"
-        steering = self._below.subtree.steering
-        await steering.suspend([Hold(job, name, until, by) for name in names or [""]])
+        suspensions = self._below.subtree.steering.suspensions
+        await suspensions.suspend([Hold(job, name, until, by) for name in names or [""]])
         return {"job": job, "nodes": names, "until": until}
 
     async def _resume(self, job: str, names: list[str]) -> dict[str, Any]:
-        steering = self._below.subtree.steering
+        suspensions = self._below.subtree.steering.suspensions
         held = [Hold(job, name) for name in names]
         if job and not names:
-            held = [Hold(job, hold["node"]) for hold in steering.holds() if hold["job"] == job]
-        return {"job": job, "nodes": names, "resumed": await steering.resume(held)}
+            held = [Hold(job, hold["node"]) for hold in suspensions.shown() if hold["job"] == job]
+        return {"job": job, "nodes": names, "resumed": await suspensions.resume(held)}
 
 
 def _shown_link(parent: str, link: dict[str, Any]) -> dict[str, Any]:

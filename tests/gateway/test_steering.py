@@ -38,7 +38,7 @@ async def test_terms_of_links_are_kept_and_act_again_after_a_start(tmp_path: Pat
         await tree.steering.set_link("pc", {"rate": 5000, "metered": True}, [])
         await tree.steering.set_link("pc", {"floor": 2000}, ["metered"])
         await tree.steering.set_link("", {"rate": 9000}, [])
-        await tree.steering.suspend([Hold("", "pc", by="anna@top", link=True)])
+        await tree.steering.suspensions.suspend([Hold("", "pc", by="anna@top", link=True)])
         for wrong in ({"rate": 1}, {"segment": 4096}, {"colour": 1}, {"window": "never"}):
             with pytest.raises(UsageError):
                 await tree.steering.set_link("pc", wrong, [])
@@ -52,7 +52,7 @@ async def test_terms_of_links_are_kept_and_act_again_after_a_start(tmp_path: Pat
         assert set(tree.steering.now.lanes) == {"pc"}
         assert tree.steering.link("pc")["shut"]["why"] == "suspended by anna@top"
         await tree.steering.set_link("pc", {}, ["rate", "floor"])
-        assert await tree.steering.resume([Hold("", "pc", link=True)]) == 1
+        assert await tree.steering.suspensions.resume([Hold("", "pc", link=True)]) == 1
         assert tree.steering.limit("pc") == 0
         assert not tree.steering.now.lanes
 
@@ -62,18 +62,18 @@ async def test_terms_of_a_job_stand_as_long_as_it_is_open(tmp_path: Path) -> Non
     async with parent_node(tmp_path, children=["pc"], key=KEY, name="top", above=FakeAbove()) as tree:
         await tree.take_order(bundle)
         assert tree.steering.now.jobs["j1"].priority == 7
-        await tree.steering.take_shape(shape(2, priority=9))
-        await tree.steering.take_shape(shape(1, priority=1))  # late
+        await tree.steering.jobs.take(shape(2, priority=9))
+        await tree.steering.jobs.take(shape(1, priority=1))  # late
         assert tree.steering.now.jobs["j1"].priority == 9
         assert tree.steering.now.jobs["j1"].pace.rate is None
         assert [m.kind for m in await tree.post.pending()] == ["order.v1", "job.shape.v1", "job.shape.v1"]
         with pytest.raises(SignatureInvalid):
-            await tree.steering.take_shape(shape(5, region="elsewhere"))
+            await tree.steering.jobs.take(shape(5, region="elsewhere"))
         with pytest.raises(SignatureInvalid):
-            await tree.steering.take_shape(JobShape(shape=shape(5).shape, signature=shape(4).signature))
+            await tree.steering.jobs.take(JobShape(shape=shape(5).shape, signature=shape(4).signature))
     async with parent_node(tmp_path, children=["pc"], key=KEY, name="top", above=FakeAbove()) as tree:
         assert tree.steering.now.jobs["j1"].priority == 9
-        await tree.steering.suspend([Hold("j1", "")])
+        await tree.steering.suspensions.suspend([Hold("j1", "")])
         later = order_for(KEY, {"pc": b"p" * 32}, root=ROOT, revision=2, options={"priority": 3, "shape": 3})
         await tree.take_order(later)
         assert tree.steering.now.jobs["j1"].priority == 3, "signed after the change"
@@ -90,7 +90,7 @@ async def test_a_subtree_is_suspended_and_goes_on(top: SubTree, tmp_path: Path) 
         async with gateway_node(tmp_path, "low", mid, KEY) as low:
             await top.admit(admitted("deep", "low"))
             await until(lambda: low.enrolment.known("deep"))
-            await top.steering.suspend([Hold("", "mid", by="anna@top")])
+            await top.steering.suspensions.suspend([Hold("", "mid", by="anna@top")])
             async with asyncio.timeout(5):
                 await until(lambda: "deep" in low.steering.now.lanes)
             assert set(top.steering.now.lanes) == {"mid"}, "the other child goes on"
@@ -100,40 +100,40 @@ async def test_a_subtree_is_suspended_and_goes_on(top: SubTree, tmp_path: Path) 
             await top.admit(admitted("late", "low"))
             await until(lambda: "late" in low.steering.now.lanes)
             # a department's own word stands beside it
-            await mid.steering.suspend([Hold("", "low", by="bert@mid")])
-            await top.steering.resume([Hold("", "mid")])
-            await until(lambda: not mid.steering.holds()[1:])
+            await mid.steering.suspensions.suspend([Hold("", "low", by="bert@mid")])
+            await top.steering.suspensions.resume([Hold("", "mid")])
+            await until(lambda: not mid.steering.suspensions.shown()[1:])
             assert low.steering.link("deep")["shut"]["why"] in {"suspended by anna@top", "suspended by bert@mid"}
             await until(lambda: low.steering.link("deep")["shut"]["why"] == "suspended by bert@mid")
-            assert await top.steering.resume([Hold("", "low")]) == 0, "not suspended from there"
-            await mid.steering.resume([Hold("", "low")])
+            assert await top.steering.suspensions.resume([Hold("", "low")]) == 0, "not suspended from there"
+            await mid.steering.suspensions.resume([Hold("", "low")])
             await until(lambda: not low.steering.now.lanes)
             # one job, one host, two tiers below
-            await top.steering.suspend([Hold("j1", "deep", by="anna@top")])
+            await top.steering.suspensions.suspend([Hold("j1", "deep", by="anna@top")])
             await until(lambda: ("j1", "deep") in low.steering.now.silent)
             assert not top.steering.now.silent
             assert not mid.steering.now.silent
         async with gateway_node(tmp_path, "low", mid, KEY) as low:
             assert ("j1", "deep") in low.steering.now.silent, "kept"
-            await top.steering.resume([Hold("j1", "deep")])
+            await top.steering.suspensions.resume([Hold("j1", "deep")])
             await until(lambda: not low.steering.now.silent)
     with pytest.raises(UsageError, match="not below"):
-        await top.steering.suspend([Hold("", "nobody")])
+        await top.steering.suspensions.suspend([Hold("", "nobody")])
 
 
 async def test_a_suspension_ends_by_itself(top: SubTree) -> None:
     end = time.time_ns() // 1_000_000 + 600
-    await top.steering.suspend([Hold("", "pc", end, "anna@top")])
+    await top.steering.suspensions.suspend([Hold("", "pc", end, "anna@top")])
     assert set(top.steering.now.lanes) == {"pc"}
     async with asyncio.timeout(3):
         await until(lambda: not top.steering.now.lanes)
     assert time.time_ns() // 1_000_000 >= end
-    assert top.steering.holds() == []
+    assert top.steering.suspensions.shown() == []
 
 
 async def test_of_a_parents_lists_the_newest_stands(top: SubTree) -> None:
-    await top.steering.take_holds("", Holds(seq=5, holds=[HoldEntry(node="pc", by="x")]))
-    await top.steering.take_holds("", Holds(seq=4, holds=[]))
+    await top.steering.suspensions.take("", Holds(seq=5, holds=[HoldEntry(node="pc", by="x")]))
+    await top.steering.suspensions.take("", Holds(seq=4, holds=[]))
     assert set(top.steering.now.lanes) == {"pc"}
-    await top.steering.take_holds("", Holds(seq=6, holds=[]))
+    await top.steering.suspensions.take("", Holds(seq=6, holds=[]))
     assert not top.steering.now.lanes

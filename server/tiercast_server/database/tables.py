@@ -210,7 +210,8 @@ targets = Table(
     Column("signature", LargeBinary, nullable=False, default=b""),
 )
 
-#: What a gateway on the way says of passing the content on.  `rate` is bytes per second.
+#: What a gateway on the way says of passing the content on.  `rate` is bytes per second; `why` is what it says of
+#: children to whom nothing goes (`tiercast_gateway.reasons`).
 hops = Table(
     "hops",
     metadata,
@@ -224,6 +225,7 @@ hops = Table(
     Column("total", BigInteger, nullable=False),
     Column("rate", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
+    Column("why", Text, nullable=False, default="", server_default=""),
 )
 
 #: Decided, but perhaps not yet told to the tree: handed over in order of `id`, then deleted.

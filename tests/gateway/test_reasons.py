@@ -1,0 +1,139 @@
+"""Why a job does not go on: the one reason that counts, told when it becomes another."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.hop import FakeAbove, child_node, chunks, order_for, parent_node, until
+
+from tiercast_gateway.desired import Desired, Reason
+from tiercast_gateway.holds import Hold
+from tiercast_gateway.reasons import Reasons, decoded, encoded, reason_of
+from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.transfer import gates, views
+from tiercast_protocol.transfer.policy import JobPolicy, LinkPolicy, Pace
+from tiercast_protocol.transfer.queues import JobBytes
+from tiercast_protocol.transfer.views import JobView, LaneBytes, LaneView
+
+KEY = PrivateKey.generate()
+ABOVE = Reason("parent.lost", "top can't be reached")
+
+
+def a_view(reason: str, job: str = "j1", priority: int = 5) -> JobView:
+    return JobView(job, priority, 3, JobBytes(), "waiting" if reason else "sending", reason, None)
+
+
+def a_lane(*jobs: JobView) -> LaneView:
+    return LaneView(
+        child="pc",
+        state="active",
+        suspended=False,
+        in_flight=0,
+        wanted=3,
+        charged=0,
+        received=0,
+        window=0,
+        rate=None,
+        cap=None,
+        rtt=None,
+        group=None,
+        sent=LaneBytes(),
+        jobs=jobs,
+    )
+
+
+def code(reason: str, said: Desired | None = None) -> str:
+    view = a_view(reason)
+    lane = a_lane(view, a_view("", "j2", 9))
+    found = reason_of(lane, view, said or Desired(), child="pc", job="j1", above=ABOVE)
+    return found.code if found is not None else ""
+
+
+def test_what_the_machine_sees_is_said_in_words() -> None:
+    assert code("") == ""
+    assert code(views.FROM_ABOVE) == "parent.lost"
+    assert code(views.PARKED) == "lane.parked"
+    assert code(gates.SPENT) == "budget.spent"
+    assert code(views.PRIORITY) == "priority"
+    found = reason_of(
+        a_lane(a_view(views.PRIORITY), a_view("", "j2", 9)),
+        a_view(views.PRIORITY),
+        Desired(),
+        child="pc",
+        job="j1",
+        above=None,
+    )
+    assert found == Reason("priority", "goes after j2")
+
+
+@pytest.mark.parametrize(
+    ("pace", "reasons", "text"),
+    [
+        (Pace(rate=5000), ["", gates.RATE, views.CREDIT], "5,000 bytes per second at most"),
+        (Pace(segment=4096, pause=2.0), ["", gates.SEGMENT_PAUSE], "2 s of pause after each 4,096 bytes"),
+        (Pace(frames=16, frame_pause=0.25), ["", gates.INTERVAL_PAUSE], "250 ms of pause after each 16 frames"),
+    ],
+)
+def test_terms_are_one_reason_whatever_the_moment(pace: Pace, reasons: list[str], text: str) -> None:
+    for said in (Desired(jobs={"j1": JobPolicy(pace)}), Desired(links={"pc": LinkPolicy(pace)})):
+        for reason in reasons:
+            view = a_view(reason)
+            found = reason_of(a_lane(view), view, said, child="pc", job="j1", above=None)
+            assert found is not None
+            assert found.text == text
+
+
+def test_what_was_said_goes_before_what_is_seen() -> None:
+    said = Desired(lanes={"pc": Reason("suspended", "suspended by anna")})
+    assert code(views.FROM_ABOVE, said) == "suspended"
+    assert reason_of(None, None, said, child="pc", job="j1", above=None) == Reason("suspended", "suspended by anna")
+    assert reason_of(None, None, Desired(), child="pc", job="j1", above=ABOVE) is None
+
+
+reasons_ = st.dictionaries(
+    st.text(max_size=9), st.builds(Reason, st.sampled_from(["rate", "away"]), st.text(max_size=9))
+)
+
+
+@given(reasons_)
+def test_reasons_travel_as_text(reasons: dict[str, Reason]) -> None:
+    assert decoded(encoded(reasons)) == reasons
+    assert encoded({}) == ""
+
+
+@given(st.text() | st.from_regex(r"\[\[.*\]\]", fullmatch=True))
+def test_what_a_peer_says_is_read_or_passed_over(text: str) -> None:
+    assert isinstance(decoded(text), dict)
+    assert decoded("[[1, 2, 3]]") == decoded("[" * 100_000) == decoded('[["a", "b", ["c"], "d"]]') == {}
+
+
+async def test_a_reason_is_told_once_and_taken_back(tmp_path: Path) -> None:
+    held = chunks(8, 50_000)
+    told: list[tuple[str, str]] = []
+    async with (
+        parent_node(tmp_path, children=["pc"], key=KEY, name="top", above=FakeAbove()) as tree,
+        asyncio.TaskGroup() as tasks,
+    ):
+        for digest, stored in held.items():
+            await tree.depot.put(digest, stored)
+        await tree.take_order(order_for(KEY, {"pc": b"p" * 32}, root=b"r" * 32))
+        reasons = Reasons(tree, lambda job, text: told.append((job, text)))
+        running = tasks.create_task(reasons.run())
+        await until(lambda: len(told) == 1)
+        assert decoded(told[0][1])["pc"][0] == "away"
+        async with child_node(tmp_path, "pc", tree.broker.children_url, parent="top") as pc:
+            await until(lambda: pc.upstream.connected)
+            await tree.steering.suspensions.suspend([Hold("j1", "pc", by="anna@top")])
+            fetching = tasks.create_task(pc.upstream.fetch(list(held), "j1"))
+            await until(lambda: decoded(told[-1][1]).get("pc") == ("suspended", "suspended by anna@top"))
+            assert reasons.now("j1")["pc"].code == "suspended"
+            count = len(told)
+            await tree.steering.suspensions.resume([Hold("j1", "pc")])
+            await fetching
+            await until(lambda: told[-1] == ("j1", ""))
+            assert len(told) == count + 1
+        running.cancel()
