@@ -120,6 +120,7 @@ class Region:
         env: further environment of every process (PYTHONPATH in a checkout).
         broker_settings: keys of [broker] that servers and gateways get before their first start.
         join_options: further options of every `join` (--ca FILE).
+        patience: what gateways and endpoints get as [parents] patience before their first start ("2s").
     """
 
     folder: Path
@@ -131,6 +132,7 @@ class Region:
     join_options: tuple[str, ...] = ()
     #: Network namespace and address of daemons that do not run on this machine's own network.
     places: dict[str, tuple[str, str]] = field(default_factory=dict)
+    patience: str = ""
     daemons: dict[str, Daemon] = field(default_factory=dict)
     links: list[FaultyLink] = field(default_factory=list)
     #: One thread starts every daemon and lives as long as they: the kernel takes the end of a thread for its parent's.
@@ -188,6 +190,7 @@ class Region:
         )
         self._set_broker(daemon)
         self._set_uplink(daemon, via)
+        self._set_patience(daemon)
         self.daemons[name] = daemon
         self.start(daemon)
         return daemon
@@ -201,6 +204,7 @@ class Region:
             *self.join_options, at=name,
         )  # fmt: skip
         self._set_uplink(daemon, via)
+        self._set_patience(daemon)
         self.daemons[name] = daemon
         self.start(daemon)
         return daemon
@@ -215,6 +219,12 @@ class Region:
     def apps(self, name: str) -> Path:
         """Where endpoint `name` installs."""
         return self.folder / f"{name}-apps"
+
+    def _set_patience(self, daemon: Daemon) -> None:
+        file = daemon.folder / f"{daemon.role}.toml"
+        if self.patience:
+            text = file.read_text("utf-8")
+            file.write_text(re.sub(r'(?m)^patience = ".*"$', f'patience = "{self.patience}"', text), "utf-8")
 
     def _set_broker(self, daemon: Daemon) -> None:
         """Fill the [broker] table of its settings, as a sysadmin would with an editor."""

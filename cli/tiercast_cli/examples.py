@@ -26,6 +26,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "cabinet show": ("cabinet show main",),
     "cabinet delete": ("cabinet delete tools",),
     "node list": ("node list", "node list --json"),
+    "node tree": ("node tree",),
+    "node replace": ("node replace berlin",),
     "node show": ("node show pc-1",),
     "node remove": ("node remove pc-1",),
     "node status": ("node status",),

@@ -7,13 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from tiercast_cli import words
+from tiercast_cli import moves, words
 from tiercast_cli.durations import seconds_of
 from tiercast_cli.options import At, Json, Node
 from tiercast_cli.session import ask, emit, run
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Gateways and endpoints of the region.")
 
+moves.register(app)
+_MOMENTS = {"since", "joined", "placed", "last_seen", "expires"}
 _INVITE = """\b
 Examples:
   tiercast node invite berlin --gateway
@@ -64,7 +66,7 @@ def list_(*, json: Json = False) -> None:
             (
                 n["name"],
                 n["role"],
-                n["parent"] or "-",
+                _where(n),
                 "online" if n["online"] else "offline",
                 words.ago(n["since"], now=now) if n["since"] or not n["joined"] else "unknown",
             )
@@ -99,6 +101,53 @@ def remove(name: Node, *, json: Json = False) -> None:
         emit(result or {}) if json else print(f"{name} no longer belongs to the region.")
 
     run(work, as_json=json)
+
+
+def _where(node: dict[str, Any]) -> str:
+    """The parent; for one that is not at home, both."""
+    home, present = node["parent"], node.get("present", node["parent"])
+    return f"{present} (home: {home})" if present != home else home or "-"
+
+
+@app.command()
+def tree(*, json: Json = False) -> None:
+    """Show the tree as it stands now: who is below whom, and why where that is not home."""
+
+    async def work() -> None:
+        nodes: list[dict[str, Any]] = await ask("node.list")
+        if json:
+            emit({"nodes": nodes})
+            return
+        for line in tree_lines(nodes, time.time()):
+            print(line)
+
+    run(work, as_json=json)
+
+
+def tree_lines(nodes: list[dict[str, Any]], now: float) -> list[str]:
+    """One line per node, below its present parent; whoever hangs in no tree comes last."""
+    children: dict[str, list[dict[str, Any]]] = {}
+    for node in nodes:
+        children.setdefault(node.get("present", node["parent"]), []).append(node)
+    lines: list[str] = []
+    seen: set[str] = set()
+
+    def walk(node: dict[str, Any], depth: int) -> None:
+        seen.add(node["name"])
+        away = node.get("present", node["parent"]) != node["parent"]
+        why = f", home is {node['parent']}: {node['reason']}, {words.ago(node['placed'], now=now)}" if away else ""
+        state = "online" if node["online"] else "offline"
+        lines.append(f"{'  ' * depth}{node['name']} ({node['role']}, {state}{why})")
+        for child in children.get(node["name"], []):
+            if child["name"] not in seen:
+                walk(child, depth + 1)
+
+    for root in children.get("", []):
+        walk(root, 0)
+    for node in nodes:
+        if node["name"] not in seen:
+            walk(node, 0)
+    return lines
 
 
 @app.command()
@@ -139,6 +188,6 @@ def _show_endpoint(state: dict[str, Any]) -> None:
 def _shown(key: str, value: object) -> str:
     if isinstance(value, bytes):
         return value.hex()
-    if isinstance(value, int) and not isinstance(value, bool) and key in {"since", "joined", "last_seen", "expires"}:
+    if isinstance(value, int) and not isinstance(value, bool) and key in _MOMENTS:
         return words.moment(value)
-    return str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -243,6 +243,34 @@ def _end_of(until: str, for_: str) -> int:
     raise UsageError("time.invalid", "Until when?", "transfer allow", "Give one of --until 18:00 and --for 2h.")
 
 
+@app.command()
+def parents(*, state: State = None, json: Json = False) -> None:
+    """Show below whom this machine is, where it belongs, and where else it may go."""
+    _show_parents(_ask(state, "parents", json=json), json=json)
+
+
+@app.command("move-to")
+def move_to(
+    parent: Annotated[str, typer.Argument(metavar="PARENT", help="One of those that `parents` lists.")],
+    *,
+    state: State = None,
+    json: Json = False,
+) -> None:
+    """Go below another of the parents that the region allows, as soon as that one has a place."""
+    _show_parents(_ask(state, "parents.move", json=json, parent=parent), json=json)
+
+
+def _show_parents(found: dict[str, Any], *, json: bool) -> None:
+    if json:
+        _emit({"parents": found})
+        return
+    state = "connected" if found["connected"] else "not connected"
+    print(f"parent      {found['parent']} at {found['url']}, {state}: {found['waiting'] or found['reason']}")
+    print(f"home        {found['home']}")
+    others = ", ".join(f"{one['name']} at {one['url']}" for one in found["candidates"])
+    print(f"candidates  {others or 'none'}")
+
+
 def _place(state: Path | None) -> Any:
     from tiercast_protocol.node.places import place
 

@@ -13,6 +13,7 @@ import asyncio
 import os
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from tiercast_endpoint.tree import TreeError
 from tiercast_endpoint.verbs import Readings
 from tiercast_protocol import __version__
 from tiercast_protocol.errors import StateError, UsageError
-from tiercast_protocol.node import config, enrol, joined, logs, settings_file
+from tiercast_protocol.node import config, enrol, joined, logs, settings_file, standing
 from tiercast_protocol.node.address import TlsFiles
 from tiercast_protocol.node.arrivals import Arrivals
 from tiercast_protocol.node.chunks.disk import DiskStore
@@ -44,6 +45,7 @@ from tiercast_protocol.node.lifecycle import StateLock, ready, until_signal
 from tiercast_protocol.node.owner import Owner
 from tiercast_protocol.node.places import Place
 from tiercast_protocol.node.post import Post
+from tiercast_protocol.node.roaming import Roaming, Subject
 from tiercast_protocol.node.upstream import Upstream
 from tiercast_protocol.wire.envelope import Envelope
 from tiercast_protocol.wire.messages import JobShape, OrderBundle, PatchOffers, body_of
@@ -86,21 +88,10 @@ class Agent:
                 keep_verified=_KEEP_VERIFIED,
             )
         )
+        kept = await asyncio.to_thread(standing.load, folder, me)
         upstream: Upstream
         post = Post(db, me=me.name, transmit=lambda _peer, payload: upstream.transmit(payload))
-        upstream = Upstream(
-            me=me.name,
-            region=me.region,
-            parent=me.parent,
-            url=me.url,
-            login=me.login,
-            store=store,
-            post=post,
-            window=self._settings.window,
-            role="endpoint",
-            free=self._root.free,
-            tls=self._settings.tls.context(me.url),
-        )
+        upstream = self._upstream(kept.standing, store, post)
         shared = same_file_system(folder, self._root.path)
         limits = self._settings.limits()
         materials = Materials(
@@ -113,20 +104,67 @@ class Agent:
         )
         steps = Steps(db=db, root=self._root, materials=materials, limits=limits, now_ms=now_ms)
         reporter = Reporter(
-            db=db, post=post, parent=me.parent, me=me.name, generation=me.generation, key=me.key, now_ms=now_ms
+            db=db,
+            post=post,
+            parent=lambda: upstream.parent,
+            me=me.name,
+            generation=me.generation,
+            key=me.key,
+            now_ms=now_ms,
         )
         identity = Identity(me.region, me.region_key, me.name, me.key.public, me.generation)
         jobs = Jobs(db=db, me=identity, steps=steps, reporter=reporter, now_ms=now_ms, on_ended=give_back)
-        readings = Readings(
-            db, lambda: self._status(db, store, post, upstream, materials), materials.stored_form, materials.staged
-        )
-
-        async def on_query(_peer: str, envelope: Envelope) -> None:
-            answer = await readings.answer(envelope)
-            await post.send(me.parent, answer, to=envelope.sender, cause=envelope.cause, expires=envelope.expires)
+        roaming = self._roaming(kept, upstream, post, reporter)
+        status = partial(self._status, db, store, post, upstream, materials)
+        readings = Readings(db, status, materials.stored_form, materials.staged, roaming)
 
         terms = Terms(me.region, me.region_key, upstream.set_job)
         owner = Owner(self._settings.transfer.checked(self._place.config), folder, upstream)
+        self._listen(post, upstream, readings, materials, terms, jobs)
+        ledger = await stack.enter_async_context(open_ledger(folder))
+        readings.table |= Arrivals(ledger, upstream).readings
+        verbs = Verbs()
+        readings.register(verbs)
+        owner.register(verbs)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(until_signal())
+            started = asyncio.Event()
+            tasks.create_task(jobs.run(started))
+            await started.wait()
+            for part in (post.run(), upstream.run(), owner.run(), roaming.run(), ledger.run()):
+                tasks.create_task(part)
+            async with ControlServer(self._place.socket, verbs):
+                ready(node=me.name, region=me.region, parent=upstream.parent, socket=str(self._place.socket))
+                await asyncio.Event().wait()
+
+    def _upstream(self, where: standing.Standing, store: DiskStore, post: Post) -> Upstream:
+        """The way to the parent that the agent was below last."""
+        me, settings = self._me, self._settings
+        return Upstream(
+            me=me.name,
+            region=me.region,
+            parent=where.present.name,
+            url=where.present.url,
+            login=me.login,
+            store=store,
+            post=post,
+            window=settings.window,
+            role="endpoint",
+            free=self._root.free,
+            tls=settings.tls.context(where.present.url),
+            clean=where.present.name != where.home.parent.name,
+        )
+
+    def _listen(
+        self, post: Post, upstream: Upstream, readings: Readings, materials: Materials, terms: Terms, jobs: Jobs
+    ) -> None:
+        """Who acts on which kind of message."""
+        me = self._me
+        identity = Identity(me.region, me.region_key, me.name, me.key.public, me.generation)
+
+        async def on_query(_peer: str, envelope: Envelope) -> None:
+            answer = await readings.answer(envelope)
+            await post.send(upstream.parent, answer, to=envelope.sender, cause=envelope.cause, expires=envelope.expires)
 
         async def on_order(peer: str, envelope: Envelope) -> None:
             await materials.patches.hear(body_of(envelope, OrderBundle).offers)
@@ -143,21 +181,18 @@ class Agent:
         post.on("patch.offer.v1", on_offers)
         post.on("job.shape.v1", on_shape)
         post.on("query.v1", on_query)
-        ledger = await stack.enter_async_context(open_ledger(folder))
-        readings.table |= Arrivals(ledger, upstream).readings
-        verbs = Verbs()
-        readings.register(verbs)
-        owner.register(verbs)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(until_signal())
-            started = asyncio.Event()
-            tasks.create_task(jobs.run(started))
-            await started.wait()
-            for part in (post.run(), upstream.run(), owner.run(), ledger.run()):
-                tasks.create_task(part)
-            async with ControlServer(self._place.socket, verbs):
-                ready(node=me.name, region=me.region, parent=me.parent, socket=str(self._place.socket))
-                await asyncio.Event().wait()
+
+    def _roaming(self, kept: standing.Kept, upstream: Upstream, post: Post, reporter: Reporter) -> Roaming:
+        return Roaming(
+            self._me,
+            self._place.folder,
+            kept,
+            self._settings.parents.policy(),
+            upstream=upstream,
+            post=post,
+            subject=Subject(url=lambda: "", below=list, retell=reporter.retell),
+            tls=self._settings.tls,
+        )
 
     async def _open_root(self, db: Database) -> None:
         """Make the install root, and sweep what no journal row knows: rubbish of the last life."""
@@ -185,7 +220,11 @@ class Agent:
             "version": __version__,
             "pid": os.getpid(),
             "started": self._since,
-            "parent": {"name": self._me.parent, "url": self._me.url, "connected": upstream.connected},
+            "parent": {
+                "name": upstream.parent,
+                "url": upstream.hop.parent.url,
+                "connected": upstream.connected,
+            },
             "generation": self._me.generation,
             "install_root": str(self._root.path),
             "staging": {"chunks": usage.chunks, "bytes": usage.bytes, "quota": usage.quota or 0},

@@ -245,6 +245,12 @@ def unreported(connection: sqlite3.Connection) -> list[Job]:
     return [_job_of(row) for row in connection.execute(query)]
 
 
+def answerable(connection: sqlite3.Connection, now_ms: int) -> list[Job]:
+    """Jobs of which something was told and whose orders have not expired."""
+    query = f"SELECT {_COLUMNS} FROM job WHERE seq>0 AND (finished=0 OR expires>?) ORDER BY n"  # noqa: S608 - constant columns
+    return [_job_of(row) for row in connection.execute(query, (now_ms,))]
+
+
 def latest_jobs(connection: sqlite3.Connection, limit: int) -> list[Job]:
     """The newest jobs first."""
     return [_job_of(row) for row in connection.execute(f"SELECT {_COLUMNS} FROM job ORDER BY n DESC LIMIT ?", (limit,))]  # noqa: S608

@@ -36,12 +36,12 @@ class Sender(Protocol):
 
 
 class Reporter:
-    """Tells one parent.
+    """Tells the parent.
 
     Args:
         db: the agent's journal.
         post: the outbox.
-        parent: the parent's name.
+        parent: gives the present parent's name.
         me: this node's name, of this generation.
         generation: of this node's key.
         key: signs receipts.
@@ -53,7 +53,7 @@ class Reporter:
         *,
         db: Database,
         post: Sender,
-        parent: str,
+        parent: Callable[[], str],
         me: str,
         generation: int,
         key: PrivateKey,
@@ -97,8 +97,13 @@ class Reporter:
         if job.finished:
             await self._db.write(lambda connection: journal.set_reported(connection, job.n))
 
+    async def retell(self) -> None:
+        """Tell another parent all that still matters: what the one before was told may be lost with it."""
+        for job in await self._db.read(lambda connection: journal.answerable(connection, self._now_ms())):
+            await self.repeat(job)
+
     async def _send(self, job: Job, *, expires: int = 0) -> None:
-        await self._post.send(self._parent, Status(records=[job.record(self._me)]), cause=job.cause, expires=expires)
+        await self._post.send(self._parent(), Status(records=[job.record(self._me)]), cause=job.cause, expires=expires)
 
     def _sign(self, job: Job) -> tuple[bytes, bytes]:
         receipt = Receipt(

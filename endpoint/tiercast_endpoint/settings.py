@@ -15,6 +15,7 @@ from tiercast_protocol.node.address import TlsFiles
 from tiercast_protocol.node.config import Size, setting
 from tiercast_protocol.node.logs import Format, Level
 from tiercast_protocol.node.owner import TransferSettings
+from tiercast_protocol.node.standing import ParentSettings
 
 TITLE = "Settings of this Tiercast endpoint.  Restart the agent after a change."
 #: Below this a single chunk may be larger than the credit.
@@ -53,6 +54,7 @@ class Settings:
     transfer: TransferSettings = setting(TransferSettings, doc="What this machine asks of the link to its parent.")
     log_level: Level = setting("info", doc="debug, info, warning or error.")
     log_format: Format = setting("auto", doc="json, console, or auto (json when not a terminal).")
+    parents: ParentSettings = setting(ParentSettings, doc="What it does while its parent is away.")
     tls: TlsFiles = setting(TlsFiles, doc="Only where the parent's broker is reached by mqtts://.")
 
     def limits(self) -> Limits:

@@ -1,7 +1,8 @@
 """What can be asked of the agent: over its control socket, and over the tree.
 
 Rules
-- Only looking: what is done here is ordered by the region.
+- Only looking: what is done here is ordered by the region.  But for one thing: below which of the parents that the
+  region allows the machine is, its owner may choose.
 - The same readings answer the socket's verbs and the tree's questions.
 - Every verb stands in one table with the role that it needs.
 """
@@ -9,7 +10,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from tiercast_endpoint import holdings, journal
 from tiercast_endpoint.jobs import describe
@@ -25,6 +26,18 @@ LIMIT = 100
 Reading = Callable[[dict[str, Any]], Awaitable[Any]]
 
 
+class Parenting(Protocol):
+    """Where the agent is, and may be (`Roaming`)."""
+
+    def choose(self, name: str) -> None:
+        """Go below `name`."""
+        ...
+
+    def shown(self) -> dict[str, Any]:
+        """Home, present parent, candidates, reasons."""
+        ...
+
+
 class Readings:
     """What can be read.
 
@@ -33,6 +46,7 @@ class Readings:
         state: gives what `status` shows.
         chunk: gives the stored form of a chunk that is held in any way; raises `ChunkMissing`.
         staged: gives how many chunks of a package lie in staging, and their bytes.
+        roaming: where the agent is, and may be.
     """
 
     def __init__(
@@ -41,8 +55,10 @@ class Readings:
         state: Callable[[], Awaitable[dict[str, Any]]],
         chunk: Callable[[bytes], Awaitable[bytes]],
         staged: Callable[[bytes], Awaitable[tuple[int, int]]],
+        roaming: Parenting,
     ) -> None:
         self._db = db
+        self._roaming = roaming
         self._state = state
         self._chunk = chunk
         self._staged = staged
@@ -51,12 +67,24 @@ class Readings:
             "packages": self._packages,
             "jobs": self._jobs,
             "job.show": self._job,
+            "parents": self._parents,
         }
 
     def register(self, verbs: Verbs) -> None:
         """Put all into the socket's table."""
         for name, reading in self.table.items():
             verbs.add(name, "viewer", _as_handler(reading))
+        verbs.add("parents.move", "operator", self._move)
+
+    async def _parents(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Home, present parent and candidates, and why it is where it is."""
+        del args
+        return self._roaming.shown()
+
+    async def _move(self, call: Call) -> dict[str, Any]:
+        """Go below another of its candidates: the owner's wish, so never over the tree."""
+        self._roaming.choose(call.text("parent"))
+        return self._roaming.shown()
 
     async def answer(self, envelope: Envelope) -> Answer:
         """The answer to a question that came over the tree."""

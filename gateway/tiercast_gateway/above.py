@@ -39,6 +39,11 @@ class Above(Protocol):
         """Whether messages and chunks reach it now (the region: always)."""
         ...
 
+    @property
+    def path(self) -> Sequence[str]:
+        """The names from the server down to `parent`; nothing where that is not known now."""
+        ...
+
     def attach(self, subtree: SubTree) -> None:
         """Called once, by `open_subtree`, before anything else: answers go to this sub-tree."""
         ...
@@ -68,7 +73,7 @@ class ParentAbove:
     """A parent over MQTT: control through the sub-tree's own outbox, chunks through the `Upstream`."""
 
     def __init__(self, parent: str) -> None:
-        self.parent = parent
+        self._first = parent
         self._subtree: SubTree | None = None
         self._upstream: Upstream | None = None
 
@@ -86,6 +91,16 @@ class ParentAbove:
         if self._upstream is None:
             raise RuntimeError("join() was not called")
         return self._upstream
+
+    @property
+    def parent(self) -> str:
+        """The present parent's name."""
+        return self._upstream.parent if self._upstream is not None else self._first
+
+    @property
+    def path(self) -> Sequence[str]:
+        """See `Above.path`."""
+        return self._upstream.hop.path if self._upstream is not None else ()
 
     @property
     def connected(self) -> bool:

@@ -16,8 +16,13 @@ from tiercast_protocol.node.brokers import BrokerConfig
 from tiercast_protocol.node.config import Duration, Size, setting
 from tiercast_protocol.node.logs import Format, Level
 from tiercast_protocol.node.owner import TransferSettings
+from tiercast_protocol.node.standing import ParentSettings
 
 TITLE = "Settings of this Tiercast gateway.  Restart it after a change."
+
+
+def _not_negative(number: int) -> str | None:
+    return None if number >= 0 else "0 or more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,14 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class GuestSettings:
+    """Nodes from elsewhere, whose own parent is away."""
+
+    places: int = setting(64, doc="How many are let in at once; 0 lets nobody in.", check=_not_negative)
+    per_minute: int = setting(120, doc="How many are let in within a minute.", check=_not_negative)
+
+
+@dataclass(frozen=True, slots=True)
 class GatewaySettings:
     """The whole file."""
 
@@ -57,6 +70,8 @@ class GatewaySettings:
     depot: DepotSettings = setting(DepotSettings, doc="What it keeps of the packages that pass.")
     transfer: TransferSettings = setting(TransferSettings, doc="What it asks of the link to its parent.")
     tls: TlsFiles = setting(TlsFiles, doc="For the parent's broker, where that is reached by mqtts://.")
+    parents: ParentSettings = setting(ParentSettings, doc="What it does while its own parent is away.")
+    guests: GuestSettings = setting(GuestSettings, doc="Whom it lets in while their parents are away.")
     log: LogSettings = setting(LogSettings, doc="What it logs.")
 
 

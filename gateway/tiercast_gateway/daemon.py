@@ -19,14 +19,15 @@ from tiercast_gateway.above import ParentAbove
 from tiercast_gateway.config import GatewaySettings, check_own_broker
 from tiercast_gateway.marks import Marks
 from tiercast_gateway.subtree import SubTree, SubTreeConfig, open_subtree
-from tiercast_gateway.verbs import add_common_verbs
-from tiercast_protocol.node import config, joined, lifecycle, logs
+from tiercast_gateway.verbs import add_common_verbs, add_parent_verbs
+from tiercast_protocol.node import config, joined, lifecycle, logs, standing
 from tiercast_protocol.node.arrivals import Arrivals
 from tiercast_protocol.node.control.server import ControlServer
 from tiercast_protocol.node.control.verbs import Verbs
 from tiercast_protocol.node.joined import Enrolled
 from tiercast_protocol.node.owner import Owner
 from tiercast_protocol.node.places import place
+from tiercast_protocol.node.roaming import Roaming, Subject
 from tiercast_protocol.node.upstream import Upstream
 
 log = structlog.get_logger(__name__)
@@ -45,15 +46,17 @@ async def serve(stack: AsyncExitStack, folder: Path) -> None:
     settings = config.load(here.config, GatewaySettings) if here.config.exists() else GatewaySettings()
     logs.configure(settings.log.level, settings.log.format)
     check_own_broker(settings.broker, me.url)
-    above = ParentAbove(me.parent)
+    kept = await asyncio.to_thread(standing.load, here.folder, me)
+    home, present = kept.standing.home.parent, kept.standing.present
+    above = ParentAbove(present.name)
     subtree = await stack.enter_async_context(
         open_subtree(subtree_config(me, settings, here.folder), above, fetcher=above)
     )
     upstream = Upstream(
         me=me.name,
         region=me.region,
-        parent=me.parent,
-        url=me.url,
+        parent=present.name,
+        url=present.url,
         login=me.login,
         store=subtree.depot,
         post=subtree.post,
@@ -61,20 +64,37 @@ async def serve(stack: AsyncExitStack, folder: Path) -> None:
         on_absent=subtree.chunk_absent,
         role="gateway",
         free=lambda: subtree.depot.usage().disk_free,
-        tls=settings.tls.context(me.url),
+        tls=settings.tls.context(present.url),
+        clean=present.name != home.name,
     )
     above.join(upstream)
     subtree.books.arrivals = Arrivals(subtree.books.ledger, upstream)
     owner = Owner(settings.transfer.checked(here.config), here.folder, upstream)
     subtree.steering.follow(upstream.set_job)
+    upstream.on_path = subtree.downlink.path_changed
+    subject = Subject(
+        url=lambda: subtree.broker.children_url, below=subtree.moves.all_below, retell=subtree.statuses.tell_again
+    )
+    roaming = Roaming(
+        me,
+        here.folder,
+        kept,
+        settings.parents.policy(),
+        upstream=upstream,
+        post=subtree.post,
+        subject=subject,
+        tls=settings.tls,
+    )
     verbs = Verbs()
     add_common_verbs(verbs, subtree)
+    add_parent_verbs(verbs, subtree, roaming)
     owner.register(verbs)
     await stack.enter_async_context(ControlServer(here.socket, verbs))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(lifecycle.until_signal())
         tasks.create_task(upstream.run())
         tasks.create_task(owner.run())
+        tasks.create_task(roaming.run())
         tasks.create_task(_say_ready(subtree))
 
 
@@ -100,5 +120,7 @@ def subtree_config(me: Enrolled, settings: GatewaySettings, folder: Path) -> Sub
         reserve=settings.depot.reserve,
         retention=settings.depot.retention or None,
         audit=settings.depot.audit or None,
+        guests=settings.guests.places,
+        guests_per_minute=settings.guests.per_minute,
         marks=Marks(settings.depot.high, settings.depot.low).checked(settings.depot.quota or None),
     )

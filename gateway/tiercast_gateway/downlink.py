@@ -21,15 +21,20 @@ from tiercast_protocol.errors import BrokerLost, MessageInvalid
 from tiercast_protocol.node.link import BulkLink, ControlLink
 from tiercast_protocol.wire.envelope import open_, seal, wrap
 from tiercast_protocol.wire.messages import KIND_OF, Gone, GroupJoined, Hello, Message, body_of
+from tiercast_protocol.wire.moving import GuestAsked
 from tiercast_protocol.wire.topics import JOIN_PREFIX, Topics
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from tiercast_gateway.children import Children
     from tiercast_gateway.enrolment import Enrolment
     from tiercast_gateway.lastseen import LastSeen
+    from tiercast_gateway.lodging import Lodging
     from tiercast_gateway.streams import Streams
     from tiercast_protocol.node.brokers import Broker
     from tiercast_protocol.node.post import Post
+    from tiercast_protocol.wire.envelope import Envelope
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +52,8 @@ class Downlink:
         children: presence, kept here.
         enrolment: who may speak.
         seen: remembers when children came and went.
+        lodging: which guests are heard.
+        path: the names from the server down to this node, said in `Hello`; nothing while it is cut off.
     """
 
     def __init__(
@@ -59,11 +66,14 @@ class Downlink:
         children: Children,
         enrolment: Enrolment,
         seen: LastSeen,
+        lodging: Lodging,
+        path: Callable[[], Sequence[str]],
     ) -> None:
         self.strangers = 0
         self.ready = asyncio.Event()
         self._me, self._role, self._topics = me, role, topics
         self._children, self._enrolment, self._seen = children, enrolment, seen
+        self._lodging, self._path, self._path_news = lodging, path, asyncio.Event()
         self._post: Post | None = None
         self._streams: Streams | None = None
         tls = broker.tls.context(broker.url)
@@ -98,6 +108,7 @@ class Downlink:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._control.run())
             tasks.create_task(self._bulk.run())
+            tasks.create_task(self._tell_path())
 
     async def transmit(self, child: str, payload: bytes) -> None:
         """Publish one sealed envelope to a child; raises `BrokerLost`."""
@@ -141,9 +152,21 @@ class Downlink:
 
     async def _greet(self, child: str) -> None:
         lane = self._children.get(child).lane
-        await self.say(child, Hello(boot=lane, role=self._role, software=__version__))
+        await self.say(child, Hello(boot=lane, role=self._role, software=__version__, path=list(self._path())))
+
+    def path_changed(self) -> None:
+        """The way up is another: who is below learns of it."""
+        self._path_news.set()
+
+    async def _tell_path(self) -> None:
+        while True:
+            await self._path_news.wait()
+            self._path_news.clear()
+            for child in [one.name for one in self._children.all() if one.online]:
+                await self._greet(child)
 
     def _lose(self, child: str) -> None:
+        self._lodging.went(child)
         self._posted.peer_down(child)
         if self._streams is not None:
             self._streams.child_lost(child)
@@ -152,7 +175,7 @@ class Downlink:
 
     def _report_arrived(self, topic: str, payload: memoryview) -> None:
         child = self._topics.sender_of(topic)
-        if child is None or not self._enrolment.known(child) or child.startswith(JOIN_PREFIX):
+        if child is None or not self._lodging.admits(child) or child.startswith(JOIN_PREFIX):
             self.strangers += 1
         elif self._streams is not None:
             self._streams.report_arrived(child, payload)
@@ -165,33 +188,58 @@ class Downlink:
             return
         try:
             envelope = open_(payload)
-            if child.startswith(JOIN_PREFIX) and envelope.kind not in JOINING:
-                self.strangers += 1
-                log.warning("stranger.heard", topic=topic, kind=envelope.kind)
-                return
-            if envelope.kind == "gone.v1":
-                if self._children.gone(child, body_of(envelope, Gone).boot):
-                    log.info("child.gone", child=child)
-                    self._lose(child)
-                    await self._seen.note([child])
-                return
-            if envelope.kind == "hello.v1":
-                await self._greeted(child, body_of(envelope, Hello))
-                return
-            if self._children.heard(child):
-                self._posted.peer_up(child)
-                await self._seen.note([child])
-            if envelope.kind == "group.joined.v1":
-                joined = body_of(envelope, GroupJoined)
-                if self._streams is not None:
-                    self._streams.group_joined(child, joined.group, joined.epoch)
+            if await self._of_this_hop(child, envelope):
                 return
         except MessageInvalid as error:
             log.warning("message.invalid", peer=child, kind=error.kind, reason=error.reason)
             return
         await self._posted.received(child, payload)
 
+    async def _of_this_hop(self, child: str, envelope: Envelope) -> bool:
+        """Act on what concerns this hop alone, and on whoever may not speak; False for all that is for the outbox."""
+        if child.startswith(JOIN_PREFIX) and envelope.kind not in JOINING:
+            self.strangers += 1
+            log.warning("stranger.heard", peer=child, kind=envelope.kind)
+            return True
+        if envelope.kind == "guest.ask.v1":
+            await self.say(child, await self._lodging.answer(child, body_of(envelope, GuestAsked)))
+            return True
+        if not self._lodging.admits(child) and not await self._let_in(child, envelope.kind):
+            return True
+        return await self._of_presence(child, envelope)
+
+    async def _of_presence(self, child: str, envelope: Envelope) -> bool:
+        """A child that is heard: `Hello`, its will, and what any word of it tells."""
+        if envelope.kind == "gone.v1":
+            if self._children.gone(child, body_of(envelope, Gone).boot):
+                log.info("child.gone", child=child)
+                self._lose(child)
+                await self._seen.note([child])
+            return True
+        if envelope.kind == "hello.v1":
+            await self._greeted(child, body_of(envelope, Hello))
+            return True
+        if self._children.heard(child):
+            self._posted.peer_up(child)
+            await self._seen.note([child])
+        if envelope.kind == "group.joined.v1":
+            joined = body_of(envelope, GroupJoined)
+            if self._streams is not None:
+                self._streams.group_joined(child, joined.group, joined.epoch)
+            return True
+        return False
+
+    async def _let_in(self, child: str, kind: str) -> bool:
+        """A guest without a place said something: its `Hello` asks for one, all else is not heard."""
+        if kind != "hello.v1":
+            return False
+        answer = await self._lodging.answer(child, GuestAsked(nonce=b"", enter=True))
+        if not answer.granted:
+            await self.say(child, answer)
+        return answer.granted
+
     async def _greeted(self, child: str, hello: Hello) -> None:
+        self._lodging.came(child)
         news, restarted = self._children.hello(child, hello)
         if restarted:
             self._lose(child)

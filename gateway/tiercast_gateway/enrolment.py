@@ -38,7 +38,10 @@ class UserList(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One row: `expires` in milliseconds since 1970, 0 is never; `token_id` is what a child joined with."""
+    """One row: `expires` in milliseconds since 1970, 0 is never; `token_id` is what a child joined with.
+
+    `guest`: it belongs elsewhere, and may come while its own parent is away (`lodging`).
+    """
 
     name: str
     password_hash: str
@@ -47,6 +50,7 @@ class User:
     generation: int
     token_id: str
     expires: int
+    guest: bool = False
 
 
 class Enrolment:
@@ -56,6 +60,8 @@ class Enrolment:
         self._db, self._broker = db, broker
         self.users: dict[str, User] = {}
         self._telling = asyncio.Lock()
+        #: Whether a guest has a place here.
+        self.lodged: Callable[[str], bool] = lambda _name: False
         #: Told whenever users were removed: their lanes, routes and outboxes go too.
         self.on_removed: Callable[[list[str]], Awaitable[None]] | None = None
 
@@ -63,10 +69,10 @@ class Enrolment:
         """Read the users and tell the broker; once, at start."""
         rows = await self._db.read(
             lambda c: c.execute(
-                "SELECT name, password_hash, role, public_key, generation, token_id, expires FROM users"
+                "SELECT name, password_hash, role, public_key, generation, token_id, expires, guest FROM users"
             ).fetchall()
         )
-        self.users = {row[0]: User(*row) for row in rows}
+        self.users = {row[0]: _user(row) for row in rows}
         await self._tell()
 
     async def run(self) -> None:
@@ -80,8 +86,12 @@ class Enrolment:
         return name in self.users
 
     def children(self) -> list[User]:
-        """The nodes, without those that are about to join."""
-        return [user for _, user in sorted(self.users.items()) if not user.name.startswith(JOIN_PREFIX)]
+        """The nodes here, without those that are about to join, and without guests that have no place."""
+        return [
+            user
+            for _, user in sorted(self.users.items())
+            if not user.name.startswith(JOIN_PREFIX) and (not user.guest or self.lodged(user.name))
+        ]
 
     async def issue(self, token: TokenIssued) -> None:
         """Let `join-<token id>` in."""
@@ -91,7 +101,16 @@ class Enrolment:
     async def admit(self, node: Admitted) -> None:
         """Let a child in, from now on with this password."""
         await self._put(
-            User(node.name, node.password_hash, node.role, node.public_key, node.generation, node.token_id, expires=0)
+            User(
+                node.name,
+                node.password_hash,
+                node.role,
+                node.public_key,
+                node.generation,
+                node.token_id,
+                expires=0,
+                guest=node.guest,
+            )
         )
 
     async def remove(self, names: list[str]) -> None:
@@ -132,12 +151,18 @@ class Enrolment:
             await self._broker.set_users({user.name: user.password_hash for user in self.users.values()})
 
 
+def _user(row: tuple[str, str, str, bytes, int, str, int, int]) -> User:
+    name, password_hash, role, public_key, generation, token_id, expires, guest = row
+    return User(name, password_hash, role, public_key, generation, token_id, expires, guest == 1)
+
+
 def _upsert(connection: Connection, user: User) -> None:
     connection.execute(
-        "INSERT INTO users(name, password_hash, role, public_key, generation, token_id, expires) VALUES (?,?,?,?,?,?,?)"
+        "INSERT INTO users(name, password_hash, role, public_key, generation, token_id, expires, guest)"
+        " VALUES (?,?,?,?,?,?,?,?)"
         " ON CONFLICT(name) DO UPDATE SET password_hash = excluded.password_hash, role = excluded.role,"
         " public_key = excluded.public_key, generation = excluded.generation, token_id = excluded.token_id,"
-        " expires = excluded.expires",
+        " expires = excluded.expires, guest = excluded.guest",
         (
             user.name,
             user.password_hash,
@@ -146,6 +171,7 @@ def _upsert(connection: Connection, user: User) -> None:
             user.generation,
             user.token_id,
             user.expires,
+            int(user.guest),
         ),
     )
 

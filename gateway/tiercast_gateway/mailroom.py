@@ -27,6 +27,7 @@ from tiercast_protocol.wire.messages import (
     TokenIssued,
     body_of,
 )
+from tiercast_protocol.wire.moving import Left, Placed
 
 if TYPE_CHECKING:
     from tiercast_gateway.subtree import SubTree
@@ -48,6 +49,8 @@ class Mailroom:
         post.on("token.issued.v1", self._token)
         post.on("node.admitted.v1", self._admitted)
         post.on("node.dismissed.v1", self._dismissed)
+        post.on("node.placed.v1", self._placed)
+        post.on("node.left.v1", self._left)
         post.on("enrol.request.v1", self._request)
         post.on("transfer.hold.v1", self._holds)
         post.on("job.shape.v1", self._shape)
@@ -94,6 +97,14 @@ class Mailroom:
     async def _shape(self, peer: str, envelope: Envelope) -> None:
         if self._comes_down(peer, envelope):
             await self._tree.steering.jobs.take(body_of(envelope, JobShape))
+
+    async def _placed(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_up(peer, envelope):
+            await self._tree.moves.placed(peer, body_of(envelope, Placed))
+
+    async def _left(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_down(peer, envelope):
+            await self._tree.moves.left(body_of(envelope, Left))
 
     async def _query(self, peer: str, envelope: Envelope) -> None:
         if self._comes_down(peer, envelope):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from sqlite3 import Connection
@@ -195,6 +195,19 @@ class Orders:
             self._changed(order, False)
         await self._db.write(lambda c: _forget(c, now - KEEP_CLOSED_MS))
 
+    async def reroute(self, nodes: Iterable[str], via: str) -> None:
+        """These are reached through `via` now: what was passed on another way, and is not final, goes on this one."""
+        names = list(nodes)
+        if await self._db.write(lambda c: _unpass(c, names, via)):
+            await self.pass_on()
+
+    async def drop(self, nodes: Iterable[str]) -> None:
+        """These are reached another way: their part of every order is no business of this sub-tree any more."""
+        names = list(nodes)
+        for order in await self._db.write(lambda c: _drop(c, names)):
+            log.info("order.closed", job=order.job, reason="its targets moved")
+            self._changed(order, False)
+
     async def needed(self) -> set[Digest]:
         """The roots of the packages that open jobs need."""
         rows = await self._db.read(
@@ -305,6 +318,29 @@ def _close_if_final(job: str, c: Connection) -> list[Order]:
         " AND s.target = t.node AND s.revision >= t.revision AND s.final = 1"
         " WHERE t.job = orders.job AND t.revision = orders.revision AND s.job IS NULL)",
         (job,),
+    )
+
+
+def _unpass(c: Connection, nodes: list[str], via: str) -> int:
+    """Have targets passed on again that went another way than `via` and said nothing final; how many."""
+    count = 0
+    for node in nodes:
+        count += c.execute(
+            "UPDATE order_targets SET via = '' WHERE node = ? AND via NOT IN ('', ?) AND EXISTS (SELECT 1 FROM orders o"
+            " WHERE o.job = order_targets.job AND o.revision = order_targets.revision AND o.open = 1)"
+            " AND NOT EXISTS (SELECT 1 FROM statuses s WHERE s.job = order_targets.job AND s.target = node"
+            " AND s.revision >= order_targets.revision AND s.final = 1)",
+            (node, via),
+        ).rowcount
+    return count
+
+
+def _drop(c: Connection, nodes: list[str]) -> list[Order]:
+    c.executemany("DELETE FROM order_targets WHERE node = ?", [(node,) for node in nodes])
+    return _close(
+        c,
+        "NOT EXISTS (SELECT 1 FROM order_targets t WHERE t.job = orders.job AND t.revision = orders.revision)",
+        (),
     )
 
 

@@ -2,7 +2,7 @@
 
 Rules
 - Learned from what passes down: `Admitted` and `TokenIssued` name a node and its parent.  A node whose parent
-  is this one is its own way; any other goes where its parent goes.
+  is this one is its own way; any other goes where its parent goes.  `Placed`, on its way up, turns it (`moving`).
 - Persisted with the message that taught it, so a route is never lost after the acknowledgement.
 - `join-<token>` nodes are routes too, as long as their token lives.
 """
@@ -10,9 +10,10 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Iterable
-from sqlite3 import Connection
 
 from tiercast_protocol.node.database import Database
+
+_LEARN = "INSERT INTO routes(node, via) VALUES (?, ?) ON CONFLICT(node) DO UPDATE SET via = excluded.via"
 
 
 class Routes:
@@ -47,8 +48,23 @@ class Routes:
         """From now on `node` is reached through the child `via`."""
         if self._via.get(node) == via:
             return
-        await self._db.write(lambda c: _learn(c, node, via))
+        await self._db.write(lambda c: c.execute(_LEARN, (node, via)))
         self._via[node] = via
+
+    async def turn(self, nodes: Iterable[str], via: str) -> None:
+        """From now on all these are reached through the child `via`."""
+        rows = [(node, via) for node in nodes]
+        if rows:
+            await self._db.write(lambda c: c.executemany(_LEARN, rows))
+            self._via.update(rows)
+
+    async def leave(self, nodes: Iterable[str]) -> None:
+        """These alone are not reached this way any more."""
+        gone = [node for node in nodes if node in self._via]
+        if gone:
+            await self._db.write(lambda c: c.executemany("DELETE FROM routes WHERE node = ?", [(n,) for n in gone]))
+            for node in gone:
+                del self._via[node]
 
     async def forget(self, nodes: Iterable[str]) -> None:
         """These nodes, and whatever was reached through them, are gone."""
@@ -57,9 +73,3 @@ class Routes:
         await self._db.write(lambda c: c.executemany("DELETE FROM routes WHERE node = ?", [(n,) for n in gone]))
         for node in gone:
             self._via.pop(node, None)
-
-
-def _learn(connection: Connection, node: str, via: str) -> None:
-    connection.execute(
-        "INSERT INTO routes(node, via) VALUES (?, ?) ON CONFLICT(node) DO UPDATE SET via = excluded.via", (node, via)
-    )

@@ -86,6 +86,12 @@ class Statuses:
         )
         return [codec.decode(row[0], StatusRecord) for row in rows]
 
+    async def tell_again(self, targets: Iterable[str] | None = None) -> None:
+        """Pass upward once more what is known of these targets (None: of all): there it may have been lost."""
+        names = None if targets is None else list(targets)
+        for key, final in await self._db.write(lambda c: _untell(c, names)):
+            self._mark(key, final=final)
+
     async def run(self) -> None:
         """Pass upward what changed, until cancelled."""
         last = 0.0
@@ -169,6 +175,20 @@ def _upsert(connection: Connection, records: list[StatusRecord]) -> list[StatusR
         if cursor.rowcount > 0:
             changed.append(r)
     return changed
+
+
+def _untell(connection: Connection, targets: list[str] | None) -> list[tuple[Key, bool]]:
+    """Mark records of open jobs as not told; which."""
+    where = "job IN (SELECT job FROM orders WHERE expires > ?)"
+    now = time.time_ns() // 1_000_000
+    rows: list[tuple[str, str, int]] = []
+    for values in [(now,)] if targets is None else [(now, target) for target in targets]:
+        and_target = "" if targets is None else " AND target = ?"
+        rows += connection.execute(
+            f"UPDATE statuses SET told = 0 WHERE {where}{and_target} RETURNING job, target, final",  # noqa: S608 - constants
+            values,
+        ).fetchall()
+    return [((job, target), bool(final)) for job, target, final in rows]
 
 
 def _select(connection: Connection, keys: list[Key]) -> list[StatusRecord]:

@@ -25,13 +25,17 @@ from tiercast_gateway.children import Children
 from tiercast_gateway.depot import Depot
 from tiercast_gateway.downlink import Downlink
 from tiercast_gateway.enrolment import Enrolment
+from tiercast_gateway.guests import Guests
 from tiercast_gateway.lastseen import LastSeen
 from tiercast_gateway.ledgers import LedgerRoom
+from tiercast_gateway.lodging import Lodging
 from tiercast_gateway.mailroom import Mailroom
 from tiercast_gateway.marks import Marks
+from tiercast_gateway.moving import Moves
 from tiercast_gateway.offers import Offers, waiting_children
 from tiercast_gateway.orders import Orders, OwnOrder
 from tiercast_gateway.patches import Patches
+from tiercast_gateway.placings import Placings
 from tiercast_gateway.progress import Progress
 from tiercast_gateway.queries import Queries
 from tiercast_gateway.routes import Routes
@@ -84,6 +88,7 @@ class SubTreeConfig:
         retention: seconds after which a package that nobody asked for goes; None never.
         marks: when the depot begins to let go, and when it stops.
         audit: seconds in which every chunk is proved once; None is only by command.
+        guests, guests_per_minute: most nodes from elsewhere that are let in while their own parents are away.
     """
 
     me: str
@@ -99,6 +104,8 @@ class SubTreeConfig:
     retention: float | None = None
     marks: Marks = field(default_factory=Marks)
     audit: float | None = None
+    guests: int = 64
+    guests_per_minute: int = 120
 
 
 class SubTree:
@@ -125,6 +132,9 @@ class SubTree:
         self.seen = LastSeen(db, self.children)
         self.enrolment = Enrolment(db, broker)
         self.offers = Offers(db)
+        self.placings = Placings(db)
+        self.lodging = Lodging(db, self.enrolment, above, Guests(config.guests, config.guests_per_minute))
+        self.moves = Moves(self)
         self.depot = Depot(
             store,
             db,
@@ -175,6 +185,8 @@ class SubTree:
             children=self.children,
             enrolment=self.enrolment,
             seen=self.seen,
+            lodging=self.lodging,
+            path=self.moves.path,
         )
         self.streams = Streams(
             me=config.me,
@@ -198,7 +210,9 @@ class SubTree:
     async def load(self) -> None:
         """Take up where the last stop left off; by `open_subtree`, before `run`."""
         await self.routes.load()
+        await self.placings.load()
         await self.enrolment.load()
+        await self.lodging.load()
         await self.seen.load()
         await self.depot.load()
         await self.offers.load()
@@ -223,6 +237,7 @@ class SubTree:
             tasks.create_task(self.patches.run())
             tasks.create_task(self.enrolment.run())
             tasks.create_task(self.steering.run())
+            tasks.create_task(self.lodging.run())
             tasks.create_task(self._settle())
             tasks.create_task(self.books.ledger.run())
             if self.work is not None:
@@ -252,30 +267,16 @@ class SubTree:
         Raises:
             UsageError: its parent is neither this node nor known below.
         """
-        via = self._towards(node.parent, node.name)
-        if via == node.name:
-            await self.enrolment.admit(node)
-        else:
-            if self.enrolment.known(node.name):
-                await self.enrolment.remove([node.name])
-            await self.post.send(via, node)
-        await self.routes.learn(node.name, via)
-        self.steering.changed()
-        await self.orders.pass_on()
+        await self.moves.admit(node)
 
     async def dismiss(self, node: Dismissed) -> None:
-        """A node was removed from the region."""
-        via = self.routes.via(node.name)
-        if via is not None and via != node.name:
-            await self.post.send(via, node)
-        if self.enrolment.known(node.name):
-            await self.enrolment.remove([node.name])
-        await self.routes.forget([node.name])
+        """A node was removed from the region, or its candidate lets it in no more."""
+        await self.moves.dismiss(node)
 
     async def issue_token(self, token: TokenIssued) -> None:
         """A node may join with this token, here or below; errors as `admit`."""
         name = JOIN_PREFIX + token.token_id
-        via = self._towards(token.parent, name)
+        via = self.towards(token.parent, name)
         if via == name:
             await self.enrolment.issue(token)
         else:
@@ -306,6 +307,13 @@ class SubTree:
         """What the `status` verb shows."""
         return snapshot(self)
 
+    def towards(self, parent: str, node: str) -> str:
+        """The child through which `node` below `parent` is reached: itself, when the parent is this node."""
+        via = node if parent == self.name else self.routes.via(parent)
+        if via is None:
+            raise UsageError(code="node.unknown", what=f"The parent {parent} of {node} is not known", where=self.name)
+        return via
+
     # -- within ----------------------------------------------------------------------------------------
 
     async def _transmit(self, peer: str, payload: bytes) -> None:
@@ -313,13 +321,6 @@ class SubTree:
             await self.above.transmit(payload)
         else:
             await self.downlink.transmit(peer, payload)
-
-    def _towards(self, parent: str, node: str) -> str:
-        """The child through which `node` below `parent` is reached: itself, when the parent is this node."""
-        via = node if parent == self.name else self.routes.via(parent)
-        if via is None:
-            raise UsageError(code="node.unknown", what=f"The parent {parent} of {node} is not known", where=self.name)
-        return via
 
     async def _users_left(self, names: list[str]) -> None:
         for name in names:

@@ -9,7 +9,7 @@ Rules
 
 from __future__ import annotations
 
-from tiercast_gateway import lastseen, offers, said
+from tiercast_gateway import lastseen, offers, placings, said
 from tiercast_protocol.node.post import Post
 
 _SUBTREE = """
@@ -53,4 +53,5 @@ SCHEMA: tuple[tuple[int, str], ...] = (
     (4, _DEPOT_LIFE),
     (5, said.SCHEMA),
     (6, offers.SCHEMA),
+    (7, placings.SCHEMA),
 )

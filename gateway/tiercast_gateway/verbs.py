@@ -28,6 +28,7 @@ from tiercast_protocol.wire.messages import StatusRecord
 if TYPE_CHECKING:
     from tiercast_gateway.subtree import SubTree
     from tiercast_protocol.node.control.peers import Role
+    from tiercast_protocol.node.roaming import Roaming
 
 Handler = Callable[[Call], Awaitable[Any]]
 
@@ -57,6 +58,24 @@ def add_common_verbs(verbs: Verbs, tree: SubTree, *, jobs: bool = True) -> None:
     for name, role, handler in table:
         verbs.add(name, role, _routed(tree, handler))
         tree.queries.add(name, partial(_answer, name, handler))
+
+
+def add_parent_verbs(verbs: Verbs, tree: SubTree, roaming: Roaming) -> None:
+    """Register what a node with a parent says of it, and lets its owner choose."""
+
+    async def parents(call: Call) -> dict[str, Any]:
+        """Home, present parent and candidates, and why it is where it is."""
+        del call
+        return roaming.shown()
+
+    async def move_to(call: Call) -> dict[str, Any]:
+        """Go below another of its candidates."""
+        roaming.choose(call.text("parent"))
+        return roaming.shown()
+
+    verbs.add("parents", "viewer", _routed(tree, parents))
+    verbs.add("parents.move", "operator", move_to)
+    tree.queries.add("parents", partial(_answer, "parents", parents))
 
 
 def _routed(tree: SubTree, handler: Handler) -> Handler:

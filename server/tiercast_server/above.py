@@ -16,8 +16,10 @@ import structlog
 from tiercast_gateway.subtree import SubTree
 from tiercast_protocol.wire.envelope import Envelope
 from tiercast_protocol.wire.messages import KIND_OF, Answer, EnrolRequest, Message, Status, body_of
+from tiercast_protocol.wire.moving import Placed
 from tiercast_server.below import Below
 from tiercast_server.enrolment import Enrolment
+from tiercast_server.moves import Moves
 from tiercast_server.status_intake import StatusIntake
 
 _log = structlog.get_logger(__name__)
@@ -28,8 +30,10 @@ class RegionAbove:
 
     parent = ""
     connected = True
+    path: Sequence[str] = ()
 
-    def __init__(self, below: Below, enrolment: Enrolment, intake: StatusIntake) -> None:
+    def __init__(self, below: Below, enrolment: Enrolment, intake: StatusIntake, moves: Moves) -> None:
+        self._moves = moves
         self._below = below
         self._enrolment = enrolment
         self._intake = intake
@@ -47,6 +51,8 @@ class RegionAbove:
         match message:
             case Status(records=records):
                 await self._intake.take(records)
+            case Placed():
+                await self._moves.placed(message)
             case EnrolRequest():
                 await self._enrolment.request(message)
             case _:
@@ -61,6 +67,8 @@ class RegionAbove:
         match envelope.kind:
             case "enrol.request.v1":
                 await self._enrolment.request(body_of(envelope, EnrolRequest))
+            case "node.placed.v1":
+                await self._moves.placed(body_of(envelope, Placed))
             case "status.v1":
                 await self._intake.take(body_of(envelope, Status).records)
             case "answer.v1":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tiercast_gateway.config import GuestSettings
 from tiercast_protocol.node.brokers import BrokerConfig
 from tiercast_protocol.node.config import Duration, Size, setting
 from tiercast_protocol.node.logs import Format, Level
@@ -53,4 +54,5 @@ class ServerSettings:
     broker: BrokerConfig = setting(BrokerConfig, doc="The broker that the server's children connect to.")
     library: LibrarySettings = setting(LibrarySettings, doc="The packages of the region.")
     patches: PatchSettings = setting(PatchSettings, doc="Patches between versions of a package.")
+    guests: GuestSettings = setting(GuestSettings, doc="Whom it lets in while their parents are away.")
     log: LogSettings = setting(LogSettings, doc="What it logs.")

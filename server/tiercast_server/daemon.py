@@ -33,8 +33,10 @@ from tiercast_server.job_verbs import JobVerbs
 from tiercast_server.job_view import JobView
 from tiercast_server.jobs import Jobs
 from tiercast_server.library import Library
+from tiercast_server.moves import Moves
 from tiercast_server.package_verbs import PackageVerbs
 from tiercast_server.patches import Patches
+from tiercast_server.placings import Settling
 from tiercast_server.presence import Presence
 from tiercast_server.region import Region, open_region
 from tiercast_server.status_intake import StatusIntake
@@ -52,6 +54,7 @@ class Parts:
     jobs: Jobs
     enrolment: Enrolment
     intake: StatusIntake
+    moves: Moves
 
     @classmethod
     def of(cls, region: Region) -> Parts:
@@ -59,8 +62,10 @@ class Parts:
         below, changes = Below(), Changes()
         handover = Handover(region.db, below)
         jobs = Jobs(region, changes, handover.wake)
-        enrolment = Enrolment(region, jobs, changes, handover.wake)
-        return cls(below, changes, handover, jobs, enrolment, StatusIntake(region, changes))
+        settling = Settling(region, below.children_url)
+        enrolment = Enrolment(region, jobs, changes, handover.wake, settling)
+        moves = Moves(region, enrolment, settling, changes, handover.wake)
+        return cls(below, changes, handover, jobs, enrolment, StatusIntake(region, changes), moves)
 
 
 async def serve(stack: AsyncExitStack, here: Place) -> None:
@@ -76,7 +81,7 @@ async def serve(stack: AsyncExitStack, here: Place) -> None:
     db = await stack.enter_async_context(Database.open(here.folder / DATABASE_FILE))
     region = await open_region(db, key)
     parts = Parts.of(region)
-    above = RegionAbove(parts.below, parts.enrolment, parts.intake)
+    above = RegionAbove(parts.below, parts.enrolment, parts.intake, parts.moves)
     subtree = await stack.enter_async_context(open_subtree(_subtree_config(region, settings, here), above))
     verbs = Verbs()
     desk = _desk(region, settings, parts, subtree)
@@ -112,6 +117,8 @@ def _subtree_config(region: Region, settings: ServerSettings, here: Place) -> Su
         quota=settings.library.quota or None,
         reserve=settings.library.reserve,
         audit=settings.library.audit or None,
+        guests=settings.guests.places,
+        guests_per_minute=settings.guests.per_minute,
     )
 
 
@@ -138,6 +145,7 @@ def _desk(region: Region, settings: ServerSettings, parts: Parts, subtree: SubTr
     return Desk(
         region=region,
         enrolment=parts.enrolment,
+        moves=parts.moves,
         presence=Presence(region, parts.below),
         packages=PackageVerbs(region, library, patches),
         jobs=JobVerbs(parts.jobs, view, patches),

@@ -23,7 +23,7 @@ from tiercast_protocol.content.joining import join_password, join_user
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import Admitted, Dismissed, EnrolReply, EnrolRequest, TokenIssued
-from tiercast_server import handover, nodes
+from tiercast_server import handover, nodes, placings
 from tiercast_server.changes import Changes
 from tiercast_server.database.tables import nodes as nodes_table
 from tiercast_server.database.tables import tokens
@@ -41,7 +41,10 @@ _SECRET = 32
 class Enrolment:
     """Who becomes a node, and who ceases to be one.  `wake`: something was put for the tree."""
 
-    def __init__(self, region: Region, jobs: Jobs, changes: Changes, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, region: Region, jobs: Jobs, changes: Changes, wake: Callable[[], None], settling: placings.Settling
+    ) -> None:
+        self._settling = settling
         self._region = region
         self._jobs = jobs
         self._changes = changes
@@ -130,12 +133,20 @@ class Enrolment:
             UsageError: node.unknown or node.in-use.
         """
         async with self._region.db.write() as connection:
-            await nodes.remove(connection, name)
-            touched = await self._jobs.removed(connection, name)
-            await handover.put(connection, Dismissed(name=name), cause=name)
+            touched = await self.remove_in(connection, name)
         self._wake()
         self._changes.touch(*touched)
         return {"name": name, "jobs": touched}
+
+    async def remove_in(self, connection: AsyncConnection, name: str) -> list[str]:
+        """`remove`, in this transaction; the jobs that it touched."""
+        node = await nodes.remove(connection, name)
+        touched = await self._jobs.removed(connection, name)
+        await handover.put(connection, Dismissed(name=name), cause=name)
+        await placings.forget(connection, name, node.parent)
+        if node.role == "gateway":
+            await self._settling.settle(connection)
+        return touched
 
     async def _admit(
         self, connection: AsyncConnection, request: EnrolRequest, token: IssuedToken, generation: int
@@ -182,6 +193,10 @@ class Enrolment:
             token_id=token.id,
         )
         await handover.put(connection, admitted, cause=token.id)
+        await placings.note_admission(connection, token.parent, request.name, guest=False, generation=generation)
+        if generation > 1:
+            await placings.resend(connection, request.name, self._region.server)
+        await self._settling.settle(connection, request.name if request.role == "endpoint" else None)
         _log.info("node joined", node=request.name, role=request.role, parent=token.parent, generation=generation)
         return reply, await self._jobs.joined(connection, request.name)
 

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import update
 
 from tiercast_protocol.errors import UsageError
-from tiercast_server import nodes
+from tiercast_server import nodes, placings
 from tiercast_server.database.tables import nodes as nodes_table
 from tiercast_server.nodes import Node
 from tiercast_server.region import Region
@@ -42,8 +42,9 @@ class Presence:
         """Every node: the server first, then by name."""
         async with self._region.db.read() as connection:
             found = await nodes.all_nodes(connection)
-        children = await self._children(found)
-        return [self._server(), *(_shown(node, children.get(node.name)) for node in found)]
+            where = await placings.rows(connection)
+        children = await self._children(found, where)
+        return [self._server(), *(_shown(node, children.get(node.name), where.get(node.name)) for node in found)]
 
     async def show(self, name: str) -> dict[str, Any]:
         """One node with its key and what is below it.
@@ -58,9 +59,15 @@ class Presence:
                 return {**self._server(), "public_key": self._region.key.public, "children": below}
             node = await nodes.get(connection, name)
             below = await nodes.children_of(connection, name)
-        children = await self._children(found)
+            where = await placings.rows(connection)
+            tree = placings.family_of(self._region, found, where)
+        children = await self._children(found, where)
+        row = where.get(name)
+        candidates = row.candidates.split() if row is not None and row.candidates else tree.candidates(name)
         return {
-            **_shown(node, children.get(name)),
+            **_shown(node, children.get(name), row),
+            "candidates": candidates,
+            "retiring": row is not None and row.retiring,
             "state": node.state,
             "invited": node.invited,
             "public_key": node.public_key,
@@ -96,22 +103,30 @@ class Presence:
             "name": self._region.server,
             "role": "server",
             "parent": "",
+            "present": "",
+            "placed": 0,
+            "reason": "",
             "online": True,
             "since": self._started,
             "generation": 1,
             "joined": self._region.epoch,
         }
 
-    async def _children(self, found: list[Node]) -> dict[str, Child]:
-        gateways = {node.name: node.parent for node in found if node.role == "gateway" and node.has_joined}
+    async def _children(self, found: list[Node], where: dict[str, placings.Row]) -> dict[str, Child]:
+        gateways = {
+            node.name: _present(node, where.get(node.name))
+            for node in found
+            if node.role == "gateway" and node.has_joined
+        }
         heard: dict[str, Child] = {child.name: child for child in self._tree.children()}
         asked = [name for name, parent in gateways.items() if parent == self._region.server]
         deadline = time.monotonic() + DEADLINE_S
         while asked and (left := deadline - time.monotonic()) > 0:
             online = [name for name in asked if name in heard and heard[name].online]
             answers = await asyncio.gather(*(self._ask(name, left) for name in online))
-            for answer in answers:
-                heard |= {child.name: child for child in answer}
+            for child in (child for answer in answers for child in answer):
+                if child.name not in heard or child.online:  # its old parent remembers it too
+                    heard[child.name] = child
             asked = [name for name, parent in gateways.items() if parent in online]
         for _, told in self._known.values():
             for child in told:
@@ -131,11 +146,18 @@ class Presence:
         return children
 
 
-def _shown(node: Node, child: Child | None) -> dict[str, Any]:
+def _present(node: Node, row: placings.Row | None) -> str:
+    return row.parent if row is not None and row.parent else node.parent
+
+
+def _shown(node: Node, child: Child | None, row: placings.Row | None) -> dict[str, Any]:
     return {
         "name": node.name,
         "role": node.role,
         "parent": node.parent,
+        "present": _present(node, row),
+        "placed": row.at if row is not None else 0,
+        "reason": row.reason if row is not None else "",
         "online": child is not None and child.online,
         "since": child.since if child is not None else 0,
         "generation": node.generation,

@@ -20,6 +20,8 @@ from tiercast_server import cabinets, groups
 from tiercast_server.depot_verbs import DepotVerbs
 from tiercast_server.enrolment import Enrolment
 from tiercast_server.job_verbs import JobVerbs
+from tiercast_server.move_verbs import add_move_verbs
+from tiercast_server.moves import Moves
 from tiercast_server.names import names
 from tiercast_server.package_verbs import PackageVerbs
 from tiercast_server.patches import Patches
@@ -40,6 +42,7 @@ class Desk:
 
     region: Region
     enrolment: Enrolment
+    moves: Moves
     presence: Presence
     packages: PackageVerbs
     jobs: JobVerbs
@@ -75,6 +78,7 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
     verbs.add("node.show", "viewer", _node_show(desk))
     verbs.add("node.invite", "admin", audited(_node_invite(desk)))
     verbs.add("node.remove", "admin", audited(_node_remove(desk)))
+    add_move_verbs(verbs, desk, audited)
 
     _add_groups(verbs, desk.region)
     _add_cabinets(verbs, desk.region)

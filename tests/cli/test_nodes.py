@@ -81,3 +81,16 @@ def test_status_of_an_endpoint_shows_its_parent_instead_of_a_broker(daemon: Daem
     assert "installs into /srv/apps, 1.00 GiB free" in said
     assert "job j1 editor: fetching" in said
     assert "broker" not in said
+
+
+def test_the_tree_shows_who_is_where_and_why(daemon: Daemon) -> None:
+    server = NODE | {"name": "server", "role": "server", "parent": "", "present": "", "placed": 0, "reason": ""}
+    berlin = NODE | {"name": "berlin", "role": "gateway", "parent": "server", "present": "server", "online": False}
+    guest = NODE | {"present": "server", "placed": 1, "reason": "berlin was away"}
+    lost = NODE | {"name": "pc-2", "parent": "gone", "present": "gone"}
+    daemon.answers["node.list"] = [server, berlin, guest, lost]
+    lines = daemon.run("node", "tree").splitlines()
+    assert [line.split(" (")[0] for line in lines] == ["server", "  berlin", "  pc-1", "pc-2"]
+    assert "online, home is berlin: berlin was away, " in lines[2]
+    assert daemon.json("node", "tree")["nodes"][0]["name"] == "server"
+    assert "server (home: berlin)" in daemon.run("node", "list")

@@ -296,7 +296,13 @@ async def agent_over(
         )
         steps = Steps(db=db, root=root, materials=materials, limits=kept_to, now_ms=clock)
         reporter = Reporter(
-            db=db, post=post, parent=PARENT, me=ME, generation=region.generation, key=region.node_key, now_ms=clock
+            db=db,
+            post=post,
+            parent=lambda: PARENT,
+            me=ME,
+            generation=region.generation,
+            key=region.node_key,
+            now_ms=clock,
         )
         jobs = Jobs(db=db, me=region.identity, steps=steps, reporter=reporter, now_ms=clock, watch=watch)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())

@@ -22,7 +22,7 @@ async def test_numbers_grow_over_restarts_and_the_receipt_is_signed_once(tmp_pat
         async with Database.open(tmp_path / "db", [(1, journal.SCHEMA)]) as db:
             post = FakePost()
             reporter = Reporter(
-                db=db, post=post, parent=PARENT, me=ME, generation=3, key=region.node_key, now_ms=lambda: 1000
+                db=db, post=post, parent=lambda: PARENT, me=ME, generation=3, key=region.node_key, now_ms=lambda: 1000
             )
             job = Job("j1", 1, "install", "hello", "1.0", 1, b"r" * 32, 1, 2, "cause", "ordered", 3)
             if life == 0:

@@ -20,6 +20,19 @@ async def state() -> dict[str, Any]:
     return {"name": "pc1"}
 
 
+class Roamer:
+    """Remembers what the owner chose."""
+
+    def __init__(self) -> None:
+        self.chosen = ""
+
+    def choose(self, name: str) -> None:
+        self.chosen = name
+
+    def shown(self) -> dict[str, Any]:
+        return {"parent": self.chosen or "berlin"}
+
+
 @pytest.fixture
 async def readings(agent: Agent) -> Readings:
     script = {"say.sh": b"#!/bin/sh\necho said\n"}
@@ -29,7 +42,8 @@ async def readings(agent: Agent) -> Readings:
     await agent.do("j1", "install", one)
     await agent.do("j2", "install", two)
     await agent.do("j2", "cancel", None, revision=2)
-    return Readings(agent.db, state, agent.steps._materials.stored_form, agent.steps._materials.staged)
+    materials = agent.steps._materials
+    return Readings(agent.db, state, materials.stored_form, materials.staged, Roamer())
 
 
 async def ask(readings: Readings, verb: str, **args: object) -> Answer:

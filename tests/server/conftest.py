@@ -42,6 +42,8 @@ from tiercast_server.job_checks import Request
 from tiercast_server.job_view import JobView
 from tiercast_server.jobs import Jobs
 from tiercast_server.library import Library
+from tiercast_server.moves import Moves
+from tiercast_server.placings import Settling
 from tiercast_server.region import Region, create_region, open_region, wall_clock
 from tiercast_server.status_intake import StatusIntake
 from tiercast_server.tree import Child
@@ -192,6 +194,7 @@ class World:
     handover: Handover
     jobs: Jobs
     enrolment: Enrolment
+    moves: Moves
     library: Library
     intake: StatusIntake
     view: JobView
@@ -272,6 +275,8 @@ def assemble(region: Region, path: Path, now: list[int], tree: FakeTree, store: 
     changes = Changes()
     handover = Handover(region.db, tree)
     jobs = Jobs(region, changes, handover.wake)
+    settling = Settling(region, tree.children_url)
+    enrolment = Enrolment(region, jobs, changes, handover.wake, settling)
     return World(
         region=region,
         path=path,
@@ -280,7 +285,8 @@ def assemble(region: Region, path: Path, now: list[int], tree: FakeTree, store: 
         changes=changes,
         handover=handover,
         jobs=jobs,
-        enrolment=Enrolment(region, jobs, changes, handover.wake),
+        enrolment=enrolment,
+        moves=Moves(region, enrolment, settling, changes, handover.wake),
         library=Library(region, store),
         intake=StatusIntake(region, changes),
         view=JobView(region, changes),
@@ -317,7 +323,7 @@ async def rooted(tmp_path: Path) -> AsyncIterator[Rooted]:
         await create_region(db, name="r", server="server", now=wall_clock())
         region = await open_region(db, PrivateKey.generate())
         parts = Parts.of(region)
-        above = RegionAbove(parts.below, parts.enrolment, parts.intake)
+        above = RegionAbove(parts.below, parts.enrolment, parts.intake, parts.moves)
         config = SubTreeConfig(
             me="server",
             region="r",

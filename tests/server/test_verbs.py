@@ -25,7 +25,7 @@ EXPECTED = {
         job.create job.cancel job.delete depot.pin depot.unpin depot.keep depot.audit
         chunks.give depot.evict node.suspend node.resume job.suspend job.resume job.set""",
     "admin": """node.invite node.remove cabinet.add cabinet.delete link.set link.suspend link.resume
-        link.window.add link.window.remove""",
+        link.window.add link.window.remove node.move node.home node.candidates node.retire node.replace""",
 }
 
 
@@ -39,6 +39,7 @@ def table(world: Any) -> Verbs:
     desk = Desk(
         region=world.region,
         enrolment=world.enrolment,
+        moves=world.moves,
         presence=Presence(world.region, world.tree),
         packages=PackageVerbs(world.region, world.library),
         jobs=JobVerbs(world.jobs, world.view),

@@ -44,6 +44,7 @@ class FakeAbove:
     library: dict[bytes, bytes] = field(default_factory=dict)
     parent: str = ""
     connected: bool = True
+    path: Sequence[str] = ()
     answers: bool = True
     said: list[tuple[Message, str]] = field(default_factory=list)
     forwarded: list[Envelope] = field(default_factory=list)

@@ -23,8 +23,9 @@ import structlog
 from tiercast_protocol.errors import BrokerLost, MessageInvalid
 from tiercast_protocol.node.grouptopics import GroupTopics
 from tiercast_protocol.node.link import BulkLink, ControlLink, Login
-from tiercast_protocol.wire.envelope import Envelope, open_, seal, wrap
+from tiercast_protocol.wire.envelope import MAX_HOPS, Envelope, open_, seal, wrap
 from tiercast_protocol.wire.messages import KIND_OF, Absent, Gone, GroupJoin, GroupLeave, Hello, Message, body_of
+from tiercast_protocol.wire.moving import GuestAnswered
 from tiercast_protocol.wire.topics import Topics
 
 log = structlog.get_logger(__name__)
@@ -71,6 +72,14 @@ class Listener(Protocol):
         """One of them is lost."""
         ...
 
+    def path_changed(self) -> None:
+        """The parent's way to the server is another."""
+        ...
+
+    async def hop_refused(self, hop: Hop, reason: str, wait: float) -> None:
+        """The parent has no place for us; it may be asked again in `wait` seconds."""
+        ...
+
     def lane_renewed(self) -> None:
         """The parent has a new lane for us: it knows nothing of what we want."""
         ...
@@ -110,6 +119,8 @@ class Hop:
     ) -> None:
         self.parent = parent
         self.connected = False
+        #: The names from the server down to the parent, as it said; nothing while it is cut off.
+        self.path: tuple[str, ...] = ()
         self._caller, self._listener = caller, listener
         self._topics = topics = Topics(caller.region)
         self._leaving = False
@@ -244,13 +255,26 @@ class Hop:
                 body = body_of(envelope, Absent)
                 digests = tuple(body.digests[at : at + 32] for at in range(0, len(body.digests) - 31, 32))
                 self._listener.chunks_absent(digests, body.reason)
+            case "guest.answer.v1":
+                await self._refused(body_of(envelope, GuestAnswered))
             case _:
                 return False
         return True
 
+    async def _refused(self, answer: GuestAnswered) -> None:
+        if answer.nonce or answer.granted:
+            return  # of a question that somebody else asked for us
+        log.warning("parent.refuses", parent=self.parent.name, reason=answer.reason, again_s=answer.wait)
+        self.connected = False
+        await self._listener.hop_refused(self, answer.reason[:200], float(answer.wait))
+
     async def _greeted(self, hello: Hello) -> None:
         if self.connected:
             await self._greet()
+        path = tuple(hello.path[:MAX_HOPS])
+        if path != self.path:
+            self.path = path
+            self._listener.path_changed()
         if hello.boot == self.groups.epoch:
             return
         self.groups.new_lane(hello.boot)

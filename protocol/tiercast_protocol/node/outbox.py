@@ -85,6 +85,13 @@ def remove_peer(connection: sqlite3.Connection, peer: str) -> None:
     connection.execute("DELETE FROM outbox WHERE peer = ?", (peer,))
 
 
+def readdress(connection: sqlite3.Connection, old: str, new: str, *, without: Iterable[str]) -> None:
+    """What was for the neighbour `old` is for `new` from now on, in its order; kinds in `without` are forgotten."""
+    connection.executemany("DELETE FROM outbox WHERE peer = ? AND kind = ?", [(old, kind) for kind in without])
+    connection.execute("UPDATE OR IGNORE outbox SET peer = ? WHERE peer = ?", (new, old))
+    remove_peer(connection, old)  # what is left is there twice
+
+
 def expire(connection: sqlite3.Connection, *, now_ms: int) -> int:
     """Drop what has expired; returns how many."""
     return len(

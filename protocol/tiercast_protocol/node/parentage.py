@@ -49,6 +49,14 @@ class ParentLost:
 
 
 @dataclass(frozen=True, slots=True)
+class ParentRefused:
+    """The present parent has no place for us, and says when to ask again."""
+
+    reason: str
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
 class ParentsSet:
     """The region's list came."""
 
@@ -81,7 +89,7 @@ class TimerFired:
     """The time asked for by `WakeAt` has come; too early or twice is harmless."""
 
 
-Event = ParentConnected | ParentLost | ParentsSet | Answered | OwnerChose | TimerFired
+Event = ParentConnected | ParentLost | ParentRefused | ParentsSet | Answered | OwnerChose | TimerFired
 
 
 # -- commands --------------------------------------------------------------------------------------------
@@ -148,10 +156,13 @@ class Parentage:
         self._not_before: dict[str, float] = {}
         self._refusals: dict[str, str] = {}
         self._wanted = ""
+        #: The present parent, where that has no place for us; it may be asked like any other.
+        self._turned_away = ""
         self._wake: float | None = None
         self._handlers: dict[type, Callable[[Any, float], list[Command]]] = {
             ParentConnected: self._came,
             ParentLost: self._lost,
+            ParentRefused: self._refused,
             ParentsSet: self._set,
             Answered: self._answered,
             OwnerChose: self._chose,
@@ -172,7 +183,7 @@ class Parentage:
 
     def _came(self, _event: ParentConnected, now: float) -> list[Command]:
         self._connected, self._seek_at, self._pause = True, None, FIRST_PAUSE
-        self.waiting = ""
+        self.waiting = self._turned_away = ""
         if self._round is not None and self._round.why == "lost":
             self._round = None
         return self._look_home(now)
@@ -186,6 +197,13 @@ class Parentage:
         if self._seek_at is None and self._round is None:
             self._seek_at = now + self._policy.patience * (1 + self._rng.random() / 2)
         return []
+
+    def _refused(self, event: ParentRefused, now: float) -> list[Command]:
+        name = self.standing.present.name
+        self._connected, self._turned_away = False, name
+        self._not_before[name], self._refusals[name] = now + event.wait, event.reason
+        self.waiting = f"{name}: {event.reason}"
+        return self._seek(now) if self._round is None else []
 
     def _set(self, event: ParentsSet, now: float) -> list[Command]:
         before = self.standing
@@ -243,9 +261,11 @@ class Parentage:
     def _choices(self) -> tuple[Choice, ...]:
         return (self.standing.home, *self.standing.candidates)
 
+    def _may_ask(self, name: str) -> bool:
+        return name != self.standing.present.name or name == self._turned_away
+
     def _seek(self, now: float) -> list[Command]:
-        present = self.standing.present.name
-        others = [one for one in self._choices() if one.parent.name != present]
+        others = [one for one in self._choices() if self._may_ask(one.parent.name)]
         ready = [one for one in others if self._not_before.get(one.parent.name, now) <= now]
         if not ready:
             return self._wait(now)
@@ -286,7 +306,7 @@ class Parentage:
 
     def _wait(self, now: float) -> list[Command]:
         present = self.standing.present.name
-        others = [one.parent.name for one in self._choices() if one.parent.name != present]
+        others = [one.parent.name for one in self._choices() if self._may_ask(one.parent.name)]
         earliest = min((self._not_before.get(name, now) for name in others), default=now)
         self._seek_at = max(earliest, now + self._pause * (0.5 + self._rng.random()))
         self._pause = min(2 * self._pause, MOST_PAUSE)
@@ -309,7 +329,7 @@ class Parentage:
         return self._move(choice.parent, reason, now)
 
     def _move(self, parent: Parent, reason: str, now: float) -> list[Command]:
-        self._round, self._connected, self._home_at = None, False, None
+        self._round, self._connected, self._home_at, self._turned_away = None, False, None, ""
         self._seek_at = now + COME_SECONDS
         self._not_before.pop(parent.name, None)
         self.waiting = f"on the way to {parent.name}"

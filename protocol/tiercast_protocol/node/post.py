@@ -127,6 +127,11 @@ class Post:
         self.peer_down(peer)
         await self._db.write(lambda connection: outbox.remove_peer(connection, peer))
 
+    async def readdress(self, old: str, new: str, *, without: tuple[str, ...] = ()) -> None:
+        """`new` takes the place of `old` as our neighbour: what waits for it goes there, but for kinds in `without`."""
+        self.peer_down(old)
+        await self._db.write(lambda connection: outbox.readdress(connection, old, new, without=without))
+
     async def pending(self, limit: int = 1000) -> list[outbox.PendingMessage]:
         """What no neighbour has acknowledged yet, oldest first."""
         return await self._db.read(lambda connection: outbox.pending(connection, limit=limit))

@@ -11,14 +11,17 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from tiercast_protocol.errors import StateError
+from tiercast_protocol.node.config import Duration, setting
 from tiercast_protocol.node.hop import Parent
 from tiercast_protocol.node.joined import Enrolled, write_private
 
 FILE = "parents.json"
+GoingHome = Literal["told", "auto"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,22 @@ class Policy:
 
     patience: float = 20.0
     auto: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ParentSettings:
+    """What a node does while its parent is away."""
+
+    patience: Duration = setting(
+        Duration(20.0), doc="How long a parent may be away before another is looked for; stretched by chance."
+    )
+    going_home: GoingHome = setting(
+        "told", doc='"told": home only when the region says so; "auto": as soon as home is there again.'
+    )
+
+    def policy(self) -> Policy:
+        """As the machine takes it."""
+        return Policy(self.patience, self.going_home == "auto")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +78,22 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The file: the standing, the number of the last placing that was said, who was left last, the list's issue."""
+    """The file.
+
+    Attributes:
+        seq: of the last placing that was said.
+        before: who was left last, while what was for it is not readdressed.
+        issued: of the region's last list.
+        told: home's address in that list.  The one that the node joined by stands until the region names another: it
+            may lead there another way.
+    """
 
     standing: Standing
     generation: int
     seq: int = 0
     before: str = ""
     issued: int = 0
+    told: str = ""
 
 
 def at_first(me: Enrolled) -> Kept:

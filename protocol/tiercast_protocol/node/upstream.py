@@ -64,6 +64,7 @@ class Upstream:
         role: said in `Hello`.
         free: gives the bytes free for chunks, said in `Hello`.
         tls: for a broker at mqtts://; None is the system's authorities.
+        clean: away from home: the broker keeps nothing for us.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Upstream:
         role: str = "endpoint",
         free: Callable[[], int] | None = None,
         tls: ssl.SSLContext | None = None,
+        clean: bool = False,
     ) -> None:
         self.me = me
         self.bytes_in = self.chunks_in = self.bad_frames = self.rejected = 0
@@ -104,7 +106,7 @@ class Upstream:
         )
         self._timer: asyncio.TimerHandle | None = None
         self._caller = Caller(me, region, login, os.urandom(8), self._hello)
-        self.hop = Hop(Parent(parent, url), self._caller, self, tls=tls)
+        self.hop = Hop(Parent(parent, url), self._caller, self, tls=tls, clean=clean)
         self._paused = False
         self._landing = Landing(
             store,
@@ -123,6 +125,9 @@ class Upstream:
         #: Told when the parent came, and when it is lost.
         self.on_up: Callable[[], None] | None = None
         self.on_down: Callable[[], None] | None = None
+        #: Told when the parent has no place for us (reason, seconds), and when its way to the server is another.
+        self.on_refused: Callable[[str, float], None] | None = None
+        self.on_path: Callable[[], None] | None = None
 
     @property
     def parent(self) -> str:
@@ -255,6 +260,17 @@ class Upstream:
         self._feed(t.ParentLost())
         if self.on_down is not None:
             self.on_down()
+
+    async def hop_refused(self, hop: Hop, reason: str, wait: float) -> None:
+        """See `Listener`."""
+        await self.hop_down(hop)
+        if self.on_refused is not None and hop is self.hop:
+            self.on_refused(reason, wait)
+
+    def path_changed(self) -> None:
+        """See `Listener`."""
+        if self.on_path is not None:
+            self.on_path()
 
     def lane_renewed(self) -> None:
         """See `Listener`."""

@@ -15,14 +15,13 @@ from typing import TypeVar
 import msgspec
 
 from tiercast_protocol.errors import MessageInvalid
-from tiercast_protocol.wire import codec
+from tiercast_protocol.wire import codec, moving, root
 from tiercast_protocol.wire.envelope import Envelope
 
 T = TypeVar("T", bound="Message")
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Root of all bodies."""
+Message = root.Message
 
 
 # -- between neighbours ------------------------------------------------------------------------------
@@ -45,7 +44,7 @@ class Hello(Message, frozen=True, kw_only=True, omit_defaults=True):
     role: str = "endpoint"
     software: str = ""
     free: int = 0
-    path: list[str] = []
+    path: list[str] = msgspec.field(default_factory=list)
     metered: int = 0
 
 
@@ -143,61 +142,6 @@ class Dismissed(Message, frozen=True, kw_only=True, omit_defaults=True):
     parent: str = ""
 
 
-# -- finding another parent (docs/protocol.md, section 11) ---------------------------------------------
-
-
-class ParentsTold(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """Down to one node: a `content.parents.Parents`, signed by the region."""
-
-    data: bytes
-    signature: bytes
-
-
-class Below(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """A node below one that moved, with its parent and key, for gateways that never heard of it."""
-
-    node: str
-    parent: str
-    public_key: bytes
-    generation: int
-    seq: int = 0
-
-
-class Placed(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """Up to the server: `node` said where it is (a `content.parents.Placing`, signed by it), and who is below it."""
-
-    node: str
-    data: bytes
-    signature: bytes
-    below: list[Below] = []
-
-
-class Left(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """Down the way that a node was reached by: it is below `parent` since its placing `seq`, no longer here."""
-
-    node: str
-    parent: str
-    seq: int
-
-
-class GuestAsked(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """Up from a node that looks for a parent: is there a place?  `enter` takes it, `size` asks for bytes to measure."""
-
-    nonce: bytes
-    enter: bool = False
-    size: int = 0
-
-
-class GuestAnswered(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """Down: whether there is a place; if not, why, and the seconds after which asking again makes sense."""
-
-    nonce: bytes
-    granted: bool
-    wait: int = 0
-    reason: str = ""
-    filler: bytes = b""
-
-
 # -- orders and what came of them --------------------------------------------------------------------
 
 
@@ -228,7 +172,7 @@ class OrderBundle(Message, frozen=True, kw_only=True, omit_defaults=True):
     order: bytes
     signature: bytes
     targets: list[OrderTarget]
-    offers: list[PatchOffer] = []
+    offers: list[PatchOffer] = msgspec.field(default_factory=list)
 
 
 class PatchOffers(Message, frozen=True, kw_only=True, omit_defaults=True):
@@ -301,7 +245,7 @@ class Holds(Message, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     seq: int
-    holds: list[HoldEntry] = []
+    holds: list[HoldEntry] = msgspec.field(default_factory=list)
 
 
 class JobShape(Message, frozen=True, kw_only=True, omit_defaults=True):
@@ -318,7 +262,7 @@ class Query(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Down to one node: run a reading verb of its control socket."""
 
     verb: str
-    args: dict[str, object] = {}
+    args: dict[str, object] = msgspec.field(default_factory=dict)
 
 
 class Answer(Message, frozen=True, kw_only=True, omit_defaults=True):
@@ -326,7 +270,7 @@ class Answer(Message, frozen=True, kw_only=True, omit_defaults=True):
 
     query: bytes
     result: object = None
-    error: dict[str, str] = {}
+    error: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 # -- on the bulk connection, never in an envelope ----------------------------------------------------
@@ -362,9 +306,9 @@ class Report(Message, frozen=True, kw_only=True, omit_defaults=True):
     window: int
     mark: int = 0
     wants: bytes = b""
-    repairs: list[tuple[bytes, int, int]] = []
+    repairs: list[tuple[bytes, int, int]] = msgspec.field(default_factory=list)
     drops: bytes = b""
-    jobs: list[tuple[str, int]] = []
+    jobs: list[tuple[str, int]] = msgspec.field(default_factory=list)
     segment: int = 0
     pause_ms: int = 0
     rate: int = 0
@@ -383,11 +327,11 @@ CATALOGUE: dict[str, type[Message]] = {
     "enrol.reply.v1": EnrolReply,
     "node.admitted.v1": Admitted,
     "node.dismissed.v1": Dismissed,
-    "parents.v1": ParentsTold,
-    "node.placed.v1": Placed,
-    "node.left.v1": Left,
-    "guest.ask.v1": GuestAsked,
-    "guest.answer.v1": GuestAnswered,
+    "parents.v1": moving.ParentsTold,
+    "node.placed.v1": moving.Placed,
+    "node.left.v1": moving.Left,
+    "guest.ask.v1": moving.GuestAsked,
+    "guest.answer.v1": moving.GuestAnswered,
     "order.v1": OrderBundle,
     "patch.offer.v1": PatchOffers,
     "status.v1": Status,

@@ -238,3 +238,29 @@ handovers = Table(
     Column("cause", _Name, nullable=False),
     Column("body", LargeBinary, nullable=False),
 )
+
+#: Where each node said it is.  `parent` "" is: nothing said yet; `candidates` are names with blanks between, "" the
+#: default; `called` is when it was last called home; `told` the digest of the list of parents that it was told.
+placings = Table(
+    "placings",
+    metadata,
+    Column("node", _Name, primary_key=True),
+    Column("parent", _Name, nullable=False, default="", index=True),
+    Column("seq", BigInteger, nullable=False, default=0),
+    Column("at", BigInteger, nullable=False, default=0),
+    Column("reason", Text, nullable=False, default=""),
+    Column("called", BigInteger, nullable=False, default=0),
+    Column("candidates", Text, nullable=False, default=""),
+    Column("retiring", Boolean, nullable=False, default=False),
+    Column("told", LargeBinary, nullable=False, default=b""),
+)
+
+#: Whom the broker of each gateway (or of the server) was told to let in.
+admissions = Table(
+    "admissions",
+    metadata,
+    Column("gateway", _Name, primary_key=True),
+    Column("node", _Name, primary_key=True, index=True),
+    Column("guest", Boolean, nullable=False),
+    Column("generation", Integer, nullable=False),
+)

@@ -17,6 +17,7 @@ class Heard:
     def __init__(self) -> None:
         self.up = self.down = self.renewed = 0
         self.messages: list[bytes] = []
+        self.refused: list[tuple[str, float]] = []
 
     async def hop_up(self, hop: Hop) -> None:
         assert hop.connected
@@ -28,6 +29,13 @@ class Heard:
 
     def lane_renewed(self) -> None:
         self.renewed += 1
+
+    def path_changed(self) -> None:
+        self.renewed += 1
+
+    async def hop_refused(self, hop: Hop, reason: str, wait: float) -> None:
+        assert not hop.connected
+        self.refused.append((reason, wait))
 
     def chunks_absent(self, digests: tuple[bytes, ...], reason: str) -> None:
         raise AssertionError(f"nothing was wanted: {digests!r} {reason}")

@@ -159,6 +159,23 @@ def test_a_parent_that_was_replaced_is_found_at_its_new_address() -> None:
     assert [c.standing.present for c in commands if isinstance(c, p.Move)] == [new]
 
 
+def test_a_parent_that_has_no_place_after_all_is_left_and_may_be_asked_again() -> None:
+    machine = node()
+    at = go_to(machine, "a")
+    asks = asked(machine.handle(p.ParentRefused("full", 90.0), now=at))
+    assert set(asks) == {"home"}  # the others said no just now
+    again, seen = at, dict(asks)
+    while "a" not in seen:
+        for ask in seen.values():
+            commands = machine.handle(answer(ask, granted=False, wait=500.0), now=again)
+        again = wake(commands)
+        seen = asked(machine.handle(p.TimerFired(), now=again))
+    assert again >= at + 90.0
+    commands = machine.handle(answer(seen["a"]), now=again)
+    commands = machine.handle(answer(asked(commands)["a"]), now=again)
+    assert [c.standing.present for c in commands if isinstance(c, p.Move)] == [A]
+
+
 @pytest.mark.parametrize("granted", [True, False])
 def test_the_owner_may_choose_among_those_that_the_region_named(granted: bool) -> None:
     machine = node()
@@ -174,6 +191,7 @@ STORIES = st.lists(
     st.one_of(
         st.just("up"),
         st.just("down"),
+        st.tuples(st.just("refused"), st.floats(0, 100)),
         st.tuples(st.just("answer"), st.sampled_from(NAMES), st.booleans(), st.integers(0, 3)),
         st.tuples(st.just("owner"), st.sampled_from(NAMES)),
         st.tuples(st.just("told"), st.integers(0, 9), st.sampled_from(NAMES[:4])),
@@ -220,6 +238,9 @@ def test_any_story_leaves_it_with_a_parent_or_a_reason_and_something_under_way(
             case "down" if up:
                 up = False
                 feed(p.ParentLost())
+            case ("refused", float(wait)) if up:
+                up = False
+                feed(p.ParentRefused("full", wait))
             case ("answer", str(name), bool(granted), int(back)):
                 feed(p.Answered(name, number - back, granted, rate=float(back)))
             case ("owner", str(name)):

@@ -8,6 +8,7 @@ Rules
 from __future__ import annotations
 
 from tiercast_protocol.wire import messages as m
+from tiercast_protocol.wire import moving
 
 D1, D2 = bytes(range(32)), bytes(range(32, 64))
 ID = bytes(range(16))
@@ -50,16 +51,16 @@ SAMPLES: dict[str, m.Message] = {
         token_id="t1",
     ),
     "node.dismissed.v1": m.Dismissed(name="desk-1"),
-    "parents.v1": m.ParentsTold(data=b"parents", signature=D1 + D2),
-    "node.placed.v1": m.Placed(
+    "parents.v1": moving.ParentsTold(data=b"parents", signature=D1 + D2),
+    "node.placed.v1": moving.Placed(
         node="site-a",
         data=b"placing",
         signature=D1 + D2,
-        below=[m.Below(node="desk-1", parent="site-a", public_key=D1, generation=2, seq=9)],
+        below=[moving.Below(node="desk-1", parent="site-a", public_key=D1, generation=2, seq=9)],
     ),
-    "node.left.v1": m.Left(node="desk-1", parent="site-b", seq=9),
-    "guest.ask.v1": m.GuestAsked(nonce=ID, enter=True, size=32768),
-    "guest.answer.v1": m.GuestAnswered(nonce=ID, granted=True, wait=60, reason="full", filler=D1),
+    "node.left.v1": moving.Left(node="desk-1", parent="site-b", seq=9),
+    "guest.ask.v1": moving.GuestAsked(nonce=ID, enter=True, size=32768),
+    "guest.answer.v1": moving.GuestAnswered(nonce=ID, granted=True, wait=60, reason="full", filler=D1),
     "order.v1": m.OrderBundle(
         order=b"order", signature=D1 + D2, targets=[m.OrderTarget(node="desk-1", index=3, proof=[D1, D2])]
     ),
