@@ -4,7 +4,7 @@ Rules
 - Both sides count payload bytes since the child's session began: the sender what it charged, the child what it
   received.  The difference is under way; it never passes the window that the child granted.
 - Within the window, what is under way follows rate x round trip (`LEAST_FRAMES` at the least), so that the
-  broker's queue stays short and it never drops: brokers drop silently.
+  broker's queue stays short and it never drops: brokers drop silently.  It is twice that while the rate still grows.
 - Counts drift: drops leave the child's behind, copies too many (a group's frame to one who just left, frames of a
   parent that restarted) take it ahead.  A mark comes after all that was charged before it, so the first answer to
   a mark is exact, up or down.  Between marks a count only rises, and lifts the charge if it passes it.
@@ -13,16 +13,22 @@ Rules
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 #: Most frames under way: below the smallest queue that a broker is known to cut (1000), with room for control.
 MOST_FRAMES = 400
 #: Frames that may always be under way, whatever the estimate says.
 LEAST_FRAMES = 2
-#: Seconds of the rate under way beyond two round trips: what a busy child takes to report.  A child on a thin
-#: link reports more rarely (receiver.py), so there it is more.
+#: Seconds of the rate under way beyond the round trip: what a busy child takes to report.  A child on a thin link
+#: reports more rarely (receiver.py), so there it is more; on a far one what is under way at a cut is lost, so less.
 MARGIN = 0.1
 THIN_MARGIN = 0.35
+FAR_MARGIN = 0.06
 _THIN = 1_000_000
+_FAR = 0.02
+#: A rate that grew by less than this in so many round trips is the link's.
+_GROWTH = 1.2
+_ROUNDS = 3
 #: Bytes under way before the first estimate.
 FIRST_FLIGHT = 512 * 1024
 #: Counts and marks stay below these: they stand in fields of fixed width, and are a peer's.
@@ -30,16 +36,31 @@ LARGEST_COUNT = 1 << 62
 LARGEST_MARK = 1 << 31
 #: Shortest time over which a rate is measured, in seconds.
 _SAMPLE = 0.05
-#: The least round trip is forgotten after so many seconds: paths change.
-_LEAST_LIFE = 10.0
+#: The least round trip is measured anew after so many seconds, for paths change: with less under way for two of it.
+_LEAST_LIFE = 20.0
+#: What a link was found to be is believed for so many seconds after it was cut.
+_BELIEVED = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What an earlier session found out about a link, and when."""
+
+    rate: float
+    least_rtt: float
+    at: float
 
 
 class Flow:
     """The sender's account of one child in one session."""
 
     __slots__ = (
+        "_drain_until",
         "_frames",
+        "_growing",
         "_least_at",
+        "_round_at",
+        "_round_rate",
         "_sample_at",
         "_sample_from",
         "charged",
@@ -54,7 +75,7 @@ class Flow:
         "window",
     )
 
-    def __init__(self, received: int, window: int, now: float) -> None:
+    def __init__(self, received: int, window: int, now: float, known: Known | None = None) -> None:
         self.charged = received
         self.received = received
         self.window = window
@@ -72,6 +93,25 @@ class Flow:
         self._least_at = now
         self._sample_at = now
         self._sample_from = received
+        #: Rounds in which the rate may still turn out to be higher: until then twice as much is under way.
+        self._growing = _ROUNDS
+        self._round_at = now
+        self._round_rate = 0.0
+        self._drain_until = now
+        if known is not None and now - known.at <= _BELIEVED:
+            self.rate, self.least_rtt = known.rate, known.least_rtt
+            self._growing = 0
+
+    @property
+    def oldest(self) -> float:
+        """When the oldest frame was charged that the child has not reported; infinity if there is none."""
+        return self._frames[0][1] if self._frames else float("inf")
+
+    def known(self, now: float) -> Known | None:
+        """What was found out about the link, for the next session."""
+        if self.rate is None or self.least_rtt is None:
+            return None
+        return Known(self.rate, self.least_rtt, now)
 
     @property
     def in_flight(self) -> int:
@@ -83,8 +123,13 @@ class Flow:
         if self.rate is None or self.least_rtt is None:
             wish = FIRST_FLIGHT
         else:
-            margin = MARGIN if self.rate >= _THIN else THIN_MARGIN
-            wish = int(self.rate * (2 * self.least_rtt + margin))
+            trip = self.least_rtt
+            margin = THIN_MARGIN if self.rate < _THIN else FAR_MARGIN if trip >= _FAR else MARGIN
+            if self._growing:
+                trip, margin = 2 * trip, MARGIN if margin == FAR_MARGIN else margin
+            elif self._drain_until > self.progress_at:
+                trip, margin = trip / 2, 0.0
+            wish = int(self.rate * (trip + margin))
         return min(self.window, max(wish, LEAST_FRAMES * frame))
 
     def room(self, frame: int) -> int:
@@ -137,22 +182,33 @@ class Flow:
     def _measure_trip(self, trip: float, now: float) -> None:
         self.trip = trip
         self.rtt = trip if self.rtt is None else self.rtt + (trip - self.rtt) / 8
-        if self.least_rtt is None or trip <= self.least_rtt or now - self._least_at > _LEAST_LIFE:
+        if self.least_rtt is None or trip <= self.least_rtt:
             self.least_rtt = trip
             self._least_at = now
+        elif now - self._least_at > _LEAST_LIFE:
+            # Our own queue stands in every trip while the link is full: let it run dry first.
+            if self._drain_until < self._least_at + _LEAST_LIFE:
+                self._drain_until = now + max(_SAMPLE, 2 * self.least_rtt)
+            elif now >= self._drain_until:
+                self.least_rtt = trip
+                self._least_at = now
 
     def _measure_rate(self, now: float) -> None:
         waited = now - self._sample_at
         if waited < _SAMPLE:
             return
         sample = (self.received - self._sample_from) / waited
-        if self.rate is None or sample > self.rate:
+        if self.rate is None or (self._growing and sample > self.rate):
             self.rate = sample
-        elif self.in_flight:
-            # Only a busy link says how slow it is; an idle one says nothing.
+        elif sample > self.rate or self.in_flight:
+            # Reports come in steps, so one sample says little.  Only a busy link says how slow it is.
             self.rate += (sample - self.rate) / 4
         self._sample_at = now
         self._sample_from = self.received
+        if self._growing and now - self._round_at >= (self.least_rtt or 0.0):
+            self._growing = _ROUNDS if self.rate >= _GROWTH * self._round_rate else self._growing - 1
+            self._round_rate = max(self.rate, self._round_rate)
+            self._round_at = now
 
 
 class Grant:

@@ -4,6 +4,7 @@ Rules
 - A want is queued once.  It is ignored while the chunk is queued or under way (sent at a position that the
   child's report had not reached); it is heard when that position is settled: then the chunk was lost.
 - Ranges to repair replace what was left to send of their chunk: the child knows best.
+- A lane whose frames take far longer than they used to, while others go on, is demoted: it shares with nobody.
 - No progress with bytes under way means a mark; none for `PARK_AFTER` seconds parks the lane: nothing is sent
   until the child is heard again, and its wants stay.
 """
@@ -34,6 +35,8 @@ _TRIP_GUESS = 0.25
 _TRIP_LONGEST = 2.0
 #: Longest pause between two marks.
 _MARK_LONGEST = 5.0
+#: A frame that was not reported for so long, or three usual round trips, lags if others go on.
+LAG_AFTER = 0.2
 #: Settled chunks remembered per lane, to tell a chunk sent again from one sent first.
 _REMEMBERED = 2048
 
@@ -67,6 +70,8 @@ class Lane:
     ready: bool = False
     due: float = float("inf")
     mark_at: float = float("-inf")
+    #: Not to be asked before whether it lags.
+    lag_from: float = float("-inf")
     mark_tries: int = 0
     #: A frame of this lane failed: its charge is settled by a mark at once.
     mark_forced: bool = False
@@ -156,6 +161,13 @@ class Lane:
         if self.mark_tries:
             return max(since, self.mark_at) + min(wait * 2.0 ** min(self.mark_tries, 10), _MARK_LONGEST)
         return since + wait
+
+    def lag_due(self) -> float:
+        """When the child counts as straggling if nothing changes: what it was sent takes far longer than usual."""
+        if self.state != "active" or not self.flow.in_flight:
+            return float("inf")
+        trip = self.flow.rtt if self.flow.rtt is not None else _TRIP_GUESS
+        return max(self.flow.oldest + max(LAG_AFTER, 3 * trip), self.lag_from)
 
     def park_due(self) -> float:
         """When the lane is parked if nothing changes."""

@@ -10,6 +10,7 @@ Rules
 from __future__ import annotations
 
 from tiercast_protocol.transfer.adaptive import Adaptive
+from tiercast_protocol.transfer.credit import Known
 from tiercast_protocol.transfer.events import Child
 from tiercast_protocol.transfer.events import Job as Name
 from tiercast_protocol.transfer.gates import NEVER, Gate, Gates, ready_at
@@ -24,7 +25,7 @@ _MOST_JOBS = 1024
 class Link:
     """The terms of one child, or of all together."""
 
-    __slots__ = ("adaptive", "chain", "child", "gates", "jobs", "policy", "suspended", "wish")
+    __slots__ = ("adaptive", "chain", "child", "gates", "jobs", "known", "policy", "suspended", "wish")
 
     def __init__(self, child: Child) -> None:
         self.child = child
@@ -38,6 +39,8 @@ class Link:
         self.suspended = False
         #: Gates by job, for jobs that have terms of their own.
         self.jobs: dict[Name, Gates] = {}
+        #: What the last session found out.
+        self.known: Known | None = None
 
     @property
     def rate(self) -> float | None:

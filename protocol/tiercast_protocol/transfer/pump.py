@@ -23,7 +23,7 @@ from tiercast_protocol.transfer.events import (
 from tiercast_protocol.transfer.gates import NEVER, ready_at
 from tiercast_protocol.transfer.groups import Group
 from tiercast_protocol.transfer.jobs import Job, Jobs
-from tiercast_protocol.transfer.lanes import Lane
+from tiercast_protocol.transfer.lanes import LAG_AFTER, Lane
 from tiercast_protocol.transfer.links import Link
 from tiercast_protocol.transfer.membership import Membership
 from tiercast_protocol.transfer.pacing import TokenBucket
@@ -113,13 +113,16 @@ class Pump:
 
     def _watch(self, lane: Lane, now: float) -> None:
         if lane.flow.in_flight:
-            due = min(self._mark_due(lane), lane.park_due())
+            due = min(self._mark_due(lane), lane.park_due(), self._lag_due(lane))
             if due < lane.due:
                 self._schedule.look_at(lane, max(now, due))
 
     @staticmethod
     def _mark_due(lane: Lane) -> float:
         return lane.mark_due(more=lane.has_more())
+
+    def _lag_due(self, lane: Lane) -> float:
+        return lane.lag_due() if len(self._lanes) > 1 else NEVER
 
     # -- running ----------------------------------------------------------------------------------
 
@@ -159,7 +162,11 @@ class Pump:
         self._schedule.ready(lane)
         if now >= lane.park_due():
             self.change(lane, "parked", "no progress", now, out)
-        elif now >= self._mark_due(lane):
+        elif now >= self._lag_due(lane):
+            lane.lag_from = now + LAG_AFTER / 2
+            if self._others_go_on(lane):
+                self.change(lane, "demoted", "falls behind while others go on", now, out)
+        if lane.state != "parked" and now >= self._mark_due(lane):
             lane.mark += 1
             lane.mark_at = now
             lane.mark_tries += 1
@@ -167,6 +174,11 @@ class Pump:
             lane.marks += 1
             out.append(PublishMark(lane.child, lane.session, lane.mark, lane.flow.charged))
         self._watch(lane, now)
+
+    def _others_go_on(self, lane: Lane) -> bool:
+        """Whether another child received something since this one should have."""
+        since = lane.flow.oldest + LAG_AFTER / 2
+        return any(other.flow.progress_at > since for other in self._lanes.values() if other is not lane)
 
     def _look_at_group(self, group: Group, now: float, out: list[SenderCommand]) -> None:
         for child in self.membership.look_at(group, now, out):

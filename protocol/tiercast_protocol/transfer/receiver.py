@@ -49,13 +49,16 @@ from tiercast_protocol.wire.messages import Piece, Report
 REPORT_WANTS = 1024
 REPORT_REPAIRS = 512
 #: Shortest pause between two progress reports that are not worth `Grant.step` bytes, in seconds.
-REPORT_PAUSE = 0.05
+REPORT_PAUSE = 0.03
 #: The same while less than `SMALL_PROGRESS` bytes came: on a thin link reports must not cost a share of it.
 SLOW_PAUSE = 0.25
 SMALL_PROGRESS = 32 * 1024
 #: Silence after which everything asked is asked again, in seconds, doubling up to the longest.
 QUIET_FIRST = 3.0
 QUIET_LONGEST = 30.0
+#: Seconds after which drops are said again while what was dropped still comes, and how many are remembered for that.
+DROP_AGAIN = 0.5
+MOST_DROPPED = 8192
 #: How often a chunk may arrive damaged before it counts as absent.
 MOST_ATTEMPTS = 5
 
@@ -116,6 +119,9 @@ class Receiver:
         self._unsaid_terms = False
         self._to_say: list[Digest] = []
         self._to_drop: list[Digest] = []
+        #: What was dropped and not wanted again, and when that was said last: the word may be lost.
+        self._dropped: dict[Digest, None] = {}
+        self._dropped_at = float("-inf")
         self._mark = 0
         self._connected = False
         self._told_at = float("-inf")
@@ -171,6 +177,7 @@ class Receiver:
     def _wanted(self, event: ChunksWanted, _now: float, _out: list[ReceiverCommand]) -> None:
         for digest in event.digests:
             whole = self._whole.get(digest)
+            self._dropped.pop(digest, None)
             if whole is not None:
                 whole.wanted = True
             elif self._wants.want(digest, event.job) and digest not in self._assembly:
@@ -190,6 +197,7 @@ class Receiver:
             self._wants.unwait(digest)
             self._attempts.pop(digest, 0)
             if self._wants.gone(digest) is not None:
+                self._dropped[digest] = None
                 self._to_drop.append(digest)
                 if self._assembly.drop(digest):
                     out.append(DiscardChunk(digest))
@@ -229,18 +237,15 @@ class Receiver:
                 self.counters.useful += length
                 store.append(piece)
             else:
-                self._part(piece, out)
+                self._part(piece, now, out)
         if store:
             out.append(StoreChunks(tuple(store)))
 
-    def _part(self, piece: Piece, out: list[ReceiverCommand]) -> None:
+    def _part(self, piece: Piece, now: float, out: list[ReceiverCommand]) -> None:
         digest, length, counters = piece.digest, piece.length, self.counters
         if digest not in self._asked:
             if digest not in self._waiting:
-                if digest in self._whole:
-                    counters.repeated += length
-                else:
-                    counters.unasked += length
+                self._unwelcome(digest, length, now)
                 return
             # Not asked yet, but wanted: a group's frame may bring it early.
             self._wants.ask(digest, self._wants.unwait(digest) or "")
@@ -262,6 +267,16 @@ class Receiver:
             self._whole[digest] = _Whole(piece.size, self._wants.gone(digest) or "")
             self._grant.unstored += piece.size
             out.append(AssembleChunk(digest))
+
+    def _unwelcome(self, digest: Digest, length: int, now: float) -> None:
+        """A piece came that is not wanted."""
+        if digest in self._whole:
+            self.counters.repeated += length
+            return
+        self.counters.unasked += length
+        if digest in self._dropped and not self._to_drop and now >= self._dropped_at + DROP_AGAIN:
+            # It is under way still, or the word was lost.
+            self._to_drop = [dropped for dropped in self._dropped if dropped not in self._asked]
 
     def _marked(self, event: MarkReceived, now: float, out: list[ReceiverCommand]) -> None:
         if event.session != self.session:
@@ -360,6 +375,10 @@ class Receiver:
 
     def _say(self, wants: Sequence[Digest], repairs: Sequence[Repair], now: float, out: list[ReceiverCommand]) -> None:
         drops = [digest for digest in self._to_drop if digest not in self._asked]
+        if drops:
+            self._dropped_at = now
+            while len(self._dropped) > MOST_DROPPED:
+                del self._dropped[next(iter(self._dropped))]
         while True:
             listed = [digest for digest in wants[:REPORT_WANTS] if digest in self._asked]
             holes = list(repairs[:REPORT_REPAIRS])

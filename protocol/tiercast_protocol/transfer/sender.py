@@ -134,6 +134,7 @@ class Sender:
             lane.mark_tries = 0
             self._pump.change(lane, "active", "heard again", now, out)
         elif lane.state == "demoted" and now - lane.state_at >= BACK_AFTER and now - flow.progress_at < 1.0:
+            lane.lag_from = now + BACK_AFTER / 5
             self._pump.change(lane, "active", "kept up again", now, out)
         if report.segment or report.rate or lane.link.wish != NO_WISH:
             self._settings.wish(lane, report, now, out)
@@ -157,11 +158,12 @@ class Sender:
         if lane is not None:
             self._retired.setdefault(child, deque(maxlen=_RETIRED)).append(lane.session)
             self._drop_lane(lane, now, out)
+        link = self._settings.link(child)
         lane = self._lanes[child] = Lane(
             child=child,
             session=report.session,
-            flow=Flow(report.received, report.window, now),
-            link=self._settings.link(child),
+            flow=Flow(report.received, report.window, now, link.known),
+            link=link,
             mark=report.mark,
             answered=report.mark,
             heard_at=now,
@@ -180,6 +182,7 @@ class Sender:
             self.supply.unwant(digest, lane.child)
         lane.wanted.clear()
         lane.alive = False
+        lane.link.known = lane.flow.known(now)
         self._settings.prune()
 
     def _joined(self, event: ChildJoinedGroup, now: float, out: list[SenderCommand]) -> None:

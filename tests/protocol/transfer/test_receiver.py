@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tiercast_protocol.transfer import events as e
 from tiercast_protocol.transfer.policy import JobPolicy
-from tiercast_protocol.transfer.receiver import MOST_ATTEMPTS, QUIET_FIRST, QUIET_LONGEST, Receiver
+from tiercast_protocol.transfer.receiver import MOST_ATTEMPTS, QUIET_FIRST, QUIET_LONGEST, REPORT_PAUSE, Receiver
 from tiercast_protocol.wire.messages import Piece, Report
 
 WINDOW = 4000
@@ -193,7 +193,7 @@ def test_progress_is_told_by_size_or_age() -> None:
     quiet = receiver.handle(e.FrameReceived((Piece(D[0], 3000, 1000, 10),)), now=0.002)
     assert reports(quiet) == []
     (wake,) = [command for command in quiet if isinstance(command, e.WakeAt)]
-    assert wake.time == pytest.approx(0.052)
+    assert wake.time == pytest.approx(0.002 + REPORT_PAUSE)
     assert reports(receiver.handle(e.TimerFired(), now=wake.time))
 
 
@@ -324,3 +324,15 @@ def test_the_childs_terms_are_said_at_once_and_ever_after() -> None:
     assert receiver.handle(e.ChildTermsSet(segment=1 << 20, pause=2.5, rate=9000), now=0.1) == []
     (later,) = reports(receiver.handle(e.ChunksWanted((D[0],)), now=0.2))
     assert (later.segment, later.pause_ms, later.rate) == (1 << 20, 2500, 9000)
+
+
+def test_drops_are_said_again_while_what_was_dropped_still_comes() -> None:
+    receiver = connected()
+    receiver.handle(e.ChunksWanted(tuple(D[:4])), now=0.0)
+    (said,) = reports(receiver.handle(e.ChunksUnwanted((D[0], D[1], D[2])), now=0.0))
+    assert said.drops == D[0] + D[1] + D[2]
+    assert not any(one.drops for one in reports(receiver.handle(whole(D[0]), now=0.1))), "it may be under way"
+    receiver.handle(e.ChunksWanted((D[2],)), now=0.2)
+    again = reports(receiver.handle(whole(D[0]), now=1.0))
+    assert [one.drops for one in again] == [D[0] + D[1]]
+    assert not any(one.drops for one in reports(receiver.handle(whole(D[1]), now=1.1)))
