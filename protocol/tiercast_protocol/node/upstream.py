@@ -27,7 +27,8 @@ from tiercast_protocol.node.hop import Caller, Hop, Parent
 from tiercast_protocol.node.landing import Landing
 from tiercast_protocol.node.wishes import Wishes
 from tiercast_protocol.transfer import events as t
-from tiercast_protocol.transfer.receiver import Receiver, ReceiverCounters
+from tiercast_protocol.transfer.counters import ReceiverCounters
+from tiercast_protocol.transfer.receiver import Receiver
 from tiercast_protocol.wire import codec, frame
 from tiercast_protocol.wire.messages import Hello, Message, Piece
 

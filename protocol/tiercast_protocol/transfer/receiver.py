@@ -12,10 +12,11 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tiercast_protocol.transfer.assembly import Assembly, Fit, Repair
+from tiercast_protocol.transfer.counters import ReceiverCounters
 from tiercast_protocol.transfer.credit import LARGEST_COUNT, LARGEST_MARK, Grant
 from tiercast_protocol.transfer.events import (
     AbsentReceived,
@@ -61,30 +62,6 @@ DROP_AGAIN = 0.5
 MOST_DROPPED = 8192
 #: How often a chunk may arrive damaged before it counts as absent.
 MOST_ATTEMPTS = 5
-
-
-@dataclass(slots=True)
-class ReceiverCounters:
-    """Bytes and chunks of this session.  useful + repeated + unasked + refused = all payload that came.
-
-    `lost` and `surplus` are bytes by which marks lifted and lowered the count: what was charged and never came, and
-    what came beyond it.  So what came + lost - surplus is the count that the parent is told.  `corrupt` are bytes of
-    whole chunks that were thrown away; they are in `useful` too.
-    """
-
-    useful: int = 0
-    repeated: int = 0
-    unasked: int = 0
-    refused: int = 0
-    stored: int = 0
-    rejected: int = 0
-    absent: int = 0
-    frames: int = 0
-    lost: int = 0
-    surplus: int = 0
-    corrupt: int = 0
-    #: Bytes of chunks that are in the store, by the job that they were fetched for.
-    jobs: dict[Job, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.arrivals import Arrivals, KernelBytes
 from tiercast_protocol.node.kernel import TcpInfo
 from tiercast_protocol.node.ledger import Key, Ledger, open_ledger
-from tiercast_protocol.transfer.receiver import ReceiverCounters
+from tiercast_protocol.transfer.counters import ReceiverCounters
 
 
 @dataclass
