@@ -36,6 +36,8 @@ def show(*, node: At = "", json: Json = False) -> None:
         quota = f" of {words.size(depot['quota'])}" if depot.get("quota") else ""
         free = words.size(depot.get("free", 0))
         print(f"{words.size(depot['bytes'])}{quota} in {depot['chunks']} chunks; {free} free on the disk")
+        for reason, count in sorted(depot.get("refused", {}).items()):
+            print(f"full: {words.size(count)} stay because of {reason}")
         packages = depot.get("packages", [])
         if packages:
             rows = [

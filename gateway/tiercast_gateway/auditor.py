@@ -2,7 +2,7 @@
 
 Rules
 - `audit.Audit` decides when and how much; what is damaged or lost is missing from that moment on.
-- Where it stands is written down every few seconds: after a kill some portions are proved twice, none is left out.
+- Where it stands is written down now and then: after a kill some portions are proved twice, none is left out.
 - What a reader finds damaged by the way is sought like what the audit finds.
 - Extra is what lies there for nobody: chunks of no known package, and section files without a chunk.
 """
@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 Digest = bytes
 #: Rows of the index looked at for one portion.
 ROWS = 512
-SAVE_SECONDS = 3.0
+SAVE_SECONDS = 20.0
 _LOWEST = 19
 
 
@@ -81,6 +81,15 @@ class Auditor:
         now = asyncio.get_running_loop().time()
         self.machine.handle(AuditOrdered(package, rate, repair, _wall()), now=now)
         self._wake.set()
+
+    def brief(self) -> dict[str, Any]:
+        """For `status`: what runs, when everything was last proved, how many chunks are missing."""
+        ended = [one.ended for one in self.machine.rounds.values() if one.ended and not one.package]
+        return {
+            "running": self.machine.running,
+            "last": max(ended, default=0),
+            "missing": self._repair.missing,
+        }
 
     async def figures(self) -> dict[str, Any]:
         """The rounds, and what is missing: as verbs answer it."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tiercast_protocol.content.digest import DIGEST_SIZE
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError, StoreFull, UsageError
 from tiercast_protocol.node.control.verbs import Call
-from tiercast_protocol.node.fetch import data_chunks, read_root
+from tiercast_protocol.node.fetch import data_chunks, package_digests, read_root
 
 if TYPE_CHECKING:
     from tiercast_gateway.depot import Depot
@@ -81,7 +81,7 @@ class MediaVerbs:
         head = await _head(depot, digest)
         await depot.store.sync()
         await depot.know(digest, head.name, head.version, head.revision)
-        names = await depot.room.members(digest)
+        names = await _named(depot, digest)
         named = len(names) == head.chunks + len(set(head.lists)) + 1
         lacking = sum(depot.size(one) is None for one in names) if named else head.chunks
         return {
@@ -139,8 +139,16 @@ def _incomplete(head: Root, lacking: int) -> UsageError:
     )
 
 
+async def _named(depot: Depot, root: bytes) -> set[bytes]:
+    """The package's own chunks, as far as its root and lists tell; patches are none of them."""
+    try:
+        return await package_digests(root, depot)
+    except (ChunkMissing, ChunkCorrupt, ProtocolError):
+        return {root}
+
+
 async def holds(depot: Depot, root: bytes) -> dict[str, int]:
     """How many chunks of a package are held, and their stored bytes, as far as root and lists tell."""
-    sizes = [depot.size(digest) for digest in await depot.room.members(root)]
+    sizes = [depot.size(digest) for digest in await _named(depot, root)]
     held = [size for size in sizes if size is not None]
     return {"chunks": len(held), "bytes": sum(held), "installed": 0}

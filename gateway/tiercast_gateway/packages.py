@@ -39,6 +39,8 @@ class KnownPackages:
         self._db = db
         self._known: dict[Digest, HeldPackage] = {}
         self._touched: set[Digest] = set()
+        #: Grows whenever something is known, pinned or kept anew: what was planned before may be wrong.
+        self.changes = 0
         self._began = time.time() - time.monotonic()
 
     def clock(self) -> int:
@@ -70,6 +72,7 @@ class KnownPackages:
 
     async def know(self, root: Digest, name: str, version: str, revision: int) -> None:
         """An order, a pin or media named this package."""
+        self.changes += 1
         now = self.clock()
         held = self._known.get(root)
         if held is None:
@@ -131,6 +134,7 @@ class KnownPackages:
         """Keep the package until it is unpinned; raises `UsageError` when it is not known."""
         held = self.find(package)
         held.pinned = pinned
+        self.changes += 1
         await self._db.write(
             lambda c: c.execute("UPDATE packages SET pinned = ? WHERE root = ?", (int(pinned), held.root))
         )
@@ -139,6 +143,7 @@ class KnownPackages:
     async def keep(self, package: str, seconds: int) -> HeldPackage:
         """Keep the package for so long from now; 0 ends it.  Raises `UsageError` when it is not known."""
         held = self.find(package)
+        self.changes += 1
         held.keep_until = self.clock() + seconds * 1000 if seconds else 0
         until = held.keep_until
         await self._db.write(

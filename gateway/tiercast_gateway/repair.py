@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 Digest = bytes
 #: Seconds between two rounds while something is missing; for one chunk from the parent; for one answer from below.
 ROUND_SECONDS = 60.0
+GAP_SECONDS = 1.0
 PARENT_SECONDS = 30.0
 ANSWER_SECONDS = 8.0
 #: Chunks asked of the parent at once, nodes below asked in one round, bytes a second that answers may be.
@@ -82,9 +83,17 @@ class Repair:
         if self._sought:
             self._wake.set()
 
+    @property
+    def missing(self) -> int:
+        """Chunks that are sought."""
+        return len(self._sought)
+
     def seeking(self, digest: Digest) -> bool:
-        """Whether the chunk is sought now."""
-        return digest in self._sought
+        """Whether the chunk is sought: then `arrived` or `absent` will tell, sooner because somebody asks."""
+        if digest not in self._sought:
+            return False
+        self._wake.set()
+        return True
 
     async def note(self, found: Mapping[Digest, str], *, seek: bool) -> None:
         """These are "damaged" or "lost"; with `seek` they are brought back."""
@@ -127,6 +136,7 @@ class Repair:
                     await self._wake.wait()
             self._wake.clear()
             await self.bring_back()
+            await asyncio.sleep(GAP_SECONDS)  # whoever asks again and again makes no storm below
 
     async def bring_back(self) -> None:
         """One round."""

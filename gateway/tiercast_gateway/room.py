@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 Digest = bytes
 #: Seconds after an eviction that could not free enough before the next one is tried.
 FULL_SECONDS = 30.0
+#: Chunks let go before it is asked whether the plan still holds.
+PORTION = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +120,33 @@ class Room:
     async def make(self, target: int) -> Gone:
         """Free at least `target` bytes if what nobody relies on allows."""
         async with self._turn:
-            decided = await self._plan(target)
             before = self._store.usage()
+            while True:
+                changes = self._packages.changes
+                freed = before.bytes - self._store.usage().bytes
+                decided = await self._plan(max(0, target - freed))
+                if await self._carry_out(decided, changes):
+                    break
             names = self._names(decided.packages)
-            if decided.chunks:
-                await self._store.evict(decided.chunks)
             await self._packages.forget([r for r in decided.packages if self._store.size(r) is None])
             after = self._store.usage()
         gone = Gone(
-            before.chunks - after.chunks, before.bytes - after.bytes, names, decided.kept, enough=decided.enough
+            before.chunks - after.chunks,
+            before.bytes - after.bytes,
+            names,
+            decided.kept,
+            enough=decided.enough,
         )
         self.refused = None if gone.enough else gone
         return gone
+
+    async def _carry_out(self, decided: Plan, changes: int) -> bool:
+        """Let go what was decided; False when an order, a pin or the like came meanwhile: then it is decided anew."""
+        for at in range(0, len(decided.chunks), PORTION):
+            if self._packages.changes != changes:
+                return False
+            await self._store.evict(decided.chunks[at : at + PORTION])
+        return True
 
     async def would(self, target: int) -> Gone:
         """What `make(target)` would do now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def render_status(found: dict[str, Any], *, as_json: bool) -> str:
         *_parent(found),
         f"  broker  {broker['kind']} at {broker['url']}",
         f"  depot   {depot['chunks']} chunks, {depot['bytes'] / 1e6:.1f} MB; {depot['free'] / 1e9:.1f} GB free",
+        *_audit(depot),
         f"  children {len(found['children'])}",
     ]
     for child in found["children"]:
@@ -37,6 +39,16 @@ def render_status(found: dict[str, Any], *, as_json: bool) -> str:
         lane = f", {child['lane']}, {child['wanted']} chunks wanted" if child["lane"] else ""
         lines.append(f"    {child['name']}  {child['role']}, {state}{lane}")
     return "\n".join(lines)
+
+
+def _audit(depot: dict[str, Any]) -> list[str]:
+    """The line of the audit: what is missing, and when all was last proved."""
+    audit = depot.get("audit")
+    if audit is None:
+        return []
+    last = datetime.fromtimestamp(audit["last"] / 1000).astimezone() if audit["last"] else None
+    proved = f"all proved {last:%Y-%m-%d %H:%M}" if last else "not all proved yet"
+    return [f"  audit   {proved}" + (f"; {audit['missing']} chunks missing" if audit["missing"] else "")]
 
 
 def _parent(found: dict[str, Any]) -> list[str]:

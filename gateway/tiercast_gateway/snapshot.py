@@ -29,7 +29,7 @@ def snapshot(tree: SubTree) -> dict[str, Any]:
         "parent": tree.above.parent,
         "connected": tree.above.connected,
         "broker": {"kind": tree.broker.kind, "url": tree.broker.children_url, "pid": tree.broker.pid},
-        "depot": usage(tree),
+        "depot": usage(tree) | {"audit": tree.upkeep.auditor.brief()},
         "children": children(tree),
         "patches": tree.patches.shown(),
         "pid": os.getpid(),

@@ -118,7 +118,7 @@ class DepotVerbs:
 
     def who(self, presence: Presence) -> Handler:
         """The handler that says who holds how much of a package."""
-        who = Who(self._region, self._below, presence, self._library.size)
+        who = Who(self._region, self._below, presence, lambda root: media.holds(self._below.subtree.depot, root))
 
         async def handle(call: Call) -> dict[str, Any]:
             return await who.holds(call.text("package"), call.number("seconds", WHO_S))

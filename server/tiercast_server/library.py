@@ -40,10 +40,6 @@ class Library:
         #: Registering, deleting and entering patches take turns.
         self.turn = asyncio.Lock()
 
-    def size(self, digest: bytes) -> int | None:
-        """Stored bytes of a chunk that is held now; None when it is not."""
-        return self._store.size(digest)
-
     def missing(self, digests: bytes) -> bytes:
         """Those of `digests` (32 bytes each, joined) that are not held, in their order.
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sqlalchemy import select
 
 from tiercast_protocol.errors import UsageError
-from tiercast_server.database.tables import hops, jobs, package_chunks, targets
+from tiercast_server.database.tables import hops, jobs, targets
 from tiercast_server.packages import Package, find_sealed
 from tiercast_server.presence import Presence
 from tiercast_server.region import Region
@@ -28,10 +28,12 @@ MOST_SECONDS = 60
 
 
 class Who:
-    """Asks the tree; `size` gives the stored bytes of a chunk that the server's own store holds."""
+    """Asks the tree; `held` gives what the server's own store holds of the package with that root."""
 
-    def __init__(self, region: Region, tree: Tree, presence: Presence, size: Callable[[bytes], int | None]) -> None:
-        self._region, self._tree, self._presence, self._size = region, tree, presence, size
+    def __init__(
+        self, region: Region, tree: Tree, presence: Presence, held: Callable[[bytes], Awaitable[dict[str, int]]]
+    ) -> None:
+        self._region, self._tree, self._presence, self._held = region, tree, presence, held
 
     async def holds(self, reference: str, seconds: int) -> dict[str, Any]:
         """The package and what each node holds of it, within so many seconds.
@@ -43,8 +45,6 @@ class Who:
             raise UsageError("time.invalid", f"{seconds} s to answer is not from 1 to {MOST_SECONDS}.")
         async with self._region.db.read() as connection:
             package = await find_sealed(connection, reference.replace("@", "="))
-            query = select(package_chunks.c.digest).where(package_chunks.c.package == package.id)
-            digests = list((await connection.execute(query)).scalars())
         deadline = time.monotonic() + seconds
         listed = [node for node in await self._presence.list_() if node["joined"] and node["role"] != "server"]
         told = await self._last_told(package.root)
@@ -60,11 +60,10 @@ class Who:
                 return shown | {"state": "silent", **told.get(node["name"], {})}
             return shown | {"state": "answered", **found}
 
-        held = [size for size in map(self._size, digests) if size is not None]
         server: dict[str, Any] = {"name": self._region.server, "role": "server", "parent": "", "state": "answered"}
-        server |= {"chunks": len(held), "bytes": sum(held), "installed": False}
+        server |= {**await self._held(package.root), "installed": False}
         nodes = await asyncio.gather(*map(one, listed))
-        return {**_shown(package, len(digests)), "nodes": [server, *nodes]}
+        return {**_shown(package), "nodes": [server, *nodes]}
 
     async def _ask(self, node: str, root: bytes, deadline: float) -> dict[str, Any] | None:
         left = deadline - time.monotonic()
@@ -90,12 +89,12 @@ class Who:
         return found
 
 
-def _shown(package: Package, chunks: int) -> dict[str, Any]:
+def _shown(package: Package) -> dict[str, Any]:
     return {
         "package": package.name,
         "version": package.version,
         "revision": package.revision,
         "root": package.root,
-        "chunks": chunks,
+        "chunks": package.chunks,
         "bytes": package.stored_bytes,
     }

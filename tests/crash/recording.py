@@ -337,6 +337,9 @@ class RecordingFiles:
     def unlink(self, path: Path) -> None:
         self._disk.unlink(str(path))
 
+    def uncache(self, path: Path, offset: int, size: int) -> None:
+        """Nothing is kept in memory here."""
+
     def fsync_folder(self, path: Path) -> None:
         self._disk.sync(SyncNames(str(path)), _site())
 

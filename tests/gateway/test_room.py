@@ -9,6 +9,7 @@ import pytest
 from tests.support.depots import fill, holds, opened
 from tests.support.hop import chunks, made_package, until
 
+from tiercast_gateway import room
 from tiercast_gateway.marks import Marks
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.database import Database
@@ -124,3 +125,28 @@ async def test_a_package_kept_for_a_time_stays_until_it_is_over(tmp_path: Path, 
         known.asked = 1
         await depot.room.expire(1.0)
         assert not holds(depot, package)
+
+
+async def test_an_order_that_comes_while_it_lets_go_stops_it(
+    tmp_path: Path, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, other = made_package(8), made_package(8)
+    needed: set[bytes] = set()
+    monkeypatch.setattr(room, "PORTION", 2)
+    async with opened(tmp_path, db, needed) as depot:
+        await fill(depot, other, "other", asked=1)
+        await fill(depot, package, "tool", asked=2)
+        evict = depot.store.evict
+
+        async def evict_and_order(digests: list[bytes]) -> int:
+            gone = await evict(digests)
+            if not needed:
+                needed.add(package.root)
+                await depot.know(package.root, "tool", "1.0", 1)
+            return gone
+
+        monkeypatch.setattr(depot.store, "evict", evict_and_order)
+        gone = await depot.room.make(1 << 40)
+        assert (holds(depot, package), holds(depot, other)) == (True, False)
+        assert gone.kept == {ORDER: package.stored}
+        assert gone.chunks == len(other.chunks)

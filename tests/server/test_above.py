@@ -45,6 +45,16 @@ async def test_what_the_library_lacks_is_absent_and_never_from_inside(
     rooted.above.unwant([held])
 
 
+async def test_what_is_being_repaired_is_answered_by_the_repair(rooted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent: list[tuple[bytes, str]] = []
+    monkeypatch.setattr(rooted.subtree, "chunk_absent", lambda digest, reason: absent.append((digest, reason)))
+    rooted.subtree.upkeep.repair._sought.add(bytes(32))
+    rooted.above.want([bytes(32), b"x" * 32])
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert absent == [(b"x" * 32, "unknown")]
+
+
 async def test_garbage_is_the_peers_fault_and_strange_kinds_are_dropped(rooted: Any) -> None:
     for kind in ("enrol.request.v1", "status.v1", "answer.v1"):
         with pytest.raises(MessageInvalid):

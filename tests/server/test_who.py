@@ -28,14 +28,19 @@ async def who(world: Any, build_package: Any) -> Who:
         await connection.exec_driver_sql("insert into hops values ('j1', 'far', 'relaying', 1, 0, 1, 3, 9, 0, 77)")
     world.tree.present = [Child("gw", True, 1), Child("far", False, 1), Child("mute", True, 1)]
     world.tree.answers[("gw", "depot.holds")] = {"chunks": 2, "bytes": 7, "installed": 0}
-    return Who(world.region, world.tree, Presence(world.region, world.tree), world.library.size)
+
+    async def held(given: bytes) -> dict[str, int]:
+        assert given == root
+        return {"chunks": 4, "bytes": 99}
+
+    return Who(world.region, world.tree, Presence(world.region, world.tree), held)
 
 
 async def test_every_tier_is_listed_and_who_is_away_with_its_last_word(who: Who) -> None:
     found = await who.holds("app@1", 2)
     nodes = {node["name"]: node for node in found["nodes"]}
     assert found["chunks"] == 4
-    assert (nodes["server"]["chunks"], nodes["server"]["bytes"]) == (4, found["bytes"])
+    assert (nodes["server"]["chunks"], nodes["server"]["bytes"]) == (4, 99)
     assert (nodes["gw"]["state"], nodes["gw"]["chunks"], nodes["gw"]["installed"]) == ("answered", 2, False)
     assert (nodes["far"]["state"], nodes["far"]["last_done"], nodes["far"]["last_at"]) == ("offline", 3, 77)
     assert nodes["mute"]["state"] == "silent"

@@ -69,6 +69,9 @@ class Files(Protocol):
         """At most `size` bytes at `offset`; fewer at the end of the file."""
         ...
 
+    def uncache(self, path: Path, offset: int, size: int) -> None:
+        """Let the system forget what it keeps of these bytes in memory, so that reading them asks the disk; a wish."""
+
     def size(self, path: Path) -> int:
         """Length in bytes."""
         ...
@@ -180,6 +183,17 @@ class RealFiles:
             return data
         finally:
             os.close(fd)
+
+    def uncache(self, path: Path, offset: int, size: int) -> None:
+        """See `Files`."""
+        if not hasattr(os, "posix_fadvise"):
+            return
+        with suppress(OSError):
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.posix_fadvise(fd, offset, size, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(fd)
 
     def size(self, path: Path) -> int:
         """See `Files`."""

@@ -199,6 +199,10 @@ class Sections:
         except FileNotFoundError:
             return b""
 
+    def uncache(self, place: Place) -> None:
+        """The next read of these bytes asks the disk, as far as the system can be told."""
+        self._files.uncache(self.path(place.section), place.start, place.size)
+
     def punch(self, number: int, gaps: list[tuple[int, int]]) -> bool:
         """Give these (offset, length) of a section back; False where the file system can't."""
         file = self._files.open(self.path(number))

@@ -62,9 +62,11 @@ def check(sections: Sections, digest: Digest, place: Place) -> str:
 
 
 def check_some(sections: Sections, rows: Iterable[tuple[Digest, Place]]) -> dict[Digest, str]:
-    """Those of these chunks that are not good, with their state."""
+    """Those of these chunks that are not good on the disk, with their state."""
     found: dict[Digest, str] = {}
     for digest, place in rows:
+        # What lies in the system's memory proves nothing of the disk.
+        sections.uncache(place)
         state = check(sections, digest, place)
         if state != GOOD:
             found[digest] = state
