@@ -26,6 +26,8 @@ RESULT, REFERENCE = 8 << 20, 16 << 20
 _CORE = REFERENCE * 3 // 4
 #: A base file up to this size is a reference as a whole; of a larger one, the like place and this much on both sides.
 _WHOLE, _MARGIN = 1 << 20, 256 << 10
+#: Least that a reference may grow to; a small edit is not to be made from 16 MiB.
+_BESIDE = 512 << 10
 _NUMBERS = re.compile(r"\d+(?:[._-]\d+)*")
 
 
@@ -86,7 +88,7 @@ def content_tasks(base: Side, result: Side) -> Iterator[Task]:
         more = alike.of(number)
         grown = reference + sum(base_lengths[n] for n in more - core)
         if numbers and (made + lengths[number] > RESULT or grown > _CORE):
-            yield Task(_widened(core, base_lengths), numbers)
+            yield Task(_widened(core, base_lengths, made), numbers)
             numbers, core, made = [], set(), 0
             grown = sum(base_lengths[n] for n in more)
         numbers.append(number)
@@ -94,7 +96,7 @@ def content_tasks(base: Side, result: Side) -> Iterator[Task]:
         made += lengths[number]
         reference = min(grown, _CORE)
     if numbers:
-        yield Task(_widened(core, base_lengths), numbers)
+        yield Task(_widened(core, base_lengths, made), numbers)
 
 
 def index_tasks(base: Side, result: Side, lengths: Sequence[int], base_lengths: Sequence[int]) -> Iterator[Task]:
@@ -126,8 +128,9 @@ def _fitting(numbers: Iterable[int], lengths: Sequence[int]) -> set[int]:
     return chosen
 
 
-def _widened(core: set[int], lengths: Sequence[int]) -> list[int]:
-    """`core` and what lies beside it, evenly on all sides, as far as a reference goes."""
+def _widened(core: set[int], lengths: Sequence[int], made: int) -> list[int]:
+    """`core` and what lies beside it, evenly on all sides, as far as a reference for `made` bytes goes."""
+    most = min(REFERENCE, _BESIDE + 2 * made)
     chosen = set(core)
     size = sum(lengths[number] for number in chosen)
     edges = chosen
@@ -135,7 +138,7 @@ def _widened(core: set[int], lengths: Sequence[int]) -> list[int]:
         beside = {n for at in edges for n in (at - 1, at + 1) if 0 <= n < len(lengths)} - chosen
         edges = set()
         for number in sorted(beside):
-            if size + lengths[number] <= REFERENCE:
+            if size + lengths[number] <= most:
                 size += lengths[number]
                 edges.add(number)
         chosen |= edges
