@@ -142,9 +142,9 @@ def upgrade(at: Upgrades, folder: Path, name: str, old: tuple[str, Path], new: t
         "make_memory": made["memory"],
     }
     note(
-        f"{row['pair']}: {row['bytes'] / MIB:.0f} MiB; ours {row['ours']}, casync {row['casync']},"
-        f" rsync -z {row['rsync']}, zstd per file {row['zstd']} bytes; made in {row['make_s']:.0f} s with {row['make_memory'] / MIB:.0f} MiB,"
-        f" upgraded in {row['upgrade_s']:.1f} s"
+        f"{row['pair']}: {row['bytes'] / MIB:.0f} MiB; bytes: ours {row['ours']}, casync {row['casync']},"
+        f" rsync -z {row['rsync']}, zstd per file {row['zstd']}; made in {row['make_s']:.0f} s"
+        f" with {row['make_memory'] / MIB:.0f} MiB, upgraded in {row['upgrade_s']:.1f} s"
     )
     return row
 
