@@ -1,93 +1,202 @@
-"""What a user would set up instead: nginx and curl from the system's packages, synced and with a digest checked.
+"""What a sysadmin would set up instead to bring one file to many: nginx and curl, UFTP; started, run and timed here.
 
 Rules
-- Every command line is told to whoever repeats it.
-- A rival's file is durable (`sync FILE`) and verified (`openssl dgst -sha256`) before its time ends, as ours is.
+- Every receiver ends with the file on the disk, synced, its digest compared; the command lines are kept for the table.
+- Servers and daemons run before the clock starts, as ours do; processor seconds are those of all processes.
+- As root the rivals come from the system's packages; else they must be there.
+- What was started or made (processes, namespaces, a bridge) is taken down again.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
-from harness import note
-from region import RegionError
+from harness import children
+from region import RegionError, free_port
+from staged import cpu_seconds
 
-PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-
-
-def need(program: str, package: str) -> str:
-    """The path of a program, installed when it may be. Raises RegionError."""
-    if shutil.which(program, path=PATH) is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        note(f"installing {package} ...")
-        policy = Path("/usr/sbin/policy-rc.d")  # no service is meant to start with the package
-        ours = not policy.exists()
-        if ours:
-            policy.write_text("#!/bin/sh\nexit 101\n")
-            policy.chmod(0o755)
-        try:
-            for words in (["update", "-qq"], ["install", "-y", "-qq", package]):
-                subprocess.run(
-                    ["apt-get", *words], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                    env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-                )  # fmt: skip
-        finally:
-            if ours:
-                policy.unlink()
-    found = shutil.which(program, path=PATH)
-    if found is None:
-        raise RegionError(f"{program} is missing: install the package {package}")
-    return found
+PACKAGES = {"nginx": "nginx-light", "curl": "curl", "uftp": "uftp", "openssl": "openssl", "ip": "iproute2"}
 
 
-def inside(space: str) -> list[str]:
-    """What runs a program in a namespace; nothing for ""."""
-    return [need("ip", "iproute2"), "netns", "exec", space] if space else []
+def install() -> None:
+    """Fetch what is missing from the system's packages.  Raises RegionError where that can't be done."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+    missing = [package for tool, package in PACKAGES.items() if shutil.which(tool, path=path) is None]
+    if not missing:
+        return
+    if os.geteuid() != 0:
+        raise RegionError(f"install these first: {' '.join(missing)}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "install", "-y", "-q", *missing], env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+@dataclass(slots=True)
+class Took:
+    """Seconds of one round, and processor seconds of the serving and of the receiving side."""
+
+    seconds: float
+    server_cpu: float
+    client_cpu: float
+
+
+@dataclass(slots=True)
+class Nginx:
+    """nginx on the loopback address; receivers are shells with curl, a digest and a sync."""
+
+    folder: Path
+    source: Path
+    sha256: str
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+    lines: dict[str, str] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        config = self.folder / "nginx.conf"
+        config.write_text(
+            f"daemon off; pid {self.folder}/nginx.pid; error_log {self.folder}/error.log; worker_processes auto;\n"
+            f"user root; events {{}}\nhttp {{ access_log off; sendfile on; tcp_nopush on; server {{\n"
+            f"listen 127.0.0.1:{self.port}; root {self.source.parent}; }} }}\n"
+        )
+        command = ["nginx", "-c", str(config), "-p", str(self.folder), "-e", f"{self.folder}/error.log"]
+        environment = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin"}
+        self.lines["nginx"] = " ".join(command) + "  # " + " ".join(config.read_text().split())
+        self.process = subprocess.Popen(command, env=environment)
+        probe = ["curl", "-sfI", f"http://127.0.0.1:{self.port}/{self.source.name}"]
+        for _ in range(100):
+            if subprocess.run(probe, stdout=subprocess.DEVNULL, check=False).returncode == 0:
+                return self
+            time.sleep(0.05)
+        raise RegionError("nginx does not answer")
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(10)
+
+    def round(self, count: int, digest: str) -> Took:
+        """All receivers at once; `digest` is the command that prints the SHA-256 of a file."""
+        out = self.folder / "got"
+        out.mkdir()
+        url = f"http://127.0.0.1:{self.port}/{self.source.name}"
+        names = [out / str(number) for number in range(count)]
+        shells = [f"curl -sSf -o {name} {url} && {digest} {name} && sync {name}" for name in names]
+        self.lines[digest] = shells[0]
+        pids = [self.process.pid, *children(self.process.pid)] if self.process else []
+        before = sum(map(cpu_seconds, pids))
+        seconds, cpu = run_all(shells, self.sha256)
+        served = sum(map(cpu_seconds, pids)) - before
+        shutil.rmtree(out)
+        return Took(seconds, served, cpu)
+
+
+def run_all(shells: Sequence[str], word: str) -> tuple[float, float]:
+    """Run shells side by side; wall and processor seconds.  Each must print `word`.  Raises RegionError."""
+    used = _children_cpu()
+    began = time.monotonic()
+    running = [subprocess.Popen(["sh", "-c", shell], stdout=subprocess.PIPE, text=True) for shell in shells]
+    outputs = [process.communicate()[0] for process in running]
+    seconds = time.monotonic() - began
+    if any(process.returncode for process in running) or not all(word in output for output in outputs):
+        raise RegionError(f"a receiver failed: {shells[0]}")
+    return seconds, _children_cpu() - used
+
+
+def _children_cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+class Uftp:
+    """UFTP multicast over a bridge of network namespaces, a receiver in each.  Needs root."""
+
+    def __init__(self, folder: Path, source: Path, sha256: str, count: int) -> None:
+        self.folder, self.source, self.sha256, self.count = folder, source, sha256, count
+        self.lines: dict[str, str] = {}
+        self._tag = f"tb{os.getpid() % 10_000}"
+        self._daemons: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        _ip("link", "add", self._tag, "type", "bridge", "mcast_snooping", "0")
+        _ip("link", "set", self._tag, "up")
+        for number in range(self.count + 1):
+            space, outer = f"{self._tag}n{number}", f"{self._tag}v{number}"
+            _ip("netns", "add", space)
+            _ip("link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", space)
+            _ip("link", "set", outer, "master", self._tag, "up")
+            _ip("-n", space, "addr", "add", f"10.77.0.{number + 1}/24", "dev", "eth0")
+            _ip("-n", space, "link", "set", "eth0", "up")
+            _ip("-n", space, "link", "set", "lo", "up")
+            _ip("-n", space, "route", "add", "224.0.0.0/4", "dev", "eth0")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+        for number in range(self.count + 1):
+            with suppress(subprocess.CalledProcessError):
+                _ip("netns", "del", f"{self._tag}n{number}")
+        with suppress(subprocess.CalledProcessError):
+            _ip("link", "del", self._tag)
+
+    def round(self, rate_kbps: int = -1) -> Took:
+        """One session to all receivers, then digest and sync of each."""
+        out = self.folder / "uftp"
+        names = [out / str(number) / self.source.name for number in range(1, self.count + 1)]
+        for number, name in enumerate(names, 1):
+            name.parent.mkdir(parents=True)
+            command = ["uftpd", "-d", "-D", str(name.parent), "-I", "eth0", "-B", "8388608", "-t"]
+            self.lines["uftpd"] = " ".join(command)
+            space = ["ip", "netns", "exec", f"{self._tag}n{number}"]
+            self._daemons.append(subprocess.Popen([*space, *command], stderr=subprocess.DEVNULL))
+        time.sleep(0.5)  # until the receivers listen: they say nothing when they do
+        command = ["uftp", "-I", "eth0", "-R", str(rate_kbps), "-B", "8388608", str(self.source)]
+        self.lines["uftp"] = " ".join(command)
+        used, before = _children_cpu(), sum(cpu_seconds(daemon.pid) for daemon in self._daemons)
+        began = time.monotonic()
+        space = ["ip", "netns", "exec", f"{self._tag}n0"]
+        sent = subprocess.run([*space, *command], capture_output=True, text=True, check=False)
+        sender = _children_cpu() - used
+        received = sum(cpu_seconds(daemon.pid) for daemon in self._daemons) - before
+        if sent.returncode or not all(name.exists() for name in names):
+            raise RegionError(f"uftp ended with {sent.returncode}: {sent.stderr[-500:]}")
+        _, cpu = run_all([f"openssl dgst -sha256 {name} && sync {name}" for name in names], self.sha256)
+        took = Took(time.monotonic() - began, sender, received + cpu)
+        self._stop()
+        shutil.rmtree(out)
+        return took
+
+    def _stop(self) -> None:
+        for daemon in self._daemons:
+            daemon.terminate()
+            daemon.wait(10)
+        self._daemons.clear()
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
 
 
 @contextmanager
-def nginx(folder: Path, server: str, *, space: str = "", cache: bool = False) -> Iterator[None]:
-    """An nginx with this `server { }` body; with a cold cache of its own when asked."""
-    folder.mkdir(parents=True, exist_ok=True)
-    program = need("nginx", "nginx-light")
-    zone = f"proxy_cache_path {folder}/cache keys_zone=site:1m max_size=4g use_temp_path=off;" if cache else ""
-    config = folder / "nginx.conf"
-    config.write_text(
-        f"user root; worker_processes auto; daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
-        "events { worker_connections 256; }\n"
-        f"http {{ access_log off; sendfile on; tcp_nopush on; proxy_temp_path {folder}/temp; {zone}\n"
-        f" client_body_temp_path {folder}/body; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u;"
-        f" scgi_temp_path {folder}/s;\n server {{ {server} }}\n}}\n"
-    )
-    process = subprocess.Popen([*inside(space), program, "-c", str(config), "-p", str(folder)])
+def rsync(folder: Path, source: Path) -> Iterator[str]:
+    """An rsync daemon over `source`'s folder; its URL."""
+    port = free_port()
+    config = folder / "rsyncd.conf"
+    config.write_text(f"use chroot = no\nuid = 0\ngid = 0\n[bulk]\npath = {source.parent}\n")
+    command = ["rsync", "--daemon", "--no-detach", f"--config={config}", f"--port={port}", "--address=127.0.0.1"]
+    process = subprocess.Popen(command)
     try:
-        deadline = time.monotonic() + 10
-        while not (folder / "pid").exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RegionError(f"nginx does not start: see {folder}/error.log")
-            time.sleep(0.02)
-        yield
+        time.sleep(0.3)  # until it listens
+        yield f"rsync://127.0.0.1:{port}/bulk/{source.name}"
     finally:
         process.terminate()
         process.wait(10)
-
-
-def fetch_command(url: str, file: Path, digest: str) -> str:
-    """What one machine runs."""
-    check = f"openssl dgst -sha256 -r {file} | grep -q ^{digest}"
-    return f"curl -sS -f -o {file} {url} && sync {file} && {check}"
-
-
-def fetched(jobs: Sequence[tuple[str, str]]) -> float:
-    """Run (namespace, command) side by side; seconds until the last has ended. Raises RegionError."""
-    began = time.monotonic()
-    running = [subprocess.Popen([*inside(space), "sh", "-c", command]) for space, command in jobs]
-    codes = [process.wait() for process in running]
-    if any(codes):
-        raise RegionError(f"a rival's command failed: {codes}")
-    return time.monotonic() - began

@@ -102,6 +102,10 @@ class Depot:
         """Whether the chunk is held."""
         return self.store.size(digest) is not None
 
+    def held(self, digests: Sequence[Digest]) -> dict[Digest, int]:
+        """Those of `digests` that are held, with the bytes of their stored forms; one look-up for all."""
+        return self.store.held(digests)
+
     def size(self, digest: Digest) -> int | None:
         """Bytes of the stored form, or None when it is not held; cheap."""
         return self.store.size(digest)

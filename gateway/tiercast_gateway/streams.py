@@ -206,15 +206,12 @@ class Streams:
         self._orders.put_nowait(command)
 
     def _find(self, digests: Iterable[Digest], job: str) -> None:
-        missing: list[Digest] = []
-        for digest in digests:
-            size = self._depot.size(digest)
-            if size is None:
-                missing.append(digest)
-            else:
-                self._events.append(t.ChunkAvailable(digest, size))
-                self.lay_here[job] += size
-                self.lay_here_chunks[job] += 1
+        digests = list(digests)
+        held = self._depot.held(digests)
+        self._events.extend(t.ChunkAvailable(digest, size) for digest, size in held.items())
+        missing = [digest for digest in digests if digest not in held]
+        self.lay_here[job] += sum(held.values())
+        self.lay_here_chunks[job] += len(held)
         self.sought_above[job] += len(missing)
         self._depot.asked(digests)
         if missing and (full := self._depot.full) is not None:

@@ -239,7 +239,7 @@ class Grant:
     @property
     def step(self) -> int:
         """Untold bytes that are worth a report at once."""
-        return max(1, self._base // 16, min(self._base // 4, 64 * 1024))
+        return max(1, self._base // 4)
 
     def told(self) -> None:
         """A report goes out now."""

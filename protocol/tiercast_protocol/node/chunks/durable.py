@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -39,6 +40,9 @@ MIB = 1 << 20
 _THREADS = 2
 #: Unsynced bytes above which `put` waits for the disk.
 _MOST_PENDING = 32 * MIB
+#: Bytes read ahead of whoever reads in order, and how many such readers are known at a time.
+_READ_AHEAD = MIB
+_READERS = 32
 #: Seconds until a sync that failed is tried again.
 _RETRY = 1.0
 
@@ -86,6 +90,8 @@ class DurableChunks:
         self._chunks = self._bytes = 0
         self._reads: dict[int, int] = {}
         self._read_count = 0
+        #: Where the last reads ended (section, offset).
+        self._read_to: deque[tuple[int, int]] = deque(maxlen=_READERS)
         #: Bytes per section that are no chunk's and could not be given back (no hole punching there).
         self._dead: dict[int, int] = {}
         self.damaged = 0
@@ -98,6 +104,9 @@ class DurableChunks:
 
     def held(self, digests: Sequence[Digest]) -> dict[Digest, int]:
         """Those of `digests` that are held, with the bytes of their stored forms; one look-up for all, no thread."""
+        return {digest: place.size for digest, place in self._places(digests).items()}
+
+    def _places(self, digests: Sequence[Digest]) -> dict[Digest, Place]:
         places: dict[Digest, Place] = {}
         ask: list[Digest] = []
         for digest in digests:
@@ -108,7 +117,7 @@ class DurableChunks:
                 ask.append(digest)
         if ask:
             places.update(self._db.peek(lambda connection: index.places_of(connection, ask)))
-        return {digest: place.size for digest, place in places.items()}
+        return places
 
     def size(self, digest: Digest) -> int | None:
         """Bytes of the chunk's stored form; None when it is not held.  One look-up, no thread."""
@@ -137,18 +146,36 @@ class DurableChunks:
         return (await self._read(upkeep.read_raw, digest))[0]
 
     async def get_many(self, digests: Sequence[Digest]) -> list[bytes]:
-        """`get` of each, in this order; all that must come from the disk comes with one change of threads."""
-        places: dict[Digest, Place] = {}
-        for digest in digests:
-            if self._verified.get(digest) is None and (place := self._place(digest)) is not None:
-                places[digest] = place
-        read = await self._thread(upkeep.read_some, self._sections, places) if len(places) > 1 else {}
+        """`get` of each, in this order; all that must come from the disk comes with one change of threads.
+
+        Whoever reads on where the last read of the same kind ended gets what follows read ahead.
+        """
+        places = self._places([digest for digest in digests if self._verified.get(digest) is None])
+        for digest, place in self._ahead(places):
+            places.setdefault(digest, place)
+        read = await self._thread(upkeep.read_some, self._sections, places) if places else {}
+        now = self._places(list(read))
         for digest, stored in read.items():
-            if self._place(digest) == places[digest]:
+            if now.get(digest) == places[digest]:
                 self._verified.keep(digest, stored)
-                self._read_count += 1
-                self._reads[places[digest].section] = self._read_count
+        for number in {place.section for place in places.values()}:
+            self._read_count += 1
+            self._reads[number] = self._read_count
         return [read[digest] if digest in read else await self.get(digest) for digest in digests]
+
+    def _ahead(self, places: dict[Digest, Place]) -> list[tuple[Digest, Place]]:
+        """What follows these in their section, where they follow what was read before."""
+        if not places or not self._verified.limit:
+            return []
+        first, last = min(places.values()), max(places.values())
+        followed = (first.section, first.start) in self._read_to
+        more = []
+        if followed:
+            number, end = last.section, last.start + last.size
+            more = self._db.peek(lambda connection: index.following(connection, number, end, _READ_AHEAD))
+            last = more[-1][1] if more else last
+        self._read_to.append((last.section, last.start + last.size))
+        return more
 
     async def put(self, digest: Digest, stored: bytes) -> bool:
         """Take a chunk; see `WritableStore.put`.

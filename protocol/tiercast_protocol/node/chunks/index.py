@@ -109,6 +109,15 @@ def in_section(connection: sqlite3.Connection, section: int) -> list[tuple[Diges
     return [(digest, Place(section, start, size)) for digest, section, start, size in rows]
 
 
+def following(connection: sqlite3.Connection, section: int, start: int, size: int) -> list[tuple[Digest, Place]]:
+    """The chunks of `section` from the offset `start` on, by offset, up to `size` bytes of the file."""
+    rows = connection.execute(
+        "SELECT digest, section, start, size FROM chunks WHERE section = ? AND start >= ? AND start < ? ORDER BY start",
+        (section, start, start + size),
+    )
+    return [(digest, Place(section, start, size)) for digest, section, start, size in rows]
+
+
 def digests(connection: sqlite3.Connection) -> list[Digest]:
     """All chunks, oldest section first."""
     return [row[0] for row in connection.execute("SELECT digest FROM chunks ORDER BY section, start")]

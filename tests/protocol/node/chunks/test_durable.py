@@ -8,8 +8,10 @@ import pytest
 
 from tiercast_protocol.content.chunk import seal, unseal
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, StoreFull
-from tiercast_protocol.node.chunks import durable
+from tiercast_protocol.node.chunks import durable, upkeep
 from tiercast_protocol.node.chunks.disk import DiskStore
+from tiercast_protocol.node.chunks.index import Place
+from tiercast_protocol.node.chunks.sections import Sections
 
 RNG = random.Random(4)
 CHUNKS = [seal(RNG.randbytes(10_000)) for _ in range(12)]
@@ -104,3 +106,40 @@ async def test_what_is_damaged_on_the_disk_is_not_given_raw_and_then_missing(tmp
         with pytest.raises(ChunkMissing):
             await store.raw(digest)
         assert store.damaged == 1
+
+
+async def test_who_reads_in_order_gets_what_follows_read_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with DiskStore.open(tmp_path, keep_verified=1 << 20) as store:
+        await store.put_many(CHUNKS)
+        await store.sync()
+        store._verified.clear()
+        reads: list[int] = []
+        read = upkeep.read_some
+
+        def counted(sections: Sections, places: dict[bytes, Place]) -> dict[bytes, bytes]:
+            reads.append(len(places))
+            return read(sections, places)
+
+        monkeypatch.setattr(upkeep, "read_some", counted)
+        for at in range(0, 12, 2):
+            some = CHUNKS[at : at + 2]
+            assert await store.get_many([digest for digest, _ in some]) == [stored for _, stored in some]
+        assert reads == [2, 10]
+        store._verified.clear()
+        assert await store.get_many([CHUNKS[7][0]]) == [CHUNKS[7][1]]
+        assert reads == [2, 10, 1]
+
+
+async def test_many_are_taken_together_and_each_is_answered(tmp_path: Path) -> None:
+    (held, *others) = CHUNKS[:6]
+    size = len(held[1])
+    async with DiskStore.open(tmp_path, quota=4 * size + 100, section_size=15_000) as store:
+        await store.put(*held)
+        lie = (others[0][0], others[1][1])
+        view = (others[1][0], memoryview(bytearray(others[1][1])))
+        results = await store.put_many([held, lie, view, *others[2:]])
+        assert [type(result) for result in results] == [bool, ChunkCorrupt, bool, bool, StoreFull, StoreFull]
+        assert results[0] is False
+        view[1][:] = bytes(len(view[1]))  # the caller's again
+        assert await store.get(others[1][0]) == others[1][1]
+        assert set(store.held([digest for digest, _ in CHUNKS])) == {held[0], others[1][0], others[2][0]}
