@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tiercast_cli import cabinets, depots, groups, jobs, links, nodes, packages
+from tiercast_cli import cabinets, depots, groups, jobs, ledgers, links, nodes, packages
 from tiercast_cli.examples import add_examples
 from tiercast_cli.options import set_socket
 from tiercast_cli.suspensions import add_suspensions
@@ -43,6 +43,7 @@ for noun, part in (
     ("group", groups),
     ("depot", depots),
     ("link", links),
+    ("ledger", ledgers),
 ):
     add_examples(noun, part.app)
     app.add_typer(part.app, name=noun)

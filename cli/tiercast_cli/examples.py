@@ -55,6 +55,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "link resume": ("link resume pc-1 --node berlin",),
     "link window list": ("link window list berlin",),
     "link window remove": ("link window remove berlin --number 1",),
+    "ledger show": ("ledger show --link berlin --since 24h", "ledger show --node berlin --csv berlin.csv"),
+    "ledger check": ("ledger check",),
     "link list": ("link list", "link list --node berlin"),
 }
 

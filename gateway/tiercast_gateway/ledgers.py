@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tiercast_protocol.errors import UsageError
-from tiercast_protocol.node.arrivals import CORRUPT, MOST_ROWS, Arrivals, KernelBytes
-from tiercast_protocol.node.ledger import DEPOT, SENT, Key, Ledger, Row, shown
+from tiercast_protocol.node.arrivals import CORRUPT, Arrivals, KernelBytes, page
+from tiercast_protocol.node.ledger import DEPOT, SENT, Key, Ledger, Row
 from tiercast_protocol.transfer.books import CUT, FOUND, PUBLISHED, Came, Place, Sent, SentBooks, compare
 
 if TYPE_CHECKING:
@@ -111,16 +111,14 @@ class Ledgers:
 
     async def show(self, call: Call) -> dict[str, Any]:
         """The rows of this node's ledger, and its links with both sides."""
-        job = call.text("job", "") or None
-        link, since, limit = call.text("link", ""), call.number("since", 0), call.number("limit", 2000)
+        link = call.text("link", "")
         if link and not self._known(link):
             todo = "See the links with: tiercast link list"
             raise UsageError(
                 "link.unknown", f"{link} is neither a child nor the parent of {self._tree.name}", todo=todo
             )
-        await self._ledger.write()
-        rows = await self._ledger.rows(link=link, job=job, since=since, limit=max(1, min(limit, MOST_ROWS)))
-        return {"node": self._tree.name, "links": await self._links(link), "rows": [shown(row) for row in rows]}
+        rows = await page(self._ledger, call.args, link)
+        return {"node": self._tree.name, "links": await self._links(link), **rows}
 
     async def check(self, call: Call) -> dict[str, Any]:
         """Whether the books of every link agree, here and (with `below`) at all gateways below."""

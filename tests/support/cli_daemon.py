@@ -84,6 +84,8 @@ VERBS = [
     "depot.members",
     "chunks.give",
     "depot.evict",
+    "ledger.check",
+    "ledger.show",
     "link.list",
     "link.set",
     "link.show",

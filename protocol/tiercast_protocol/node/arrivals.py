@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 STORED, CORRUPT = "stored", "corrupt"
 FRAMES = "frames"
 #: Rows of one answer.
-MOST_ROWS = 5000
+MOST_ROWS = 2000
 _BYTES = tuple(field.name for field in fields(Came) if field.name != FRAMES)
 
 
@@ -99,9 +99,14 @@ class Arrivals:
 
     async def show(self, args: dict[str, Any]) -> dict[str, Any]:
         """What came here, by hour, job and reason."""
-        job, since, limit = args.get("job") or None, args.get("since", 0), args.get("limit", 2000)
-        if not (job is None or isinstance(job, str)) or type(since) is not int or type(limit) is not int:
-            raise UsageError("argument.invalid", "job must be text, since and limit whole numbers", "ledger.show")
-        await self._ledger.write()
-        rows = await self._ledger.rows(job=job, since=since, limit=max(1, min(limit, MOST_ROWS)))
-        return {"node": self._upstream.me, "links": [], "rows": [shown(row) for row in rows]}
+        return {"node": self._upstream.me, "links": [], **await page(self._ledger, args)}
+
+
+async def page(ledger: Ledger, args: dict[str, Any], link: str = "") -> dict[str, Any]:
+    """The newest rows that a question's `job`, `since` and `before` name, and whether there are more."""
+    job, since, before = args.get("job") or None, args.get("since", 0), args.get("before", 0)
+    if not (job is None or isinstance(job, str)) or type(since) is not int or type(before) is not int:
+        raise UsageError("argument.invalid", "job must be text, since and before whole numbers", "ledger.show")
+    await ledger.write()
+    rows = await ledger.rows(link=link, job=job, since=since, before=before, limit=MOST_ROWS + 1)
+    return {"rows": [shown(row) for row in rows[-MOST_ROWS:]], "more": len(rows) > MOST_ROWS}

@@ -184,24 +184,24 @@ class Ledger:
         return await self._db.read(unit)
 
     async def rows(
-        self, *, side: str = "", link: str = "", job: str | None = None, since: int = 0, limit: int = 100_000
+        self, *, link: str = "", job: str | None = None, since: int = 0, before: int = 0, limit: int = 100_000
     ) -> list[Row]:
         """The newest rows, oldest first.
 
         Args:
-            side: only of this one; "" is all.
-            link: the same.
+            link: only of this one; "" is all.
             job: only of this one; None is all.
             since: milliseconds since 1970: from the hour on that this lies in.
+            before: up to the hour that this lies in, without it; 0 is no end.
             limit: most rows.
         """
 
         def unit(connection: sqlite3.Connection) -> list[Row]:
             found = connection.execute(
                 "SELECT hour, side, link, session, job, reason, bytes, frames, chunks FROM entries WHERE hour >= ?"
-                " AND (? = '' OR side = ?) AND (? = '' OR link = ?) AND (? IS NULL OR job = ?)"
+                " AND (? = 0 OR hour < ?) AND (? = '' OR link = ?) AND (? IS NULL OR job = ?)"
                 " ORDER BY hour DESC, side, link, session, job, reason LIMIT ?",
-                (since // HOUR_MS, side, side, link, link, job, job, limit),
+                (since // HOUR_MS, before, before // HOUR_MS, link, link, job, job, limit),
             )
             return [Row(r[0] * HOUR_MS, Key(r[1], r[2], r[5], r[3], r[4]), r[6], r[7], r[8]) for r in found][::-1]
 

@@ -30,10 +30,12 @@ async def test_steps_of_an_hour_add_up_and_outlive_the_node(tmp_path: Path) -> N
             ("useful", 5, 0, 0),
         }
         assert await ledger.places() == {("pc-1", 10): Place(111, 100)}
-        assert [row.key.reason for row in await ledger.rows(side=CAME)] == ["useful"]
         assert [row.key.reason for row in await ledger.rows(link="pc-1")] == ["published"]
         assert [row.key.reason for row in await ledger.rows(job="j1")] == ["useful"]
         assert await ledger.rows(since=rows[0].hour + HOUR_MS) == []
+        assert await ledger.rows(before=rows[0].hour) == []
+        assert await ledger.rows(before=rows[0].hour + HOUR_MS) == rows
+        assert len(await ledger.rows(limit=1)) == 1
 
 
 async def test_sources_are_asked_when_it_is_time_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
