@@ -122,21 +122,24 @@ class Ledgers:
 
     async def check(self, call: Call) -> dict[str, Any]:
         """Whether the books of every link agree, here and (with `below`) at all gateways below."""
+        patience = max(0.1, min(call.number("patience_ms", int(_PATIENCE * 2000)) / 1000, _PATIENCE * 2))
+        gateways = [user.name for user in self._tree.enrolment.children() if user.role == "gateway"]
+        asked = gateways if call.args.get("below") else []
         await self._ledger.write()
-        links = await self._links("")
+        links, *answers = await asyncio.gather(self._links(""), *(self._below(name, patience) for name in asked))
         silent: list[str] = [one["child"] for one in links if not one["heard"]]
-        if call.args.get("below"):
-            gateways = [user.name for user in self._tree.enrolment.children() if user.role == "gateway"]
-            for answer in await asyncio.gather(*(self._below(name) for name in gateways)):
-                if answer is not None:
-                    links += answer["links"]
-                    silent += answer["silent"]
+        for answer in answers:
+            if isinstance(answer, dict):
+                links += answer["links"]
+                silent += answer["silent"]
         uneven = [one for one in links if one["heard"] and not one["even"]]
         return {"node": self._tree.name, "balanced": not uneven, "silent": sorted(set(silent)), "links": links}
 
-    async def _below(self, gateway: str) -> dict[str, Any] | None:
+    async def _below(self, gateway: str, patience: float) -> dict[str, Any] | None:
+        # whoever asks others must be done before we give up
+        args = {"below": True, "patience_ms": int(patience * 700)}
         try:
-            answer = await self._tree.queries.ask(gateway, "ledger.check", {"below": True}, deadline=2 * _PATIENCE)
+            answer = await self._tree.queries.ask(gateway, "ledger.check", args, deadline=patience)
         except UsageError:
             return None  # its own link is silent too, and that is said
         well = isinstance(answer, dict) and isinstance(answer.get("links"), list)

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import select
 
 from tiercast_gateway import media, snapshot
+from tiercast_gateway.ledgers import Ledgers
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_protocol.node.giving import give
@@ -132,6 +133,14 @@ class DepotVerbs:
             return found
         pending = await self._below.subtree.post.pending(call.number("limit", 100))
         return [{"peer": p.peer, "kind": p.kind, "to": p.to, "cause": p.cause, "created": p.created} for p in pending]
+
+    async def ledger(self, call: Call) -> dict[str, Any]:
+        """What a node's ledger says of its links, and whether the books of both ends agree."""
+        found: dict[str, Any] | None = await self._asked(call)
+        if found is not None:
+            return found
+        ledgers = Ledgers(self._below.subtree)
+        return await (ledgers.check(call) if call.verb == "ledger.check" else ledgers.show(call))
 
     async def _pin(self, call: Call) -> dict[str, Any]:
         call.text("package")

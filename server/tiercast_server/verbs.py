@@ -111,6 +111,8 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
     verbs.add("chunks.give", "operator", depots.give)
     verbs.add("depot.audit", "operator", audited(depots.audit))
     verbs.add("depot.evict", "operator", audited(depots.evict))
+    verbs.add("ledger.show", "viewer", depots.ledger)
+    verbs.add("ledger.check", "viewer", depots.ledger)
     verbs.add("outbox.list", "viewer", depots.outbox)
     _add_steering(verbs, desk.steering)
 

@@ -27,6 +27,7 @@ async def verbs(rooted: Any, monkeypatch: pytest.MonkeyPatch) -> DepotVerbs:
         "depot.keep": {"keep_until": 5},
         "depot.pin": {"pinned": True},
         "outbox.list": [],
+        "ledger.show": {"node": "gw", "rows": []},
     }
 
     async def ask(node: str, verb: str, args: dict[str, Any], *, deadline: float) -> Any:
@@ -50,12 +51,16 @@ async def test_here(verbs: DepotVerbs, rooted: Any, call: Any, build_package: An
         assert (gone["chunks"], gone["freed"]) == (0, 0)
         assert gone["kept"] == {"a registered package": shown["bytes"]}
     assert await verbs.outbox(call("outbox.list")) == []
+    shown = await verbs.ledger(call("ledger.show"))
+    assert (shown["node"], shown["links"]) == ("server", [])
+    assert (await verbs.ledger(call("ledger.check")))["balanced"]
     with pytest.raises(UsageError) as caught:
         await verbs.pin(call("depot.pin", package="app"))
     assert caught.value.code == "depot.library"
 
 
 async def test_below(verbs: DepotVerbs, call: Any) -> None:
+    assert await verbs.ledger(call("ledger.show", node="gw")) == {"node": "gw", "rows": []}
     assert await verbs.status(call("status", node="gw")) == {"name": "gw"}
     assert (await verbs.show(call("depot.show", node="gw")))["packages"][0]["name"] == "app"
     assert (await verbs.evict(call("depot.evict", node="gw")))["freed"] == 7
