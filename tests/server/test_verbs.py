@@ -19,7 +19,7 @@ EXPECTED = {
     "viewer": """status names node.list node.show group.list group.show cabinet.list cabinet.show package.list
         package.show package.patches job.list job.show job.watch job.receipt depot.show depot.members depot.who
         link.list outbox.list
-        link.show hold.list""",
+        link.show hold.list ledger.show ledger.check""",
     "operator": """group.add group.join group.leave group.delete package.entry package.missing package.store
         package.register package.delete package.patch
         job.create job.cancel job.delete depot.pin depot.unpin depot.keep depot.audit
