@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,7 +46,7 @@ def show(*, node: At = "", json: Json = False) -> None:
                     p["name"],
                     p["version"],
                     words.share(p.get("held", 0), p.get("total", 0)),
-                    "pinned" if p.get("pinned") else "",
+                    "pinned" if p.get("pinned") else _kept(p.get("keep_until", 0)),
                 )
                 for p in packages
             ]
@@ -54,6 +55,10 @@ def show(*, node: At = "", json: Json = False) -> None:
             print("\n".join(audits.lines(depot["audit"])))
 
     run(work, as_json=json)
+
+
+def _kept(until: int) -> str:
+    return f"kept until {words.moment(until)}" if until > time.time() * 1000 else ""
 
 
 @app.command()

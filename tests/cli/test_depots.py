@@ -17,7 +17,11 @@ def test_a_depot_is_shown_pinned_and_emptied(daemon: Daemon) -> None:
             "bytes": 2048,
             "quota": 4096,
             "free": 1 << 20,
-            "packages": [{"name": "editor", "version": "2", "held": 50, "total": 100, "pinned": True}],
+            "packages": [
+                {"name": "editor", "version": "2", "held": 50, "total": 100, "pinned": True},
+                {"name": "pager", "version": "1", "held": 1, "total": 1, "keep_until": 1 << 43},
+            ],
+            "refused": {"a pin": 2048},
         },
         "depot.evict": {"freed": 1024, "chunks": 2, "packages": ["old=1"], "kept": {"a pin": 2048}},
     }
@@ -25,6 +29,8 @@ def test_a_depot_is_shown_pinned_and_emptied(daemon: Daemon) -> None:
     assert "2.00 KiB of 4.00 KiB in 2 chunks" in said
     assert "50%" in said
     assert "pinned" in said
+    assert "kept until 2248" in said
+    assert "full: 2.00 KiB stay because of a pin" in said
     assert daemon.asked[0] == ("depot.show", {"node": "berlin"})
     assert "stays" in daemon.run("depot", "pin", "editor", "--node", "berlin")
     assert "may go" in daemon.run("depot", "unpin", "editor")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from collections import Counter
+
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiercast_gateway.eviction import NO_NEED, Candidate, plan
-from tiercast_protocol.node.leases import CHILD, KEEP, ORDER, PIN, READ
+from tiercast_gateway.marks import Marks
+from tiercast_protocol.node.leases import CHILD, KEEP, ORDER, PIN, READ, Leases
 
 CHUNKS = [bytes([n]) * 32 for n in range(16)]
 ROOTS = [bytes([100 + n]) * 32 for n in range(5)]
@@ -79,3 +82,60 @@ def test_what_stays_is_shown_under_the_strongest_reason() -> None:
     held = {one: 5, two: 7, ROOTS[0]: 1, ROOTS[1]: 1}
     made = plan(held, packages, target=100, relied=lambda d: READ if d == two else "")
     assert (made.freed, made.kept) == (0, {ORDER: 13, PIN: 1})
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("put"), st.integers(0, 15)),
+            st.tuples(st.just("package"), st.integers(0, 4)),
+            st.tuples(st.sampled_from(("take", "end", "tell", "untell")), st.integers(0, 15)),
+            st.tuples(st.just("fill"), st.integers(0, 400)),
+        ),
+        max_size=60,
+    )
+)
+def test_in_any_story_what_is_leased_stays_and_the_low_mark_is_reached_if_the_rest_suffices(
+    story: list[tuple[str, int]],
+) -> None:
+    held: dict[bytes, int] = {}
+    packages: list[Candidate] = []
+    leases, told, taken = Leases(), set[bytes](), Counter[bytes]()
+    leases.watch(CHILD, told.__contains__)
+    for step, number in story:
+        digest = CHUNKS[number % len(CHUNKS)]
+        match step:
+            case "put":
+                held[digest] = 10 + number
+            case "package":
+                held[ROOTS[number]] = 5
+                members = {ROOTS[number], *CHUNKS[number * 3 : number * 3 + 5]}
+                packages = [
+                    *(p for p in packages if p.root != ROOTS[number]),
+                    Candidate(ROOTS[number], number, members),
+                ]
+            case "take":
+                leases.take(READ, [digest])
+                taken[digest] += 1
+            case "end" if taken[digest]:
+                leases.give_back(READ, [digest])
+                taken[digest] -= 1
+            case "tell":
+                told.add(digest)
+            case "untell":
+                told.discard(digest)
+            case "fill":
+                high, low = Marks(str(number + 1), str(number // 2 + 1)).bytes_of(10_000)
+                own = sum(held.values())
+                if own < high:
+                    continue
+                made = plan(held, packages, target=max(0, own - low), relied=leases.reason)
+                leased = {d for d in held if taken[d] or d in told}
+                assert not leased & set(made.chunks)
+                for gone in made.chunks:
+                    del held[gone]
+                packages = [p for p in packages if p.root not in made.packages]
+                naming = {p.root for p in packages if leased & set(p.digests)}
+                if sum(held[d] for d in held if d in leased or d in naming) <= low:
+                    assert sum(held.values()) <= low
