@@ -86,6 +86,12 @@ def show(child: Child = "", *, node: At = "", json: Json = False) -> None:
             print(f"  {'spent':>14}  {words.size(spent['bytes'])}, {words.span(spent['seconds'])} in {spent['period']}")
         if link["shut"]:
             print(f"  {'why':>14}  {link['shut']['code']}: {link['shut']['why']}")
+        if jobs := [one for one in link.get("jobs") or [] if one["job"]]:
+            rows = [
+                (one["job"], one["priority"], one["state"], one["queued"], words.size(one["sent_bytes"]), one["reason"])
+                for one in jobs
+            ]
+            print(words.table(("job", "priority", "state", "chunks wanted", "sent", "why"), rows))
 
     run(work, as_json=json)
 

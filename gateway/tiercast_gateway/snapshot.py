@@ -15,7 +15,7 @@ from tiercast_protocol import __version__
 
 if TYPE_CHECKING:
     from tiercast_gateway.subtree import SubTree
-    from tiercast_protocol.transfer.views import LaneBytes
+    from tiercast_protocol.transfer.views import LaneBytes, LaneView
 
 
 def snapshot(tree: SubTree) -> dict[str, Any]:
@@ -90,8 +90,26 @@ def links(tree: SubTree) -> list[dict[str, Any]]:
             "sent_bytes": child["sent_bytes"],
             "again_bytes": _again(lane.sent) if lane else 0,
             "why_again": _reasons(lane.sent) if lane else {},
+            "jobs": _jobs(lane) if lane else [],
+            "terms": tree.steering.link(child["name"])["terms"],
         }
         for child in children(tree)
+    ]
+
+
+def _jobs(lane: LaneView) -> list[dict[str, Any]]:
+    """What goes to the child, job by job, and why it does not."""
+    return [
+        {
+            "job": view.job,
+            "priority": view.priority,
+            "queued": view.queued,
+            "state": view.state,
+            "reason": view.reason,
+            "sent_bytes": view.sent.first + view.sent.lost + view.sent.repair + view.sent.failed,
+            "segments": view.sent.segments,
+        }
+        for view in lane.jobs
     ]
 
 

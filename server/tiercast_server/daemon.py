@@ -39,6 +39,7 @@ from tiercast_server.patches import Patches
 from tiercast_server.placings import Settling
 from tiercast_server.presence import Presence
 from tiercast_server.region import Region, open_region
+from tiercast_server.rooms import Rooms
 from tiercast_server.status_intake import StatusIntake
 from tiercast_server.steering_verbs import SteeringVerbs
 from tiercast_server.verbs import Desk, add_verbs
@@ -148,7 +149,7 @@ def _desk(region: Region, settings: ServerSettings, parts: Parts, subtree: SubTr
         moves=parts.moves,
         presence=Presence(region, parts.below),
         packages=PackageVerbs(region, library, patches),
-        jobs=JobVerbs(parts.jobs, view, patches),
+        jobs=JobVerbs(parts.jobs, view, patches, Rooms(region, parts.below)),
         depots=DepotVerbs(region, parts.below, library),
         patches=patches,
         steering=SteeringVerbs(region, parts.below, parts.jobs),

@@ -10,6 +10,7 @@ from tiercast_server.job_checks import DEFAULT_EXPIRY_S, Request
 from tiercast_server.job_view import JobView
 from tiercast_server.jobs import Jobs
 from tiercast_server.patches import Patches
+from tiercast_server.rooms import Rooms
 
 _LIST = 50
 
@@ -17,25 +18,27 @@ _LIST = 50
 class JobVerbs:
     """Handlers; each takes a call and gives plain values."""
 
-    def __init__(self, jobs: Jobs, view: JobView, patches: Patches | None = None) -> None:
+    def __init__(self, jobs: Jobs, view: JobView, patches: Patches | None = None, rooms: Rooms | None = None) -> None:
         self._jobs = jobs
+        self._rooms = rooms
         self._view = view
         self._patches = patches
 
     async def create(self, call: Call) -> dict[str, Any]:
         """Create a job and order it."""
-        made = await self._jobs.create(
-            Request(
-                type=call.text("type"),
-                package=call.text("package"),
-                by=call.user,
-                targets=tuple(call.texts("targets", [])),
-                groups=tuple(call.texts("groups", [])),
-                note=call.text("note", ""),
-                expires_s=call.number("expires_s", DEFAULT_EXPIRY_S),
-                options=call.mapping("options", {}),
-            )
+        request = Request(
+            type=call.text("type"),
+            package=call.text("package"),
+            by=call.user,
+            targets=tuple(call.texts("targets", [])),
+            groups=tuple(call.texts("groups", [])),
+            note=call.text("note", ""),
+            expires_s=call.number("expires_s", DEFAULT_EXPIRY_S),
+            options=call.mapping("options", {}),
         )
+        if self._rooms is not None:
+            await self._rooms.check(request)
+        made = await self._jobs.create(request)
         if self._patches is not None:
             await self._patches.ordered(made["job"])
         return made

@@ -44,10 +44,20 @@ def test_a_link_shows_why_nothing_goes(daemon: Daemon) -> None:
         rate_now=0.0,
         metered_now=True,
         spent={"period": "2026-11", "bytes": 2_000_000_000, "seconds": 70.0},
+        jobs=[
+            {"job": "j7", "priority": 9, "state": "waiting", "queued": 4, "sent_bytes": 2048, "reason": "budget spent"}
+        ],
         shut={"code": "budget.spent", "why": "2,000,000,000 of 2,000,000,000 bytes per month are spent"},
     )
     said = daemon.run("link", "show", "berlin")
-    for word in ("server -> berlin", "nothing", "only jobs with --metered", "1 min 10 s in 2026-11", "budget.spent"):
+    for word in (
+        "server -> berlin",
+        "nothing",
+        "only jobs with --metered",
+        "1 min 10 s in 2026-11",
+        "budget.spent",
+        "j7",
+    ):
         assert word in said
 
 

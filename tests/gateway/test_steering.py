@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
-from tests.support.hop import FakeAbove, admitted, gateway_node, order_for, parent_node, until
+from tests.support.hop import FakeAbove, admitted, child_node, chunks, gateway_node, order_for, parent_node, until
 
 from tiercast_gateway.holds import Hold
 from tiercast_gateway.subtree import SubTree
@@ -137,3 +138,106 @@ async def test_of_a_parents_lists_the_newest_stands(top: SubTree) -> None:
     assert set(top.steering.now.lanes) == {"pc"}
     await top.steering.suspensions.take("", Holds(seq=6, holds=[]))
     assert not top.steering.now.lanes
+
+
+class Wall:
+    """The clock on the wall, which may be stepped."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+        self._from = time.monotonic()
+        self.step(text)
+        monkeypatch.setattr("tiercast_gateway.steering.wall_clock", self)
+
+    def step(self, text: str) -> None:
+        self._at = datetime.fromisoformat(text).timestamp()
+        self._from = time.monotonic()
+
+    def __call__(self) -> float:
+        return self._at + time.monotonic() - self._from
+
+
+async def test_a_window_opens_and_shuts_within_a_second_and_follows_a_stepped_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wall = Wall(monkeypatch, "2026-11-20T21:00:00")
+    held = chunks(40, 50_000)
+    async with (
+        parent_node(tmp_path, children=["pc"], key=KEY, name="top", above=FakeAbove()) as top,
+        child_node(tmp_path, "pc", top.broker.children_url, parent="top") as pc,
+        asyncio.TaskGroup() as tasks,
+    ):
+        for digest, stored in held.items():
+            await top.depot.put(digest, stored)
+        await until(lambda: pc.upstream.connected)
+        await top.steering.set_link("pc", {"window": "mon-fri 22:00-06:00 at 400000"}, [])
+        assert top.steering.link("pc")["shut"]["code"] == "window.shut"
+        assert "until 2026-11-20 22:00" in top.steering.link("pc")["shut"]["why"]
+        fetching = tasks.create_task(pc.upstream.fetch(list(held)))
+        wall.step("2026-11-20T21:59:59.500")
+        began = time.monotonic()
+        await until(lambda: pc.upstream.chunks_in > 0)
+        assert 0.4 < time.monotonic() - began < 1.5
+        # in the summer of another year, by day: shut
+        wall.step("2027-07-20T12:00:00")
+        await until(lambda: top.steering.link("pc")["rate_now"] == 0.0)
+        await until(lambda: top.streams.machine.lanes()[0].in_flight == 0)
+        count = pc.upstream.chunks_in
+        assert count < len(held)
+        # and the night of the year before
+        wall.step("2025-07-22T23:00:00")
+        await until(lambda: top.steering.link("pc")["rate_now"] == 400_000)
+        await top.steering.set_link("pc", {}, ["window"])
+        await fetching
+
+
+async def test_a_budget_stops_a_job_and_is_spent_after_a_start_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wall = Wall(monkeypatch, "2026-11-20T12:00:00")
+    held = chunks(40, 50_000)
+    options: dict[str, str | int | bool] = {"budget": 500_000, "per": "day", "rate": 1_000_000}
+    bundle = order_for(KEY, {"pc": b"p" * 32}, root=ROOT, options=options)
+    for life in (1, 2):
+        async with (
+            parent_node(tmp_path, children=["pc"], key=KEY, name="top", above=FakeAbove()) as top,
+            child_node(tmp_path, "pc", top.broker.children_url, parent="top") as pc,
+            asyncio.TaskGroup() as tasks,
+        ):
+            if life == 1:
+                for digest, stored in held.items():
+                    await top.depot.put(digest, stored)
+                await top.take_order(bundle)
+            await until(lambda: pc.upstream.connected)
+            fetching = tasks.create_task(pc.upstream.fetch(list(held), "j1"))
+            await until(lambda: ("j1", "pc") in top.steering.now.silent)
+            assert "of 500,000 bytes per day" in top.steering.now.silent["j1", "pc"].text
+            await until(lambda: top.streams.machine.lanes()[0].in_flight == 0 if top.streams.machine.lanes() else True)
+            spent = pc.upstream.bytes_in
+            assert (400_000 < spent < 1_000_000) if life == 1 else spent < 300_000
+            await until(lambda: "pc|j1" in top.steering.said.all("spent"))
+            if life == 2:
+                wall.step("2026-11-21T12:00:00")  # another day
+                await until(lambda: ("j1", "pc") not in top.steering.now.silent)
+            fetching.cancel()
+
+
+async def test_a_metered_link_serves_only_jobs_that_may_use_it(top: SubTree, tmp_path: Path) -> None:
+    held = chunks(8, 50_000)
+    digests = list(held)
+    for digest, stored in held.items():
+        await top.depot.put(digest, stored)
+    for job, metered in (("j1", False), ("j2", True)):
+        options: dict[str, str | int | bool] = {"metered": metered}
+        await top.take_order(order_for(KEY, {"pc": b"p" * 32}, job=job, root=ROOT, options=options))
+    await top.steering.set_link("pc", {"metered": True}, [])
+    async with (
+        child_node(tmp_path, "pc", top.broker.children_url, parent="top") as pc,
+        asyncio.TaskGroup() as tasks,
+    ):
+        await until(lambda: pc.upstream.connected)
+        waiting = tasks.create_task(pc.upstream.fetch(digests[:4], "j1"))
+        await pc.upstream.fetch(digests[4:], "j2")
+        assert pc.upstream.chunks_in == 4
+        assert not waiting.done()
+        await top.steering.set_link("pc", {"metered": False}, [])
+        await waiting

@@ -1,0 +1,90 @@
+"""Whether the depots on the way of a job can ever hold its package.
+
+Rules
+- A gateway keeps what an open job needs, so a quota below the package's stored bytes makes the job impossible: it is
+  refused when it is ordered, with the figures.
+- Quotas are asked for over the tree, all at once and with a short deadline, and remembered for a while.  Who is not
+  there can't be asked: the job is ordered, and the gateway says why it waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tiercast_protocol.errors import UsageError
+from tiercast_server.job_checks import Request
+from tiercast_server.nodes import Node, all_nodes, resolve
+from tiercast_server.packages import Package, find_sealed
+from tiercast_server.region import Region
+from tiercast_server.tree import Tree
+
+DEADLINE_S = 1.0
+#: How long an answer, or its absence, stands.
+FRESH_S = 60.0
+
+
+class Rooms:
+    """Quotas of gateways, as far as they say."""
+
+    def __init__(self, region: Region, tree: Tree) -> None:
+        self._region, self._tree = region, tree
+        self._known: dict[str, tuple[float, int]] = {}
+
+    async def check(self, request: Request) -> None:
+        """Refuse a job whose package is larger than a depot on its way.
+
+        Raises:
+            UsageError: depot.small; whatever else is wrong with the request is for `Jobs.create` to say.
+        """
+        if request.type not in {"install", "preload"}:
+            return
+        try:
+            async with self._region.db.read() as connection:
+                package, way = await self._way(connection, request)
+        except UsageError:
+            return
+        await self._ask(way)
+        small = [(name, quota) for name in way if 0 < (quota := self._known[name][1]) < package.stored_bytes]
+        if small:
+            figures = ", ".join(f"{name} at most {quota:,} bytes" for name, quota in small[:10])
+            raise UsageError(
+                code="depot.small",
+                what=f"{package.name}={package.version} is {package.stored_bytes:,} bytes; a depot on its way holds less:"
+                f" {figures}",
+                todo="Raise `quota` in gateway.toml there and restart it, or name other targets. Nothing was done.",
+            )
+
+    async def _way(self, connection: AsyncConnection, request: Request) -> tuple[Package, list[str]]:
+        """The package, and every gateway that it must pass or stay in."""
+        package = await find_sealed(connection, request.package)
+        nodes = {node.name: node for node in await all_nodes(connection)}
+        targets = await resolve(connection, request.targets, request.groups)
+        return package, sorted(_gateways(targets, nodes))
+
+    async def _ask(self, names: list[str]) -> None:
+        now = time.monotonic()
+        stale = [name for name in names if now - self._known.get(name, (-FRESH_S, 0))[0] >= FRESH_S]
+        quotas = await asyncio.gather(*(self._quota(name) for name in stale))
+        self._known |= {name: (now, quota) for name, quota in zip(stale, quotas, strict=True)}
+
+    async def _quota(self, name: str) -> int:
+        try:
+            status = await self._tree.ask(name, "status", {}, deadline=DEADLINE_S)
+            return int(status["depot"]["quota"] or 0)
+        except (UsageError, KeyError, TypeError, ValueError):
+            return 0
+
+
+def _gateways(targets: Iterable[Node], nodes: dict[str, Node]) -> set[str]:
+    found: set[str] = set()
+    for target in targets:
+        name = target.name
+        while (node := nodes.get(name)) is not None and name not in found:
+            if node.role == "gateway" and node.has_joined:
+                found.add(name)
+            name = node.parent
+    return found

@@ -1,0 +1,49 @@
+"""A depot that can never hold the package: refused with the figures, as far as anybody can be asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tiercast_protocol.errors import UsageError
+from tiercast_server.job_checks import Request
+from tiercast_server.rooms import Rooms
+
+
+def a_request(*targets: str, type_: str = "install", package: str = "app") -> Request:
+    return Request(type=type_, package=package, by="t", targets=targets)
+
+
+async def test_a_depot_on_the_way_is_too_small(world: Any) -> None:
+    await world.package("app", "1", {"a": b"x" * 10_000})
+    for name, role, parent in (("mid", "gateway", ""), ("low", "gateway", "mid"), ("pc1", "endpoint", "low")):
+        await world.join(name, role, parent)
+    await world.join("pc2")
+    world.tree.answers |= {
+        ("mid", "status"): {"depot": {"quota": 0}},
+        ("low", "status"): {"depot": {"quota": 50}},
+    }
+    rooms = Rooms(world.region, world.tree)
+    with pytest.raises(UsageError) as caught:
+        await rooms.check(a_request("pc1", "pc2"))
+    assert caught.value.code == "depot.small"
+    assert "low at most 50 bytes" in caught.value.what
+    assert "mid" not in caught.value.what
+    with pytest.raises(UsageError):
+        await rooms.check(a_request("low", type_="preload"))
+    await rooms.check(a_request("pc2"))
+    await rooms.check(a_request("pc1", type_="remove"))
+
+
+async def test_who_does_not_answer_stops_nobody(world: Any) -> None:
+    await world.package("app", "1")
+    await world.join("mid", "gateway")
+    await world.join("pc1", "endpoint", "mid")
+    rooms = Rooms(world.region, world.tree)
+    await rooms.check(a_request("pc1"))
+    world.tree.answers["mid", "status"] = {"depot": {"quota": 1}}
+    await rooms.check(a_request("pc1"))  # it was asked a moment ago
+    with pytest.raises(UsageError):
+        await Rooms(world.region, world.tree).check(a_request("pc1"))
+    await Rooms(world.region, world.tree).check(a_request("pc1", package="nothing"))
