@@ -110,7 +110,7 @@ class Steering:
         self._check_child(child)
         body = terms.changed(self.said.get(s.LINK, child) or {}, new, clear, terms.LINK_WORDS)
         self._links[child] = terms.link_words(body)
-        self.refresh()
+        self.changed()
         await self.said.put(s.LINK, {child: body or None})
         return self.link(child)
 

@@ -53,7 +53,7 @@ class Rooms:
             figures = ", ".join(f"{name} at most {quota:,} bytes" for name, quota in small[:10])
             raise UsageError(
                 code="depot.small",
-                what=f"{package.name}={package.version} is {package.stored_bytes:,} bytes; a depot on its way holds less:"
+                what=f"{package.name}={package.version} is {package.stored_bytes:,} bytes; a depot on its way is less:"
                 f" {figures}",
                 todo="Raise `quota` in gateway.toml there and restart it, or name other targets. Nothing was done.",
             )
