@@ -113,8 +113,11 @@ class Moves:
             else:
                 await tree.post.send(old, Left(node=node, parent=placing.parent, seq=placing.seq))
         news = {name for name in family if tree.routes.via(name) != via}
+        if via == node:
+            await tree.steering.suspensions.untold(node)
         await tree.routes.turn(news, via)
         await tree.placings.place(node, placing.parent, placing.seq)
+        tree.steering.changed()
         await tree.orders.reroute(family, via)
         await tree.above.send(placed)
         await tree.statuses.tell_again(news)
@@ -134,10 +137,12 @@ class Moves:
         log.info("node.left", node=node, parent=left.parent, below=len(family) - 1)
         await tree.routes.leave(family)
         await tree.orders.drop(family)
+        tree.steering.changed()
         await tree.placings.place(node, left.parent, left.seq)
 
     async def _went(self, child: str) -> None:
         """A direct child is none any more; its place on the broker stays until the region takes it."""
+        await self._tree.steering.suspensions.untold(child)
         await self._tree.lodging.left(child)
         await self._tree.downlink.child_left(child)
 

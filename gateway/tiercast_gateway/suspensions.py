@@ -77,6 +77,11 @@ class Suspensions:
         if gone:
             await self._put(s.HOLD, dict.fromkeys(gone))
 
+    async def untold(self, child: str) -> None:
+        """The child came from another parent, or went there: what it was told from here it does not know any more."""
+        if self._said.get(s.TOLD, child) is not None:
+            await self._said.put(s.TOLD, {child: None})
+
     def standing(self, now_ms: int) -> list[h.Hold]:
         """Those that hold at this moment."""
         return h.standing(self._own() + self._above(), self._tree.name, now_ms)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cluster import assert_installed, build, random_tree, running, states, until
-from region import Region
+from region import Daemon, Region, RegionError, free_port
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +80,49 @@ def region_status(region: Region, name: str) -> dict[str, Any]:
     run = region.tool("tiercast_endpoint", "status", "--state", str(region.daemons[name].folder), "--json")
     found: dict[str, Any] = json.loads(run.stdout)["status"]
     return found
+
+
+def test_a_node_that_is_moved_in_the_midst_of_a_suspended_job_finishes_it_there(region: Region, tmp_path: Path) -> None:
+    source = random_tree(tmp_path / "held", seed=2, files=40, size=8 << 20)
+    build(region, source, "held", "1.0")
+    size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
+    before = region_status(region, "w1")["traffic"]["chunk_bytes"]
+    region.cli("link", "set", "w1", "--rate", "4MB/s", "--node", "west")
+    job = region.cli("job", "install", "held", "--on", "w1")["job"]
+    until(lambda: region_status(region, "w1")["staging"]["bytes"] > size * 0.1, "w1 holds a part of it")
+    region.cli("job", "suspend", job)
+    region.cli("node", "move", "w1", "--to", "east")
+    until(lambda: online_below(region, "w1", "east"), "w1 is below its new home")
+    assert node(region, "w1")["parent"] == "east"
+    held = region_status(region, "w1")["staging"]["bytes"]
+    assert held < 0.95 * size
+    assert set(states(region, job).values()) != {"done"}
+    region.cli("job", "resume", job)
+    until(lambda: set(states(region, job).values()) == {"done"}, "it is installed", 60)
+    assert_installed(region, ["w1"], "held", source)
+    assert region_status(region, "w1")["traffic"]["chunk_bytes"] - before <= 1.01 * size
+    with pytest.raises(RegionError, match="circle"):
+        region.cli("node", "move", "east", "--to", "east")
+
+
+def test_a_dead_gateway_is_replaced_by_a_new_machine_and_another_retires(region: Region, tmp_path: Path) -> None:
+    region.kill("west")
+    until(lambda: online_below(region, "w2", "east"), "w2 found another parent")
+    token = region.cli("node", "replace", "west")["token"]
+    new = Daemon("west", "gateway", "server", region.folder / "west2", free_port())
+    listen = ("--listen", f"127.0.0.1:{new.port}", "--broker", region.broker)
+    region.tool("tiercast_gateway", "join", token, "--state", str(new.folder), *listen)
+    region.daemons["west"] = new
+    region.start(new)
+    until(lambda: node(region, "west")["online"], "the new machine is there")
+    region.cli("node", "home", "w2")
+    until(lambda: online_below(region, "w2", "west"), "w2 is below the new machine")
+    assert parents(region, "w2")["url"].endswith(f":{new.port}")
+    region.cli("node", "retire", "east", "--children-to", "west")
+    until(lambda: "east" not in {n["name"] for n in region.cli("node", "list")["nodes"]}, "east has retired")
+    source = random_tree(tmp_path / "small", seed=3, files=5, size=1 << 20)
+    build(region, source, "small", "1.0")
+    everyone = ["w1", "w2", "e1", "e2"]
+    job = region.cli("job", "install", "small", *(word for name in everyone for word in ("--on", name)), "--watch")
+    assert job["job"]["counts"] == {"done": 4}
+    assert_installed(region, everyone, "small", source)
