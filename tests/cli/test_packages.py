@@ -62,3 +62,28 @@ def test_list_show_entry_delete(daemon: Daemon) -> None:
     assert daemon.json("package", "show", "editor")["package"]["root"] == "01" * 32
     assert "waits for its content" in daemon.run("package", "entry", "editor", "3.0")
     assert "is deleted" in daemon.run("package", "delete", "editor=2.1")
+
+
+def test_patches_are_listed_made_and_waited_for(daemon: Daemon) -> None:
+    row = {
+        "from": "editor=2.0/1",
+        "to": "editor=2.1/1",
+        "state": "made",
+        "bytes": 2048,
+        "chunk_bytes": 10_240,
+        "seconds": 1.5,
+        "memory": 1 << 20,
+        "detail": "",
+    }
+    looks = iter([[row | {"state": "making", "bytes": 0}], [row]])
+    daemon.answers |= {"package.patches": lambda _args: next(looks), "package.patch": {"wanted": 1}}
+    said = daemon.run("package", "patches", "editor=2.1", "--make", "2.0", "--wait")
+    assert "2.00 KiB" in said
+    assert "made" in said
+    assert ("package.patch", {"package": "editor=2.1", "from": "2.0"}) in daemon.asked
+    failed = row | {"state": "failed", "bytes": 0, "detail": "its process ended with status -9"}
+    daemon.answers["package.patches"] = [failed]
+    said = daemon.run("package", "patches", "editor=2.1")
+    assert "status -9" in said
+    assert daemon.json("package", "patches", "editor=2.1")["patches"][0]["state"] == "failed"
+    daemon.run("package", "patches", "editor=2.1", "--wait", code=1)

@@ -66,6 +66,8 @@ VERBS = [
     "package.missing",
     "package.store",
     "package.register",
+    "package.patches",
+    "package.patch",
     "package.list",
     "package.show",
     "package.delete",
