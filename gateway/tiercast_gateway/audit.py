@@ -135,6 +135,10 @@ class Audit:
         """The kind of round that is under way, "" for none."""
         return next((kind for kind in (ORDERED, OWN) if (r := self.rounds.get(kind)) and not r.ended), "")
 
+    def failed(self) -> None:
+        """What `ProvePortion` asked for came to nothing: it is asked for again."""
+        self._proving = ""
+
     def handle(self, event: Event, *, now: float) -> list[Command]:
         """Take an event; what to do.  `now` is seconds of a clock that never steps back."""
         self._pass(now)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -34,6 +35,7 @@ from tiercast_gateway.audit import (
 )
 from tiercast_gateway.depot import Depot
 from tiercast_gateway.repair import Repair
+from tiercast_protocol.errors import TiercastError
 from tiercast_protocol.node.chunks.index import Place
 from tiercast_protocol.node.database import Database
 
@@ -43,6 +45,8 @@ Digest = bytes
 #: Rows of the index looked at for one portion.
 ROWS = 512
 SAVE_SECONDS = 20.0
+#: Seconds until it goes on after its disk or database failed.
+AGAIN_SECONDS = 10.0
 _LOWEST = 19
 
 
@@ -110,17 +114,29 @@ class Auditor:
         pool = ThreadPoolExecutor(1, thread_name_prefix="audit", initializer=_least_priority)
         try:
             while True:
-                pause = await self._step(pool)
-                if self._noticed:
-                    noticed, self._noticed = self._noticed, {}
-                    await self._repair.note(noticed, seek=True)
+                try:
+                    pause = await self._step(pool)
+                    await self._seek_noticed()
+                except (TiercastError, OSError, sqlite3.Error) as error:
+                    # A full or failing disk stops no daemon: what was not written down is proved again.
+                    log.warning("depot.audit_stopped", reason=str(error), again_s=AGAIN_SECONDS)
+                    self.machine.failed()
+                    pause = AGAIN_SECONDS
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await self._wake.wait()
                 self._wake.clear()
         finally:
             pool.shutdown(wait=False)
-            await self._save()
+            with suppress(TiercastError, OSError, sqlite3.Error):
+                await self._save()
+
+    async def _seek_noticed(self) -> None:
+        if self._noticed:
+            noticed = dict(self._noticed)
+            await self._repair.note(noticed, seek=True)
+            for digest in noticed:
+                self._noticed.pop(digest, None)
 
     async def _step(self, pool: ThreadPoolExecutor) -> float:
         """One look and what follows from it; seconds until the next."""

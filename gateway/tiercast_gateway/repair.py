@@ -11,6 +11,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -21,7 +22,7 @@ from typing import Any
 import structlog
 
 from tiercast_gateway.depot import Depot
-from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, MessageInvalid, StoreFull, UsageError
+from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, MessageInvalid, StoreFull, TiercastError, UsageError
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.giving import VERB, Taking
 from tiercast_protocol.transfer.pacing import TokenBucket
@@ -135,7 +136,11 @@ class Repair:
                 async with asyncio.timeout(ROUND_SECONDS if self._sought else None):
                     await self._wake.wait()
             self._wake.clear()
-            await self.bring_back()
+            try:
+                await self.bring_back()
+            except (TiercastError, OSError, sqlite3.Error) as error:
+                # A full or failing disk stops no daemon; what is sought stays sought.
+                log.warning("depot.repair", reason=str(error), again_s=ROUND_SECONDS)
             await asyncio.sleep(GAP_SECONDS)  # whoever asks again and again makes no storm below
 
     async def bring_back(self) -> None:

@@ -11,6 +11,7 @@ Rules (docs/operations.md)
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ import structlog
 
 from tiercast_gateway.eviction import Candidate, Plan, plan
 from tiercast_gateway.marks import Marks
-from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError, UsageError
+from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError, TiercastError, UsageError
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.fetch import package_digests
 from tiercast_protocol.node.leases import KEEP, ORDER, PIN
@@ -114,6 +115,9 @@ class Room:
                 log.info("depot.high_mark", freed=gone.bytes, packages=gone.packages, enough=gone.enough)
                 if not gone.enough:
                     self._not_before = time.monotonic() + FULL_SECONDS
+            except (TiercastError, OSError, sqlite3.Error) as error:
+                log.warning("depot.high_mark", reason=str(error), again_s=FULL_SECONDS)
+                self._not_before = time.monotonic() + FULL_SECONDS
             finally:
                 self._high.clear()
 

@@ -6,14 +6,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import pytest
 from tests.gateway.test_repair import Region
 from tests.support.depots import fill, opened, until_told
 from tests.support.hop import made_package, until
 
+from tiercast_gateway import auditor as auditor_module
 from tiercast_gateway.auditor import Auditor
 from tiercast_gateway.depot import Depot
 from tiercast_gateway.repair import Repair
+from tiercast_protocol.errors import StoreFull
 from tiercast_protocol.node.database import Database
 
 
@@ -113,3 +117,29 @@ async def test_after_a_restart_the_round_goes_on(tmp_path: Path, db: Database) -
             auditor.order("", rate=1 << 30, repair=True)
             await until(lambda: not auditor.machine.running)
             assert auditor.machine.rounds["ordered"].chunks == len(package.chunks)
+
+
+async def test_a_full_disk_stops_no_daemon_and_it_goes_on_after(
+    tmp_path: Path, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = made_package(4)
+    monkeypatch.setattr(auditor_module, "AGAIN_SECONDS", 0.01)
+    async with opened(tmp_path, db, set()) as depot:
+        await fill(depot, package, "tool")
+        await depot.store.sync()
+        rot(tmp_path, 20_000)
+        region = Region(depot, parent=dict(package.chunks), needed=set(package.chunks))
+        write, failed = db.write, 0
+
+        async def full(unit: Any) -> Any:
+            nonlocal failed
+            failed += 1
+            if failed < 4:
+                raise StoreFull(needed=1, free=0, where="here")
+            return await write(unit)
+
+        async with auditing(db, depot, region) as auditor:
+            monkeypatch.setattr(db, "write", full)
+            auditor.order("", rate=0, repair=True)
+            await until(lambda: not auditor.machine.running and failed >= 4)
+            assert auditor.machine.rounds["ordered"].chunks >= len(package.chunks) - 1
