@@ -27,7 +27,7 @@ from tiercast_gateway.reasons import Reasons
 from tiercast_gateway.said import Said
 from tiercast_gateway.suspensions import Suspensions
 from tiercast_protocol.errors import TiercastError, UsageError
-from tiercast_protocol.transfer import terms
+from tiercast_protocol.transfer import calendar, terms
 from tiercast_protocol.transfer.events import JobPolicySet
 from tiercast_protocol.transfer.terms import JobWords, LinkWords, Quota
 
@@ -42,6 +42,8 @@ log = structlog.get_logger(__name__)
 
 #: Seconds between two looks at the clock and the counts.
 LOOK = 0.25
+#: Windows recur every week.
+_WEEK = 8 * 86_400.0
 #: Seconds after which something that failed (a full disk) is tried again.
 _AGAIN = 2.0
 
@@ -109,7 +111,14 @@ class Steering:
         """
         self._check_child(child)
         body = terms.changed(self.said.get(s.LINK, child) or {}, new, clear, terms.LINK_WORDS)
-        self._links[child] = terms.link_words(body)
+        words, now = terms.link_words(body), wall_clock()
+        if not calendar.capacity(words.windows, now, now + _WEEK)[0]:
+            raise UsageError(
+                code="window.never",
+                what=f"With the windows {calendar.shown(words.windows)} the link would never open",
+                todo="Add a window that opens first, or shorten the black-out.",
+            )
+        self._links[child] = words
         self.changed()
         await self.said.put(s.LINK, {child: body or None})
         return self.link(child)

@@ -130,7 +130,14 @@ class SteeringVerbs:
 
     async def suspend_job(self, call: Call) -> dict[str, Any]:
         """Nothing more of a job, to some nodes or to all below this one."""
-        return await self._suspend(call, call.text("job"), call.texts("nodes", []))
+        job = call.text("job")
+        if not self._tree.steering.jobs.open(job):
+            raise UsageError(
+                code="job.unknown",
+                what=f"No open job {job} passes {self._tree.name}",
+                todo="See the jobs with: tiercast job list",
+            )
+        return await self._suspend(call, job, call.texts("nodes", []))
 
     async def resume_job(self, call: Call) -> dict[str, Any]:
         """The job goes on; without nodes, wherever it was suspended from here."""

@@ -41,6 +41,8 @@ async def test_windows_are_added_and_removed(top: SubTree) -> None:
     await socket.call("link.window.add", child="one", window="mon-fri 22:00-06:00 at 2000000")
     shown = await socket.call("link.window.add", child="one", window="not daily 12:00-13:00 utc")
     assert shown["terms"] == {"window": "mon-fri 22:00-06:00 at 2000000; not daily 12:00-13:00 utc"}
+    with pytest.raises(UsageError, match="never open"):
+        await socket.call("link.window.add", child="one", window="not daily 00:00-24:00")
     with pytest.raises(UsageError, match="the link has 2"):
         await socket.call("link.window.remove", child="one", number=3)
     shown = await socket.call("link.window.remove", child="one", number=1)
@@ -84,6 +86,8 @@ async def test_everything_below_or_one_job_of_it(top: SubTree) -> None:
     assert set(top.steering.now.lanes) == {"one", "two"}
     await socket.call("node.resume", name="top")
     assert not top.steering.now.lanes
+    with pytest.raises(UsageError, match="No open job"):
+        await socket.call("job.suspend", job="j9")
     await socket.call("job.suspend", job="j1")
     await socket.call("job.suspend", job="j1", nodes=["two"])
     assert set(top.steering.now.silent) == {("j1", None), ("j1", "two")}
