@@ -19,7 +19,7 @@ settings.register_profile("steady", settings.get_profile("long"), derandomize=Tr
 settings.load_profile("steady")
 
 ROOT = Path(__file__).parent
-FIRST = ("cluster", "simulation", "crash", "gateway", "brokers")
+FIRST = ("cluster", "chaos", "simulation", "crash", "gateway", "brokers")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -34,6 +34,8 @@ _PATIENCE = 4.0
 _MOST_SESSIONS = 1000
 #: Why bytes were published, as lanes count them.
 REASONS = ("first", "lost", "repair", "failed")
+#: What left this node, once per frame however many children it went to.
+TO_BROKER = "to the broker"
 #: Rows about what lay in the depot when it was asked for, and what had to come from above.
 OWN, ABOVE = "own depot", "from above"
 
@@ -55,6 +57,7 @@ class LedgerRoom:
         self.arrivals: Arrivals | None = None
         self._tree = tree
         self._kernel = KernelBytes()
+        self._published = (0, 0)
         self._lanes: dict[tuple[str, str], dict[str, int]] = {}
         self._depot: dict[Key, tuple[int, int]] = {}
         ledger.source(self.book)
@@ -82,6 +85,12 @@ class LedgerRoom:
         for job in streams.lay_here.keys() | streams.sought_above.keys():
             self._count(ledger, Key(DEPOT, "", OWN, job=job), streams.lay_here, streams.lay_here_chunks)
             self._count(ledger, Key(DEPOT, "", ABOVE, job=job), None, streams.sought_above)
+        ledger.add(
+            Key(SENT, "", TO_BROKER),
+            streams.bytes_out - self._published[0],
+            frames=streams.frames_out - self._published[1],
+        )
+        self._published = (streams.bytes_out, streams.frames_out)
         self._kernel.book(ledger, "", streams.tcp_info())
 
     def _count(self, ledger: Ledger, key: Key, sizes: Counter[str] | None, chunks: Counter[str]) -> None:

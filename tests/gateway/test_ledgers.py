@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.support.hop import FakeAbove, chunks, gateway_node, parent_node
 
-from tiercast_gateway.ledgers import Ledgers
+from tiercast_gateway.ledgers import TO_BROKER, Ledgers
 from tiercast_gateway.subtree import SubTree
 from tiercast_gateway.verbs import add_common_verbs
 from tiercast_protocol.content.keys import PrivateKey
@@ -63,6 +63,8 @@ async def test_both_sides_of_a_link_agree_to_the_byte_and_with_the_kernel(tmp_pa
         assert found[DEPOT, "own depot"]["chunks"] == len(held)
         assert found[DEPOT, "from above"]["chunks"] == len(above.library)
         assert found[SENT, "first"]["bytes"] == size
+        (once,) = [row for row in (await ledgers.show(asked()))["rows"] if row["reason"] == TO_BROKER]
+        assert (once["bytes"], once["frames"]) == (size, link["frames"])
         below = (await Ledgers(mid).show(asked(job="j1")))["rows"]
         assert {(row["side"], row["reason"]): row["bytes"] for row in below} == {(CAME, "stored"): size}
         check = await ledgers.check(asked(below=True))

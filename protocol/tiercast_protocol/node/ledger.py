@@ -238,7 +238,7 @@ async def open_ledger(folder: Path) -> AsyncIterator[Ledger]:
         StateError: its file is damaged or of a newer version.
     """
     repair = "Remove it: nothing but the ledger's past is lost"
-    async with Database.open(folder / FILE, _SCHEMA, readers=1, repair=repair) as db:
+    async with Database.open(folder / FILE, _SCHEMA, readers=0, repair=repair) as db:
         ledger = Ledger(db)
         try:
             yield ledger
