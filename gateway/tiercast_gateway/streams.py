@@ -117,7 +117,7 @@ class Streams:
     def report_arrived(self, child: str, payload: memoryview) -> None:
         """A child's report came over the bulk connection."""
         try:
-            report = codec.decode(payload, Report)
+            report = codec.decode(frame.unguarded(payload), Report)
         except MessageInvalid as error:
             self.bad_reports += 1
             log.warning("report.invalid", child=child, reason=error.reason)

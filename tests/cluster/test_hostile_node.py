@@ -93,7 +93,7 @@ class Parent(Intruder):
                 topic, payload = self.heard[at]
                 at += 1
                 if topic.endswith("/report"):
-                    await self._reported(codec.decode(payload, Report))
+                    await self._reported(codec.decode(frame.unguarded(payload), Report))
                 elif topic.endswith("/up"):
                     await self._said(payload)
             await self._news.wait()
@@ -294,8 +294,8 @@ async def garbage(parent: Parent) -> None:
     for payload in [*bombs(), *(rng.randbytes(size) for size in (0, 1, 3, 4, 5, 24, 48, 200, 70_000))]:
         await parent.down(payload)
         await parent.bulk(payload)
-        await parent.bulk(b"T1" + payload)
-        await parent.bulk(b"T1\x01\xff" + payload)
+        await parent.bulk(b"T2" + payload)
+        await parent.bulk(b"T2\x01\xff" + payload)
     for kind in (*CATALOGUE, "order.v2"):
         for value in values:
             for to in ("", "pc", "server", "x" * 255):

@@ -27,7 +27,7 @@ from tiercast_protocol.node import joined, settings_file
 from tiercast_protocol.node.access import render_acl, render_users
 from tiercast_protocol.node.control.client import connect
 from tiercast_protocol.node.places import place
-from tiercast_protocol.wire import codec
+from tiercast_protocol.wire import codec, frame
 from tiercast_protocol.wire.envelope import Envelope, open_, seal, wrap
 from tiercast_protocol.wire.frame import pieces_head
 from tiercast_protocol.wire.messages import (
@@ -89,7 +89,7 @@ class Parent:
         async for message in self.client.messages:
             assert isinstance(message.payload, bytes)
             if str(message.topic) == TOPICS.report(ME):
-                await self._give(codec.decode(message.payload, Report))
+                await self._give(codec.decode(frame.unguarded(message.payload), Report))
                 continue
             async with self.arrived:
                 await self._hear(open_(message.payload))

@@ -130,7 +130,7 @@ async def test_damaged_bytes_are_thrown_away_and_fetched_again(tmp_path: Path, k
         piece = Piece(digest, len(lie), 0, len(lie))
         topic = parent.topics.bulk(parent.name, "one")
         await parent.streams._bulk.publish(topic, frame.pieces_head([piece]), lie)
-        await parent.streams._bulk.publish(topic, b"T1 no frame at all")
+        await parent.streams._bulk.publish(topic, b"T2 no frame at all")
         await until(lambda: child.upstream.rejected == 1 and child.upstream.bad_frames == 1)
         above.library[digest] = stored
         await above.give([digest])

@@ -20,7 +20,7 @@ from region import Region
 from tiercast_mqtt.bulk import BulkClient
 from tiercast_protocol.errors import MessageInvalid
 from tiercast_protocol.node import joined
-from tiercast_protocol.wire import codec
+from tiercast_protocol.wire import codec, frame
 from tiercast_protocol.wire.envelope import Envelope, open_, seal, wrap
 from tiercast_protocol.wire.messages import KIND_OF, Absent, Ack, Message, Report, body_of
 from tiercast_protocol.wire.topics import Topics
@@ -76,7 +76,7 @@ class Intruder:
 
     async def report(self, report: Report | bytes) -> None:
         """Publish on our own report topic."""
-        payload = report if isinstance(report, bytes) else codec.encode(report)
+        payload = report if isinstance(report, bytes) else frame.guarded(codec.encode(report))
         await self.client.publish(self.topics.report(self.name), payload)
 
     async def until(self, condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:

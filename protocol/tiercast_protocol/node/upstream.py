@@ -321,7 +321,7 @@ class Upstream:
                     if self._reports.full():
                         self._unsaid = True
                     else:
-                        self._reports.put_nowait(codec.encode(report))
+                        self._reports.put_nowait(frame.guarded(codec.encode(report)))
                 case t.DiscardChunk(digest):
                     self._landing.discard(digest)
                 case t.ReportAbsent(digest, reason):

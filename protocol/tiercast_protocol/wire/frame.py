@@ -1,11 +1,13 @@
 """Bulk frames: pieces of chunks as they go over one hop (docs/protocol.md, section 6).
 
-Layout, big-endian:  magic "T1" (2) | type (1) | count (1) | headers | payload
+Layout, big-endian:  magic "T2" (2) | type (1) | count (1) | CRC-32 of all headers (4) | headers | payload
 - type 1, pieces: `count` headers of digest (32) | size (4) | offset (4) | length (4), then the pieces' bytes
   in the same order.
 - type 2, mark:   count 0, then session (8) | mark (4) | charged (8).
 Digest and size stand in every header, so a frame means the same to whoever receives it, after any
 restart, in any order, once or twice.  44 bytes per piece of 64 KiB are 0.07 per cent.
+The payload is proved by the digest.  The headers need their sum: a flipped bit that TCP did not see would make a mark
+settle what never was, for ever; so do reports, which go up as  CRC-32 (4) | message.
 """
 
 from __future__ import annotations
@@ -13,13 +15,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from zlib import crc32
 
 from tiercast_protocol.errors import MessageInvalid
 from tiercast_protocol.wire.messages import Piece
 
-MAGIC = b"T1"
+MAGIC = b"T2"
 PIECES, MARK = 1, 2
-_HEAD = struct.Struct(">2sBB")
+_HEAD = struct.Struct(">2sBBI")
+_SUM = struct.Struct(">I")
 _PIECE = struct.Struct(">32sIII")
 _MARK = struct.Struct(">QIQ")
 
@@ -45,14 +49,31 @@ def pieces_head(pieces: Sequence[Piece]) -> bytes:
     """The bytes before the payload of a frame of these pieces."""
     if not 0 < len(pieces) <= MAX_PIECES:
         raise ValueError(f"{len(pieces)} pieces in one frame")
-    head = [_HEAD.pack(MAGIC, PIECES, len(pieces))]
-    head += [_PIECE.pack(p.digest, p.size, p.offset, p.length) for p in pieces]
-    return b"".join(head)
+    headers = b"".join([_PIECE.pack(p.digest, p.size, p.offset, p.length) for p in pieces])
+    return _HEAD.pack(MAGIC, PIECES, len(pieces), crc32(headers, len(pieces))) + headers
 
 
 def mark_frame(mark: Mark) -> bytes:
     """A whole mark frame."""
-    return _HEAD.pack(MAGIC, MARK, 0) + _MARK.pack(mark.session, mark.mark, mark.charged)
+    header = _MARK.pack(mark.session, mark.mark, mark.charged)
+    return _HEAD.pack(MAGIC, MARK, 0, crc32(header)) + header
+
+
+def guarded(message: bytes) -> bytes:
+    """The message with its sum before it."""
+    return _SUM.pack(crc32(message)) + message
+
+
+def unguarded(payload: bytes | memoryview) -> bytes | memoryview:
+    """The message behind its sum.
+
+    Raises:
+        MessageInvalid: it is not what was sent.
+    """
+    message = payload[_SUM.size :]
+    if len(payload) < _SUM.size or _SUM.unpack_from(payload)[0] != crc32(message):
+        raise MessageInvalid("its sum is wrong", "report")
+    return message
 
 
 def parse(frame: memoryview) -> tuple[tuple[tuple[Piece, memoryview], ...], Mark | None]:
@@ -63,9 +84,12 @@ def parse(frame: memoryview) -> tuple[tuple[tuple[Piece, memoryview], ...], Mark
     """
     if len(frame) < _HEAD.size or len(frame) > MAX_FRAME + _HEAD.size + MAX_PIECES * _PIECE.size:
         raise MessageInvalid(f"a frame of {len(frame)} bytes", "frame")
-    magic, type_, count = _HEAD.unpack_from(frame)
+    magic, type_, count, total = _HEAD.unpack_from(frame)
     if magic != MAGIC:
         raise MessageInvalid("wrong magic", "frame")
+    headers = frame[_HEAD.size : _HEAD.size + (_MARK.size if type_ == MARK else count * _PIECE.size)]
+    if total != crc32(headers, count):
+        raise MessageInvalid("its sum is wrong", "frame")
     if type_ == MARK and count == 0 and len(frame) == _HEAD.size + _MARK.size:
         return (), Mark(*_MARK.unpack_from(frame, _HEAD.size))
     if type_ != PIECES or count == 0:

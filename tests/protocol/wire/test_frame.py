@@ -13,9 +13,11 @@ from tiercast_protocol.wire.frame import (
     MAX_PIECES,
     PIECE_HEADER,
     Mark,
+    guarded,
     mark_frame,
     parse,
     pieces_head,
+    unguarded,
 )
 from tiercast_protocol.wire.messages import Piece
 
@@ -36,7 +38,7 @@ def test_pieces() -> None:
     assert mark is None
     assert [(piece, bytes(view)) for piece, view in found] == [(PIECES[0], b"abc"), (PIECES[1], b"12345")]
     assert all(view.obj is frame.obj for _, view in found)  # no copy
-    assert len(FRAME) == 4 + 2 * PIECE_HEADER + 8
+    assert len(FRAME) == 8 + 2 * PIECE_HEADER + 8
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1))
@@ -73,18 +75,18 @@ def test_round_trip(wanted: list[Piece]) -> None:
     "frame",
     [
         b"",
-        b"T1",
-        b"T1\x01",
+        b"T2",
+        b"T2\x01",
         b"X1" + FRAME[2:],
-        b"T1\x01\x00",
-        b"T1\x03" + FRAME[3:],
+        b"T2\x01\x00",
+        b"T2\x03" + FRAME[3:],
         FRAME[:-1],
         FRAME + b"x",
         FRAME[:3] + b"\x03" + FRAME[4:],
         FRAME[:50],
         mark_frame(Mark(1, 2, 3))[:-1],
         mark_frame(Mark(1, 2, 3)) + b"x",
-        b"T1\x02\x01" + mark_frame(Mark(1, 2, 3))[4:],
+        b"T2\x02\x01" + mark_frame(Mark(1, 2, 3))[4:],
         pieces_head([Piece(D1, MAX_CHUNK + 1, 0, 1)]) + b"x",
         pieces_head([Piece(D1, 10, 8, 3)]) + b"xxx",
         pieces_head([Piece(D1, 10, 0, 0)]),
@@ -115,9 +117,33 @@ def test_the_largest_frame() -> None:
 
 
 @settings(max_examples=300)
-@given(st.binary(max_size=200), st.sampled_from([b"", b"T1\x01\x01", b"T1\x01\x02", b"T1\x02\x00"]))
+@given(st.binary(max_size=200), st.sampled_from([b"", b"T2\x01\x01", b"T2\x01\x02", b"T2\x02\x00"]))
 def test_any_bytes(data: bytes, head: bytes) -> None:
     try:
         parse(memoryview(head + data))
     except MessageInvalid as error:
         assert error.kind == "frame"  # noqa: PT017 - either is right
+
+
+@pytest.mark.parametrize("whole", [FRAME, mark_frame(Mark(7, 8, 9))], ids=["pieces", "mark"])
+def test_no_flipped_bit_of_a_head_passes(whole: bytes) -> None:
+    """A mark with another count would settle what never was sent, and nothing after it would mend that."""
+    payload = 8 if whole is FRAME else 0
+    for bit in range(8 * (len(whole) - payload)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(MessageInvalid, match="frame"):
+            parse(memoryview(flipped))
+
+
+def test_no_flipped_bit_of_a_report_passes() -> None:
+    report = guarded(b"a report")
+    assert bytes(unguarded(memoryview(report))) == b"a report"
+    for bit in range(8 * len(report)):
+        flipped = bytearray(report)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(MessageInvalid, match="sum"):
+            unguarded(memoryview(flipped))
+    for short in (b"", report[:3]):
+        with pytest.raises(MessageInvalid, match="sum"):
+            unguarded(short)
