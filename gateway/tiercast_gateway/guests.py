@@ -1,4 +1,4 @@
-"""How many nodes whose own parent is away may come here, and how fast (docs/protocol.md, section 11).  Pure.
+"""How many nodes whose own parent is away may come here, and how fast (docs/protocol.md, section 12).  Pure.
 
 Rules
 - A guest takes its place before it comes.  There are never more than `places`, taken or lived in, and no more than

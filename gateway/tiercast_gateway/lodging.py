@@ -1,4 +1,4 @@
-"""Guests at this node's broker: nodes whose own parent is away (docs/protocol.md, section 11).
+"""Guests at this node's broker: nodes whose own parent is away (docs/protocol.md, section 12).
 
 Rules
 - The machine (`guests`) decides; places are in the database, so that a restart sends nobody away.

@@ -1,4 +1,4 @@
-"""Nodes that came from elsewhere, and nodes that went (docs/protocol.md, section 11).
+"""Nodes that came from elsewhere, and nodes that went (docs/protocol.md, section 12).
 
 Rules
 - A node's own signed word moves it, nothing else.  What this tier can't prove it passes up and learns nothing from.

@@ -1,4 +1,4 @@
-"""Where every node below is: its parent, its key, the number of its last word on it (docs/protocol.md, section 11).
+"""Where every node below is: its parent, its key, the number of its last word on it (docs/protocol.md, section 12).
 
 Rules
 - Learned from what passes: `Admitted` gives key and first parent, `Placed` the present parent.  Of two placings the one

@@ -4,7 +4,8 @@ Rules
 - A node's own signed word says where it is; the highest number stands, a late one changes nothing.
 - A move makes another parent the node's home and calls it there; it goes when it hears of it and that one is there.
   Until then the old parent lets it in, and its jobs go on.
-- A gateway that retires gives its children to another, and leaves the region when the last of them is there.
+- A gateway that retires gives its children to another, calls its guests home, and leaves the region when nobody is
+  below it any more.
 - Nobody is put below itself: refused, with the circle.
 """
 
@@ -186,6 +187,9 @@ class Moves:
                 raise UsageError("parent.invalid", f"{name!r} is the one that retires.", todo="Name another gateway.")
             for child in children:
                 await self._move(connection, child, children_to)
+            guests = select(placings_table.c.node).where(placings_table.c.parent == name)
+            for guest in (await connection.execute(guests)).scalars().all():
+                await placings.change(connection, guest, called=self._region.clock())
             await placings.change(connection, name, retiring=True)
             await self._settling.settle(connection)
             touched = await self._retire_empty(connection)

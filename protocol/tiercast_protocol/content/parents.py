@@ -1,4 +1,4 @@
-"""What the region tells a node of its parents, and what a node says of where it is (docs/protocol.md, section 11).
+"""What the region tells a node of its parents, and what a node says of where it is (docs/protocol.md, section 12).
 
 Rules
 - A node takes its parents from the region alone: the list is signed with the region's key, for this node at this

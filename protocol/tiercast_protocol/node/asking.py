@@ -1,4 +1,4 @@
-"""Asking a possible parent for a place, and measuring the way to it (docs/protocol.md, section 11).
+"""Asking a possible parent for a place, and measuring the way to it (docs/protocol.md, section 12).
 
 Rules
 - One short connection of its own, beside whatever this node has: it leaves nothing at that broker.

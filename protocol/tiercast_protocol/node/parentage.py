@@ -1,4 +1,4 @@
-"""Which parent a node has: home, and another while home is away (docs/protocol.md, section 11).  Pure.
+"""Which parent a node has: home, and another while home is away (docs/protocol.md, section 12).  Pure.
 
 Rules
 - A parent that is there is never left, except for home when the region says so (or the settings do), for where the

@@ -1,4 +1,4 @@
-"""A node's way from parent to parent: the machine (`parentage`) decides, this file acts (docs/protocol.md, section 11).
+"""A node's way from parent to parent: the machine (`parentage`) decides, this file acts (docs/protocol.md, section 12).
 
 Rules
 - Who is a parent, the region says, signed for this node at this generation; of two lists the later one stands.

@@ -1,4 +1,4 @@
-"""Messages of nodes that find, ask and change their parents (docs/protocol.md, section 11).
+"""Messages of nodes that find, ask and change their parents (docs/protocol.md, section 12).
 
 Rules
 - As in `messages`, whose table `CATALOGUE` names their kinds.
