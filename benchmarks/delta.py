@@ -151,6 +151,7 @@ def upgrade(at: Upgrades, folder: Path, name: str, old: tuple[str, Path], new: t
 
 def work(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
     """All pairs and the small edit, one after the other."""
+    deltarivals.install()
     home = Path(os.environ.get("TIERCAST_DEMO_HOME") or Path(__file__).resolve().parent.parent / ".demo")
     cache = home / "delta"
     cache.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 Rules
 - It reads and writes nothing but its two pipes: it asks the server for chunks, and hands it those that it made.
-- Lowest priority for processor and disk, so that no job is held up; its memory has a limit, so that no machine is.
+- Lowest priority, so that no job is held up; a limit of memory, so that no machine is; and it ends with its server.
 - A frame is four bytes of length (big-endian) and msgpack.  The server says `[base, result]`; the worker says
   `["want", digest]` (the answer is the stored form, or nil), `["chunk", digest, stored]`, and at the end
   `["done", patch, plain]` or `["failed", reason]`.
@@ -10,8 +10,10 @@ Rules
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
+import signal
 import struct
 import sys
 from contextlib import suppress
@@ -27,6 +29,7 @@ from tiercast_protocol.wire import codec
 
 #: Most bytes of address space: a region's tables, and the lists of two packages of a million files.
 MEMORY = 4 << 30
+_SET_PDEATHSIG = 1
 LENGTH = struct.Struct(">I")
 
 
@@ -98,7 +101,8 @@ def _side(pipes: Pipes, digest: Digest) -> Side:
 
 
 def stand_back() -> None:
-    """Let everybody else go first, and keep to the limit of memory."""
+    """Let everybody else go first, keep to the limit of memory, and end when the server ends, however that is."""
+    ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     os.nice(19)
     with suppress(ValueError, OSError):  # a lower limit stands already
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

@@ -6,6 +6,7 @@ import io
 import os
 import resource
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -84,7 +85,8 @@ def test_a_server_that_is_gone_ends_it(pair: tuple[SealedPackage, SealedPackage]
 
 def test_it_stands_back(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
+    monkeypatch.setattr(w.ctypes, "CDLL", lambda _name: SimpleNamespace(prctl=lambda *said: asked.append(said)))
     monkeypatch.setattr(os, "nice", asked.append)
     monkeypatch.setattr(resource, "setrlimit", lambda *limit: asked.append(limit))
     w.stand_back()
-    assert asked == [19, (resource.RLIMIT_AS, (w.MEMORY, w.MEMORY))]
+    assert asked == [(1, 9, 0, 0, 0), 19, (resource.RLIMIT_AS, (w.MEMORY, w.MEMORY))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import zstandard
@@ -75,9 +76,9 @@ class Case:
     def offer(self) -> PatchOffer:
         return PatchOffer(base=self.base.digest, result=self.result.digest, patch=self.digest, size=1, plain=2)
 
-    def at(self, **more: int) -> Held:
+    def at(self, *, dies_after: int = 1 << 40) -> Held:
         """A node that holds the base, below one that holds everything."""
-        return Held(self.chunks, dict(self.base.chunks), **more)
+        return Held(self.chunks, dict(self.base.chunks), dies_after=dies_after)
 
     def patch(self) -> p.Patch:
         return p.decode_patch(unseal(self.digest, self.chunks[self.digest]))
@@ -200,10 +201,10 @@ async def test_what_was_not_offered_is_refused(case: Case) -> None:
         await Patcher(at, at).fetch(offer)
 
 
-def lying(case: Case, n: int, **changes: object) -> p.Patch:
+def lying(case: Case, n: int, **changes: Any) -> p.Patch:
     """The patch with region `n` changed."""
     regions = list(case.patch().regions)
-    fields = {name: getattr(regions[n], name) for name in regions[n].__struct_fields__}
+    fields: dict[str, Any] = {name: getattr(regions[n], name) for name in regions[n].__struct_fields__}
     regions[n] = p.Region(**(fields | changes))
     return p.Patch(p.FORMAT, case.base.digest, case.result.digest, regions)
 
