@@ -17,6 +17,7 @@ from tests.simulation.world import NO_FAULTS, Faults, Link, World
 from tiercast_protocol.transfer import events as e
 from tiercast_protocol.transfer.receiver import Receiver
 from tiercast_protocol.transfer.sender import Sender
+from tiercast_protocol.transfer.views import LaneView
 from tiercast_protocol.wire.messages import Piece
 
 #: Bytes per second and seconds one way of a link that is in nobody's way.
@@ -31,12 +32,24 @@ class Sent:
     child: str
     digests: tuple[bytes, ...]
     length: int
+    shared: bool
 
 
 class Parent(Node):
     """The node that sends, with a record of it."""
 
     record: list[Sent]
+    sharing: bool = False
+    changes: list[tuple[float, e.LaneChanged]]
+
+    def _do_sent(self, command: e.SenderCommand) -> None:
+        if isinstance(command, e.LaneChanged):
+            self.changes.append((self.world.now, command))
+        super()._do_sent(command)
+
+    def _publish(self, command: e.PublishFrame) -> None:
+        self.sharing = command.group is not None
+        super()._publish(command)
 
     def _publish_to(
         self,
@@ -48,7 +61,8 @@ class Parent(Node):
         *,
         check_repeats: bool,
     ) -> None:
-        self.record.append(Sent(self.world.now, child, tuple(piece.digest for piece in pieces), length))
+        digests = tuple(piece.digest for piece in pieces)
+        self.record.append(Sent(self.world.now, child, digests, length, shared=self.sharing))
         super()._publish_to(child, pieces, data, length, size, check_repeats=check_repeats)
 
 
@@ -68,9 +82,12 @@ class Site:
     ) -> None:
         self.world = World(seed, faults)
         self.server = Parent(self.world, "server", window=window, make_sender=Sender, make_receiver=Receiver)
-        self.server.record = self.record = []
+        self.record: list[Sent] = []
+        self.changes: list[tuple[float, e.LaneChanged]] = []
+        self.server.record, self.server.changes = self.record, self.changes
         self.nodes: dict[str, Node] = {}
         self._made = 0
+        self.under_way_at_restart = 0
         for name in children:
             node = Node(self.world, name, window=window, make_sender=Sender, make_receiver=Receiver)
             node.parent = self.server
@@ -107,7 +124,7 @@ class Site:
         of = frozenset(digests)
         return [sent for sent in self.record if sent.child == child and not of.isdisjoint(sent.digests)]
 
-    def bytes(self, child: str) -> int:
+    def sent_bytes(self, child: str) -> int:
         """Payload over the child's link."""
         link = self.nodes[child].link
         assert link is not None
@@ -117,6 +134,24 @@ class Site:
         """Whether the child has all of these, as they are."""
         store = self.nodes[child].store
         return all(store.get(digest) == self.server.store[digest] for digest in digests)
+
+    def stop(self, child: str) -> None:
+        """Nothing comes from the child any more, and nothing gets there."""
+        link = self.nodes[child].link
+        assert link is not None
+        link.up_open = link.down_open = False
+
+    def go_on(self, child: str) -> None:
+        """It is there again."""
+        link = self.nodes[child].link
+        assert link is not None
+        link.up_open = link.down_open = True
+
+    def slow(self, child: str, rate: float) -> None:
+        """The child's link carries so many bytes per second from now on."""
+        link = self.nodes[child].link
+        assert link is not None
+        link.rate = rate
 
     def cut(self, child: str, seconds: float) -> None:
         """The child's connection breaks now, everybody notices, and it is there again after so long."""
@@ -133,12 +168,26 @@ class Site:
         node.link.connected = True
         node.tell_receiver(e.ParentConnected())
 
-    def restart(self, child: str, seconds: float) -> None:
-        """The child's process dies now and begins anew after so long, with what it stored."""
+    def shared(self, digests: Iterable[bytes]) -> list[Sent]:
+        """The frames of these that went to more than one child at a time."""
+        of = frozenset(digests)
+        return [sent for sent in self.record if sent.shared and not of.isdisjoint(sent.digests)]
+
+    def restart(self, child: str, seconds: float, digests: Sequence[bytes] = (), job: str = "") -> None:
+        """The child's process dies now and begins anew after so long, with what it stored; then it wants these."""
         node = self.nodes[child]
         assert node.link is not None
+        self.under_way_at_restart += sum(lane.in_flight for lane in self.server_lanes() if lane.child == child)
+        # Buffers of chunks that were begun or not stored yet are lost with it.
+        self.under_way_at_restart += sum(len(buffer) for buffer in node.buffers.values()) + 4 * len(node.buffers)
         node.link.cut()
         self.server.tell_sender(e.ChildLost(child))
         node.kill()
         self.world.after(seconds, node.revive)
         self.world.after(seconds, self._join, child)
+        self.world.after(seconds, node.want, digests, job)
+
+    def server_lanes(self) -> list[LaneView]:
+        """The lanes of the server."""
+        assert self.server.sender is not None
+        return self.server.sender.lanes()

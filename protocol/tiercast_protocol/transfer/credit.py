@@ -23,7 +23,7 @@ LEAST_FRAMES = 2
 #: reports more rarely (receiver.py), so there it is more; on a far one what is under way at a cut is lost, so less.
 MARGIN = 0.1
 THIN_MARGIN = 0.35
-FAR_MARGIN = 0.06
+FAR_MARGIN = 0.042
 _THIN = 1_000_000
 _FAR = 0.02
 #: A rate that grew by less than this in so many round trips is the link's.
@@ -129,6 +129,9 @@ class Flow:
                 trip, margin = 2 * trip, MARGIN if margin == FAR_MARGIN else margin
             elif self._drain_until > self.progress_at:
                 trip, margin = trip / 2, 0.0
+            elif self.trip is not None and self.trip < trip + margin / 2:
+                # Nothing stands in a queue: the link is not full, whatever the last rate was.
+                margin *= 1.5
             wish = int(self.rate * (trip + margin))
         return min(self.window, max(wish, LEAST_FRAMES * frame))
 

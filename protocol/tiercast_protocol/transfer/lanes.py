@@ -36,7 +36,7 @@ _TRIP_LONGEST = 2.0
 #: Longest pause between two marks.
 _MARK_LONGEST = 5.0
 #: A frame that was not reported for so long, or three usual round trips, lags if others go on.
-LAG_AFTER = 0.2
+LAG_AFTER = 0.17
 #: Settled chunks remembered per lane, to tell a chunk sent again from one sent first.
 _REMEMBERED = 2048
 

@@ -52,7 +52,7 @@ REPORT_REPAIRS = 512
 #: Shortest pause between two progress reports of a sixteenth of the window: a parent of many reads all of them.
 BRISK_PAUSE = 0.02
 #: Shortest pause between two progress reports that are not worth `Grant.step` bytes, in seconds.
-REPORT_PAUSE = 0.03
+REPORT_PAUSE = 0.025
 #: The same while less than `SMALL_PROGRESS` bytes came: on a thin link reports must not cost a share of it.
 SLOW_PAUSE = 0.25
 SMALL_PROGRESS = 32 * 1024

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
@@ -12,13 +13,14 @@ from hypothesis import strategies as st
 
 from tiercast_protocol.transfer import events as e
 from tiercast_protocol.transfer import groups
-from tiercast_protocol.transfer.policy import LinkPolicy, Pace
+from tiercast_protocol.transfer.policy import JobPolicy, LinkPolicy, Pace
 from tiercast_protocol.transfer.pump import MOST_UNPUBLISHED
 from tiercast_protocol.transfer.sender import Sender
 from tiercast_protocol.wire.messages import Piece, Report
 
 WINDOW = 1 << 20
 D = [bytes([n + 1]) * 32 for n in range(12)]
+PACES = [Pace(), Pace(rate=1e5), Pace(segment=4096, pause=1.0), Pace(frames=2, frame_pause=0.5)]
 SIZES = {digest: 1000 + 7000 * n for n, digest in enumerate(D)}
 
 
@@ -58,6 +60,12 @@ class Story:
         self.invited: set[tuple[str, int]] = set()
         self.ever_invited: set[tuple[str, int]] = set()
         self.joined: set[tuple[str, int]] = set()
+        #: What must be silent: whole lanes, whole links, and jobs (on a lane, or everywhere).
+        self.suspended: set[str] = set()
+        self.links: dict[str, LinkPolicy] = {}
+        self.jobs: dict[str, JobPolicy] = {}
+        self.silent: set[tuple[str, str | None]] = set()
+        self.spent: dict[tuple[str, str], int] = {}
 
     def tell(self, event: e.SenderEvent) -> None:
         commands = self.sender.handle(event, now=self.now)
@@ -79,11 +87,16 @@ class Story:
                 for child in children:
                     assert group is None or (child, group) in self.joined
                     self._sent(child, pieces)
+                    self._terms(child, {self.job_of(child, piece.digest) for piece in pieces}, pieces)
+                    if group is not None:
+                        assert all(self.policy(job).fanout != "unicast" for job in self._jobs_of(child, pieces))
             case e.PublishMark(child, session, _, charged):
                 assert session == self.session[child]
                 assert charged == self.charged[child]
-            case e.FindChunks(digests):
-                assert not set(digests) & self.looking, "looked for twice"
+            case e.FindChunks(digests, job):
+                if set(digests) & self.looking:
+                    lowest = min(self.policy(name).priority for name in ("one", "two", ""))
+                    assert self.policy(job).priority > lowest, "looked for twice"
                 self.looking |= set(digests)
             case e.ForgetChunks(digests):
                 assert set(digests) <= self.looking
@@ -112,6 +125,83 @@ class Story:
                 assert here.get(at, -1) <= self.asked.get((child, piece.digest), -1), "sent twice"
                 here[at] = self.charged[child]
 
+    def job_of(self, child: str, digest: bytes) -> str:
+        """For which job the machine holds the chunk wanted, or sent it."""
+        lane = self.sender._lanes[child]
+        want = lane.wanted.get(digest)
+        return want.queue.job.name if want is not None else lane.sent[digest][1].job.name
+
+    def policy(self, job: str) -> JobPolicy:
+        return self.jobs.get(job, JobPolicy())
+
+    def _jobs_of(self, child: str, pieces: tuple[Piece, ...]) -> set[str]:
+        return {self.job_of(child, piece.digest) for piece in pieces}
+
+    def _terms(self, child: str, jobs: set[str], pieces: tuple[Piece, ...]) -> None:
+        (job,) = jobs
+        policy = self.policy(job)
+        assert (job, None) not in self.silent
+        assert (job, child) not in self.silent
+        assert child not in self.suspended or policy.pass_suspended
+        for link in ("", child):
+            terms = self.links.get(link, LinkPolicy())
+            assert terms.pace.rate != 0.0, "through a shut window"
+            assert not terms.metered or policy.metered
+        if policy.pace.budget is not None:
+            spent = self.spent[child, job] = self.spent.get((child, job), 0) + sum(piece.length for piece in pieces)
+            assert spent <= 30_000
+
+    def change(self) -> None:
+        """Say something of a job or a link."""
+        rng = self.rng
+        job, child = rng.choice(["one", "two", ""]), rng.choice(["a", "b", "c"])
+        match rng.randrange(7):
+            case 0 | 1:
+                pace = rng.choice(
+                    [Pace(), Pace(rate=1e5), Pace(segment=4096, pause=1.0), Pace(frames=2, frame_pause=0.5)]
+                )
+                budget = rng.random() < 0.3
+                policy = JobPolicy(
+                    pace,
+                    priority=rng.choice([1, 5, 9]),
+                    fanout=rng.choice(["auto", "multicast", "unicast"]),
+                    pass_suspended=rng.random() < 0.3,
+                    metered=rng.random() < 0.3,
+                )
+                self.jobs[job] = policy
+                self.tell(e.JobPolicySet(job, policy))
+                if budget:
+                    # It was taken back before, so it begins anew.
+                    self.spent = {key: spent for key, spent in self.spent.items() if key[1] != job}
+                    self.jobs[job] = replace(policy, pace=replace(pace, budget=30_000))
+                    self.tell(e.JobPolicySet(job, self.jobs[job]))
+            case 2 | 3:
+                which = rng.choice(["", child])
+                terms = LinkPolicy(
+                    rng.choice(
+                        [Pace(), Pace(rate=0.0), Pace(rate=1e5), Pace(segment=8192, pause=2.0), Pace(floor=5e4)]
+                    ),
+                    metered=rng.random() < 0.2,
+                    adaptive=rng.random() < 0.2,
+                )
+                self.links[which] = terms
+                self.tell(e.LinkPolicySet(which, terms))
+            case 4:
+                where = rng.choice([None, child])
+                self.silent.add((job, where))
+                self.tell(e.JobSuspended(job, where))
+            case 5:
+                for name, where in sorted(self.silent, key=str):
+                    self.silent.discard((name, where))
+                    self.tell(e.JobResumed(name, where))
+            case _:
+                if child in self.suspended:
+                    self.suspended.discard(child)
+                    self.tell(e.LaneResumed(child))
+                else:
+                    self.suspended.add(child)
+                    self.tell(e.LaneSuspended(child))
+
     def unsent(self, frame: e.PublishFrame) -> None:
         """The frame did not leave: its bytes may go again."""
         for piece in frame.pieces:
@@ -139,7 +229,14 @@ class Story:
             e.ReportReceived(
                 child,
                 report(
-                    self.session[child], received, *wants, window=rng.choice([0, 20_000, WINDOW]), drops=b"".join(drops)
+                    self.session[child],
+                    received,
+                    *wants,
+                    window=rng.choice([0, 20_000, WINDOW]),
+                    drops=b"".join(drops),
+                    jobs=[("one", rng.randint(0, 3)), ("two", rng.randint(0, 3))],
+                    segment=rng.choice([0, 0, 10_000]),
+                    pause_ms=rng.choice([0, 1500]),
                 ),
             )
         )
@@ -177,10 +274,8 @@ def _tell(story: Story) -> None:
                 else:
                     story.unsent(frame)
                     story.tell(e.FrameFailed(number))
-            case 8:
-                story.tell(e.LinkPolicySet(rng.choice(["", *children]), rng.choice([None, at(1e4), at(1e7)])))
-            case 9:
-                story.tell(rng.choice([e.LaneSuspended(child), e.LaneResumed(child)]))
+            case 8 | 9:
+                story.change()
             case 10 if story.ever_invited:
                 # Late answers and answers given twice come too.
                 who, group = rng.choice(sorted(story.ever_invited))
