@@ -24,7 +24,7 @@ from tiercast_protocol.content.receipt import open_receipt
 from tiercast_protocol.errors import SignatureInvalid
 from tiercast_protocol.node.fetch import fetch_package
 from tiercast_protocol.wire.envelope import Envelope
-from tiercast_protocol.wire.messages import OrderBundle, Status, StatusRecord, body_of
+from tiercast_protocol.wire.messages import OrderBundle, PatchOffer, PatchOffers, Status, StatusRecord, body_of
 
 KEY = PrivateKey.generate()
 
@@ -142,3 +142,30 @@ async def test_orders_routes_and_users_survive_a_restart(tmp_path: Path) -> None
         async with child_node(tmp_path, "one", top.broker.children_url) as one:
             one.post.on("order.v1", remember(one.received))
             await until(lambda: bool(one.received))
+
+
+async def test_a_patch_made_after_the_order_is_offered_to_those_that_wait(tmp_path: Path) -> None:
+    package = made_package(3)
+    offer = PatchOffer(base=b"b" * 32, result=package.root, patch=b"p" * 32, size=1, plain=100)
+    other = PatchOffer(base=b"b" * 32, result=b"o" * 32, patch=b"q" * 32, size=1, plain=100)
+    async with (
+        parent_node(tmp_path, children=["mid"], key=KEY) as top,
+        gateway_node(tmp_path, "mid", top, KEY) as mid,
+    ):
+        await top.admit(admitted("one", "mid"))
+        await until(lambda: mid.enrolment.known("one"))
+        async with child_node(tmp_path, "one", mid.broker.children_url, parent="mid") as one:
+            one.post.on("order.v1", remember(one.received))
+            one.post.on("patch.offer.v1", remember(one.received))
+            await top.take_order(order_for(KEY, {"one": b"1" * 32}, root=package.root), "j1")
+            await until(lambda: bool(one.received))
+            assert body_of(one.received[0][1], OrderBundle).offers == []
+            await top.take_offers([offer, other])
+            await until(lambda: len(one.received) > 1)
+            assert body_of(one.received[1][1], PatchOffers).offers == [offer]
+            assert mid.offers.leading_to(package.root) == [offer]
+            # a later order carries it by itself, and what is no news is not said again
+            await top.take_offers([offer])
+            await top.take_order(order_for(KEY, {"one": b"1" * 32}, root=package.root, revision=2), "j1")
+            await until(lambda: len(one.received) > 2)
+            assert body_of(one.received[2][1], OrderBundle).offers == [offer]

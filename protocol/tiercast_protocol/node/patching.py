@@ -112,6 +112,8 @@ class Patcher:
         self._has = has or store.has
         self._on_stored = on_stored
         self._level = level
+        #: One region at a time, however many jobs: memory is that of one.
+        self._turn = asyncio.Lock()
         self.tally = Tally()
 
     async def fetch(self, offer: PatchOffer, job: str = "") -> p.Patch:
@@ -192,7 +194,8 @@ class Patcher:
             error = await (ahead if ahead is not None else self._bring(region.pieces, running.job))
             if error is not None:
                 raise error
-            await self._make(region, digests, lengths, reference)
+            async with self._turn:
+                await self._make(region, digests, lengths, reference)
         except (ChunkMissing, ChunkCorrupt, ProtocolError) as error:
             self.tally.failed += 1
             result = running.patch.result.hex()[:16]
@@ -227,8 +230,9 @@ class Patcher:
         p.check_sizes(0, region.lengths)
         reference = await self._numbered(running, region)
         await self._fetcher.fetch(region.pieces, running.job)
-        frame, joined = await self._payload(region), await self._joined(reference)
-        made = await asyncio.to_thread(p.unpack_region, frame, joined, region.lengths)
+        async with self._turn:
+            frame, joined = await self._payload(region), await self._joined(reference)
+            made = await asyncio.to_thread(p.unpack_region, frame, joined, region.lengths)
         p.prove([running.patch.result], made[:1])
         await self._keep(running.patch.result, made[0])
         index = p.index_order(running.patch.result, await read_root(running.patch.result, self._store))
