@@ -18,6 +18,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ async def subscribe(port: int, number: str, target: str, size: int, window: int,
     whole = blake3()
     step = window // STEPS
     client: BulkClient
-    says: asyncio.Queue[int] = asyncio.Queue()
+    says = asyncio.Event()
 
     def arrived(_topic: str, view: memoryview) -> None:
         nonlocal got, told, flushed
@@ -97,14 +98,17 @@ async def subscribe(port: int, number: str, target: str, size: int, window: int,
             flushed = got
         if got - told >= step or got >= size:
             told = got
-            says.put_nowait(got)
+            says.set()
 
     client = await _client(port, f"bare-{number}", arrived)
     await client.subscribe("bare/down", qos)
-    says.put_nowait(0)
 
-    while (value := await says.get()) < size:
-        await client.publish(f"bare/up/{number}", str(value).encode())
+    while got < size:
+        await client.publish(f"bare/up/{number}", str(told).encode())
+        says.clear()
+        with suppress(TimeoutError):  # the publisher may have come after the first word
+            async with asyncio.timeout(0.3):
+                await says.wait()
     await asyncio.to_thread(os.fdatasync, fd)
     if whole.hexdigest() != digest:
         sys.exit("the digest differs")

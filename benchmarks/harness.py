@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -47,6 +48,7 @@ def run(name: str, goals: Goals, work: Callable[[Path], tuple[dict[str, Any], di
     options = parser.parse_args()
     _asked["pairs"] = max(1, options.pairs)
     folder = Path(tempfile.mkdtemp(prefix="tcb", dir=options.folder))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was made is taken down however we end
     try:
         done, figures = work(folder)
     finally:

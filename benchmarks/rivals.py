@@ -25,7 +25,14 @@ from harness import children
 from region import RegionError, free_port
 from staged import cpu_seconds
 
-PACKAGES = {"nginx": "nginx-light", "curl": "curl", "uftp": "uftp", "openssl": "openssl", "ip": "iproute2"}
+PACKAGES = {
+    "nginx": "nginx-light",
+    "curl": "curl",
+    "uftp": "uftp",
+    "openssl": "openssl",
+    "ip": "iproute2",
+    "rsync": "rsync",
+}
 
 
 def install() -> None:
@@ -187,8 +194,8 @@ def _ip(*words: str) -> None:
 
 
 @contextmanager
-def rsync(folder: Path, source: Path) -> Iterator[str]:
-    """An rsync daemon over `source`'s folder; its URL."""
+def rsync(folder: Path, source: Path) -> Iterator[tuple[str, int]]:
+    """An rsync daemon over `source`'s folder; the file's URL and the daemon's process id."""
     port = free_port()
     config = folder / "rsyncd.conf"
     config.write_text(f"use chroot = no\nuid = 0\ngid = 0\n[bulk]\npath = {source.parent}\n")
@@ -196,7 +203,7 @@ def rsync(folder: Path, source: Path) -> Iterator[str]:
     process = subprocess.Popen(command)
     try:
         time.sleep(0.3)  # until it listens
-        yield f"rsync://127.0.0.1:{port}/bulk/{source.name}"
+        yield f"rsync://127.0.0.1:{port}/bulk/{source.name}", process.pid
     finally:
         process.terminate()
         process.wait(10)

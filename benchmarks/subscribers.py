@@ -95,7 +95,7 @@ def flow(kind: str, source: Path, digest: str, count: int, folder: Path, way: Wa
     """One transfer to `count` subscribers.
 
     Raises:
-        RegionError: a process failed, or it took more than two minutes.
+        RegionError: a process failed, or it took more than a minute.
     """
     folder.mkdir(parents=True, exist_ok=True)
     size = source.stat().st_size
@@ -111,14 +111,14 @@ def flow(kind: str, source: Path, digest: str, count: int, folder: Path, way: Wa
         words = [str(source), str(way.frame), str(way.window), str(count), str(way.qos)]
         command = [sys.executable, str(BARE), "publish", str(port), way.loop, *words]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
             broker_cpu, peak = cpu_seconds(pid), _peak(pid)
             used = 0.0
             for each in subscribers:
                 _, _, usage = os.wait4(each.pid, 0) if not done.returncode else (0, 0, None)
                 used += usage.ru_utime + usage.ru_stime if usage else 0.0
         except subprocess.TimeoutExpired as error:
-            raise RegionError(f"{kind} {way}: not done in two minutes (frames were dropped?)") from error
+            raise RegionError(f"{kind} {way}: not done in a minute (frames were dropped?)") from error
         finally:
             for each in subscribers:
                 each.returncode = each.returncode if each.returncode is not None else None
