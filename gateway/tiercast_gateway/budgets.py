@@ -58,6 +58,10 @@ class Budgets:
             child, _, job = name.partition("|")
             self._spent[child, job] = Spent(body["period"], body["bytes"], body["seconds"])
 
+    def begin(self, counts: Mapping[Pair, int]) -> None:
+        """The first budget was set: what was sent before does not count."""
+        self._last = dict(counts)
+
     def look(self, quotas: Mapping[Pair, Quota], counts: Mapping[Pair, int], *, wall: float, passed: float) -> None:
         """Add what was sent since the last look.
 

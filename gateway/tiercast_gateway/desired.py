@@ -128,7 +128,7 @@ def desired(
     for job, said in jobs.items():
         _job(found, job, said, wall)
     for hold in holds:
-        reason = Reason("suspended", f"suspended by {hold.by or 'somebody'}{_until(hold.until / 1000)}")
+        reason = Reason("suspended", f"by {hold.by or 'somebody'}{_until(hold.until / 1000)}")
         if hold.job and hold.node == "":
             found.silent.setdefault((hold.job, None), reason)
         for child in children:

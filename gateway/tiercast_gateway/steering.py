@@ -62,6 +62,7 @@ class Steering:
         self.reasons = Reasons(tree, tree.progress.reasons_changed)
         self._holds: list[Hold] = []
         self._looked = time.monotonic()
+        self._counting = False
         self._wake = asyncio.Event()
         self._follower: Callable[[str, JobPolicy | None], None] | None = None
 
@@ -214,7 +215,10 @@ class Steering:
                 for lane in self._tree.streams.machine.lanes()
                 for job, count in lane_bytes(lane)
             }
-            self._budgets.look(quotas, counts, wall=wall, passed=self._looked - before)
+            if not self._counting:
+                self._budgets.begin(counts)
+            self._budgets.look(quotas, counts, wall=wall, passed=min(self._looked - before, 2 * LOOK))
+        self._counting = bool(quotas)
 
     def _budget(self, pair: Pair, quotas: Mapping[Pair, Quota]) -> Budget | None:
         quota = quotas.get(pair)

@@ -49,6 +49,14 @@ def test_another_period_begins_with_nothing_spent_whichever_way_the_clock_steps(
         assert budgets.spent(("pc", ALL)).bytes == 50
 
 
+def test_what_was_sent_before_the_first_budget_does_not_count() -> None:
+    quotas = {("pc", ALL): Quota("day", 1000)}
+    budgets = Budgets()
+    budgets.begin({("pc", "j1"): 5000})
+    budgets.look(quotas, {("pc", "j1"): 5300, ("two", "j1"): 200}, wall=NOON, passed=1)
+    assert budgets.spent(("pc", ALL)).bytes == 300
+
+
 def test_a_job_that_is_over_is_forgotten() -> None:
     budgets = Budgets()
     budgets.look({("pc", "j1"): Quota("job", 1000)}, {("pc", "j1"): 300}, wall=NOON, passed=1)

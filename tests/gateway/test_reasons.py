@@ -129,7 +129,7 @@ async def test_a_reason_is_told_once_and_taken_back(tmp_path: Path) -> None:
             await until(lambda: pc.upstream.connected)
             await tree.steering.suspensions.suspend([Hold("j1", "pc", by="anna@top")])
             fetching = tasks.create_task(pc.upstream.fetch(list(held), "j1"))
-            await until(lambda: decoded(told[-1][1]).get("pc") == ("suspended", "suspended by anna@top"))
+            await until(lambda: decoded(told[-1][1]).get("pc") == ("suspended", "by anna@top"))
             assert reasons.now("j1")["pc"].code == "suspended"
             count = len(told)
             await tree.steering.suspensions.resume([Hold("j1", "pc")])

@@ -51,7 +51,7 @@ async def test_terms_of_links_are_kept_and_act_again_after_a_start(tmp_path: Pat
             "": LinkPolicy(Pace(rate=9000)),
         }
         assert set(tree.steering.now.lanes) == {"pc"}
-        assert tree.steering.link("pc")["shut"]["why"] == "suspended by anna@top"
+        assert tree.steering.link("pc")["shut"]["why"] == "by anna@top"
         await tree.steering.set_link("pc", {}, ["rate", "floor"])
         assert await tree.steering.suspensions.resume([Hold("", "pc", link=True)]) == 1
         assert tree.steering.limit("pc") == 0
@@ -96,7 +96,7 @@ async def test_a_subtree_is_suspended_and_goes_on(top: SubTree, tmp_path: Path) 
                 await until(lambda: "deep" in low.steering.now.lanes)
             assert set(top.steering.now.lanes) == {"mid"}, "the other child goes on"
             assert set(mid.steering.now.lanes) == {"low"}
-            assert low.steering.link("deep")["shut"]["why"] == "suspended by anna@top"
+            assert low.steering.link("deep")["shut"]["why"] == "by anna@top"
             # who comes late is covered too
             await top.admit(admitted("late", "low"))
             await until(lambda: "late" in low.steering.now.lanes)
@@ -104,8 +104,8 @@ async def test_a_subtree_is_suspended_and_goes_on(top: SubTree, tmp_path: Path) 
             await mid.steering.suspensions.suspend([Hold("", "low", by="bert@mid")])
             await top.steering.suspensions.resume([Hold("", "mid")])
             await until(lambda: not mid.steering.suspensions.shown()[1:])
-            assert low.steering.link("deep")["shut"]["why"] in {"suspended by anna@top", "suspended by bert@mid"}
-            await until(lambda: low.steering.link("deep")["shut"]["why"] == "suspended by bert@mid")
+            assert low.steering.link("deep")["shut"]["why"] in {"by anna@top", "by bert@mid"}
+            await until(lambda: low.steering.link("deep")["shut"]["why"] == "by bert@mid")
             assert await top.steering.suspensions.resume([Hold("", "low")]) == 0, "not suspended from there"
             await mid.steering.suspensions.resume([Hold("", "low")])
             await until(lambda: not low.steering.now.lanes)

@@ -109,7 +109,7 @@ def _number(options: Mapping[str, object], key: str, least: float, most: float, 
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         raise UsageError(
             code=f"transfer.{key}",
-            what=f"{key} is {value!r}: it must be {least:g} to {most:g} {unit}",
+            what=f"{key} is {value!r}: it must be {least:.0f} to {most:.0f} {unit}",
             todo=f"Give {key} within these limits, or leave it out.",
         )
     return float(value)
