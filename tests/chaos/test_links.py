@@ -7,6 +7,7 @@ Rules
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -109,6 +110,28 @@ STORIES: dict[str, tuple[dict[str, Any], float, Callable[[dict[str, Any]], int]]
     "frames doubled": ({"both": {"double": 0.5}}, 1, lambda told: int(told["down"].get("doubled", 0))),
     "frames out of order": ({"both": {"swap": 0.5}}, 1, lambda told: int(told["down"].get("swapped", 0))),
 }  # fmt: skip
+
+
+def test_server_and_gateway_stopped_and_continued(site: Site, tmp_path: Path) -> None:
+    """Stopped in turn, each for a while and in the middle: nobody is told, and nobody is lost."""
+    site.number += 1
+    site.heal()
+    region, name = site.region, f"app{site.number}"
+    source = random_tree(tmp_path / name, seed=site.number, files=12, size=SIZE)
+    stored = build(region, source, name, "1")["stored_bytes"]
+    before = site.links[1].tell()["down"]["delivered"]
+    job = region.cli("job", "install", name, "--on", "pc-1", "--on", "pc-2")["job"]
+    for share, victim in ((0.15, "gateway"), (0.4, "server")):
+        until(
+            lambda share=share: site.links[1].tell()["down"]["delivered"] - before > share * stored, f"{share:.0%} came"
+        )
+        region.kill(victim, signal.SIGSTOP)
+        hold(1.5)
+        region.kill(victim, signal.SIGCONT)
+    until(lambda: region.cli("job", "show", job)["job"]["state"] != "open", "the job ends", 60)
+    ended = region.cli("job", "show", job)["job"]
+    assert ended["counts"] == {"done": 2}, ended
+    assert_installed(region, BOTH, name, source)
 
 
 @pytest.mark.parametrize("name", STORIES)
