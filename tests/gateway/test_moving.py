@@ -21,9 +21,9 @@ REGION_KEY = PrivateKey(bytes(32))
 KEYS = {name: PrivateKey.generate() for name in ("west", "east", "pc", "deep", "far")}
 
 
-def admission(name: str, parent: str, role: str = "endpoint", **more: bool) -> Admitted:
+def admission(name: str, parent: str, role: str = "endpoint", *, guest: bool = False) -> Admitted:
     return Admitted(
-        name=name, role=role, parent=parent, public_key=KEYS[name].public, password_hash=HASH, generation=1, **more
+        name=name, role=role, parent=parent, public_key=KEYS[name].public, password_hash=HASH, generation=1, guest=guest
     )
 
 

@@ -7,6 +7,8 @@ Rules
 - Another parent is another hop: nothing of the old one is used again.  Away from home the broker keeps no session
   for us: whoever goes home leaves nothing there that fills a queue.
 - Who goes says so: the will takes longer.
+- A broker may stand while the parent behind it is dead.  Where nothing was heard for a while the parent is asked
+  something; who leaves several questions without any word is away, until a word comes.
 """
 
 from __future__ import annotations
@@ -25,13 +27,16 @@ from tiercast_protocol.node.grouptopics import GroupTopics
 from tiercast_protocol.node.link import BulkLink, ControlLink, Login
 from tiercast_protocol.wire.envelope import MAX_HOPS, Envelope, open_, seal, wrap
 from tiercast_protocol.wire.messages import KIND_OF, Absent, Gone, GroupJoin, GroupLeave, Hello, Message, body_of
-from tiercast_protocol.wire.moving import GuestAnswered
+from tiercast_protocol.wire.moving import GuestAnswered, GuestAsked
 from tiercast_protocol.wire.topics import Topics
 
 log = structlog.get_logger(__name__)
 
 #: How long the last word may take when we stop.
 _LEAVE_SECONDS = 1.0
+#: After so long without a word the parent is asked for one; so many questions in vain, and it is away.
+PULSE_SECONDS = 15.0
+MOST_MISSED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +128,7 @@ class Hop:
         self.path: tuple[str, ...] = ()
         self._caller, self._listener = caller, listener
         self._topics = topics = Topics(caller.region)
-        self._leaving = False
+        self._leaving = self._heard = self._silent = False
         me = caller.me
         self._gone = seal(wrap(KIND_OF[Gone], Gone(boot=caller.boot), sender=me))
         self.control = ControlLink(
@@ -134,7 +139,7 @@ class Hop:
             subscriptions=(topics.down(parent.name, me),),
             on_message=self._control_arrived,
             on_up=self._link_up,
-            on_down=self._link_down,
+            on_down=self._link_lost,
             tls=tls,
             clean=clean,
         )
@@ -145,7 +150,7 @@ class Hop:
             subscriptions=(topics.bulk(parent.name, me),),
             on_message=self._frame_arrived,
             on_up=self._link_up,
-            on_down=self._link_down,
+            on_down=self._link_lost,
             tls=tls,
         )
         self.groups = GroupTopics(
@@ -157,13 +162,31 @@ class Hop:
     async def run(self) -> None:
         """Keep both connections up, until cancelled; then say that we go."""
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(part) for part in (self.control.run(), self.bulk.run(), self.groups.run())]
+            running = [
+                tasks.create_task(part)
+                for part in (self.control.run(), self.bulk.run(), self.groups.run(), self._watch())
+            ]
             try:
                 await asyncio.Event().wait()
             finally:
                 await self.leave()
                 for task in running:
                     task.cancel()
+
+    async def _watch(self) -> None:
+        """Notice a parent that is dead behind a living broker."""
+        missed = 0
+        while True:
+            await asyncio.sleep(PULSE_SECONDS)
+            if self._heard or not self.control.connected:
+                self._heard, missed = False, 0
+                continue
+            missed += 1
+            if missed > MOST_MISSED and self.connected:
+                log.warning("parent.silent", parent=self.parent.name, seconds=missed * PULSE_SECONDS)
+                self._silent = True
+                await self._link_down()
+            await self.say(GuestAsked(nonce=self._caller.boot))
 
     def end(self) -> None:
         """From now on nothing is said, and what comes is not listened to."""
@@ -208,12 +231,16 @@ class Hop:
         return totals
 
     async def _link_up(self) -> None:
-        if self.connected or not (self.control.connected and self.bulk.connected):
+        if self.connected or self._silent or not (self.control.connected and self.bulk.connected):
             return
         self.connected = True
         log.info("parent.connected", parent=self.parent.name)
         await self._greet()
         await self._listener.hop_up(self)
+
+    async def _link_lost(self) -> None:
+        self._silent = False  # the next connection shows
+        await self._link_down()
 
     async def _link_down(self) -> None:
         if not self.connected:
@@ -224,6 +251,7 @@ class Hop:
 
     def _frame_arrived(self, topic: str, view: memoryview) -> None:
         del topic
+        self._heard = True
         if not self._leaving:  # its marks and counts are of a parent that is none any more
             self._listener.frame_arrived(view)
 
@@ -233,6 +261,10 @@ class Hop:
 
     async def _control_arrived(self, topic: str, payload: bytes) -> None:
         del topic
+        self._heard = True
+        if self._silent:
+            self._silent = False
+            await self._link_up()
         try:
             envelope = open_(payload)
             if envelope.to in {"", self._caller.me} and await self._ours(envelope):

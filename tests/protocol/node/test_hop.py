@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from tests.support.hop import REGION, parent_node, until
 
+from tiercast_protocol.node import hop as hop_module
 from tiercast_protocol.node.hop import Caller, Hop, Parent
 from tiercast_protocol.wire.messages import Hello, TokenIssued
 
@@ -46,6 +48,38 @@ class Heard:
 
     def frame_arrived(self, view: memoryview) -> None:
         raise AssertionError(f"nothing was wanted: {len(view)} bytes")
+
+
+async def test_a_parent_that_is_dead_behind_a_living_broker_is_away_until_it_speaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hop_module, "PULSE_SECONDS", 0.1)
+    async with parent_node(tmp_path, children=["one"]) as parent:
+        heard = Heard()
+        caller = Caller("one", REGION, ("one", "secret"), b"12345678", lambda: Hello(boot=b"12345678"))
+        hop = Hop(Parent("parent", parent.broker.children_url), caller, heard)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(hop.run())
+            await until(lambda: parent.children.online("one") and heard.up == 1)
+            transmit, answers = parent.downlink.transmit, []
+
+            async def counted(child: str, payload: bytes) -> None:
+                answers.append(payload)
+                await transmit(child, payload)
+
+            monkeypatch.setattr(parent.downlink, "transmit", counted)
+            await until(lambda: len(answers) > 5)
+            assert (heard.up, heard.down) == (1, 0)  # who answers stays
+
+            async def dead(child: str, payload: bytes) -> None:
+                return
+
+            monkeypatch.setattr(parent.downlink, "transmit", dead)
+            await until(lambda: heard.down == 1)
+            assert hop.control.connected
+            monkeypatch.setattr(parent.downlink, "transmit", transmit)
+            await until(lambda: heard.up == 2)
+            running.cancel()
 
 
 async def test_a_hop_comes_says_hello_hears_and_says_goodbye(tmp_path: Path) -> None:

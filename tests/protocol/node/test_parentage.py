@@ -81,6 +81,7 @@ def test_the_fastest_of_the_cheapest_is_chosen_and_taken_before_the_move() -> No
 def test_whoever_was_full_after_all_is_followed_by_the_next_best_and_not_asked_again_in_time() -> None:
     machine = node()
     at, asks = seeking(machine)
+    commands: list[p.Command] = []
     for ask in asks.values():
         commands = machine.handle(answer(ask), now=at)
     first = asked(commands)["a"]
@@ -164,7 +165,7 @@ def test_a_parent_that_has_no_place_after_all_is_left_and_may_be_asked_again() -
     at = go_to(machine, "a")
     asks = asked(machine.handle(p.ParentRefused("full", 90.0), now=at))
     assert set(asks) == {"home"}  # the others said no just now
-    again, seen = at, dict(asks)
+    again, seen, commands = at, dict(asks), list[p.Command]()
     while "a" not in seen:
         for ask in seen.values():
             commands = machine.handle(answer(ask, granted=False, wait=500.0), now=again)
