@@ -267,8 +267,10 @@ class Pump:
         if lane.held:
             lane.spare = spare_after(lane.spare, length, behind=False, passed=True)
             self._schedule.ready(lane)
-        elif lane.spare and any(queue.job.priority > job.priority and queue.head() for queue in lane.queues.values()):
-            lane.spare = max(0.0, lane.spare - length)
+        elif lane.spare > 0 and any(
+            queue.job.priority > job.priority and queue.head() for queue in lane.queues.values()
+        ):
+            lane.spare -= length
 
     def _publish(
         self, group: int | None, turn: Turn, pieces: tuple[Piece, ...], now: float, out: list[SenderCommand]

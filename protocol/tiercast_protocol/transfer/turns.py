@@ -26,6 +26,8 @@ from tiercast_protocol.transfer.schedule import Schedule
 
 #: Share of the bytes that is left to whoever stands behind a higher priority.
 SHARE = 0.05
+#: Share of a frame that must be saved up for them; the rest of it is owed.
+ENOUGH = 0.25
 #: What a floor that is not used up is worth above any priority: of a job, and of a link.
 _FLOOR = HIGHEST_PRIORITY + 1
 
@@ -140,7 +142,7 @@ class Turns:
             return False
         if priority < group.leading:
             lane.held = True
-            return lane.spare < size
+            return lane.spare < size * ENOUGH
         return True
 
     def _open(self, chain: Sequence[Gate], one: Lane | Group, now: float) -> bool:
@@ -199,7 +201,7 @@ class Turns:
 
     def _busy(self, lane: Lane, job: Job, size: int, now: float) -> bool:
         """Whether the lane has something of its own that goes before the job."""
-        if lane.spare >= size:
+        if lane.spare >= size * ENOUGH:
             return False
         for queue in lane.queues.values():
             more = queue.job.priority > job.priority and queue.head() and not queue.closed
@@ -237,7 +239,7 @@ def choose(ranks: list[int], spare: float, size: int) -> tuple[int, bool, bool]:
     """
     top = max(ranks)
     lower = [n for n, rank in enumerate(ranks) if rank < top]
-    if lower and spare >= size:
+    if lower and spare >= size * ENOUGH:
         return lower[0], True, False
     return ranks.index(top), False, bool(lower)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tiercast_protocol.transfer.cutting import LEAST_FRAME
+from tiercast_protocol.transfer.cutting import frame_size
 from tiercast_protocol.transfer.events import Child, Job
 from tiercast_protocol.transfer.gates import NEVER, why
 from tiercast_protocol.transfer.queues import JobBytes, Queue
@@ -146,7 +146,7 @@ def _why(lane: Lane, queue: Queue, output: Link, now: float) -> tuple[str, float
     shared = lane.group is not None and queue.job.name in lane.group.jobs
     if not (queue.head() or shared):
         reason = FROM_ABOVE
-    elif not lane.flow.room(LEAST_FRAME):
+    elif not lane.flow.room(frame_size(lane.link.cap, lane.flow.rate)):
         reason = CREDIT
     elif any(_before(other, queue, now) for other in lane.queues.values()):
         reason = PRIORITY
