@@ -1,7 +1,7 @@
 """Bare MQTT over the same broker and client: what is left when there is no credit, no index, no ledger of ours.
 
-A publisher sends one file in frames, never more than a window ahead of the slowest subscriber; a subscriber hashes
-each frame, writes it into its file, asks the disk to begin, syncs at the end, and compares the digest of all.
+A publisher sends one file in frames, never more than a window ahead of the slowest subscriber; a subscriber compares
+the digest of each frame, writes it into its file, asks the disk to begin, and syncs at the end.
 
 Rules
 - Subscribers are processes of their own and connect before the clock starts; `python bare.py ROLE ...` is one of them.
@@ -15,6 +15,7 @@ import ctypes
 import importlib
 import mmap
 import os
+import struct
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -27,6 +28,8 @@ from blake3 import blake3
 from tiercast_mqtt.bulk import BulkClient
 
 STEPS = 8
+#: Before the bytes of a frame: where they stand, and their digest.
+_HEAD = struct.Struct(">Q32s")
 _libc = ctypes.CDLL(None)
 
 
@@ -59,6 +62,7 @@ async def publish(port: int, source: str, frame: int, window: int, count: int, q
     with Path(source).open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
         data = memoryview(mapped)
         size = len(data)
+        heads = [_HEAD.pack(at, blake3(data[at : at + frame]).digest()) for at in range(0, size, frame)]
         began = time.monotonic()
         used = time.process_time()
         async with asyncio.TaskGroup() as tasks:
@@ -66,33 +70,37 @@ async def publish(port: int, source: str, frame: int, window: int, count: int, q
                 while at + frame - min(received.values()) > window and min(received.values()) < size:
                     news.clear()
                     await news.wait()
+                parts = heads[at // frame], data[at : at + frame]
                 if qos:
-                    tasks.create_task(client.publish("bare/down", data[at : at + frame], qos=1))
+                    tasks.create_task(client.publish("bare/down", *parts, qos=1))
                     await asyncio.sleep(0)
                 else:
-                    await client.publish("bare/down", data[at : at + frame])
+                    await client.publish("bare/down", *parts)
             while min(received.values()) <= size:  # one more than the size: synced, and the digest agrees
                 news.clear()
                 await news.wait()
+            del parts
             print(time.monotonic() - began, time.process_time() - used, flush=True)
         data.release()
     await client.close()
 
 
-async def subscribe(port: int, number: str, target: str, size: int, window: int, digest: str, qos: int) -> None:
+async def subscribe(port: int, number: str, target: str, size: int, window: int, qos: int) -> None:
     """Take the file, and say how far it came."""
     fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     got = told = flushed = 0
-    whole = blake3()
     step = window // STEPS
     client: BulkClient
     says = asyncio.Event()
 
     def arrived(_topic: str, view: memoryview) -> None:
         nonlocal got, told, flushed
-        whole.update(view)
-        os.pwrite(fd, view, got)
-        got += len(view)
+        at, digest = _HEAD.unpack_from(view)
+        frame = view[_HEAD.size :]
+        if blake3(frame).digest() != digest:
+            sys.exit("the digest differs")
+        os.pwrite(fd, frame, at)
+        got += len(frame)
         if got - flushed >= 1 << 20 or got >= size:
             _libc.sync_file_range(fd, ctypes.c_int64(flushed), ctypes.c_int64(got - flushed), 2)
             flushed = got
@@ -110,8 +118,6 @@ async def subscribe(port: int, number: str, target: str, size: int, window: int,
             async with asyncio.timeout(0.3):
                 await says.wait()
     await asyncio.to_thread(os.fdatasync, fd)
-    if whole.hexdigest() != digest:
-        sys.exit("the digest differs")
     await client.publish(f"bare/up/{number}", str(size + 1).encode())
     await client.close()
 
@@ -131,8 +137,8 @@ def main() -> int:
         source, frame, window, count, qos = rest
         run(loop, publish(int(port), source, int(frame), int(window), int(count), int(qos)))
     else:
-        number, target, size, window, digest, qos = rest
-        run(loop, subscribe(int(port), number, target, int(size), int(window), digest, int(qos)))
+        number, target, size, window, qos = rest
+        run(loop, subscribe(int(port), number, target, int(size), int(window), int(qos)))
     return 0
 
 

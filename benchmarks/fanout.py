@@ -19,7 +19,7 @@ from harness import Goals, note, random_files, run
 from region import Region, RegionError
 from rivals import Nginx, Uftp, install
 from staged import Site
-from subscribers import Way, digest_of, flow
+from subscribers import Way, flow
 
 GOALS: Goals = {
     "nginx_openssl_8": (">=", 1.5),
@@ -71,14 +71,14 @@ def work(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
     tree = folder / "tree"
     random_files(tree, MIB << 20, MIB << 20)
     (source,) = tree.iterdir()
-    sha256, blake = hashlib.sha256(source.read_bytes()).hexdigest(), digest_of(source)
+    sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
     table = Table()
     lines: dict[str, str] = {}
     with Nginx(folder / "nginx", source, sha256) as nginx:
         eight: dict[str, Callable[[], float]] = {
             "nginx_openssl_8": lambda: nginx.round(8, OPENSSL).seconds,
             "nginx_sha256sum_8": lambda: nginx.round(8, "sha256sum").seconds,
-            "bare_8": lambda: flow("mosquitto", source, blake, 8, folder / "bare", Way()).seconds,
+            "bare_8": lambda: flow("mosquitto", source, 8, folder / "bare", Way()).seconds,
         }
         if os.geteuid() == 0:
             with Uftp(folder / "uftp", source, sha256, 8) as uftp:

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness import Goals, note, random_files, run
 from region import RegionError
-from subscribers import Flowed, Way, digest_of, flow
+from subscribers import Flowed, Way, flow
 
 GOALS: Goals = {"dropped": ("<=", 0.0)}
 MIB = int(os.environ.get("FLOW_MIB", "128"))
@@ -39,7 +39,6 @@ def work(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
     """Every way on both brokers."""
     random_files(folder / "tree", MIB << 20, MIB << 20)
     (source,) = (folder / "tree").iterdir()
-    digest = digest_of(source)
     table: dict[str, dict[str, list[float]]] = {}
     figures: dict[str, float] = {"dropped": 0.0}
     for kind in ("mosquitto", "embedded"):
@@ -47,7 +46,7 @@ def work(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
         for _ in range(ROUNDS):
             for way, rounds in found.items():
                 try:
-                    rounds.append(flow(kind, source, digest, COUNT, folder / "work", way))
+                    rounds.append(flow(kind, source, COUNT, folder / "work", way))
                 except RegionError as error:
                     note(str(error))
                     figures["dropped"] += 1

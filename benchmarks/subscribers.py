@@ -17,8 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from blake3 import blake3
-
 from region import RegionError, free_port
 from staged import cpu_seconds
 from tiercast_protocol.node.mosquitto import TUNED, find
@@ -84,14 +82,7 @@ def _until_open(port: int, process: subprocess.Popen[bytes]) -> None:
     raise RegionError("the broker does not start")
 
 
-def digest_of(source: Path) -> str:
-    """BLAKE3 of a file, in hexadecimal."""
-    whole = blake3()
-    whole.update_mmap(source)
-    return whole.hexdigest()
-
-
-def flow(kind: str, source: Path, digest: str, count: int, folder: Path, way: Way) -> Flowed:
+def flow(kind: str, source: Path, count: int, folder: Path, way: Way) -> Flowed:
     """One transfer to `count` subscribers.
 
     Raises:
@@ -100,7 +91,7 @@ def flow(kind: str, source: Path, digest: str, count: int, folder: Path, way: Wa
     folder.mkdir(parents=True, exist_ok=True)
     size = source.stat().st_size
     with broker(kind, folder) as (port, pid):
-        tail = [str(size), str(way.window), digest, str(way.qos)]
+        tail = [str(size), str(way.window), str(way.qos)]
         subscribers = [
             subprocess.Popen(
                 [sys.executable, str(BARE), "subscribe", str(port), way.loop, str(n), str(folder / str(n)), *tail],

@@ -53,7 +53,7 @@ from tiercast_protocol.wire.messages import JobShape, OrderBundle, PatchOffers, 
 log = structlog.get_logger(__name__)
 
 #: Nothing passes through an endpoint to others, so what was verified lately need not be kept.
-_KEEP_VERIFIED = 2 << 20
+_KEEP_VERIFIED = 0
 SCHEMA = [(1, Post.SCHEMA), (2, journal.SCHEMA + holdings.SCHEMA), (3, patches.SCHEMA)]
 
 

@@ -126,6 +126,8 @@ class Steps:
 
     async def _fetch(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
         await self._materials.fetch(job, tell)
+        # "Staged" is a promise: all of it lies on the disk, verified and synced.
+        await self._materials.store.sync()
         return job, StepDone(step)
 
     async def _assemble(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:

@@ -15,6 +15,7 @@ from tiercast_endpoint import holdings
 from tiercast_endpoint.install import Snapshot, Step, StepFailed
 from tiercast_endpoint.materials import Limits
 from tiercast_endpoint.programs import identity_of
+from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.steps import same_file_system
 from tiercast_endpoint.tree import TreeWriter
 from tiercast_protocol.content.chunk import seal
@@ -43,6 +44,21 @@ async def test_a_full_disk_while_assembling_leaves_nothing_and_the_chunks(
     agent.fetcher.fetched.clear()
     assert (await agent.do("j2", "install", one)).state == "done"
     assert agent.fetcher.fetched == [], "what was staged is not fetched again"
+
+
+async def test_staged_means_synced_and_indexed(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = pack("hello", "1.0", FILES)
+    agent.offer(one)
+    pending: list[int] = []
+    begin = RootFolder.fresh_staging
+
+    def begun(self: RootFolder, key: str) -> Path:
+        pending.append(len(agent.store._sections.pending))
+        return begin(self, key)
+
+    monkeypatch.setattr(RootFolder, "fresh_staging", begun)
+    assert (await agent.do("j1", "install", one)).state == "done"
+    assert pending == [0]
 
 
 async def test_content_that_is_not_what_the_order_says(agent: Agent) -> None:
