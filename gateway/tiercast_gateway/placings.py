@@ -43,12 +43,13 @@ class Placings:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._known: dict[str, Known] = {}
+        self._children: dict[str, set[str]] = {}
 
     async def load(self) -> None:
         """Read the table; once, at start."""
         columns = "node, parent, public_key, generation, seq"
         rows = await self._db.read(lambda c: c.execute(f"SELECT {columns} FROM placings").fetchall())  # noqa: S608 - constants
-        self._known = {row[0]: Known(*row[1:]) for row in rows}
+        self._note({row[0]: Known(*row[1:]) for row in rows})
 
     def get(self, node: str) -> Known | None:
         """What is known of the node."""
@@ -56,13 +57,10 @@ class Placings:
 
     def family(self, node: str) -> set[str]:
         """The node and all below it."""
-        below: dict[str, list[str]] = {}
-        for name, known in self._known.items():
-            below.setdefault(known.parent, []).append(name)
         found, more = {node}, [node]
         while more:
-            new = [name for name in below.get(more.pop(), ()) if name not in found]
-            found.update(new)
+            new = self._children.get(more.pop(), set()) - found
+            found |= new
             more += new
         return found
 
@@ -112,11 +110,19 @@ class Placings:
         names = list(nodes)
         await self._db.write(lambda c: c.executemany("DELETE FROM placings WHERE node = ?", [(n,) for n in names]))
         for name in names:
-            self._known.pop(name, None)
+            if (known := self._known.pop(name, None)) is not None:
+                self._children[known.parent].discard(name)
 
     async def _put(self, news: dict[str, Known]) -> None:
         await self._db.write(lambda c: _upsert(c, news))
-        self._known |= news
+        self._note(news)
+
+    def _note(self, news: dict[str, Known]) -> None:
+        for name, known in news.items():
+            if (old := self._known.get(name)) is not None:
+                self._children[old.parent].discard(name)
+            self._known[name] = known
+            self._children.setdefault(known.parent, set()).add(name)
 
 
 def _upsert(connection: Connection, news: dict[str, Known]) -> None:

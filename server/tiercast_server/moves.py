@@ -81,8 +81,9 @@ class Moves:
             await connection.execute(query)
         if moved and node.role == "gateway":
             await placings.resend(connection, node.name, self._region.server)
-        whole = node.role == "gateway" and (moved or new_url)
-        await self._settling.settle(connection, None if whole else node.name)
+        if not (moved or new_url):
+            return []  # as it says at every start
+        await self._settling.settle(connection, None if node.role == "gateway" else node.name)
         return await self._retire_empty(connection)
 
     # -- what administrators want --------------------------------------------------------------------
