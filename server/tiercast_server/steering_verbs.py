@@ -54,7 +54,8 @@ class SteeringVerbs:
         found: dict[str, Any] | None = await asked(self._region, self._below, call, more)
         if found is None:
             handlers = {name: handler for name, _, handler in self._own.table()}
-            found = await handlers[call.verb](call)
+            own: dict[str, Any] = await handlers[call.verb](call)
+            found = own
         return {"parent": parent, **found}
 
     async def holds(self, call: Call) -> list[dict[str, Any]]:

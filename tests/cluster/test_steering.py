@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cluster import assert_installed, build, random_tree, running, until
+from cluster import asked, assert_installed, build, random_tree, running, until
 from region import Region
 
 #: What keepalives, credit and status may put on an idle link in a second.
@@ -24,7 +24,7 @@ def refused(region: Region, *words: str) -> dict[str, Any]:
 
 def target(region: Region, job: str, node: str) -> dict[str, Any]:
     """What the server knows of one target."""
-    rows: list[dict[str, Any]] = region.cli("job", "show", job)["job"]["targets"]
+    rows: list[dict[str, Any]] = asked(region, "job.show", job=job)["targets"]
     return next(row for row in rows if row["node"] == node)
 
 
