@@ -56,8 +56,8 @@ class Lane:
     wanted: dict[Digest, Want] = field(default_factory=dict)
     #: By job, in the order of their turns.
     queues: OrderedDict[Job, Queue] = field(default_factory=OrderedDict)
-    #: Position after the last piece of each chunk sent, and for which job; oldest first.
-    sent: OrderedDict[Digest, tuple[int, Queue]] = field(default_factory=OrderedDict)
+    #: Position after the last piece of each chunk sent, oldest first.
+    sent: OrderedDict[Digest, int] = field(default_factory=OrderedDict)
     #: The child's count when it dropped a chunk: a report from before that came late does not bring it back.
     dropped: OrderedDict[Digest, int] = field(default_factory=OrderedDict)
     state: str = "active"
@@ -86,7 +86,7 @@ class Lane:
     def under_way(self, digest: Digest, received: int) -> bool:
         """Whether a piece of the chunk was sent after the report that says `received`."""
         last = self.sent.get(digest)
-        return last is not None and last[0] > received
+        return last is not None and last > received
 
     def put(self, digest: Digest, spans: list[Span] | None, reason: str, queue: Queue) -> None:
         """Want the chunk, or replace what was left to send of it; it stands in no queue then."""
@@ -119,17 +119,17 @@ class Lane:
             want.queue.sendable.pop(digest, 0)
             want.queue.urgent.pop(digest, 0)
 
-    def note_sent(self, digest: Digest, position: int, queue: Queue) -> None:
+    def note_sent(self, digest: Digest, position: int) -> None:
         """A piece of the chunk was charged up to `position`."""
         sent = self.sent
         if digest in sent:
             sent.move_to_end(digest)
-        sent[digest] = (position, queue)
+        sent[digest] = position
         if len(sent) > _REMEMBERED:
             received = self.flow.received
             while len(self.sent) > _REMEMBERED:
                 oldest = next(iter(self.sent))
-                if self.sent[oldest][0] > received:
+                if sent[oldest] > received:
                     break
                 del self.sent[oldest]
 

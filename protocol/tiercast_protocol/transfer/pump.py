@@ -288,7 +288,7 @@ class Pump:
             self._use_floor(lane.link.gates.floor, cost, now)
             position = lane.flow.charge(length, now)
             for piece in pieces:
-                lane.note_sent(piece.digest, position, queue)
+                lane.note_sent(piece.digest, position)
             queue.bytes.frames += 1
             self._watch(lane, now)
         self._frame += 1

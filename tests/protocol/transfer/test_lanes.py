@@ -5,13 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tiercast_protocol.transfer.credit import Flow
-from tiercast_protocol.transfer.jobs import Job
 from tiercast_protocol.transfer.lanes import MARK_BUSY, MARK_LAST, PARK_AFTER, Lane
 from tiercast_protocol.transfer.links import Link
-from tiercast_protocol.transfer.queues import Queue
 
 A = b"a" * 32
-Q = Queue(Job(""))
 
 
 def lane() -> Lane:
@@ -62,7 +59,7 @@ def test_parked_when_neither_progress_nor_word() -> None:
 
 def test_under_way_is_what_was_sent_after_the_report() -> None:
     one = lane()
-    one.note_sent(A, 500, Q)
+    one.note_sent(A, 500)
     assert one.under_way(A, 499)
     assert not one.under_way(A, 500)
     assert not one.under_way(b"b" * 32, 0)
@@ -72,7 +69,7 @@ def test_what_is_remembered_is_bounded() -> None:
     one = lane()
     one.flow.received = 1 << 30
     for n in range(10_000):
-        one.note_sent(n.to_bytes(32), n, Q)
+        one.note_sent(n.to_bytes(32), n)
         one.note_dropped(n.to_bytes(32), n)
     assert len(one.sent) == len(one.dropped) == 2048
 
@@ -80,5 +77,5 @@ def test_what_is_remembered_is_bounded() -> None:
 def test_what_is_not_settled_is_always_remembered() -> None:
     one = lane()
     for n in range(5000):
-        one.note_sent(n.to_bytes(32), n + 1, Q)
+        one.note_sent(n.to_bytes(32), n + 1)
     assert one.under_way((0).to_bytes(32), 0)

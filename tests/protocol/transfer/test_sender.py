@@ -84,12 +84,13 @@ class Story:
                 self.unpublished[number] = command
                 assert children
                 assert pieces
+                jobs = [queue.job.name for queue in self.sender._pump._unpublished[number].queues]
                 for child in children:
                     assert group is None or (child, group) in self.joined
                     self._sent(child, pieces)
-                    self._terms(child, {self.job_of(child, piece.digest) for piece in pieces}, pieces)
+                    self._terms(child, jobs[children.index(child)], pieces)
                     if group is not None:
-                        assert all(self.policy(job).fanout != "unicast" for job in self._jobs_of(child, pieces))
+                        assert all(self.policy(job).fanout != "unicast" for job in jobs)
             case e.PublishMark(child, session, _, charged):
                 assert session == self.session[child]
                 assert charged == self.charged[child]
@@ -125,20 +126,10 @@ class Story:
                 assert here.get(at, -1) <= self.asked.get((child, piece.digest), -1), "sent twice"
                 here[at] = self.charged[child]
 
-    def job_of(self, child: str, digest: bytes) -> str:
-        """For which job the machine holds the chunk wanted, or sent it."""
-        lane = self.sender._lanes[child]
-        want = lane.wanted.get(digest)
-        return want.queue.job.name if want is not None else lane.sent[digest][1].job.name
-
     def policy(self, job: str) -> JobPolicy:
         return self.jobs.get(job, JobPolicy())
 
-    def _jobs_of(self, child: str, pieces: tuple[Piece, ...]) -> set[str]:
-        return {self.job_of(child, piece.digest) for piece in pieces}
-
-    def _terms(self, child: str, jobs: set[str], pieces: tuple[Piece, ...]) -> None:
-        (job,) = jobs
+    def _terms(self, child: str, job: str, pieces: tuple[Piece, ...]) -> None:
         policy = self.policy(job)
         assert (job, None) not in self.silent
         assert (job, child) not in self.silent
