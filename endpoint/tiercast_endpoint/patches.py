@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import structlog
 
 from tiercast_endpoint import holdings
+from tiercast_endpoint.memory import give_back
 from tiercast_endpoint.sources import Sources
 from tiercast_protocol.content import patch as p
 from tiercast_protocol.content.digest import DIGEST_SIZE
@@ -67,7 +68,7 @@ class Patches:
         self._db = db
         self._store = store
         self._sources = sources
-        self._patcher = Patcher(store, fetcher, read=self._read, has=self._has)
+        self._patcher = Patcher(store, fetcher, read=self._read, has=self._has, give_back=give_back)
 
     def shown(self) -> dict[str, Any]:
         """As the `status` verb answers it."""

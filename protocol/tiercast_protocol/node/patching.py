@@ -94,6 +94,7 @@ class Patcher:
         has: whether a result is held anywhere already; the store's own `has` if None.
         on_stored: told digest and stored size of every result, once it is readable.
         level: zstd's, of the results.
+        give_back: returns free memory to the system; called where a region's buffers are gone, or about to be made.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Patcher:
         has: Callable[[Digest], Awaitable[bool]] | None = None,
         on_stored: Callable[[Digest, int], None] = lambda _digest, _size: None,
         level: int = LEVEL,
+        give_back: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._fetcher = fetcher
@@ -112,6 +114,7 @@ class Patcher:
         self._has = has or store.has
         self._on_stored = on_stored
         self._level = level
+        self._give_back = give_back
         #: One region at a time, however many jobs: memory is that of one.
         self._turn = asyncio.Lock()
         self.tally = Tally()
@@ -196,6 +199,7 @@ class Patcher:
                 raise error
             async with self._turn:
                 await self._make(region, digests, lengths, reference)
+            self._give_back()
         except (ChunkMissing, ChunkCorrupt, ProtocolError) as error:
             self.tally.failed += 1
             result = running.patch.result.hex()[:16]
@@ -270,6 +274,7 @@ class Patcher:
         self, region: p.Region, digests: Sequence[Digest], lengths: Sequence[int], reference: Sequence[Digest]
     ) -> None:
         frame, joined = await self._payload(region), await self._joined(reference)
+        self._give_back()
         made = await asyncio.to_thread(_made, frame, joined, digests, lengths)
         self.tally.used += 1
         self.tally.bytes += len(frame)
