@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Seconds in which a child answers, or is said to be silent.
 _PATIENCE = 4.0
+#: Most seconds that whoever asks for a check may give the children together.
+_LONGEST_PATIENCE = 60.0
 #: Sessions of one child in an answer.
 _MOST_SESSIONS = 1000
 #: Why bytes were published, as lanes count them.
@@ -127,15 +129,17 @@ class Ledgers:
                 "link.unknown", f"{link} is neither a child nor the parent of {self._tree.name}", todo=todo
             )
         rows = await page(self._ledger, call.args, link)
-        return {"node": self._tree.name, "links": await self._links(link), **rows}
+        return {"node": self._tree.name, "links": await self._links(link, _PATIENCE), **rows}
 
     async def check(self, call: Call) -> dict[str, Any]:
         """Whether the books of every link agree, here and (with `below`) at all gateways below."""
-        patience = max(0.1, min(call.number("patience_ms", int(_PATIENCE * 2000)) / 1000, _PATIENCE * 2))
+        patience = max(0.1, min(call.number("patience_ms", int(_PATIENCE * 2000)) / 1000, _LONGEST_PATIENCE))
         gateways = [user.name for user in self._tree.enrolment.children() if user.role == "gateway"]
         asked = gateways if call.args.get("below") else []
         await self._ledger.write()
-        links, *answers = await asyncio.gather(self._links(""), *(self._below(name, patience) for name in asked))
+        links, *answers = await asyncio.gather(
+            self._links("", patience / 2), *(self._below(name, patience) for name in asked)
+        )
         silent: list[str] = [one["child"] for one in links if not one["heard"]]
         for answer in answers:
             if isinstance(answer, dict):
@@ -157,15 +161,15 @@ class Ledgers:
     def _known(self, link: str) -> bool:
         return link == self._tree.above.parent or any(link == user.name for user in self._tree.enrolment.children())
 
-    async def _links(self, only: str) -> list[dict[str, Any]]:
+    async def _links(self, only: str, patience: float) -> list[dict[str, Any]]:
         sent: dict[str, dict[str, dict[str, Row]]] = {}
         for row in await self._ledger.totals(side=SENT, link=only):
             if row.key.session:
                 sent.setdefault(row.key.link, {}).setdefault(row.key.session, {})[row.key.reason] = row
-        return list(await asyncio.gather(*(self._link(child, sessions) for child, sessions in sent.items())))
+        return list(await asyncio.gather(*(self._link(child, sessions, patience) for child, sessions in sent.items())))
 
-    async def _link(self, child: str, sessions: dict[str, dict[str, Row]]) -> dict[str, Any]:
-        side = await self._ask(child)
+    async def _link(self, child: str, sessions: dict[str, dict[str, Row]], patience: float) -> dict[str, Any]:
+        side = await self._ask(child, patience)
         books = self._tree.streams.books
         totals = dict.fromkeys(("published", "arrived", "lost", "surplus", "left_over", "frames_left_over"), 0)
         came_all = dict.fromkeys((*(field.name for field in fields(Came)), CORRUPT), 0)
@@ -175,7 +179,8 @@ class Ledgers:
             place = books.place(child, session) or Place(0, 0)
             book = _sent(reasons)
             frames += book.frames
-            under_way += place.position - place.received
+            live = books.live(child, session)
+            under_way += place.position - place.received if live else 0
             if side is None:
                 totals["published"] += book.published
                 continue
@@ -183,7 +188,7 @@ class Ledgers:
             for reason in came_all:
                 came_all[reason] += told.get(reason, 0)
             came = Came(**{field.name: told.get(field.name, 0) for field in fields(Came)})
-            over = name != side.present or not books.live(child, session)
+            over = name != side.present or not live
             balance = compare(book, came, place, over=over)
             for field in totals:
                 totals[field] += int(getattr(balance, field))
@@ -203,9 +208,9 @@ class Ledgers:
             "overhead": max(0, kernel - totals["arrived"]) if kernel else 0,
         }
 
-    async def _ask(self, child: str) -> _Side | None:
+    async def _ask(self, child: str, patience: float) -> _Side | None:
         try:
-            told = await self._tree.queries.ask(child, "ledger.side", {"parent": self._tree.name}, deadline=_PATIENCE)
+            told = await self._tree.queries.ask(child, "ledger.side", {"parent": self._tree.name}, deadline=patience)
             side = msgspec.convert(told, _Side)
         except (UsageError, msgspec.ValidationError):
             return None

@@ -101,6 +101,26 @@ def asked(region: Region, verb: str, *, at: str = "server", **args: Any) -> Any:
     return answer["result"]
 
 
+def assert_balanced(region: Region) -> dict[str, dict[str, Any]]:
+    """Everybody is heard and at rest, and the books of both ends of every link agree.
+
+    Gives the links by "parent -> child".
+    """
+    last: list[Any] = [None]
+
+    def at_rest() -> bool:
+        last[0] = asked(region, "ledger.check", below=True, patience_ms=30_000)
+        return not last[0]["silent"] and not any(link["under_way"] for link in last[0]["links"])
+
+    try:
+        until(at_rest, "everybody is heard and at rest")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {last}") from error
+    uneven = [link for link in last[0]["links"] if not link["even"]]
+    assert last[0]["balanced"], uneven
+    return {f"{link['parent']} -> {link['child']}": link for link in last[0]["links"]}
+
+
 def states(region: Region, job: str) -> dict[str, str]:
     """Each target's state."""
     return {t["node"]: t["state"] for t in asked(region, "job.show", job=job)["targets"]}
