@@ -60,6 +60,8 @@ async def settled(patches: Patches, call: Any, package: str = "app=2") -> list[d
             await asyncio.sleep(0.02)
 
 
+#: A worker that has read what it is to make (a frame of two digests) before it goes wrong.
+HEARD = "import sys; sys.stdin.buffer.read(4 + 1 + 2 * 34)"
 Pair = tuple[SealedPackage, SealedPackage]
 
 
@@ -133,9 +135,9 @@ async def test_what_saves_little_is_not_kept(world: Any, call: Any, tmp_path: Pa
     ("does", "why"),
     [
         ("raise SystemExit(3)", "ended with status 3"),
-        ("import sys; sys.stdout.write('x' * 9)", "say"),
+        (f"{HEARD}; sys.stdout.write('x' * 9)", "say"),
         ("import os; os.kill(os.getpid(), 9)", "status -9"),
-        ("import sys; sys.stdout.buffer.write(b'\\0\\0\\0\\1\\x05')", "nobody understands"),
+        (f"{HEARD}; sys.stdout.buffer.write(b'\\0\\0\\0\\1\\x05')", "nobody understands"),
     ],
 )
 async def test_a_worker_that_fails_is_seen_and_stops_nothing(
