@@ -76,10 +76,10 @@ async def publish(port: int, source: str, frame: int, window: int, count: int, q
                     await asyncio.sleep(0)
                 else:
                     await client.publish("bare/down", *parts)
+                del parts
             while min(received.values()) <= size:  # one more than the size: synced, and the digest agrees
                 news.clear()
                 await news.wait()
-            del parts
             print(time.monotonic() - began, time.process_time() - used, flush=True)
         data.release()
     await client.close()
