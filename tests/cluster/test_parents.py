@@ -37,7 +37,7 @@ def online_below(region: Region, name: str, parent: str) -> bool:
 
 
 def test_children_of_a_dead_gateway_finish_elsewhere_and_come_home(region: Region, tmp_path: Path) -> None:
-    source = random_tree(tmp_path / "big", seed=1, files=60, size=16 << 20)
+    source = random_tree(tmp_path / "big", seed=1, files=60, size=11 << 20)
     build(region, source, "big", "1.0")
     size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
     until(
@@ -82,7 +82,7 @@ def test_a_node_that_is_moved_in_the_midst_of_a_suspended_job_finishes_it_there(
     build(region, source, "held", "1.0")
     size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
     before = region_status(region, "w1")["traffic"]["chunk_bytes"]
-    region.cli("link", "set", "w1", "--rate", "2MB/s", "--node", "west")
+    region.cli("link", "set", "w1", "--rate", "700KB/s", "--node", "west")
     job = region.cli("job", "install", "held", "--on", "w1")["job"]
     until(lambda: region_status(region, "w1")["staging"]["bytes"] > size * 0.1, "w1 holds a part of it")
     region.cli("job", "suspend", job)
