@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import asked, assert_installed, build, random_tree, running, until
+from cluster import asked, assert_balanced, assert_installed, build, random_tree, running, until
 from region import Region
 
 BOTH = ("pc-1", "pc-2")
@@ -45,6 +45,7 @@ def one_fault(region: Region, source: Path, owner: str, size: int, *, fault: str
     ended = region.cli("job", "watch", job)["job"]
     assert ended["counts"] == {"done": 2}, ended
     assert_installed(region, list(BOTH), "app", source)
+    assert_balanced(region)
 
 
 def story(broker: str, fault: str, folder: Path, seconds: float) -> None:
