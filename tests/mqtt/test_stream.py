@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -115,10 +116,28 @@ def test_an_announced_giant_is_refused_before_anything_is_allocated() -> None:
 def test_a_reused_buffer_is_reused() -> None:
     stream = Collecting(reuse=True)
     stream.feed(b"".join(packets([20_000], 1)))
-    spare = stream._spare
-    assert spare is not None
-    stream.feed(b"".join(packets([20_000], 2)))
-    assert stream._spare is spare
+    (spare,) = stream._spares
+    stream.feed(b"".join(packets([30_000, 9_000], 2)))
+    assert len(stream._spares) == 1
+    assert stream._spares[0] is spare
+
+
+def test_a_lent_buffer_is_left_alone_until_it_is_given_back() -> None:
+    class Lending(Collecting):
+        def packet_arrived(self, first: int, body: memoryview, packet: memoryview, *, owned: bool) -> None:
+            super().packet_arrived(first, body, packet, owned=owned)
+            lent.append((bytes(packet), packet, self.lend()))
+
+    lent: list[tuple[bytes, memoryview, Callable[[], None] | None]] = []
+    stream = Lending(reuse=True)
+    stream.feed(b"".join(packets([20_000, 30_000, 100], 3)))
+    assert [give_back is not None for _, _, give_back in lent] == [True, True, False]
+    assert all(bytes(view) == was for was, view, _ in lent[:2])
+    assert stream._spares == []
+    for _, _, give_back in lent[:2]:
+        assert give_back is not None
+        give_back()
+    assert len(stream._spares) == 2
 
 
 def test_a_peer_that_speaks_something_else_is_noticed_at_its_first_byte() -> None:
