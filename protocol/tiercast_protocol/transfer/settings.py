@@ -59,9 +59,10 @@ class Settings:
     def queue(self, lane: Lane, name: Job, now: float) -> Queue:
         """The lane's queue for the job."""
         queue = lane.queues.get(name)
-        if queue is None:
-            job = self.jobs.get(name)
-            queue = lane.queues.get(job.name)
+        if queue is not None:
+            return queue
+        job = self.jobs.get(name)
+        queue = lane.queues.get(job.name)
         if queue is None:
             if len(lane.queues) >= MOST_JOBS:
                 self._forget_idle(lane)
