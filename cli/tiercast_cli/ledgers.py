@@ -17,7 +17,7 @@ from tiercast_cli.session import ask, emit, run
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Bytes by link, job, hour and reason.")
 
-_COLUMNS = ("hour", "side", "link", "session", "job", "reason", "bytes", "frames", "chunks")
+_COLUMNS: tuple[str, ...] = ("hour", "side", "link", "session", "job", "reason", "bytes", "frames", "chunks")
 
 
 @app.command()
