@@ -137,9 +137,10 @@ class Ledgers:
         gateways = [user.name for user in self._tree.enrolment.children() if user.role == "gateway"]
         asked = gateways if call.args.get("below") else []
         await self._ledger.write()
-        links, *answers = await asyncio.gather(
-            self._links("", patience / 2), *(self._below(name, patience) for name in asked)
-        )
+        async with asyncio.TaskGroup() as tasks:
+            questions = [tasks.create_task(self._below(name, patience)) for name in asked]
+            links = await self._links("", patience / 2)
+        answers = [question.result() for question in questions]
         silent: list[str] = [one["child"] for one in links if not one["heard"]]
         for answer in answers:
             if isinstance(answer, dict):
