@@ -58,28 +58,57 @@ class Took:
 
 @dataclass(slots=True)
 class Nginx:
-    """nginx on the loopback address; receivers are shells with curl, a digest and a sync."""
+    """nginx with curl, a digest and a sync for each receiver.
+
+    Attributes:
+        folder: for settings, logs, a cache and what the receivers get.
+        source: the file.
+        sha256: its digest, which the receivers must print.
+        host, port: where it listens.
+        space: the network namespace of the server; "" is ours.
+        above: host and port of an nginx; then this one is a proxy with a cold cache that asks above once.
+    """
 
     folder: Path
     source: Path
     sha256: str
+    host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
+    space: str = ""
+    above: str = ""
     process: subprocess.Popen[bytes] | None = None
     lines: dict[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "nginx.conf"
+        zone, content = "", f"root {self.source.parent};"
+        if self.above:
+            zone = f"proxy_cache_path {self.folder}/cache keys_zone=site:1m max_size=4g use_temp_path=off;"
+            content = (
+                f"location / {{ proxy_pass http://{self.above}; proxy_cache site; proxy_cache_valid 1h;"
+                " proxy_cache_lock on; proxy_cache_lock_timeout 1h; proxy_cache_lock_age 1h; }"
+            )
         config.write_text(
             f"daemon off; pid {self.folder}/nginx.pid; error_log {self.folder}/error.log; worker_processes auto;\n"
-            f"user root; events {{}}\nhttp {{ access_log off; sendfile on; tcp_nopush on; server {{\n"
-            f"listen 127.0.0.1:{self.port}; root {self.source.parent}; }} }}\n"
+            f"user root; events {{}}\nhttp {{ access_log off; sendfile on; tcp_nopush on; {zone} server {{\n"
+            f"listen {self.host}:{self.port}; {content} }} }}\n"
         )
-        command = ["nginx", "-c", str(config), "-p", str(self.folder), "-e", f"{self.folder}/error.log"]
+        command = [
+            *inside(self.space),
+            "nginx",
+            "-c",
+            str(config),
+            "-p",
+            str(self.folder),
+            "-e",
+            f"{self.folder}/error.log",
+        ]
         environment = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin"}
         self.lines["nginx"] = " ".join(command) + "  # " + " ".join(config.read_text().split())
         self.process = subprocess.Popen(command, env=environment)
-        probe = ["curl", "-sfI", f"http://127.0.0.1:{self.port}/{self.source.name}"]
+        # a name that is not there: any answer will do, and a cache stays cold
+        probe = [*inside(self.space), "curl", "-sI", "-o", "/dev/null", f"http://{self.host}:{self.port}/-"]
         for _ in range(100):
             if subprocess.run(probe, stdout=subprocess.DEVNULL, check=False).returncode == 0:
                 return self
@@ -95,9 +124,7 @@ class Nginx:
         """All receivers at once; `digest` is the command that prints the SHA-256 of a file."""
         out = self.folder / "got"
         out.mkdir()
-        url = f"http://127.0.0.1:{self.port}/{self.source.name}"
-        names = [out / str(number) for number in range(count)]
-        shells = [f"curl -sSf -o {name} {url} && {digest} {name} && sync {name}" for name in names]
+        shells = [self.shell(out / str(number), digest) for number in range(count)]
         self.lines[digest] = shells[0]
         pids = [self.process.pid, *children(self.process.pid)] if self.process else []
         before = sum(map(cpu_seconds, pids))
@@ -106,12 +133,28 @@ class Nginx:
         shutil.rmtree(out)
         return Took(seconds, served, cpu)
 
+    def shell(self, name: Path, digest: str) -> str:
+        """What a receiver runs to get the file to `name`."""
+        url = f"http://{self.host}:{self.port}/{self.source.name}"
+        return f"curl -sSf -o {name} {url} && {digest} {name} && sync {name}"
 
-def run_all(shells: Sequence[str], word: str) -> tuple[float, float]:
-    """Run shells side by side; wall and processor seconds.  Each must print `word`.  Raises RegionError."""
+
+def inside(space: str) -> list[str]:
+    """What runs a program in a network namespace; nothing for ""."""
+    return ["ip", "netns", "exec", space] if space else []
+
+
+def run_all(shells: Sequence[str], word: str, spaces: Sequence[str] = ()) -> tuple[float, float]:
+    """Run shells side by side, in `spaces` if given; wall and processor seconds.
+
+    Each must print `word`.  Raises RegionError.
+    """
     used = _children_cpu()
     began = time.monotonic()
-    running = [subprocess.Popen(["sh", "-c", shell], stdout=subprocess.PIPE, text=True) for shell in shells]
+    running = [
+        subprocess.Popen([*inside(space), "sh", "-c", shell], stdout=subprocess.PIPE, text=True)
+        for shell, space in zip(shells, spaces or [""] * len(shells), strict=True)
+    ]
     outputs = [process.communicate()[0] for process in running]
     seconds = time.monotonic() - began
     if any(process.returncode for process in running) or not all(word in output for output in outputs):

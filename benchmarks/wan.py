@@ -20,7 +20,7 @@ from harness import Goals, every, note, run
 from netns import Network
 from ordering import order
 from region import Region
-from rivals import fetch_command, fetched, nginx
+from rivals import Nginx, install, run_all
 
 GOALS: Goals = {
     "one_curl": ("<=", 1.05),
@@ -32,6 +32,7 @@ SIZES = (32 << 20, 256 << 20)
 SITES = ("north", "south")
 CHAIN = ("repeater", "edge", "deep")
 PORT = 8080
+DIGEST = "openssl dgst -sha256"
 
 
 class Field:
@@ -39,6 +40,7 @@ class Field:
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder, self.tree = folder, folder / "tree"
+        self.lines: dict[str, str] = {}
         self.net = stack.enter_context(Network())
         for name in ("server", *SITES, *CHAIN):
             self.net.machine(name)
@@ -60,19 +62,15 @@ class Field:
             self.region.add_gateway(name, parent)
         self._place("deep", "deep")
         self.region.add_endpoint("deep", "edge")
-        origin = f"listen {self.net.address('server')}:{PORT}; root {self.tree};"
-        stack.enter_context(nginx(folder / "origin", origin, space=self.net.space("server")))
+        self.tree.mkdir()
+        address, space = self.net.address("server"), self.net.space("server")
+        self.origin = stack.enter_context(Nginx(folder / "origin", self.tree / "blob", "", address, PORT, space))
 
     def _place(self, name: str, machine: str) -> None:
         self.region.places[name] = (self.net.space(machine), self.net.address(machine))
 
-    def url(self, machine: str) -> str:
-        """Where a machine serves the file."""
-        return f"http://{self.net.address(machine)}:{PORT}/blob"
-
     def make(self, size: int) -> str:
         """A new file; its SHA-256."""
-        self.tree.mkdir(exist_ok=True)
         digest = hashlib.sha256()
         with (self.tree / "blob").open("wb") as file:
             for _ in range(size >> 20):
@@ -83,28 +81,25 @@ class Field:
 
     def curl(self, machine: str, digest: str) -> float:
         """One curl over the machine's link to the server."""
-        command = fetch_command(self.url("server"), self.folder / "got", digest)
-        note(f"[{machine}] {command}")
-        return fetched([(self.net.space(machine), command)])
+        self.origin.sha256 = digest
+        shell = self.origin.shell(self.folder / "got", DIGEST)
+        self.lines |= {"curl": shell, "server": self.origin.lines["nginx"]}
+        return run_all([shell], digest, [self.net.space(machine)])[0]
 
     def cached(self, digest: str) -> float:
         """An nginx with a cold cache at each site, four curls each."""
         with ExitStack() as stack:
-            jobs = []
+            shells, spaces = [], []
             for site in SITES:
-                shutil.rmtree(self.folder / f"cache-{site}", ignore_errors=True)
-                config = (
-                    f"listen {self.net.address(site)}:{PORT}; location / {{ proxy_pass http://"
-                    f"{self.net.address('server')}:{PORT}; proxy_cache site; proxy_cache_valid 1h; proxy_cache_lock on;"
-                    f" proxy_cache_lock_timeout 1h; proxy_cache_lock_age 1h; }}"
-                )
-                space = self.net.space(site)
-                stack.enter_context(nginx(self.folder / f"cache-{site}", config, space=space, cache=True))
-                for number in range(4):
-                    command = fetch_command(self.url(site), self.folder / f"got-{site}-{number}", digest)
-                    jobs.append((space, command))
-            note(f"[each site, 4 times] nginx: {config}; {command}")
-            return fetched(jobs)
+                folder, space = self.folder / f"cache-{site}", self.net.space(site)
+                shutil.rmtree(folder, ignore_errors=True)
+                host, above = self.net.address(site), f"{self.origin.host}:{self.origin.port}"
+                cache = Nginx(folder, self.tree / "blob", digest, host, PORT, space, above)
+                stack.enter_context(cache)
+                shells += [cache.shell(self.folder / f"got-{site}-{number}", DIGEST) for number in range(4)]
+                spaces += [space] * 4
+            self.lines |= {"curl at a site": shells[0], "site": cache.lines["nginx"]}
+            return run_all(shells, digest, spaces)[0]
 
     def round(self, size: int, number: int) -> dict[str, float]:
         """Everybody once, the order of the contestants turning with the rounds."""
@@ -142,6 +137,7 @@ class Field:
 
 def work(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
     """All rounds; of both sizes the worse median counts."""
+    install()
     folder.chmod(0o755)
     rounds: dict[int, list[dict[str, float]]] = {size: [] for size in SIZES}
     with ExitStack() as stack:
@@ -161,6 +157,7 @@ def work(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
     done = {
         "sizes": list(SIZES), "sites": 2, "endpoints": 8, "rate": "100mbit", "pairs": harness.pairs(),
         "seconds": {f"{s >> 20}": [{k: round(v, 3) for k, v in one.items()} for one in f] for s, f in rounds.items()},
+        "rivals": field.lines,
         "ratios": {f"{s >> 20}": {k: harness.spread(v) for k, v in r.items()} for s, r in ratios.items()},
     }  # fmt: skip
     return done, {key: max(statistics.median(ratios[size][key]) for size in SIZES) for key in GOALS}
