@@ -269,18 +269,30 @@ def _open_socket(address: Address, tls: ssl.SSLContext | None) -> socket.socket:
 
 
 def _write_directly(client: aiomqtt.Client) -> None:
-    """Watch the socket for writing at once, where aiomqtt schedules it: by then its number may be another's."""
+    """Watch the socket for writing at once, where aiomqtt schedules it: by then its number may be another's.
+
+    uvloop ends its watch of a broken socket before the reader has learnt of it: who writes in between hears of it first.
+    """
     loop = asyncio.get_running_loop()
     paho = _paho(client)
+
+    def broken(error: Exception) -> None:
+        if not client._disconnected.done():  # noqa: SLF001 - see above
+            client._disconnected.set_exception(error)  # noqa: SLF001
 
     def write() -> None:
         try:
             paho.loop_write()
         except Exception as error:  # noqa: BLE001 - as aiomqtt: whatever it is, the connection is broken
-            if not client._disconnected.done():  # noqa: SLF001 - see above
-                client._disconnected.set_exception(error)  # noqa: SLF001
+            broken(error)
 
-    paho.on_socket_register_write = lambda _client, _data, sock: loop.add_writer(sock.fileno(), write)
+    def watch(_client: object, _data: object, sock: Any) -> None:
+        try:
+            loop.add_writer(sock.fileno(), write)
+        except (RuntimeError, OSError, ValueError) as error:
+            broken(error)
+
+    paho.on_socket_register_write = watch
 
 
 async def _shut(client: aiomqtt.Client, *, goodbye: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,58 @@ async def test_a_refused_subscription_is_a_lost_link(broker: Broker) -> None:
         await link.up.wait()
         with pytest.raises(BrokerLost, match="refuses the subscription"):
             await link.subscribe("elsewhere/#")
+        running.cancel()
+
+
+@pytest.mark.parametrize("nth", [1, 2], ids=["publishing", "acknowledging"])
+async def test_a_socket_that_can_no_longer_be_watched_is_a_lost_link(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    """As uvloop has it between a reset and its reader: a gateway ended by that, in one of some hundred resets."""
+    downs: asyncio.Queue[None] = asyncio.Queue()
+    got: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def heard(topic: str, payload: bytes) -> None:
+        got.put_nowait(payload)
+
+    async def on_down() -> None:
+        downs.put_nowait(None)
+
+    loop, calls = asyncio.get_running_loop(), 0
+    watch = loop.add_writer
+
+    def closed(number: int, *args: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == nth:
+            raise RuntimeError("the handler is closed")
+        watch(number, *args)  # type: ignore[arg-type]
+
+    link = ControlLink(
+        broker.url,
+        client_id="o",
+        login=broker.owner_login,
+        subscriptions=[T.up("+")],
+        on_message=heard,
+        on_down=on_down,
+    )
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(link.run())
+        await link.up.wait()
+        with monkeypatch.context() as patched:
+            patched.setattr(loop, "add_writer", closed)
+            if nth == 1:
+                with pytest.raises(BrokerLost):
+                    await link.publish(T.up("n"), b"1")
+            else:
+                # its own acknowledgement may be lost with the connection
+                with suppress(BrokerLost):
+                    await link.publish(T.up("n"), b"1")
+            await downs.get()
+        await link.up.wait()
+        await link.publish(T.up("n"), b"2")
+        while await got.get() != b"2":
+            pass
         running.cancel()
 
 
