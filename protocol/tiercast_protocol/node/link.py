@@ -271,7 +271,7 @@ def _open_socket(address: Address, tls: ssl.SSLContext | None) -> socket.socket:
 def _write_directly(client: aiomqtt.Client) -> None:
     """Watch the socket for writing at once, where aiomqtt schedules it: by then its number may be another's.
 
-    uvloop ends its watch of a broken socket before the reader has learnt of it: who writes in between hears of it first.
+    uvloop ends its watch of a broken socket before its reader learns of that: who writes in between hears of it first.
     """
     loop = asyncio.get_running_loop()
     paho = _paho(client)
