@@ -12,6 +12,7 @@ Rules
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from tiercast_protocol.transfer.events import Child, Digest, Job
 from tiercast_protocol.transfer.links import Link
 from tiercast_protocol.transfer.queues import JobBytes, Queue, Want
 from tiercast_protocol.transfer.ranges import Span
+from tiercast_protocol.wire.messages import Piece
 
 if TYPE_CHECKING:
     from tiercast_protocol.transfer.groups import Group
@@ -119,12 +121,25 @@ class Lane:
             want.queue.sendable.pop(digest, 0)
             want.queue.urgent.pop(digest, 0)
 
-    def note_sent(self, digest: Digest, position: int) -> None:
-        """A piece of the chunk was charged up to `position`."""
+    def sent_whole(self, queue: Queue, digests: list[Digest]) -> None:
+        """All of these, of one queue, was sent: `forget` for many at once."""
+        urgent, sendable, wanted = queue.urgent, queue.sendable, self.wanted
+        for digest in digests:
+            del wanted[digest]
+            if digest in sendable:
+                del sendable[digest]
+            elif urgent:
+                urgent.pop(digest, 0)
+        queue.wanted -= len(digests)
+
+    def note_sent(self, pieces: Iterable[Piece], position: int) -> None:
+        """These pieces were charged up to `position`."""
         sent = self.sent
-        if digest in sent:
-            sent.move_to_end(digest)
-        sent[digest] = position
+        for piece in pieces:
+            digest = piece.digest
+            if digest in sent:
+                sent.move_to_end(digest)
+            sent[digest] = position
         if len(sent) > _REMEMBERED:
             received = self.flow.received
             while len(self.sent) > _REMEMBERED:

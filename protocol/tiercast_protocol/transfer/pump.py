@@ -8,6 +8,7 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tiercast_protocol.transfer.cutting import FRAME_COST, PIECE_COST, cut
@@ -42,7 +43,7 @@ _HOLD_FIRST = 0.2
 _HOLD_LONGEST = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Unpublished:
     """A frame in the adapter's hands."""
 
@@ -208,12 +209,10 @@ class Pump:
             return supply.size(digest), wanted[digest].spans
 
         pieces, done, begun = cut(queue.head(), look, turn.room)
-        counts = queue.bytes
-        for piece in pieces:
-            reason = wanted[piece.digest].reason
-            setattr(counts, reason, getattr(counts, reason) + piece.length)
-        for digest in done:
-            self._finish(lane, digest)
+        self._count(queue, lane, pieces)
+        if done:
+            lane.sent_whole(queue, done)
+            supply.sent_whole(done, lane.child)
         if begun is not None:
             wanted[begun[0]].spans = begun[1]
         if not pieces:
@@ -227,9 +226,16 @@ class Pump:
             lane.queues.move_to_end(queue.job.name)
         return length
 
-    def _finish(self, lane: Lane, digest: Digest) -> None:
-        lane.forget(digest)
-        self.supply.unwant(digest, lane.child)
+    @staticmethod
+    def _count(queue: Queue, lane: Lane, pieces: Iterable[Piece]) -> None:
+        counts, wanted, first = queue.bytes, lane.wanted, 0
+        for piece in pieces:
+            reason = wanted[piece.digest].reason
+            if reason == "first":
+                first += piece.length
+            else:
+                setattr(counts, reason, getattr(counts, reason) + piece.length)
+        counts.first += first
 
     def _send_shared(self, group: Group, turn: Turn, now: float, out: list[SenderCommand]) -> int:
         job = turn.queues[0].job
@@ -243,14 +249,13 @@ class Pump:
             shared[begun[0]] = begun[1]
         length = sum(piece.length for piece in pieces)
         for lane, queue in zip(turn.lanes, turn.queues, strict=True):
-            for piece in pieces:
-                reason = lane.wanted[piece.digest].reason
-                setattr(queue.bytes, reason, getattr(queue.bytes, reason) + piece.length)
+            self._count(queue, lane, pieces)
             lane.group_frames += 1
         for digest in done:
             group.take(digest, job.name)
-            for lane in turn.lanes:
-                self._finish(lane, digest)
+        for lane, queue in zip(turn.lanes, turn.queues, strict=True):
+            lane.sent_whole(queue, done)
+            supply.sent_whole(done, lane.child)
         group.used_at = now
         group.spare = spare_after(group.spare, length, behind=turn.behind, passed=turn.passed)
         if len(group.jobs) > 1 and job.name in group.jobs:
@@ -278,17 +283,21 @@ class Pump:
         length = sum(piece.length for piece in pieces)
         cost = length + FRAME_COST + PIECE_COST * len(pieces)
         lanes, queues = turn.lanes, turn.queues
-        for gate in (*self.output.chain, *queues[0].job.gates.all):
+        together = queues[0].job.gates
+        for gate in self.output.chain:
             gate.take(length * len(lanes), cost * len(lanes), now)
-        self._use_floor(queues[0].job.gates.floor, cost * len(lanes), now)
+        for gate in together.all:
+            gate.take(length * len(lanes), cost * len(lanes), now)
+        self._use_floor(together.floor, cost * len(lanes), now)
         for lane, queue in zip(lanes, queues, strict=True):
-            own = queue.gates.all if queue.gates is not None else ()
-            for gate in (*lane.link.chain, *own):
+            link = lane.link
+            for gate in link.chain:
                 gate.take(length, cost, now)
-            self._use_floor(lane.link.gates.floor, cost, now)
-            position = lane.flow.charge(length, now)
-            for piece in pieces:
-                lane.note_sent(piece.digest, position)
+            if queue.gates is not None:
+                for gate in queue.gates.all:
+                    gate.take(length, cost, now)
+            self._use_floor(link.gates.floor, cost, now)
+            lane.note_sent(pieces, lane.flow.charge(length, now))
             queue.bytes.frames += 1
             self._watch(lane, now)
         self._frame += 1

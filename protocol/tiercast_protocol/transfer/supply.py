@@ -8,6 +8,8 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tiercast_protocol.transfer.events import Child, Digest
 from tiercast_protocol.transfer.jobs import Job
 
@@ -83,6 +85,15 @@ class Supply:
                 del self._to_find[digest]
             elif chunk.size is None:
                 self._to_forget[digest] = None
+
+    def sent_whole(self, digests: Iterable[Digest], child: Child) -> None:
+        """`child` was sent all of these, which are at hand: `unwant` for many at once."""
+        chunks = self._chunks
+        for digest in digests:
+            wanters = chunks[digest].wanters
+            del wanters[child]
+            if not wanters:
+                del chunks[digest]
 
     def found(self, digest: Digest, size: int) -> Chunk | None:
         """The chunk is at hand; None if nobody wants it or it was known."""

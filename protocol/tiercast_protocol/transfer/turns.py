@@ -32,7 +32,7 @@ ENOUGH = 0.25
 _FLOOR = HIGHEST_PRIORITY + 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that costs a microsecond, and there is one per frame
 class Turn:
     """One frame of `one`: for `queues` (one per lane), at most `room` bytes.
 
@@ -125,14 +125,17 @@ class Turns:
                     found.append(queue)
         if not found:
             return None
-        ranks = [_job_rank(queue.job, now) for queue in found]
-        at, behind, passed = choose(ranks, lane.spare, size) if len(found) > 1 else (0, False, False)
-        queue = found[at]
+        if len(found) == 1:
+            queue, rank, behind, passed = found[0], _job_rank(found[0].job, now), False, False
+        else:
+            ranks = [_job_rank(queue.job, now) for queue in found]
+            at, behind, passed = choose(ranks, lane.spare, size)
+            queue, rank = found[at], max(ranks)
         if lane.group is not None and lane.group.leading and lane.group.leading != queue.job.priority:
             behind |= queue.job.priority < lane.group.leading
             passed |= queue.job.priority > lane.group.leading
-        room = self._room((lane,), (queue,), min(room, size), now)
-        return Turn(lane, (lane,), (queue,), room, max(ranks), behind, passed)
+        lanes, queues = (lane,), (queue,)
+        return Turn(lane, lanes, queues, self._room(lanes, queues, min(room, size), now), rank, behind, passed)
 
     @staticmethod
     def _yields(lane: Lane, queue: Queue, group: Group, size: int) -> bool:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tiercast_protocol.transfer.credit import Flow
+from tiercast_protocol.transfer.jobs import Job
 from tiercast_protocol.transfer.lanes import MARK_BUSY, MARK_LAST, PARK_AFTER, Lane
 from tiercast_protocol.transfer.links import Link
+from tiercast_protocol.transfer.queues import Queue
+from tiercast_protocol.wire.messages import Piece
 
 A = b"a" * 32
 
@@ -57,9 +60,26 @@ def test_parked_when_neither_progress_nor_word() -> None:
     assert one.park_due() == one.mark_due(more=True) == float("inf")
 
 
+def piece(digest: bytes) -> Piece:
+    return Piece(digest, 1, 0, 1)
+
+
+def test_what_was_sent_whole_is_forgotten_at_once() -> None:
+    one = lane()
+    queue = one.queues[""] = Queue(Job(""))
+    names = [bytes([n]) * 32 for n in range(4)]
+    for n, digest in enumerate(names):
+        one.put(digest, None, "lost" if n % 2 else "first", queue)
+        one.enqueue(digest)
+    one.sent_whole(queue, names[:1])
+    one.sent_whole(queue, names[1:2])
+    assert (list(one.wanted), list(queue.sendable), list(queue.urgent)) == (names[2:], names[2:3], names[3:])
+    assert queue.wanted == 2
+
+
 def test_under_way_is_what_was_sent_after_the_report() -> None:
     one = lane()
-    one.note_sent(A, 500)
+    one.note_sent([piece(A)], 500)
     assert one.under_way(A, 499)
     assert not one.under_way(A, 500)
     assert not one.under_way(b"b" * 32, 0)
@@ -69,7 +89,7 @@ def test_what_is_remembered_is_bounded() -> None:
     one = lane()
     one.flow.received = 1 << 30
     for n in range(10_000):
-        one.note_sent(n.to_bytes(32), n)
+        one.note_sent([piece(n.to_bytes(32))], n)
         one.note_dropped(n.to_bytes(32), n)
     assert len(one.sent) == len(one.dropped) == 2048
 
@@ -77,5 +97,5 @@ def test_what_is_remembered_is_bounded() -> None:
 def test_what_is_not_settled_is_always_remembered() -> None:
     one = lane()
     for n in range(5000):
-        one.note_sent(n.to_bytes(32), n + 1)
+        one.note_sent([piece(n.to_bytes(32))], n + 1)
     assert one.under_way((0).to_bytes(32), 0)

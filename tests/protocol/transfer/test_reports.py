@@ -14,7 +14,7 @@ from tiercast_protocol.transfer.policy import JobPolicy
 from tiercast_protocol.transfer.queues import Queue, Want
 from tiercast_protocol.transfer.supply import Supply
 from tiercast_protocol.wire.frame import MAX_CHUNK
-from tiercast_protocol.wire.messages import Report
+from tiercast_protocol.wire.messages import Piece, Report
 
 A, B = b"a" * 32, b"b" * 32
 
@@ -72,7 +72,7 @@ def test_repairs_replace_what_was_left_unless_some_of_it_is_under_way() -> None:
     queue = one.queues[""] = Queue(Job(""))
     one.put(A, [(50, 100)], "first", queue)
     supply.want(A, "a", queue.job)
-    one.note_sent(A, 500)
+    one.note_sent([Piece(A, 100, 0, 100)], 500)
     take(one, said(400, repairs=[(A, 0, 10)]), supply)
     assert one.wanted[A].spans == [(50, 100)]
     take(one, said(500, repairs=[(A, 0, 10), (A, 40, 60)]), supply)

@@ -14,7 +14,7 @@ URGENT.follow(JobPolicy(priority=9), 0.0)
 
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["want", "hurry", "unwant", "found", "absent", "doubt", "ask"]),
+        st.sampled_from(["want", "hurry", "unwant", "sent", "found", "absent", "doubt", "ask"]),
         st.sampled_from([b"a", b"b", b"c"]),
         st.sampled_from(["one", "two"]),
     ),
@@ -37,6 +37,10 @@ def test_a_chunk_is_looked_for_once_and_known_while_wanted(story: list[tuple[str
             case "unwant":
                 supply.unwant(digest, child)
                 wanted.discard((digest, child))
+            case "sent":
+                if supply.promised(digest) and (digest, child) in wanted:
+                    supply.sent_whole([digest], child)
+                    wanted.discard((digest, child))
             case "found":
                 supply.found(digest, 7)
                 looking.discard(digest)
