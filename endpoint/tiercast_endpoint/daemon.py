@@ -113,7 +113,9 @@ class Agent:
             now_ms=now_ms,
         )
         identity = Identity(me.region, me.region_key, me.name, me.key.public, me.generation)
-        jobs = Jobs(db=db, me=identity, steps=steps, reporter=reporter, now_ms=now_ms, on_ended=give_back)
+        jobs = Jobs(
+            db=db, me=identity, steps=steps, reporter=reporter, now_ms=now_ms, on_ended=give_back, roots=materials
+        )
         roaming = self._roaming(kept, upstream, post, reporter)
         status = partial(self._status, db, store, post, upstream, materials)
         readings = Readings(db, status, materials.stored_form, materials.staged, roaming)

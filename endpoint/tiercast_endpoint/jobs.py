@@ -4,6 +4,7 @@ Rules
 - An order is journaled before it is acknowledged; what is refused is journaled too, with its receipt.
 - Opposite orders for one package are both carried out, in the order in which they came: the last one stands.
 - Jobs of different packages run side by side, a few at a time.
+- The root of what is ordered is asked for as soon as the order is journaled, whatever else is written down first.
 - A cancel ends when what it cancels has ended, and says how that was.
 - At start every open job goes on where its journal says, and every receipt that may not be in the outbox goes there.
 """
@@ -14,6 +15,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
 import structlog
 
@@ -35,6 +37,18 @@ log = structlog.get_logger(__name__)
 AT_ONCE = 4
 
 
+class Roots(Protocol):
+    """Fetches package roots before a job's turn came."""
+
+    def expect(self, root: bytes, job: str) -> None:
+        """Have this one come, if it is not here."""
+        ...
+
+    def forget(self, root: bytes) -> None:
+        """Whoever still needs it waits for it himself."""
+        ...
+
+
 class Jobs:
     """Takes orders and runs jobs.
 
@@ -46,6 +60,7 @@ class Jobs:
         now_ms: the clock.
         watch: see `Run`.
         on_ended: called after each job.
+        roots: fetches package roots beforehand.
     """
 
     def __init__(
@@ -58,6 +73,7 @@ class Jobs:
         now_ms: Callable[[], int],
         watch: Watch = _unwatched,
         on_ended: Callable[[], None] = lambda: None,
+        roots: Roots | None = None,
     ) -> None:
         self._db = db
         self._me = me
@@ -66,6 +82,7 @@ class Jobs:
         self._clock = now_ms
         self._watch = watch
         self._on_ended = on_ended
+        self._roots = roots
         self._signed_time = 0
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._tasks: asyncio.TaskGroup | None = None
@@ -111,6 +128,8 @@ class Jobs:
         if job is None:
             return
         if isinstance(verdict, Accepted):
+            if self._roots is not None and order.type == o.INSTALL and not bundle.offers:
+                self._roots.expect(order.root, order.job)
             self._start(job, recovered=False)
         elif isinstance(verdict, Refused):
             await self._reporter.final(job, verdict.outcome)
@@ -181,6 +200,8 @@ class Jobs:
             await run.go()
         finally:
             self._runs.pop((job.job, job.revision), None)
+            if self._roots is not None:
+                self._roots.forget(job.root)
             lane = self._lanes[job.package]
             was_first = lane[0] is run
             lane.remove(run)

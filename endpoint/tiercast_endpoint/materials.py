@@ -64,6 +64,18 @@ class EvictingStore(WritableStore, Protocol):
         ...
 
 
+class Wanting(fetch.Fetcher, Protocol):
+    """The way to the parent (`Upstream`)."""
+
+    def want(self, digests: Sequence[Digest], job: str = "") -> None:
+        """Have these come."""
+        ...
+
+    def unwant(self, digests: Sequence[Digest]) -> None:
+        """Take a `want` back; calls of `fetch` go on."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What the installer keeps to.
@@ -106,18 +118,28 @@ class Materials:
         db: Database,
         root: RootFolder,
         store: EvictingStore,
-        fetcher: fetch.Fetcher,
+        fetcher: Wanting,
         store_free: Callable[[], tuple[int, bool]],
         limits: Limits,
     ) -> None:
         self._db = db
         self._root = root
         self.store = store
+        self._wants = fetcher
         self._fetcher = _Patient(fetcher, limits.ask_again_s)
         self._store_free = store_free
         self._limits = limits
         self.sources = Sources(db, root.path)
         self.patches = Patches(db, store, self.sources, fetcher)
+
+    def expect(self, root: bytes, job: str) -> None:
+        """Have the root of an ordered package come before the job's turn; `head` takes it from there."""
+        if self.store.size(root) is None:
+            self._wants.want([root], job)
+
+    def forget(self, root: bytes) -> None:
+        """The job that expected it is over."""
+        self._wants.unwant([root])
 
     async def head(self, job: Job) -> tuple[Root, Definition]:
         """Root and definition, with root and lists held."""

@@ -7,8 +7,8 @@ Rules
   could not keep: one such record would hold up all that is said beside it.
 - A record is in this database before it is acknowledged, and stays marked until it is in the outbox
   upward: a final state is never lost, whatever is killed.
-- Upward goes only what changed: final states at once (gathered for a moment), others at most once a second,
-  and those only while the parent is there, so that a cut does not fill the outbox with progress.
+- Upward goes only what changed: final states at once (those that follow closely gather for a moment), others at
+  most once a second, and those only while the parent is there, so that a cut does not fill the outbox with progress.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Statuses:
 
     async def run(self) -> None:
         """Pass upward what changed, until cancelled."""
-        last = 0.0
+        last = said = 0.0
         while True:
             await self._changed.wait()
             if not self._final.is_set():
@@ -102,7 +102,9 @@ class Statuses:
                     async with asyncio.timeout(max(GATHER_SECONDS, last + PROGRESS_SECONDS - time.monotonic())):
                         await self._final.wait()
             if self._final.is_set():
-                await asyncio.sleep(GATHER_SECONDS)
+                # The first goes at once, for it may be the last of its job; those that follow it closely gather.
+                await asyncio.sleep(max(0.0, said + GATHER_SECONDS - time.monotonic()))
+                said = time.monotonic()
             everything = self._above.connected and time.monotonic() - last >= PROGRESS_SECONDS
             keys = [key for key, final in self._dirty.items() if final or everything]
             if everything:

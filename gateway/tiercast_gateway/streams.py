@@ -130,6 +130,10 @@ class Streams:
             self._sought.discard(digest)
             self.feed(t.ChunkAvailable(digest, size))
 
+    def sought(self, digest: Digest) -> bool:
+        """Whether somebody below asked for the chunk, which is not here yet."""
+        return digest in self._sought
+
     def chunk_absent(self, digest: Digest, reason: str) -> None:
         """Nobody above holds the chunk."""
         if digest in self._sought:

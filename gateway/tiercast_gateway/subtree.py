@@ -26,6 +26,7 @@ from tiercast_gateway.depot import Depot
 from tiercast_gateway.downlink import Downlink
 from tiercast_gateway.enrolment import Enrolment
 from tiercast_gateway.guests import Guests
+from tiercast_gateway.heads import Heads
 from tiercast_gateway.lastseen import LastSeen
 from tiercast_gateway.ledgers import LedgerRoom
 from tiercast_gateway.lodging import Lodging
@@ -198,9 +199,10 @@ class SubTree:
             lane_of=lambda child: self.children.get(child).lane,
         )
         store.leases.watch(CHILD, self.streams.machine.supply.promised)
+        self.heads = Heads(self.depot, self.offers, self.patches, self.streams)
         self.downlink.connect(self.post, self.streams)
         self.books = LedgerRoom(ledger, self)
-        self.queries = Queries(self._tell_until)
+        self.queries = Queries(lambda node, message, expires: self.tell(node, message, expires=expires))
         self.upkeep = Upkeep(self, fetcher, audit=config.audit)
         self._settled: asyncio.Queue[set[str]] = asyncio.Queue()
         self.enrolment.on_removed = self._users_left
@@ -231,6 +233,7 @@ class SubTree:
             tasks.create_task(self.downlink.run())
             tasks.create_task(self.statuses.run())
             tasks.create_task(self.progress.run())
+            tasks.create_task(self.heads.run())
             tasks.create_task(self.orders.run())
             tasks.create_task(self.depot.run())
             tasks.create_task(self.upkeep.run())
@@ -298,6 +301,7 @@ class SubTree:
         """The depot holds one chunk more, verified: it goes down at once to whoever wants it."""
         self.streams.chunk_arrived(digest, size)
         self.progress.chunk_arrived(digest)
+        self.heads.chunk_arrived(digest)
 
     def chunk_absent(self, digest: Digest, reason: str) -> None:
         """Nobody above holds the chunk."""
@@ -328,10 +332,8 @@ class SubTree:
         await self.routes.forget(name for name in names if self.routes.via(name) == name)
         self.steering.changed()
 
-    async def _tell_until(self, node: str, message: Message, expires: int) -> bytes:
-        return await self.tell(node, message, expires=expires)
-
     def _job_changed(self, order: Order, open_: bool) -> None:  # noqa: FBT001 - the callback of `Orders`
+        self.heads.job_changed(order, open_)
         self.progress.job_changed(order, open_)
         self.steering.job_changed(order, open_)
 

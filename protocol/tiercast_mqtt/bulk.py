@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from tiercast_mqtt import codec
@@ -90,6 +90,7 @@ class BulkClient(PacketStream):
         on_lost: Callable[[Exception | None], None],
         packet_limit: int = PACKET_LIMIT,
         timeout: float = 20.0,
+        subscriptions: Sequence[str] = (),
     ) -> BulkClient:
         """Connect over TCP (`host`, `port`; `tls` or not) or a UNIX socket (`path`).
 
@@ -107,8 +108,10 @@ class BulkClient(PacketStream):
             on_lost: called once in the loop when the accepted connection has ended.
             packet_limit: greatest packet taken from the broker, bytes.
             timeout: seconds until the broker must have accepted.
+            subscriptions: asked for in the same breath: on a long link they cost no round trip of their own.
 
         Raises:
+            PermissionError: the broker refuses one of the subscriptions.
             ConnectionRefused: the broker said no (`.code`); a ConnectionError.
             ConnectionError: not reachable, no answer in time, or it does not speak MQTT.
             ValueError: neither `path` nor `host` and `port`.
@@ -122,6 +125,7 @@ class BulkClient(PacketStream):
 
         where = path if path is not None else f"{host}:{port}"
         client: BulkClient | None = None
+        stands = False
         try:
             async with asyncio.timeout(timeout):
                 if path is not None:
@@ -130,16 +134,20 @@ class BulkClient(PacketStream):
                     _, client = await loop.create_connection(make, host or "localhost", port or 1883, ssl=tls)
                 secret = None if password is None else password.encode()
                 client._write(codec.encode(Connect(client_id, True, keepalive, username, secret)))  # noqa: SLF001
-                await client._accepted  # noqa: SLF001 - a constructor of its own class
+                asked = [client._subscribed(filter_) for filter_ in subscriptions]  # noqa: SLF001 - as above
+                _, *codes = await asyncio.gather(client._accepted, *asked)  # noqa: SLF001 - as above
+                for filter_, code in zip(subscriptions, codes, strict=True):
+                    _granted(filter_, code or 0)
+                stands = True
                 return client
         except TimeoutError as error:
             raise ConnectionError(f"no answer from the broker at {where} within {timeout:g} s") from error
-        except ConnectionError:
+        except (ConnectionError, PermissionError):
             raise
         except (OSError, MalformedPacket) as error:
             raise ConnectionError(f"no MQTT broker at {where}: {error}") from error
         finally:
-            if client is not None and not client.connected:
+            if client is not None and not stands:
                 client._abort(None)  # noqa: SLF001 - as above
 
     @property
@@ -179,9 +187,7 @@ class BulkClient(PacketStream):
         """
         check_filter(filter_)
         code = await self._ask(lambda packet_id: codec.encode(Subscribe(packet_id, ((filter_, qos),))))
-        if code == codec.REFUSED:
-            raise PermissionError(f"the broker refuses a subscription to {filter_}")
-        return code
+        return _granted(filter_, code)
 
     async def unsubscribe(self, filter_: str) -> None:
         """Unsubscribe.  Raises ConnectionError when the broker is lost."""
@@ -346,6 +352,14 @@ class BulkClient(PacketStream):
             if answer.done() and not answer.cancelled():
                 self._answers.pop(packet_id, None)
 
+    def _subscribed(self, filter_: str) -> asyncio.Future[int]:
+        """Ask for a subscription without waiting for the broker's acceptance; the granted QoS."""
+        check_filter(filter_)
+        packet_id = self._new_id()
+        answer = self._answers[packet_id] = self._loop.create_future()
+        self._write(codec.encode(Subscribe(packet_id, ((filter_, 0),))))
+        return answer
+
     def _new_id(self) -> int:
         for _ in range(_LAST_ID):
             self._last_id = self._last_id % _LAST_ID + 1
@@ -377,3 +391,9 @@ class BulkClient(PacketStream):
         if self.transport is not None:
             with contextlib.suppress(OSError):
                 self.transport.abort()
+
+
+def _granted(filter_: str, code: int) -> int:
+    if code == codec.REFUSED:
+        raise PermissionError(f"the broker refuses a subscription to {filter_}")
+    return code

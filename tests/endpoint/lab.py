@@ -111,6 +111,14 @@ class FakeFetcher:
     chunks: dict[bytes, bytes] = field(default_factory=dict)
     fetched: list[bytes] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    wanted: list[tuple[bytes, str]] = field(default_factory=list)
+    unwanted: list[bytes] = field(default_factory=list)
+
+    def want(self, digests: Sequence[bytes], job: str = "") -> None:
+        self.wanted += [(digest, job) for digest in digests]
+
+    def unwant(self, digests: Sequence[bytes]) -> None:
+        self.unwanted += digests
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -304,7 +312,9 @@ async def agent_over(
             key=region.node_key,
             now_ms=clock,
         )
-        jobs = Jobs(db=db, me=region.identity, steps=steps, reporter=reporter, now_ms=clock, watch=watch)
+        jobs = Jobs(
+            db=db, me=region.identity, steps=steps, reporter=reporter, now_ms=clock, watch=watch, roots=materials
+        )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         started = asyncio.Event()
         task = tasks.create_task(jobs.run(started))

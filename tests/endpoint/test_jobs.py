@@ -203,3 +203,14 @@ async def test_a_receipt_is_repeated_until_it_is_in_the_outbox(tmp_path: Path, r
         assert await agent.ended("j1") == first
     async with agent_over(tmp_path / "a", region) as agent:
         assert agent.post.records == []
+
+
+async def test_a_root_is_asked_for_before_the_turn_unless_it_is_held(agent: Agent) -> None:
+    one = pack("hello", "1.0", HELLO)
+    agent.offer(one)
+    await agent.do("j1", "install", one)
+    assert agent.fetcher.wanted == [(one.root, "j1")]
+    await agent.do("j2", "install", one)
+    await agent.do("j3", "remove", one)
+    assert agent.fetcher.wanted == [(one.root, "j1")]
+    assert one.root in agent.fetcher.unwanted, "what a job expected is not wanted after it"

@@ -305,3 +305,21 @@ async def test_back_pressure_reaches_the_publisher(kit: Any, fake: Any) -> None:
     assert client.transport is not None
     assert client.transport.get_write_buffer_size() <= 2 * 500_000
     assert client.connected
+
+
+async def test_a_subscription_goes_with_the_connection(kit: Any, where: Where) -> None:
+    """On a link of 100 ms it costs no round trip of its own."""
+    client = await kit.bulk(where[0], subscriptions=("a/x", "a/y"), **ANNA)
+    await client.publish("a/x", b"1")
+    await client.publish("a/y", b"2")
+    await kit.until(lambda: kit.messages == [("a/x", b"1"), ("a/y", b"2")])
+    assert await client.subscribe("a/z") == 0
+    await client.close()
+
+
+async def test_a_refused_first_subscription_or_login_ends_the_connection(kit: Any) -> None:
+    broker = await kit.broker(users_file=kit.users(anna="a"), acl_file=kit.acl("user anna\ntopic readwrite a/#\n"))
+    with pytest.raises(PermissionError, match="forbidden"):
+        await kit.bulk(broker, subscriptions=("a/x", "forbidden"), **ANNA)
+    with pytest.raises(ConnectionRefused):
+        await kit.bulk(broker, subscriptions=("a/x",), username="anna", password="wrong")

@@ -146,6 +146,7 @@ class BulkLink:
                 lost.set_result(error)
 
         address, login = self._address, self._login
+        first = tuple(self._subscriptions)
         client = await BulkClient.connect(
             host=address.host,
             port=address.port,
@@ -158,10 +159,11 @@ class BulkLink:
             on_message=self._received,
             on_lost=on_lost,
             timeout=CONNECT_TIMEOUT,
+            subscriptions=first,
         )
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                for filter_ in tuple(self._subscriptions):
+                for filter_ in [one for one in self._subscriptions if one not in first]:
                     await client.subscribe(filter_)
             if lost.done():
                 return str(lost.result())
