@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ def offer_of(base: SealedPackage, result: SealedPackage) -> tuple[PatchOffer, di
     return PatchOffer(base=base.digest, result=result.digest, patch=patch, size=size, plain=plain), chunks
 
 
+@functools.lru_cache(maxsize=16)  # a test asks for the same few some thousand times, in a time that is limited
 def like_code(seed: int, size: int) -> bytes:
     """Bytes that compress a little, as programs do."""
     chance = random.Random(seed)
