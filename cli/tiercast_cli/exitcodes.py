@@ -37,6 +37,8 @@ _USAGE_SUFFIXES = (
 #: What is wrong with the tree that is to be packaged is for its owner to mend, whatever the code is called.
 _USAGE_CODES = {"tree.missing", "tree.name", "tree.special", "tree.setuid", "tree.link", "tree.case"}
 _USAGE_CODES |= {"package.too_large", "program.not_runnable", "program.missing"}
+#: An order that this region can never fulfil: refused when given, like terms that can't work.
+_USAGE_CODES |= {"depot.small", "tree.cyclic", "node.server"}
 #: Whatever is wrong with what was said of a transfer was said so.
 _USAGE_NOUNS = ("transfer.", "window.", "time.")
 

@@ -10,7 +10,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import structlog
@@ -48,6 +48,15 @@ class JobBook:
     def open(self, job: str) -> bool:
         """Whether an order of it is open."""
         return job in self._orders
+
+    def named(self, job: str, others: Iterable[str] = ()) -> str:
+        """The open job, or the one of `others`, that is called so; its number alone will do; "" for none."""
+        known = {*self._orders, *others} - {""}
+        if job in known:
+            return job
+        number = f"j{job.removeprefix('j')}-"
+        found = [name for name in known if name.startswith(number)]
+        return found[0] if len(found) == 1 else ""
 
     def changed(self, order: Order, open_: bool) -> None:  # noqa: FBT001 - the callback of `Orders`
         """A job was opened (or its revision is new), or closed."""

@@ -77,15 +77,16 @@ def children(tree: SubTree) -> list[dict[str, Any]]:
 
 
 def links(tree: SubTree) -> list[dict[str, Any]]:
-    """The answer to `link.list`: the measured and the configured rate of the link to each child."""
+    """The answer to `link.list`: `rate` is what a link may carry (0: unlimited), `measured` what it carries."""
     lanes = {lane.child: lane for lane in tree.streams.machine.lanes()}
     return [
         {
+            "parent": tree.name,
             "child": child["name"],
             "online": child["online"],
             "lane": child["lane"],
-            "limit": tree.steering.limit(child["name"]),
-            "rate": int((lane.rate if (lane := lanes.get(child["name"])) else None) or 0),
+            "rate": tree.steering.limit(child["name"]),
+            "measured": int((lane.rate if (lane := lanes.get(child["name"])) else None) or 0),
             "in_flight": child["in_flight"],
             "sent_bytes": child["sent_bytes"],
             "again_bytes": _again(lane.sent) if lane else 0,

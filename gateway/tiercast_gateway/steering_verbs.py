@@ -66,14 +66,14 @@ class SteeringVerbs:
     async def show(self, call: Call) -> dict[str, Any]:
         """One link: its terms, what they come to now, and why nothing goes."""
         child = call.text("child", OUTPUT)
-        shown = next((link for link in snapshot.links(self._tree) if link["child"] == child), {"child": child})
-        if child != OUTPUT and "online" not in shown:
+        shown = next((link for link in snapshot.links(self._tree) if link["child"] == child), None)
+        if child != OUTPUT and shown is None:
             raise UsageError(
                 code="link.unknown",
                 what=f"{child} is no child of {self._tree.name}",
                 todo="See the links with: tiercast link list",
             )
-        return {**shown, **self._tree.steering.link(child)}
+        return {"parent": self._tree.name, "child": child, **(shown or {}), **self._tree.steering.link(child)}
 
     async def set(self, call: Call) -> dict[str, Any]:
         """Change what was said of a link; `child` "" is all links together."""
@@ -130,18 +130,18 @@ class SteeringVerbs:
 
     async def suspend_job(self, call: Call) -> dict[str, Any]:
         """Nothing more of a job, to some nodes or to all below this one."""
-        job = call.text("job")
-        if not self._tree.steering.jobs.open(job):
-            raise UsageError(
-                code="job.unknown",
-                what=f"No open job {job} passes {self._tree.name}",
-                todo="See the jobs with: tiercast job list",
-            )
+        job = self._tree.steering.jobs.named(call.text("job"))
+        if not job:
+            raise self._no_job(call)
         return await self._suspend(call, job, call.texts("nodes", []))
 
     async def resume_job(self, call: Call) -> dict[str, Any]:
         """The job goes on; without nodes, wherever it was suspended from here."""
-        return await self._resume(call.text("job"), call.texts("nodes", []))
+        held = [hold["job"] for hold in self._tree.steering.suspensions.shown()]
+        job = self._tree.steering.jobs.named(call.text("job"), held)
+        if not job:
+            raise self._no_job(call)
+        return await self._resume(job, call.texts("nodes", []))
 
     async def _suspend(self, call: Call, job: str, nodes: list[str]) -> dict[str, Any]:
         until = until_of(call)
@@ -155,6 +155,13 @@ class SteeringVerbs:
         if job and not nodes:
             held = [Hold(job, hold["node"]) for hold in self._tree.steering.suspensions.shown() if hold["job"] == job]
         return {"job": job, "nodes": names, "resumed": await self._tree.steering.suspensions.resume(held)}
+
+    def _no_job(self, call: Call) -> UsageError:
+        return UsageError(
+            code="job.unknown",
+            what=f"No open job {call.text('job')} passes {self._tree.name}",
+            todo="See the jobs with: tiercast job list",
+        )
 
     def _here(self, name: str) -> str:
         return "" if name == self._tree.name else name

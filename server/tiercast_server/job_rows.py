@@ -172,14 +172,14 @@ async def set_options(connection: AsyncConnection, job: str, options: dict[str, 
     await connection.execute(update(jobs).where(jobs.c.id == job).values(options=codec.encode(options)))
 
 
-async def left_to_send(connection: AsyncConnection, job: Job) -> int:
-    """The most stored bytes that any open target of the job still lacks, as far as it said."""
+async def left_to_send(connection: AsyncConnection, job: Job) -> tuple[int, int]:
+    """The most stored bytes that any open target of the job still lacks, as far as it said; and those of all of it."""
     stored = (
         await connection.execute(select(packages.c.stored_bytes).where(packages.c.root == job.root).limit(1))
     ).scalar_one_or_none() or 0
     query = select(targets.c.done, targets.c.total).where(targets.c.job == job.id, targets.c.state.in_(OPEN_STATES))
     left = [1 - row.done / row.total if row.total else 1.0 for row in await connection.execute(query)]
-    return int(stored * max(left, default=0.0))
+    return int(stored * max(left, default=0.0)), stored
 
 
 async def _close_targets(connection: AsyncConnection, job: Job, command: CloseTargets, now: int) -> None:

@@ -124,8 +124,11 @@ class Jobs:
                 )
             options = terms.changed(found.options, new, clear, terms.JOB_WORDS)
             now = self._region.clock()
-            size = await job_rows.left_to_send(connection, found)
-            check_possible(options, size=size, now=now / 1000, left=(found.expires - now) / 1000)
+            if new.keys() & terms.PACE_WORDS:  # what was possible when it was ordered is not asked again
+                size, whole = await job_rows.left_to_send(connection, found)
+                check_possible(options, size=size, now=now / 1000, left=(found.expires - now) / 1000, whole=whole)
+            else:
+                terms.job_words(options)
             change = int(options.get(terms.CHANGE, 0)) + 1
             said = {key: value for key, value in options.items() if key in terms.JOB_WORDS}
             await job_rows.set_options(connection, found.id, {**options, terms.CHANGE: change})

@@ -36,8 +36,7 @@ class SteeringVerbs:
         found: list[dict[str, Any]] | None = await asked(self._region, self._below, call)
         if found is None:
             found = await self._own.links(call)
-        parent = call.text("node", "") or self._region.server
-        return [_shown_link(parent, link) for link in found]
+        return found
 
     async def link(self, call: Call) -> dict[str, Any]:
         """Whatever is said of one link, at the node above it."""
@@ -56,7 +55,7 @@ class SteeringVerbs:
             handlers = {name: handler for name, _, handler in self._own.table()}
             own: dict[str, Any] = await handlers[call.verb](call)
             found = own
-        return {"parent": parent, **found}
+        return {**found, "parent": parent}
 
     async def holds(self, call: Call) -> list[dict[str, Any]]:
         """Every suspension that stands at a node."""
@@ -116,8 +115,3 @@ class SteeringVerbs:
         if job and not names:
             held = [Hold(job, hold["node"]) for hold in suspensions.shown() if hold["job"] == job]
         return {"job": job, "nodes": names, "resumed": await suspensions.resume(held)}
-
-
-def _shown_link(parent: str, link: dict[str, Any]) -> dict[str, Any]:
-    """`rate` is what the link may carry (0: unlimited), `measured` what it carries."""
-    return {**link, "parent": parent, "rate": link.get("limit", 0), "measured": link.get("rate", 0)}

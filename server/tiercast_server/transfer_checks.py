@@ -15,31 +15,57 @@ from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import calendar
 from tiercast_protocol.transfer.cutting import DEFAULT_FRAME
 from tiercast_protocol.transfer.policy import Pace
-from tiercast_protocol.transfer.terms import job_words
+from tiercast_protocol.transfer.terms import Quota, job_words
+
+#: Seconds of each period, at least.
+_PERIODS = {"day": 23 * 3600, "week": 7 * 86_400 - 3600, "month": 28 * 86_400 - 3600}
 
 
-def check_possible(options: Mapping[str, object], *, size: int, now: float, left: float) -> None:
+def check_possible(options: Mapping[str, object], *, size: int, now: float, left: float, whole: int = 0) -> None:
     """Check that `size` bytes can be with the targets in `left` seconds from `now` (seconds since 1970).
+
+    `whole` is the package where less than that is left to send.
 
     Raises:
         UsageError: transfer.*, window.*; with the figures.
     """
     said = job_words(options)
     pace, windows = said.policy.pace, said.windows
-    if pace.segment is not None and pace.segment > size:
+    whole = max(whole, size)
+    if pace.segment is not None and pace.segment > whole:
         raise _impossible(
             "segment",
-            f"A segment of {pace.segment:,} bytes is larger than the package, which is {size:,}: it would never pause",
+            f"A segment of {pace.segment:,} bytes is larger than the package, which is {whole:,}: it would never pause",
             "Give a smaller segment, or leave segment and pause out.",
         )
-    if pace.budget is not None and pace.budget < size and said.quota is not None and said.quota.per == "job":
-        raise _impossible(
-            "budget",
-            f"A budget of {pace.budget:,} bytes for the job is below the package, which is {size:,}",
-            "Give a larger budget, one per day, or leave it out.",
-        )
+    _check_budget(options, said.quota, pace.rate, size, left)
     _check_pauses(pace, size, left)
     _check_time(pace, windows, size, now, left)
+
+
+def _check_budget(
+    options: Mapping[str, object], quota: Quota | None, rate: float | None, size: int, left: float
+) -> None:
+    if quota is None:
+        if options.get("per") is not None:
+            raise _impossible("per", f"There is no budget per {options['per']}", "Give a budget too, or leave per out.")
+        return
+    if quota.per == "job":
+        periods, within = 1, "for the job"
+    else:
+        # the first and the last are cut: at most so many begin and end
+        periods = math.floor(left / _PERIODS[quota.per]) + 2
+        within = f"per {quota.per}, in at most {periods:,} of them until the job expires,"
+    rooms = [] if quota.bytes is None else [(quota.bytes, f"{quota.bytes:,} bytes")]
+    if quota.seconds is not None and rate is not None:
+        rooms.append((quota.seconds * rate, f"{quota.seconds:,} s at {rate:,.0f} bytes per second"))
+    for room, figure in rooms:
+        if room * periods < size:
+            raise _impossible(
+                "budget",
+                f"A budget of {figure} {within} carries {room * periods:,.0f} bytes; {size:,} are to be sent",
+                "Give a larger budget or a later expiry (--expires), or leave it out.",
+            )
 
 
 def _check_pauses(pace: Pace, size: int, left: float) -> None:

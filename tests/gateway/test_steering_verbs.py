@@ -56,7 +56,13 @@ async def test_a_link_shows_its_terms_and_what_they_come_to(top: SubTree) -> Non
     shown = await socket.call("link.show", child="one")
     assert shown["terms"] == {"budget": 5000, "per": "day", "metered": True}
     assert (shown["metered_now"], shown["shut"], shown["online"]) == (True, {}, False)
-    assert (await socket.call("link.show"))["child"] == ""
+    assert (shown["parent"], shown["child"]) == ("top", "one")
+    assert [(link["parent"], link["child"]) for link in await socket.call("link.list")] == [
+        ("top", "one"),
+        ("top", "two"),
+    ]
+    every = await socket.call("link.show")
+    assert (every["parent"], every["child"]) == ("top", "")
     with pytest.raises(UsageError, match="no child"):
         await socket.call("link.show", child="nobody")
 
@@ -95,3 +101,18 @@ async def test_everything_below_or_one_job_of_it(top: SubTree) -> None:
     await socket.call("job.suspend", job="j1", nodes=["one"])
     assert (await socket.call("job.resume", job="j1"))["resumed"] == 2, "wherever it was suspended"
     assert not top.steering.now.silent
+
+
+async def test_a_jobs_number_alone_will_do(top: SubTree) -> None:
+    socket = Socket(top)
+    targets = {"one": b"o" * 32}
+    for job in ("j1-0a0b", "j15-0c0d"):
+        await top.take_order(order_for(KEY, targets, job=job, root=b"r" * 32))
+    assert (await socket.call("job.suspend", job="j1"))["job"] == "j1-0a0b"
+    assert (await socket.call("job.suspend", job="15"))["job"] == "j15-0c0d"
+    assert set(top.steering.now.silent) == {("j1-0a0b", None), ("j15-0c0d", None)}
+    assert (await socket.call("job.resume", job="j1"))["resumed"] == 1
+    for wrong in ("j", "", "j9", "j1-"):
+        with pytest.raises(UsageError, match="No open job"):
+            await socket.call("job.resume", job=wrong)
+    assert set(top.steering.now.silent) == {("j15-0c0d", None)}

@@ -91,12 +91,12 @@ async def test_status_shows_the_node_its_broker_and_its_children(top: SubTree) -
 async def test_a_link_is_limited_and_stays_so(top: SubTree, tmp_path: Path) -> None:
     socket = Socket(top)
     await socket.call("link.set", child="mid", options={"rate": 5_000_000})
-    assert [(link["child"], link["limit"]) for link in await socket.call("link.list")] == [("mid", 5_000_000)]
+    assert [(link["child"], link["rate"]) for link in await socket.call("link.list")] == [("mid", 5_000_000)]
     for wrong in ({"child": "nobody", "options": {"rate": 5000}}, {"child": "mid", "options": {"rate": -1}}):
         with pytest.raises(UsageError):
             await socket.call("link.set", **wrong)
     await socket.call("link.set", child="mid", clear=["rate"])
-    assert (await socket.call("link.list"))[0]["limit"] == 0
+    assert (await socket.call("link.list"))[0]["rate"] == 0
 
 
 async def test_jobs_are_shown_as_they_are_known_here(top: SubTree) -> None:

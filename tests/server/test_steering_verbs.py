@@ -33,7 +33,7 @@ async def verbs(rooted: Any, monkeypatch: pytest.MonkeyPatch, asked: list[tuple[
     async def ask(node: str, verb: str, args: dict[str, Any], *, deadline: float) -> Any:
         assert node == "gw"
         asked.append((verb, args))
-        return [{"child": "pc1", "limit": 5, "rate": 3}] if verb == "link.list" else {"child": "pc1"}
+        return [{"parent": "gw", "child": "pc1", "rate": 5, "measured": 3}] if verb == "link.list" else {"child": "pc1"}
 
     monkeypatch.setattr(rooted.parts.below, "ask", ask)
     return SteeringVerbs(rooted.region, rooted.parts.below, rooted.parts.jobs)

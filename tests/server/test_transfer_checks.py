@@ -36,8 +36,11 @@ def refused(options: dict[str, Any], *, size: int = 100 * MIB, left: float = 86_
         ({"frames": 1, "frame_pause_ms": 3_600_000}, "transfer.frame_pause_ms", ["400 frames", "3600 s", "86,400"]),
         ({"rate": 500}, "transfer.rate", ["500", "1024"]),
         ({"rate": 1100}, "transfer.rate", ["104,857,600", "1,100", "95,040,000"]),
-        ({"rate": 5000, "floor": 6000}, "transfer.floor", ["6000", "5000"]),
+        ({"rate": 5000, "floor": 6000}, "transfer.floor", ["6,000", "5,000"]),
         ({"budget": MIB}, "transfer.budget", ["1,048,576", "104,857,600"]),
+        ({"budget": MIB, "per": "day"}, "transfer.budget", ["1,048,576", "per day", "104,857,600"]),
+        ({"budget_s": 3600, "rate": 20_000}, "transfer.budget", ["3,600 s", "20,000", "72,000,000", "104,857,600"]),
+        ({"per": "day"}, "transfer.per", ["no budget per day"]),
         ({"budget_s": 0}, "transfer.budget", ["0"]),
         ({"per": "year"}, "transfer.per", ["year"]),
         ({"priority": 10}, "transfer.priority", ["10", "9"]),
@@ -63,13 +66,21 @@ def test_refusals_name_the_figures(options: dict[str, Any], code: str, figures: 
         {"segment": 100 * MIB, "pause": 86_400},
         {"rate": 2000},
         {"window": "sat 13:00-14:00"},
-        {"budget": MIB, "per": "day"},
+        {"budget": 60 * MIB, "per": "day"},
+        {"budget_s": 3600, "rate": 20_000, "per": "day"},
         {"budget_s": 3600, "per": "week"},
         {"frames": 16, "frame_pause_ms": 250, "fanout": "unicast", "priority": 9, "metered": True},
     ],
 )
 def test_what_can_work_is_ordered(options: dict[str, Any]) -> None:
     check_possible(options, size=100 * MIB, now=NOON, left=86_400)
+
+
+def test_the_last_piece_of_a_package_may_be_smaller_than_a_segment() -> None:
+    options = {"segment": 4 * MIB, "pause": 2}
+    check_possible(options, size=MIB, whole=100 * MIB, now=NOON, left=86_400)
+    with pytest.raises(UsageError, match="104,857,600: it would never pause"):
+        check_possible({"segment": 200 * MIB, "pause": 2}, size=MIB, whole=100 * MIB, now=NOON, left=86_400)
 
 
 @given(

@@ -78,6 +78,10 @@ class LinkPolicy:
     adaptive: bool = False
 
 
+#: Words that people give by another name.
+_OPTIONS = {"frames": "interval-frames", "frame_pause_ms": "interval-pause"}
+
+
 def stricter(one: Pace, other: Pace) -> Pace:
     """Of each term the stricter: the lower rate, the smaller segment, the longer pause.
 
@@ -102,6 +106,11 @@ def _least(one: N | None, other: N | None) -> N | None:
     return min(one, other)
 
 
+def _said(key: str) -> str:
+    """The word as the command line has it."""
+    return _OPTIONS.get(key, key)
+
+
 def _number(options: Mapping[str, object], key: str, least: float, most: float, unit: str) -> float | None:
     value = options.get(key)
     if value is None:
@@ -109,8 +118,8 @@ def _number(options: Mapping[str, object], key: str, least: float, most: float, 
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         raise UsageError(
             code=f"transfer.{key}",
-            what=f"{key} is {value!r}: it must be {least:.0f} to {most:.0f} {unit}",
-            todo=f"Give {key} within these limits, or leave it out.",
+            what=f"{_said(key)} is {value!r}: it must be {least:.0f} to {most:.0f} {unit}",
+            todo=f"Give {_said(key)} within these limits, or leave it out.",
         )
     return float(value)
 
@@ -124,8 +133,8 @@ def _pair(options: Mapping[str, object], key: str, with_: str) -> None:
     if (options.get(key) is None) != (options.get(with_) is None):
         raise UsageError(
             code=f"transfer.{key}",
-            what=f"{key} and {with_} belong together: only one of them was given",
-            todo=f"Give both {key} and {with_}, or neither.",
+            what=f"{_said(key)} and {_said(with_)} belong together: only one of them was given",
+            todo=f"Give both {_said(key)} and {_said(with_)}, or neither.",
         )
 
 
@@ -142,7 +151,7 @@ def pace_of(options: Mapping[str, object]) -> Pace:
     if rate is not None and floor is not None and floor > rate:
         raise UsageError(
             code="transfer.floor",
-            what=f"A floor of {floor:g} bytes per second is above the rate of {rate:g}",
+            what=f"A floor of {floor:,.0f} bytes per second is above the rate of {rate:,.0f}",
             todo="Give a floor that is not above the rate.",
         )
     frame_pause = _number(options, "frame_pause_ms", 1, LONGEST_FRAME_PAUSE * 1000, "milliseconds")

@@ -17,11 +17,11 @@ from tiercast_protocol.transfer.calendar import Window
 from tiercast_protocol.transfer.policy import JobPolicy, Pace, job_policy, pace_of
 
 PERIODS = ("job", "day", "week", "month")
-_PACE = frozenset(
+PACE_WORDS = frozenset(
     {"rate", "floor", "segment", "pause", "frames", "frame_pause_ms", "budget", "budget_s", "per", "window"}
 )
-JOB_WORDS = _PACE | {"priority", "fanout", "pass_suspended", "metered"}
-LINK_WORDS = _PACE | {"metered", "adaptive"}
+JOB_WORDS = PACE_WORDS | {"priority", "fanout", "pass_suspended", "metered"}
+LINK_WORDS = PACE_WORDS | {"metered", "adaptive"}
 #: In a job's options: how often its terms were changed.
 CHANGE = "shape"
 _LONGEST_BUDGET = 366 * 86_400
@@ -83,7 +83,7 @@ def changed(
     """`before` with `new` said and `clear` taken back.
 
     Raises:
-        UsageError: transfer.word: a word that is not one of `words`, or no text, whole number or flag.
+        UsageError: transfer.word: a word that is not one of `words`, or no text, number or flag; transfer.per.
     """
     wrong = sorted((set(new) | set(clear)) - words) + sorted(
         key for key, value in new.items() if not isinstance(value, str | int | bool)
@@ -96,6 +96,12 @@ def changed(
         )
     said: dict[str, str | int | bool] = {key: value for key, value in before.items() if key not in set(clear)}
     said.update((key, value) for key, value in new.items() if isinstance(value, str | int | bool))
+    if "per" in said and said.get("budget") is None and said.get("budget_s") is None:
+        raise UsageError(
+            code="transfer.per",
+            what=f"There is no budget per {said['per']}",
+            todo="Give a budget too, or leave per out.",
+        )
     return said
 
 
