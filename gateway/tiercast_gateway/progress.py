@@ -4,7 +4,8 @@ Rules
 - A record with this node as its target, state "relaying", or "held" when every chunk is here; bytes are raw
   bytes of the files.  Where the node is itself a target of the job, its own work speaks instead.
 - At most once a second and job, but for the last: "held" is said at once.
-- `seq` is the clock in milliseconds, so that it grows over restarts.
+- `seq` is the clock in milliseconds, so that it grows over restarts; from the start on it runs with the steady clock,
+  or what was said before a clock was set back would stand for good.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Progress:
         self, me: str, depot: Depot, tell: Callable[[StatusRecord], Awaitable[None]], *, silent: bool = False
     ) -> None:
         self._me, self._tell, self._silent = me, tell, silent
+        self._began = time.time() - time.monotonic()
         self.holdings = Holdings(depot, self._figures_changed)
         self._jobs: dict[str, Order] = {}
         self._own: set[str] = set()
@@ -103,15 +105,15 @@ class Progress:
             self._urgent.set()
 
     def _record(self, order: Order, holding: Holding) -> StatusRecord:
-        now = time.time_ns() // 1_000_000
+        seq = int((self._began + time.monotonic()) * 1000)
         return StatusRecord(
             job=order.job,
             revision=order.revision,
             target=self._me,
             attempt=0,
-            seq=now,
+            seq=seq,
             state="held" if holding.complete else "relaying",
-            at=now,
+            at=time.time_ns() // 1_000_000,
             done=holding.done,
             total=holding.total,
             detail=self._why.get(order.job, ""),

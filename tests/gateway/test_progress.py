@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from tests.support.hop import made_package, order_for, until
 
 from tiercast_gateway.depot import Depot
@@ -84,3 +86,20 @@ async def test_its_own_work_a_silent_node_and_jobs_without_content_say_nothing(s
     async with running(store, db, silent=True) as (progress, _, told):
         progress.job_changed(ordered(package.root), True)
         assert progress.holdings.get(package.root) is None
+
+
+async def test_a_clock_that_is_set_back_hides_nothing_that_is_said_later(
+    store: DiskStore, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = made_package(2)
+    async with running(store, db) as (progress, depot, told):
+        progress.job_changed(ordered(package.root), True)
+        await until(lambda: bool(told))
+        year_ago = time.time_ns() - 365 * 86_400 * 1_000_000_000
+        monkeypatch.setattr(time, "time_ns", lambda: year_ago)
+        monkeypatch.setattr(time, "time", lambda: year_ago / 1e9)
+        for digest, stored in reversed(package.chunks.items()):
+            await depot.put(digest, stored)
+            progress.chunk_arrived(digest)
+        await until(lambda: told[-1].state == "held")
+        assert told[-1].seq > told[0].seq

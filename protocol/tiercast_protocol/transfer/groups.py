@@ -37,8 +37,9 @@ _LIKE_RATE = 2.0
 #: Seconds a member may lack credit while others have it, and what a silent one may take to report beside.
 LAG_PATIENCE = 0.2
 LAG_REPORT = 0.05
-#: Seconds an invited child may take to join, and how long it is not invited again if it did not.
-JOIN_PATIENCE = 5.0
+#: Seconds an invited child may take to join (nothing is shared for so long), and how long it is not invited again if
+#: it says nothing at all; whoever answers late may come at once.
+JOIN_PATIENCE = 2.0
 NOT_AGAIN = 30.0
 #: Seconds without anything shared after which members that want nothing leave, and after which a group ends.
 IDLE = 3.0

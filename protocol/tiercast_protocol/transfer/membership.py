@@ -144,8 +144,10 @@ class Membership:
         group = self._invited.get(lane.child)
         if group is None or group.number != number:
             if lane.group is None or lane.group.number != number:
-                # Late: the group is over, or went on without it.
+                # Late: the group is over, or went on without it.  It lives, so it may come to the next.
                 out.append(DismissFromGroup(lane.child, number))
+                if self._not_before.pop(lane.child, now) > now and lane.wanted:
+                    self.propose(lane, now)
             return
         del self._invited[lane.child]
         group.add(lane, self._supply)

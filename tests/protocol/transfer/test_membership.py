@@ -215,3 +215,17 @@ def test_a_pair_that_loses_one_goes_on_alone(event: e.SenderEvent) -> None:
     while any(lane.wanted for lane in site.sender.lanes() if lane.child == "a"):
         site.now += 0.01
         site.catch_up("a")
+
+
+def test_who_answers_late_lives_and_is_invited_again() -> None:
+    site = Site("a", "b")
+    site.pass_time(0.3)
+    first = {c.child: c.group for c in site.take(e.InviteToGroup) if isinstance(c, e.InviteToGroup)}
+    site.pass_time(JOIN_PATIENCE + 1)
+    assert site.take(e.InviteToGroup) == []
+    for child, number in first.items():
+        site.tell(e.ChildJoinedGroup(child, number))
+    site.pass_time(0.5)
+    again = {c.child: c.group for c in site.take(e.InviteToGroup) if isinstance(c, e.InviteToGroup)}
+    assert set(again) == {"a", "b"}
+    assert not set(again.values()) & set(first.values())
