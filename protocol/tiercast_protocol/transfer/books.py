@@ -197,8 +197,9 @@ def compare(sent: Sent, came: Came, place: Place, *, over: bool = False) -> Bala
     twice = came.lost + came.repeated + came.unasked + came.refused
     beyond = min(max(-gap, 0), sent.found + twice + ahead)
     lost, surplus = came.lost + within, came.surplus + beyond
-    # Frames can be told from each other only where no byte was lost or came twice.
-    whole = not (lost or surplus or sent.cut or sent.found)
+    # Frames can be told from each other only where no byte was lost or came twice: one that was lost and two that came
+    # twice may carry the same bytes, and then nothing but what came twice tells of it.
+    whole = not (lost or surplus or sent.cut or sent.found or twice)
     return Balance(
         published=sent.published,
         arrived=came.arrived,

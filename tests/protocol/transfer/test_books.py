@@ -148,3 +148,15 @@ def test_any_story_of_a_leg_adds_up(seed: int) -> None:
     place = books.place("a", 1) or Place(0, 0)
     sent = Sent(written[PUBLISHED], 0, written[CUT], written[FOUND])
     assert compare(sent, Came(useful=arrived), place).left_over == 0
+
+
+def test_a_lost_frame_made_up_by_two_that_came_twice_is_no_frame_too_many() -> None:
+    # 40,960 bytes in nine frames, one of 8,192; that one was lost and sent again, two of 4,096 came twice.
+    sent = Sent(published=49_152, frames=10)
+    came = Came(useful=40_960, repeated=8_192, frames=11)
+    assert compare(sent, came, Place(49_152, 49_152)).even
+
+
+def test_a_frame_too_many_is_told_where_nothing_came_twice() -> None:
+    balance = compare(Sent(published=8_192, frames=1), Came(useful=8_192, frames=2), Place(8_192, 8_192))
+    assert (balance.left_over, balance.frames_left_over, balance.even) == (0, -1, False)
