@@ -56,7 +56,7 @@ def _check_budget(
         # the first and the last are cut: at most so many begin and end
         periods = math.floor(left / _PERIODS[quota.per]) + 2
         within = f"per {quota.per}, in at most {periods:,} of them until the job expires,"
-    rooms = [] if quota.bytes is None else [(quota.bytes, f"{quota.bytes:,} bytes")]
+    rooms: list[tuple[float, str]] = [] if quota.bytes is None else [(quota.bytes, f"{quota.bytes:,} bytes")]
     if quota.seconds is not None and rate is not None:
         rooms.append((quota.seconds * rate, f"{quota.seconds:,} s at {rate:,.0f} bytes per second"))
     for room, figure in rooms:
