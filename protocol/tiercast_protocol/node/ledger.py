@@ -5,6 +5,8 @@ Rules
   killed loses the last of them, and nothing else: where a leg stood is written with the steps that led there.
 - Parts of the node are sources: they are asked for their steps when it is time to write.
 - It is bounded in age and in rows, the oldest go first.  It may be thrown away: nothing depends on it but looking.
+- Its time is the clock's at the start and runs on steadily: a clock that steps by a year neither ages what is written
+  nor tears the two ends of a leg apart.
 - A full disk stops the writing, not the node: the steps wait, and add up.
 """
 
@@ -100,11 +102,12 @@ class Ledger:
 
     Args:
         db: its file.
-        now_ms: the time, in milliseconds since 1970.
+        now_ms: the time, in milliseconds since 1970; None is our own.
     """
 
-    def __init__(self, db: Database, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
-        self._db, self._now_ms = db, now_ms
+    def __init__(self, db: Database, now_ms: Callable[[], int] | None = None) -> None:
+        began = time.time() - time.monotonic()
+        self._db, self._now_ms = db, now_ms or (lambda: int((began + time.monotonic()) * 1000))
         self._sources: list[Source] = []
         self._steps: dict[tuple[int, Key], list[int]] = {}
         self._places: dict[tuple[str, int], Place] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,16 @@ async def test_a_full_disk_makes_the_steps_wait(tmp_path: Path, monkeypatch: pyt
         (row,) = await ledger.rows()
         assert (row.bytes, row.frames) == (11, 2)
         assert await ledger.places() == {("pc-1", 10): Place(5, 0)}
+
+
+async def test_a_clock_that_steps_by_a_year_loses_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_ledger(tmp_path) as ledger:
+        key = Key(SENT, "a", "first")
+        ledger.add(key, 5)
+        await ledger.write()
+        later = time.time_ns() + 365 * 86_400 * 1_000_000_000
+        monkeypatch.setattr(time, "time_ns", lambda: later)
+        monkeypatch.setattr(time, "time", lambda: later / 1e9)
+        ledger.add(key, 7)
+        await ledger.write()
+        assert [row.bytes for row in await ledger.totals()] == [12]
