@@ -10,7 +10,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +38,8 @@ log = structlog.get_logger(__name__)
 Digest = bytes
 #: Told bytes done and bytes in all of the present step.
 Progress = Callable[[int, int], None]
+#: Chunks that the store is asked about at a time.
+_LOOKUP = 2048
 
 
 class EvictingStore(WritableStore, Protocol):
@@ -197,11 +199,8 @@ class Materials:
             Failed: "disk.short".
         """
         chunks = await fetch.data_chunks(head, self.store)
-        elsewhere = await self.sources.known(list(chunks))
-        fetched = 0
-        for digest, length in chunks.items():
-            if digest not in elsewhere and not await self.store.has(digest):
-                fetched += length
+        here = await self._here(chunks)
+        fetched = sum(length for digest, length in chunks.items() if digest not in here)
         built = head.size + ENTRY_COST * (head.files + 1)
         if (short := self._short(fetched, built)) is None:
             return
@@ -225,10 +224,20 @@ class Materials:
         """Bring the data chunks that neither the store nor an installed file holds, nor a patch makes."""
         head, _ = await self.head(job)
         await self.patches.content(job.root, job.job, self._needed)
-        elsewhere = await self.sources.known(list(await fetch.data_chunks(head, self.store)))
+        here = await self._here(await fetch.data_chunks(head, self.store))
         await fetch.fetch_package(
-            job.root, self._fetcher, self.store, job=job.job, have=elsewhere.__contains__, on_progress=tell
+            job.root, self._fetcher, self.store, job=job.job, have=here.__contains__, on_progress=tell
         )
+
+    async def _here(self, chunks: Collection[Digest]) -> set[Digest]:
+        """Those that the store or an installed file holds; many to a question."""
+        digests = list(chunks)
+        here: set[Digest] = set()
+        for at in range(0, len(digests), _LOOKUP):
+            here.update(self.store.held(digests[at : at + _LOOKUP]))
+            await asyncio.sleep(0)  # the store answers in this thread
+        here.update(await self.sources.known([digest for digest in digests if digest not in here]))
+        return here
 
     async def raw(self, digest: Digest) -> bytes:
         """Raw bytes of a chunk: out of the store, else of installed files, else from above."""

@@ -6,7 +6,7 @@ Rules (docs/protocol.md, section 5)
 - A bounded number of wants is outstanding, so a package of any size asks in the order of its lists and
   the parent's memory of our wants stays small.
 - In memory: one entry list at a time, and 32 bytes and a length per chunk that is missing.
-- Whoever already has a chunk elsewhere (installed files) says so by `have`; it is then never asked for.
+- Whoever already has chunks elsewhere (installed files) says by `have` all that it has; they are never asked for.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ async def fetch_package(
         fetcher: brings what is missing.
         store: what is held already.
         job: for which it is fetched: its priority and terms hold on every hop.
-        have: true for chunks that the caller has elsewhere; the root and the lists are always fetched.
+        have: true for data chunks that need not be fetched, be they in the store or elsewhere; None asks the store.
         on_progress: told after every batch; raw bytes of the files.
 
     Raises:
@@ -118,7 +118,7 @@ async def fetch_package(
     missing: dict[Digest, int] = {}
     done = 0
     for digest, length in (await data_chunks(head, store)).items():
-        if (have is not None and have(digest)) or await store.has(digest):
+        if have(digest) if have is not None else await store.has(digest):
             done += length
         else:
             missing[digest] = length

@@ -101,7 +101,7 @@ class Upstream:
         self._reports: asyncio.Queue[bytes] = asyncio.Queue(MOST_REPORTS)
         self._unsaid = False
         self._wishes = Wishes(
-            store.has,
+            store.held,
             lambda digests, job: self._feed(t.ChunksWanted(digests, job)),
             lambda digests: self._feed(t.ChunksUnwanted(digests)),
         )

@@ -10,7 +10,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 
 from tiercast_protocol.errors import TiercastError
 
@@ -31,18 +31,18 @@ class Wishes:
     """Wants and waiting calls of one node.
 
     Args:
-        has: whether the store holds a chunk.
+        held: those of some chunks that the store holds.
         ask: ask the parent for these, for a job; again if another job wants them too.
         drop: tell the parent that these are not wanted any more.
     """
 
     def __init__(
         self,
-        has: Callable[[Digest], Awaitable[bool]],
+        held: Callable[[Sequence[Digest]], Container[Digest]],
         ask: Callable[[tuple[Digest, ...], str], None],
         drop: Callable[[tuple[Digest, ...]], None],
     ) -> None:
-        self._has, self._ask, self._drop = has, ask, drop
+        self._held, self._ask, self._drop = held, ask, drop
         self._wanted: set[Digest] = set()
         self._calls: dict[Digest, list[_Call]] = {}
         #: For which job each was asked last.
@@ -74,11 +74,12 @@ class Wishes:
         """
         call = _Call(asyncio.get_running_loop().create_future())
         try:
-            for digest in dict.fromkeys(digests):
-                if not await self._has(digest):
-                    call.left.add(digest)
-                    self._calls.setdefault(digest, []).append(call)
-            self._ask_for([digest for digest in dict.fromkeys(digests) if digest in call.left], job)
+            held = self._held(digests)
+            missing = [digest for digest in dict.fromkeys(digests) if digest not in held]
+            call.left.update(missing)
+            for digest in missing:
+                self._calls.setdefault(digest, []).append(call)
+            self._ask_for(missing, job)
             if call.left or call.done.done():
                 await call.done
         finally:

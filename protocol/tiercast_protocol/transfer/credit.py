@@ -40,6 +40,8 @@ _SAMPLE = 0.05
 _LEAST_LIFE = 20.0
 #: What a link was found to be is believed for so many seconds after it was cut.
 _BELIEVED = 60.0
+#: How fast the longest trip of late is forgotten, per trip.
+_FORGET = 0.98
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Flow:
         "_sample_from",
         "charged",
         "least_rtt",
+        "longest",
         "progress_at",
         "rate",
         "received",
@@ -84,6 +87,8 @@ class Flow:
         self.least_rtt: float | None = None
         #: The last one.
         self.trip: float | None = None
+        #: The longest of late: how irregularly such a child is heard though nothing is wrong.
+        self.longest = 0.0
         #: Bytes per second that arrive, as measured; None before the first.
         self.rate: float | None = None
         self.progress_at = now
@@ -184,6 +189,7 @@ class Flow:
 
     def _measure_trip(self, trip: float, now: float) -> None:
         self.trip = trip
+        self.longest = max(trip, self.longest * _FORGET)
         self.rtt = trip if self.rtt is None else self.rtt + (trip - self.rtt) / 8
         if self.least_rtt is None or trip <= self.least_rtt:
             self.least_rtt = trip

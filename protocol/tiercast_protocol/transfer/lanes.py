@@ -39,6 +39,8 @@ _TRIP_LONGEST = 2.0
 _MARK_LONGEST = 5.0
 #: A frame that was not reported for so long, or three usual round trips, lags if others go on.
 LAG_AFTER = 0.17
+#: Nobody is to blame for a trip that a quarter of the others had of late too, up to so many seconds.
+_USUAL_MOST = 2.0
 #: Settled chunks remembered per lane, to tell a chunk sent again from one sent first.
 _REMEMBERED = 2048
 
@@ -74,6 +76,8 @@ class Lane:
     mark_at: float = float("-inf")
     #: Not to be asked before whether it lags.
     lag_from: float = float("-inf")
+    #: What others want too is not sent here before: the group that will share it is being founded.
+    hold_until: float = float("-inf")
     mark_tries: int = 0
     #: A frame of this lane failed: its charge is settled by a mark at once.
     mark_forced: bool = False
@@ -184,8 +188,21 @@ class Lane:
         trip = self.flow.rtt if self.flow.rtt is not None else _TRIP_GUESS
         return max(self.flow.oldest + max(LAG_AFTER, 3 * trip), self.lag_from)
 
+    def holds(self, now: float) -> bool:
+        """Whether what others want too waits for the group that is being founded."""
+        return self.hold_until > now
+
     def park_due(self) -> float:
         """When the lane is parked if nothing changes."""
         if not self.flow.in_flight or self.state == "parked":
             return float("inf")
         return max(self.flow.progress_at, self.flow.waiting_since, self.heard_at) + PARK_AFTER
+
+
+def usual(lanes: Iterable[Lane], but: Lane | None = None) -> float:
+    """Seconds without news that mean nothing, by how regularly others are heard; 0 while nothing is known.
+
+    On a machine that is busy all are heard irregularly, and to be late is no sign of a slow child.
+    """
+    trips = sorted(lane.flow.longest for lane in lanes if lane is not but and lane.state == "active")
+    return min(trips[3 * (len(trips) - 1) // 4], _USUAL_MOST) if trips else 0.0

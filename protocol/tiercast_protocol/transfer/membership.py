@@ -35,12 +35,16 @@ from tiercast_protocol.transfer.groups import (
     sharable,
     wants_alike,
 )
-from tiercast_protocol.transfer.lanes import Lane
+from tiercast_protocol.transfer.lanes import Lane, usual
+from tiercast_protocol.transfer.queues import Queue
 from tiercast_protocol.transfer.schedule import Schedule
 from tiercast_protocol.transfer.supply import Supply
 
 #: Seconds between two looks for candidates.
 LOOK = 0.1
+#: Seconds for which what others want too waits for them to join; and the round trip from which nobody is waited for.
+JOIN_HOLD = 0.025
+NEAR = 0.05
 
 
 class Membership:
@@ -136,8 +140,23 @@ class Membership:
     def _invite(self, lane: Lane, group: Group, now: float, out: list[SenderCommand]) -> None:
         group.invited[lane.child] = now
         self._invited[lane.child] = group
+        self._hold(lane, now)
         out.append(InviteToGroup(lane.child, group.number))
         self._schedule.look_at(group, now + JOIN_PATIENCE)
+
+    def _hold(self, lane: Lane, now: float) -> None:
+        """What others want too is not worth sending to this one alone; a far child is not waited for."""
+        if (lane.flow.least_rtt or 0.0) < NEAR:
+            lane.hold_until = now + JOIN_HOLD
+            self._schedule.look_at(lane, lane.hold_until)
+
+    def holds(self, queue: Queue) -> bool:
+        """Whether what the queue would send next is wanted by others too, who may share it."""
+        digest = next(iter(queue.sendable), None)
+        if digest is None or queue.urgent or queue.job.policy.fanout == "unicast":
+            return False
+        chunk = self._supply.get(digest)
+        return chunk is not None and len(chunk.wanters) >= PAIR
 
     def joined(self, lane: Lane, number: int, now: float, out: list[SenderCommand]) -> None:
         """The child is subscribed to the group's topic."""
@@ -151,6 +170,9 @@ class Membership:
             return
         del self._invited[lane.child]
         group.add(lane, self._supply)
+        if not group.invited:
+            for member in group.members.values():
+                member.hold_until = now
         group.used_at = now
         self._schedule.look_at(group, now + IDLE)
         self._schedule.ready(group)
@@ -203,7 +225,7 @@ class Membership:
                 known = group.lagging[lane.child] = Lag(max(0.0, now - silent), now, lacking=True)
             elif not known.lacking:
                 known.move(now, lacking=True)
-            self._schedule.look_at(group, max(now, now + LAG_PATIENCE - known.at_time(now)))
+            self._schedule.look_at(group, max(now, now + _patience(group) - known.at_time(now)))
 
     @staticmethod
     def kept_up(group: Group, now: float) -> None:
@@ -235,14 +257,17 @@ class Membership:
             if group.alive:
                 self._end(group, now, out)
             return []
-        waits = [LAG_PATIENCE - lag.at_time(now) for lag in group.lagging.values() if lag.lacking]
+        waits = [_patience(group) - lag.at_time(now) for lag in group.lagging.values() if lag.lacking]
         self._schedule.look_at(group, now + max(1e-3, min([IDLE / 3, *waits])))
         return late
 
     @staticmethod
     def _late(group: Group, now: float) -> list[Child]:
         """The members that held the others back for too long."""
-        late = [c for c, lag in group.lagging.items() if lag.lacking and lag.at_time(now) >= LAG_PATIENCE - 1e-9]
+        if not group.lagging:
+            return []
+        patience = _patience(group)
+        late = [c for c, lag in group.lagging.items() if lag.lacking and lag.at_time(now) >= patience - 1e-9]
         if group.even:
             return late
         # They share whatever their speed: who is merely slow may stay, who stopped may not.
@@ -252,3 +277,8 @@ class Membership:
             for child in late
             if now - members[child].flow.progress_at >= LAG_PATIENCE or far_slower(members[child], members.values())
         ]
+
+
+def _patience(group: Group) -> float:
+    """Seconds that a member may hold the others back."""
+    return max(LAG_PATIENCE, usual(group.members.values()))

@@ -24,7 +24,7 @@ from tiercast_protocol.transfer.events import (
 from tiercast_protocol.transfer.gates import NEVER, ready_at
 from tiercast_protocol.transfer.groups import Group
 from tiercast_protocol.transfer.jobs import Job, Jobs
-from tiercast_protocol.transfer.lanes import LAG_AFTER, Lane
+from tiercast_protocol.transfer.lanes import LAG_AFTER, Lane, usual
 from tiercast_protocol.transfer.links import Link
 from tiercast_protocol.transfer.membership import Membership
 from tiercast_protocol.transfer.pacing import TokenBucket
@@ -165,7 +165,9 @@ class Pump:
             self.change(lane, "parked", "no progress", now, out)
         elif now >= self._lag_due(lane):
             lane.lag_from = now + LAG_AFTER / 2
-            if self._others_go_on(lane):
+            if (until := lane.flow.oldest + usual(self._lanes.values(), lane)) > now:
+                lane.lag_from = until
+            elif self._others_go_on(lane):
                 self.change(lane, "demoted", "falls behind while others go on", now, out)
         if lane.state != "parked" and now >= self._mark_due(lane):
             lane.mark += 1

@@ -115,11 +115,11 @@ class Turns:
         if not room or not self._open(lane.link.chain, lane, now):
             return None
         lane.held = False
+        holds = lane.holds(now)
         found: list[Queue] = []
         for queue in lane.queues.values():
             if (queue.sendable or queue.urgent) and not queue.closed:
-                group = lane.group
-                if group is not None and group.jobs and not queue.urgent and self._yields(lane, queue, group, size):
+                if (holds and self._membership.holds(queue)) or self._gives_way(lane, queue, size):
                     continue
                 if not queue.chain or self._open(queue.chain, lane, now):
                     found.append(queue)
@@ -138,8 +138,11 @@ class Turns:
         return Turn(lane, lanes, queues, self._room(lanes, queues, min(room, size), now), rank, behind, passed)
 
     @staticmethod
-    def _yields(lane: Lane, queue: Queue, group: Group, size: int) -> bool:
+    def _gives_way(lane: Lane, queue: Queue, size: int) -> bool:
         """Whether the queue gives way to what the lane's group sends."""
+        group = lane.group
+        if group is None or not group.jobs or queue.urgent:
+            return False
         priority = queue.job.priority
         if priority > group.leading or (priority == group.leading and queue.job.name not in group.jobs):
             return False

@@ -18,16 +18,19 @@ from tiercast_protocol.wire.messages import Piece
 
 class Store:
     def __init__(self) -> None:
-        self.held: dict[bytes, bytes] = {}
+        self.chunks: dict[bytes, bytes] = {}
         self.open = asyncio.Event()
         self.open.set()
         self.full = False
 
     async def get(self, digest: bytes) -> bytes:
-        return self.held[digest]
+        return self.chunks[digest]
 
     async def has(self, digest: bytes) -> bool:
-        return digest in self.held
+        return digest in self.chunks
+
+    def held(self, digests: Sequence[bytes]) -> dict[bytes, int]:
+        return {digest: len(self.chunks[digest]) for digest in digests if digest in self.chunks}
 
     async def put(self, digest: bytes, stored: bytes) -> bool:
         raise NotImplementedError
@@ -43,7 +46,7 @@ class Store:
             verify(digest, stored)
         except ChunkCorrupt as error:
             return error
-        self.held[digest] = bytes(stored)
+        self.chunks[digest] = bytes(stored)
         return True
 
 
@@ -88,7 +91,7 @@ async def test_pieces_in_any_order_make_the_chunk(step: int) -> None:
         made = chunks(3)
         for digest, stored in made.items():
             child.receive(digest, stored, step)
-        await until(lambda: child.store.held == made)
+        await until(lambda: child.store.chunks == made)
         assert child.log == [f"stored {len(stored)}" for stored in made.values()]
 
 
@@ -100,7 +103,7 @@ async def test_a_part_of_a_piece_may_be_kept() -> None:
         child.landing.keep(Piece(digest, size, 0, 10), whole)
         child.landing.keep(Piece(digest, size, 10, size - 10), whole)
         child.landing.assemble(digest)
-        await until(lambda: child.store.held == {digest: stored})
+        await until(lambda: child.store.chunks == {digest: stored})
         with pytest.raises(RuntimeError, match="not in the frame"):
             child.landing.keep(Piece(b"x" * 32, 5, 0, 5), whole)
 
@@ -114,7 +117,7 @@ async def test_lies_are_thrown_away() -> None:
         child.landing.keep(half, [(half, memoryview(b"x" * 100))])
         child.landing.discard(digest)
         child.receive(digest, stored, 9_000)
-        await until(lambda: child.store.held == {digest: stored})
+        await until(lambda: child.store.chunks == {digest: stored})
 
 
 async def test_reading_stops_while_too_much_waits_and_goes_on_after() -> None:
@@ -124,7 +127,7 @@ async def test_reading_stops_while_too_much_waits_and_goes_on_after() -> None:
             child.receive(digest, stored, 50_000)
         assert child.log == ["pause"]
         child.store.open.set()
-        await until(lambda: len(child.store.held) == 5)
+        await until(lambda: len(child.store.chunks) == 5)
         assert child.log.count("resume") == 1
 
 
@@ -139,7 +142,7 @@ async def test_whole_chunks_go_to_the_store_out_of_the_frame_that_is_lent_until_
         child.landing.store(pieces[:1], frame, lambda: None)
         buffers[0][:] = bytes(len(buffers[0]))  # not lent, so the connection may write into it
         child.store.open.set()
-        await until(lambda: child.store.held == made and len(child.log) == 4)
+        await until(lambda: child.store.chunks == made and len(child.log) == 4)
         assert child.log.index("given back") > 1
         with pytest.raises(RuntimeError, match="not in the frame"):
             child.landing.store([Piece(b"x" * 32, 5, 0, 5)], frame, lambda: None)

@@ -6,7 +6,7 @@ import pytest
 
 from tiercast_protocol.transfer.credit import Flow
 from tiercast_protocol.transfer.jobs import Job
-from tiercast_protocol.transfer.lanes import MARK_BUSY, MARK_LAST, PARK_AFTER, Lane
+from tiercast_protocol.transfer.lanes import MARK_BUSY, MARK_LAST, PARK_AFTER, Lane, usual
 from tiercast_protocol.transfer.links import Link
 from tiercast_protocol.transfer.queues import Queue
 from tiercast_protocol.wire.messages import Piece
@@ -99,3 +99,26 @@ def test_what_is_not_settled_is_always_remembered() -> None:
     for n in range(5000):
         one.note_sent([piece(n.to_bytes(32))], n + 1)
     assert one.under_way((0).to_bytes(32), 0)
+
+
+def test_what_is_usual_is_what_a_quarter_of_the_others_had_of_late() -> None:
+    lanes = [lane() for _ in range(8)]
+    assert usual(lanes) == 0.0
+    for n, one in enumerate(lanes):
+        one.flow.charge(100, 0.0)
+        one.flow.settle(100, 0.1 * (n + 1))
+    assert usual(lanes, lanes[7]) == pytest.approx(0.5)
+    for one in lanes[4:7]:
+        one.state = "demoted"
+    assert usual(lanes, lanes[7]) == pytest.approx(0.3)
+    lanes[2].flow.longest = lanes[3].flow.longest = 60.0
+    assert usual(lanes, lanes[7]) == 2.0
+
+
+def test_a_long_trip_is_forgotten() -> None:
+    one = lane().flow
+    for n, trip in enumerate([0.8, *[0.01] * 300], 1):
+        one.charge(100, float(n))
+        one.settle(100 * n, n + trip)
+        assert one.longest <= 0.8
+    assert one.longest < 0.02

@@ -6,6 +6,7 @@ import pytest
 
 from tiercast_protocol.transfer import events as e
 from tiercast_protocol.transfer.groups import IDLE, JOIN_PATIENCE, LAG_PATIENCE, LAG_REPORT
+from tiercast_protocol.transfer.membership import JOIN_HOLD
 from tiercast_protocol.transfer.policy import LinkPolicy, Pace
 from tiercast_protocol.transfer.sender import Sender
 from tiercast_protocol.wire.messages import Report
@@ -229,3 +230,15 @@ def test_who_answers_late_lives_and_is_invited_again() -> None:
     again = {c.child: c.group for c in site.take(e.InviteToGroup) if isinstance(c, e.InviteToGroup)}
     assert set(again) == {"a", "b"}
     assert not set(again.values()) & set(first.values())
+
+
+def test_what_both_want_waits_a_moment_for_the_group() -> None:
+    site = Site("a", "b")
+    while not site.take(e.InviteToGroup):
+        site.pass_time(0.05)
+        assert site.now < 1.0
+    site.report("a")
+    site.report("b")
+    assert not site.take(e.PublishFrame)
+    site.pass_time(JOIN_HOLD + 0.05)
+    assert site.take(e.PublishFrame)

@@ -47,6 +47,10 @@ class WritableStore(ChunkStore, Protocol):
         """
         ...
 
+    def held(self, digests: Sequence[Digest]) -> dict[Digest, int]:
+        """Those of `digests` that `get` would find, with the bytes of their stored forms; one look-up for all."""
+        ...
+
     async def put_many(self, chunks: Sequence[tuple[Digest, bytes | memoryview]]) -> list[Taken]:
         """Take chunks together; what became of each, in their order.
 
