@@ -92,7 +92,7 @@ def test_a_slow_child_holds_up_nobody(tmp_path: Path) -> None:
         carried = meter.bytes()["gateway -> slow"]
         assert carried <= 1.1 * 100_000 * (time.monotonic() - began) + 64_000, "its limit held"
         assert carried < 0.9 * package["stored_bytes"]
-        assert states(region, job)["slow"] in {"waiting", "fetching"}, "told of at the next report upward"
+        until(lambda: states(region, job)["slow"] == "fetching", "it is told of at the next report upward")
         region.cli("link", "set", "slow", "--node", "gateway", "--rate", "4MB/s")
         assert region.cli("job", "watch", job)["job"]["counts"] == {"done": 3}
         assert_installed(region, ["quick-1", "quick-2", "slow"], "app", source)
