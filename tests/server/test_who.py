@@ -25,7 +25,10 @@ async def who(world: Any, build_package: Any) -> Who:
             "insert into jobs values ('j1', 1, 'install', 1, 'open', 0, 'app', '1', 1, ?, '', 't', ?, 1, 2, null)",
             (root, bytes([128])),
         )
-        await connection.exec_driver_sql("insert into hops values ('j1', 'far', 'relaying', 1, 0, 1, 3, 9, 0, 77)")
+        await connection.exec_driver_sql(
+            "insert into hops (job, node, state, revision, attempt, seq, done, total, rate, at)"
+            " values ('j1', 'far', 'relaying', 1, 0, 1, 3, 9, 0, 77)"
+        )
     world.tree.present = [Child("gw", True, 1), Child("far", False, 1), Child("mute", True, 1)]
     world.tree.answers[("gw", "depot.holds")] = {"chunks": 2, "bytes": 7, "installed": 0}
 
