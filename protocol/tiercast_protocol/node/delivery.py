@@ -125,6 +125,7 @@ class _Flight:
 @dataclass(slots=True)
 class _Lane:
     known: int = 0
+    newest: int = 0
     more: bool = True
     load: int = 0
     flights: dict[bytes, _Flight] = field(default_factory=dict)
@@ -183,6 +184,7 @@ class Delivery:
         lane = self._lanes.get(peer)
         if lane is None or entry.n <= lane.known:
             return
+        lane.newest = max(lane.newest, entry.n)
         if lane.more or lane.load or not lane.has_room_for(entry.size):
             # Something older waits in the outbox, or there is no room: it will be loaded in its turn.
             lane.more = True
@@ -194,14 +196,16 @@ class Delivery:
         if lane is None or lane.load != event.load:
             return
         lane.load = 0
-        lane.more = lane.more or event.more
+        stored, lane.more = lane.more, event.more  # stored while it was read: it may have seen that, or not
+        full = False
         for entry in event.entries:
             if not lane.has_room_for(entry.size):
-                lane.more = True
+                full = lane.more = True
                 break
             if entry.n > lane.known:
                 self._launch(event.peer, lane, entry, commands)
-        if lane.more and not lane.flights:
+        lane.more = lane.more or (stored and lane.newest > lane.known)
+        if lane.more and not full and len(lane.flights) <= WINDOW // 2:
             self._load(event.peer, lane, commands)
 
     def _launch(self, peer: str, lane: _Lane, entry: Entry, commands: list[Command]) -> None:
