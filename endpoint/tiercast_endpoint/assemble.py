@@ -7,6 +7,7 @@ Rules
   are read once).
 - Chunks are read and proved a few at a time while a thread writes the batch before.
 - A batch's files are synced together.
+- It may begin while chunks still come: what is not ready is waited for by whoever calls (`advance`), at any chunk.
 - Nothing of an earlier attempt is taken over: chunks are what is kept, assembling costs no link.
 """
 
@@ -16,7 +17,6 @@ import asyncio
 import errno
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,8 @@ from tiercast_protocol.content.manifest import Entry, Kind, Root, TreeCheck
 Digest = bytes
 #: Gives the proved raw bytes of a chunk.
 ChunkReader = Callable[[Digest], Awaitable[bytes]]
+#: Whether all of these chunks can be read now.
+Ready = Callable[[Sequence[Digest]], bool]
 
 #: A batch ends with so many bytes or files.
 BATCH_BYTES = 1 << 20
@@ -46,6 +48,9 @@ class _Write:
     entry: Entry
     data: memoryview | None
     last: bool
+
+
+_Batches = AsyncGenerator[list[_Write], None]
 
 
 class Assembler:
@@ -74,6 +79,9 @@ class Assembler:
         self._modes = modes
         self._case_collisions = case_collisions
         self._kept: OrderedDict[Digest, bytes] = OrderedDict()
+        self._writer: TreeWriter | None = None
+        self._batches: _Batches | None = None
+        self._ready: Ready | None = None
         self.written = 0
 
     async def run(self, root: Root, lists: AsyncIterator[Sequence[Entry]]) -> None:
@@ -85,28 +93,60 @@ class Assembler:
             OSError: the disk's own (ENOSPC, EDQUOT, EIO).
             ChunkMissing, ChunkCorrupt: as `read`.
         """
-        writer = await in_thread(lambda: TreeWriter(str(self._folder), modes=self._modes))
         try:
-            async with aclosing(self._batches(root, lists)) as batches:
-                batch = await anext(batches, None)
-                while batch is not None:
-                    # Both are waited for whatever becomes of the other: nothing goes on behind a step that has failed.
-                    wrote, following = await asyncio.gather(
-                        in_thread(_write_batch, writer, batch), _next(batches), return_exceptions=True
-                    )
-                    if isinstance(wrote, BaseException):
-                        raise wrote
-                    if isinstance(following, BaseException):
-                        raise following
-                    self.written += wrote
-                    if self._tell is not None:
-                        self._tell(self.written)
-                    batch = following
-            await in_thread(writer.finish)
+            await self.begin(root, lists)
+            await self.end()
         finally:
-            await in_thread(writer.close)
+            await self.close()
 
-    async def _batches(self, root: Root, lists: AsyncIterator[Sequence[Entry]]) -> AsyncGenerator[list[_Write], None]:
+    async def begin(self, root: Root, lists: AsyncIterator[Sequence[Entry]]) -> None:
+        """Open the folder; `advance`, `end` and in any case `close` follow."""
+        self._writer = await in_thread(lambda: TreeWriter(str(self._folder), modes=self._modes))
+        self._batches = self._read_on(root, lists)
+
+    async def advance(self, ready: Ready | None = None) -> bool:
+        """Write as far as chunks are `ready` (None: all are); whether that is to the end.  Raises as `run`."""
+        writer, batches = self._begun()
+        self._ready = ready
+        batch = await _next(batches)
+        while batch:
+            # Both are waited for whatever becomes of the other: nothing goes on behind a step that has failed.
+            wrote, following = await asyncio.gather(
+                in_thread(_write_batch, writer, batch), _next(batches), return_exceptions=True
+            )
+            if isinstance(wrote, BaseException):
+                raise wrote
+            if isinstance(following, BaseException):
+                raise following
+            self.written += wrote
+            if self._tell is not None:
+                self._tell(self.written)
+            batch = following
+        return batch is None
+
+    async def end(self) -> None:
+        """Write the rest and sync everything.  Raises as `run`."""
+        await self.advance()
+        await in_thread(self._begun()[0].finish)
+
+    async def close(self) -> None:
+        """Close what is open; what was not ended is worth nothing."""
+        if self._batches is not None:
+            await self._batches.aclose()
+        if self._writer is not None:
+            await in_thread(self._writer.close)
+
+    def tell_to(self, on_progress: Callable[[int], None]) -> None:
+        """From now on, tell this one."""
+        self._tell = on_progress
+
+    def _begun(self) -> tuple[TreeWriter, _Batches]:
+        if self._writer is None or self._batches is None:
+            raise RuntimeError("assembling was not begun")
+        return self._writer, self._batches
+
+    async def _read_on(self, root: Root, lists: AsyncIterator[Sequence[Entry]]) -> _Batches:
+        """Batches in the manifest's order; an empty one where the next chunks are not ready."""
         check = TreeCheck()
         seen: set[int] = set()
         batch: list[_Write] = []
@@ -116,6 +156,9 @@ class Assembler:
             for entry in entries:
                 self._unlike(entry, seen)
                 async for step in self._steps(entry):
+                    if step is None:
+                        yield []
+                        continue
                     batch.append(step)
                     size += len(step.data) if step.data is not None else 0
                     files += step.last
@@ -136,12 +179,14 @@ class Assembler:
             raise TreeError("tree.collision", f"{entry.path!r} differs from another path in capitals alone")
         seen.add(key)
 
-    async def _steps(self, entry: Entry) -> AsyncIterator[_Write]:
+    async def _steps(self, entry: Entry) -> AsyncIterator[_Write | None]:
         if entry.kind is not Kind.FILE or not entry.parts:
             yield _Write(entry, None, last=True)
         number = 0
         for at in range(0, len(entry.parts), _AHEAD):
             parts = entry.parts[at : at + _AHEAD]
+            while self._ready is not None and not self._ready([part.digest for part in parts]):
+                yield None
             for part, raw in zip(parts, await self._chunks([part.digest for part in parts]), strict=True):
                 if part.offset + part.length > len(raw):
                     raise TreeError("tree.digest", f"{entry.path!r} names bytes beyond the end of a chunk")
@@ -172,7 +217,7 @@ class Assembler:
         return raw
 
 
-async def _next(batches: AsyncGenerator[list[_Write], None]) -> list[_Write] | None:
+async def _next(batches: _Batches) -> list[_Write] | None:
     return await anext(batches, None)
 
 

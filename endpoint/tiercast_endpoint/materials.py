@@ -239,6 +239,10 @@ class Materials:
         here.update(await self.sources.known([digest for digest in digests if digest not in here]))
         return here
 
+    def at_hand(self, digests: Sequence[Digest]) -> bool:
+        """Whether the store holds all of these."""
+        return len(self.store.held(digests)) == len(set(digests))
+
     async def raw(self, digest: Digest) -> bytes:
         """Raw bytes of a chunk: out of the store, else of installed files, else from above."""
         try:

@@ -17,6 +17,7 @@ from dataclasses import replace
 import structlog
 
 from tiercast_endpoint import holdings, journal, programs
+from tiercast_endpoint.ahead import Ahead
 from tiercast_endpoint.assemble import Assembler, is_full
 from tiercast_endpoint.install import Event, Plan, Step, StepDone, StepFailed
 from tiercast_endpoint.journal import Job
@@ -64,6 +65,7 @@ class Steps:
         self._materials = materials
         self._limits = limits
         self._now_ms = now_ms
+        self._ahead = Ahead()
         self._doing = {
             Step.PLAN: self._plan,
             Step.FETCH: self._fetch,
@@ -125,22 +127,36 @@ class Steps:
         return job, StepDone(step, Plan(before=before, after=after))
 
     async def _fetch(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
-        await self._materials.fetch(job, tell)
+        materials = self._materials
+        await self._ahead.beside(
+            job.n,
+            lambda: self._begin_tree(job),
+            materials.at_hand,
+            lambda progress: materials.fetch(job, progress),
+            tell,
+        )
         # "Staged" is a promise: all of it lies on the disk, verified and synced.
-        await self._materials.store.sync()
+        await materials.store.sync()
         return job, StepDone(step)
 
-    async def _assemble(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
+    async def _begin_tree(self, job: Job) -> Assembler:
         head, definition = await self._materials.head(job)
         folder = await in_thread(self._root.fresh_staging, job.key)
+        modes = await self._materials.modes(job)
         assembler = Assembler(
-            folder,
-            self._materials.raw,
-            lambda written: tell(written, head.size),
-            modes=await self._materials.modes(job),
-            case_collisions=definition.allow_case_collisions,
+            folder, self._materials.raw, modes=modes, case_collisions=definition.allow_case_collisions
         )
-        await assembler.run(head, fetch.read_entries(head, self._materials.store))
+        await assembler.begin(head, fetch.read_entries(head, self._materials.store))
+        return assembler
+
+    async def _assemble(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
+        head, _ = await self._materials.head(job)
+        assembler = self._ahead.take(job.n) or await self._begin_tree(job)
+        assembler.tell_to(lambda written: tell(written, head.size))
+        try:
+            await assembler.end()
+        finally:
+            await assembler.close()
         tree = await in_thread(self._root.adopt, job.key, job.package, job.root)
         row = holdings.Tree(tree, job.package, job.version, job.package_revision, job.root, head.files, head.size)
         await self._db.write(lambda connection: holdings.add_tree(connection, row))
@@ -232,6 +248,7 @@ class Steps:
     async def _discard(self, job: Job, step: Step, _tell: Progress) -> tuple[Job, Event]:
         if job.running:
             await in_thread(programs.kill_leftover, job.running)
+        await self._ahead.drop(job.n)
         await in_thread(self._root.drop_staging, job.key)
         known = await self._db.read(lambda connection: holdings.installed(connection, job.package))
         await self._drop_trees(job.package, keep={t for i in known for t in (i.tree, i.previous)})

@@ -5,7 +5,8 @@ Rules
   `O_NOFOLLOW`: a link planted in the way, by a manifest or by another process, is an error and never a road out.
 - Files are made with `O_EXCL`; nothing that exists is opened for writing.
 - Links are made last, so that no file is ever written below one; folder modes come after that, deepest first.
-- A file, its data and its mode are synced when it is closed; folders are synced at the end.  After `finish()`
+- A file, its data and its mode are synced when it is closed, and the disk is asked to begin before, so that a large one
+  leaves little for that moment; folders are synced at the end.  After `finish()`
   returns, only the rename is missing.
 - Synchronous: called in a worker thread.
 """
@@ -22,6 +23,8 @@ from typing import Self
 
 import blake3
 
+from tiercast_protocol.node.files import begin_write_back
+
 FILE, FOLDER, LINK = 0, 1, 2
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -31,6 +34,8 @@ _OPEN_FOLDERS = 32
 #: No set-user-id and the like, unless the package's definition allows it in so many words.
 PLAIN_MODES, ALL_MODES = 0o777, 0o7777
 _READ = 1 << 20
+#: Bytes of a file after which the disk is asked to begin with them.
+_WRITE_BACK = 4 << 20
 
 
 class TreeError(Exception):
@@ -140,6 +145,7 @@ class TreeWriter(OpenTree):
         self._links: list[tuple[str, str]] = []
         self._written: list[tuple[int, str]] = []
         self._file: tuple[int, str, int, blake3.blake3] | None = None
+        self._length = self._begun = 0
 
     @property
     def present(self) -> str | None:
@@ -162,6 +168,7 @@ class TreeWriter(OpenTree):
         above, name = self.parent(path)
         fd = self._made(path, lambda: os.open(name, _NEW, 0o600, dir_fd=above))
         self._file = (fd, path, mode & self._mode_bits, blake3.blake3())
+        self._length = self._begun = 0
 
     def write(self, data: memoryview) -> None:
         """Append to the present file."""
@@ -169,8 +176,12 @@ class TreeWriter(OpenTree):
             raise RuntimeError("no file was begun")
         fd, _, _, hasher = self._file
         hasher.update(data)
+        self._length += len(data)
         while data:
             data = data[os.write(fd, data) :]
+        if self._length - self._begun >= _WRITE_BACK:
+            begin_write_back(fd, self._begun, self._length - self._begun)
+            self._begun = self._length
 
     def end_file(self, digest: bytes) -> None:
         """Give the present file its mode, and compare it with `digest` (BLAKE3-256 of the whole file).

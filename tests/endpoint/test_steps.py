@@ -12,10 +12,10 @@ import pytest
 from tests.endpoint.lab import Agent, Region, agent_over, pack
 
 from tiercast_endpoint import holdings
+from tiercast_endpoint.assemble import Assembler
 from tiercast_endpoint.install import Snapshot, Step, StepFailed
 from tiercast_endpoint.materials import Limits
 from tiercast_endpoint.programs import identity_of
-from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.steps import same_file_system
 from tiercast_endpoint.tree import TreeWriter
 from tiercast_protocol.content.chunk import seal
@@ -50,13 +50,13 @@ async def test_staged_means_synced_and_indexed(agent: Agent, monkeypatch: pytest
     one = pack("hello", "1.0", FILES)
     agent.offer(one)
     pending: list[int] = []
-    begin = RootFolder.fresh_staging
+    end = Assembler.end
 
-    def begun(self: RootFolder, key: str) -> Path:
+    async def ended(self: Assembler) -> None:
         pending.append(len(agent.store._sections.pending))
-        return begin(self, key)
+        await end(self)
 
-    monkeypatch.setattr(RootFolder, "fresh_staging", begun)
+    monkeypatch.setattr(Assembler, "end", ended)
     assert (await agent.do("j1", "install", one)).state == "done"
     assert pending == [0]
 

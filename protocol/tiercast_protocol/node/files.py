@@ -148,8 +148,7 @@ class RealFile:
 
     def write_back(self, offset: int, size: int) -> None:
         """See `File`."""
-        if _sync_file_range is not None:
-            _sync_file_range(self._fd, ctypes.c_int64(offset), ctypes.c_int64(size), _SYNC_FILE_RANGE_WRITE)
+        begin_write_back(self._fd, offset, size)
 
     def punch(self, offset: int, size: int) -> bool:
         """See `File`."""
@@ -245,3 +244,9 @@ def make_folder(files: Files, path: Path) -> None:
     with suppress(FileExistsError):
         files.mkdir(path)
     files.fsync_folder(path.parent)
+
+
+def begin_write_back(fd: int, offset: int, size: int) -> None:
+    """Begin to write these bytes of a file to the disk, and don't wait; where the system can't, nothing."""
+    if _sync_file_range is not None:
+        _sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(size), _SYNC_FILE_RANGE_WRITE)
