@@ -111,7 +111,7 @@ class Field:
 
         def ours() -> None:
             meter.restart()
-            with every(0.2, meter.sample):
+            with every(1.0, meter.sample):
                 found["tiercast"] = order(self.region, "install", name, self.ends)
             links = meter.bytes()
             worst = max(links[f"server -> {site}"] for site in SITES)

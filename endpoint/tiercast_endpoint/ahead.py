@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -87,7 +88,9 @@ class Ahead:
                 assembler = self._begun[number] = await begin()
                 whole = False
                 while not (whole or fetched.is_set()):
-                    await news.wait()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(LOOK_SECONDS / 4):
+                            await news.wait()
                     news.clear()
                     whole = await assembler.advance(ready)
             except Exception as error:  # noqa: BLE001 - the step that assembles says what is wrong

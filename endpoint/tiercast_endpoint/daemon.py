@@ -56,6 +56,9 @@ log = structlog.get_logger(__name__)
 _KEEP_VERIFIED = 0
 SCHEMA = [(1, Post.SCHEMA), (2, journal.SCHEMA + holdings.SCHEMA), (3, patches.SCHEMA)]
 
+#: What came waits so long for company before it is stored: nobody is below an agent who waits for it.
+GATHER_SECONDS = 0.05
+
 
 class Agent:
     """One endpoint agent.
@@ -155,6 +158,7 @@ class Agent:
             free=self._root.free,
             tls=settings.tls.context(where.present.url),
             clean=where.present.name != where.home.parent.name,
+            gather=GATHER_SECONDS,
         )
 
     def _listen(

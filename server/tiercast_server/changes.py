@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 
 
 class Changes:
@@ -15,6 +16,7 @@ class Changes:
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
+        self._ended: set[str] = set()
         self._touched = asyncio.Event()
 
     def touch(self, *jobs: str) -> None:
@@ -23,15 +25,27 @@ class Changes:
         touched, self._touched = self._touched, asyncio.Event()
         touched.set()
 
+    def end(self, *jobs: str) -> None:
+        """These jobs have ended: whoever paces himself need not."""
+        self._ended.update(jobs)
+        self.touch(*jobs)
+
+    async def pace(self, job: str, seconds: float) -> None:
+        """Let `seconds` pass, or less if `job` ends."""
+        await self._until(lambda: job in self._ended, seconds)
+
     def count(self, job: str) -> int:
         """How often `job` was touched; remember it before you look, wait for more afterwards."""
         return self._counts[job]
 
     async def wait(self, job: str, seen: int, *, timeout: float) -> None:
         """Until `job` was touched more than `seen` times, at most `timeout` seconds."""
+        await self._until(lambda: self._counts[job] > seen, timeout)
+
+    async def _until(self, true: Callable[[], bool], seconds: float) -> None:
         try:
-            async with asyncio.timeout(timeout):
-                while self._counts[job] <= seen:
+            async with asyncio.timeout(seconds):
+                while not true():
                     await self._touched.wait()
         except TimeoutError:
             return

@@ -8,7 +8,6 @@ Rules
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -119,7 +118,7 @@ class JobView:
             last = now
             if now["state"] != "open":
                 return
-            await asyncio.sleep(PUSH_S)
+            await self._changes.pace(now["job"], PUSH_S)
             patience = PUSH_S if self._own_hops is not None else _LOOK_S
             await self._changes.wait(now["job"], max(seen, 0), timeout=patience)
 

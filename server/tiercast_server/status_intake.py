@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.receipt import open_receipt
+from tiercast_protocol.content.receipt import STATES, open_receipt
 from tiercast_protocol.errors import ProtocolError, SignatureInvalid
 from tiercast_protocol.wire.messages import StatusRecord, sound
 from tiercast_server import job_rows, nodes
@@ -46,6 +46,7 @@ class StatusIntake:
     async def take(self, records: Iterable[StatusRecord]) -> int:
         """Merge `records`; how many changed something."""
         changed: set[str] = set()
+        ended: set[str] = set()
         taken = 0
         async with self._region.db.write() as connection:
             found: dict[str, Job | None] = {}
@@ -65,9 +66,12 @@ class StatusIntake:
             for name in changed:
                 job = await job_rows.find(connection, name)
                 if job is not None:
-                    counted = Counted(await job_rows.counts(connection, name))
-                    await job_rows.advance(self._region, connection, job, counted)
+                    counts = await job_rows.counts(connection, name)
+                    await job_rows.advance(self._region, connection, job, Counted(counts))
+                    if all(STATES.get(state) for state in counts):
+                        ended.add(name)
         self._changes.touch(*changed)
+        self._changes.end(*ended)
         return taken
 
     async def _take_target(self, connection: AsyncConnection, job: Job, record: StatusRecord) -> bool:

@@ -23,3 +23,17 @@ async def test_other_jobs_wake_nobody_and_time_does() -> None:
         changes.touch("other")
         changes.touch("j")
         await waiting
+
+
+async def test_who_paces_himself_hears_of_the_end_at_once() -> None:
+    changes = Changes()
+    await changes.pace("j", 0.01)
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        pacing = tasks.create_task(changes.pace("j", 60))
+        await asyncio.sleep(0)
+        changes.touch("j")
+        await asyncio.sleep(0)
+        assert not pacing.done()
+        changes.end("other")
+        changes.end("j")
+        await pacing

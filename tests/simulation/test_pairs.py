@@ -15,7 +15,7 @@ import pytest
 from tests.simulation.site import FAST, Sent, Site
 
 from tiercast_protocol.transfer import events as e
-from tiercast_protocol.transfer.cutting import FRAME_TIME
+from tiercast_protocol.transfer.cutting import FRAME_TIME, LARGEST_FRAME
 from tiercast_protocol.transfer.policy import JobPolicy, LinkPolicy, Pace, stricter
 
 CHILDREN = ("e1", "e2", "e3")
@@ -172,7 +172,7 @@ def assert_first(story: Story) -> None:
         first, last = urgent[0].time, urgent[-1].time
         during = sum(sent.length for sent in story.of(child) if first < sent.time < last)
         # Two frames may have been chosen before; a link that is shut or suspended in the middle leaves its turns.
-        assert during <= 0.12 * URGENT * SIZE + 2 * 256 * 1024
+        assert during <= 0.12 * URGENT * SIZE + 2 * LARGEST_FRAME
 
 
 @pytest.mark.parametrize("names", PAIRS, ids="-".join)

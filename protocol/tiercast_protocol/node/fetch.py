@@ -25,9 +25,9 @@ Digest = bytes
 #: Called with raw bytes held and raw bytes in all.
 Progress = Callable[[int, int], None]
 #: Chunks asked for with one call, and calls under way: 1,024 chunks, some 60 MB, keep any link full; progress is told
-#: after every call, so half a megabyte at a time.
-BATCH = 8
-CALLS = 128
+#: after every call, so two megabytes at a time, of a small package less.
+BATCH = 32
+CALLS = 32
 
 
 class Fetcher(Protocol):

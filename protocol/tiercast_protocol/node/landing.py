@@ -3,8 +3,11 @@
 Rules
 - Whole chunks of a frame go to the store out of the connection's own buffer, which is lent until they lie there; only
   what comes in parts, or in a frame too small to be lent, is copied.
-- What waits goes to the store together, some MiB at a time: one change of threads, one write.  When more than the
-  limit waits, reading from the broker stops until half of it is gone.
+- What waits goes to the store together, a MiB and more at a time: one change of threads, one write.  While one batch is
+  on its way, the next one is closed when it is large enough, or when that one is done.
+- Who passes nothing on may gather: a batch that is not large waits so many seconds for company, or until `hurry`: each
+  batch wakes two threads, and on a thin link that would be most of the work.
+- When more than the limit waits, reading from the broker stops until half of it is gone.
 - A chunk that does not verify is thrown away and said to be rejected; a full store is said to be full.
 """
 
@@ -13,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -44,6 +48,7 @@ class Landing:
         on_stored: called with digests and sizes once the chunks are readable.
         on_rejected: called with digest and reason when the bytes are not the chunk's.
         on_full: called when the store has no room.
+        gather: seconds that a small batch waits for company.
     """
 
     def __init__(
@@ -56,6 +61,7 @@ class Landing:
         on_stored: Callable[[Sequence[tuple[Digest, int]]], None],
         on_rejected: Callable[[Digest, str], None],
         on_full: Callable[[Digest, StoreFull], None],
+        gather: float = 0.0,
     ) -> None:
         self._store, self._limit = store, limit
         self._pause, self._resume = pause, resume
@@ -63,8 +69,14 @@ class Landing:
         self._buffers: dict[Digest, bytearray] = {}
         self._whole: deque[tuple[_Chunks, int, Callable[[], None] | None]] = deque()
         self._news = asyncio.Event()
-        self._waiting = 0
+        self._gather = gather
+        self._enough = asyncio.Event()
+        self._waiting = self._queued = self._busy = 0
         self._paused = False
+
+    def hurry(self) -> None:
+        """What waits for company is stored now: nothing more comes."""
+        self._enough.set()
 
     async def run(self) -> None:
         """Store what is whole, until cancelled."""
@@ -118,37 +130,59 @@ class Landing:
 
     def _queue(self, chunks: _Chunks, size: int, give_back: Callable[[], None] | None) -> None:
         self._waiting += size
+        self._queued += size
         self._whole.append((chunks, size, give_back))
-        self._news.set()
+        if not self._busy or self._queued >= BATCH:
+            self._news.set()
+        if self._queued >= BATCH:
+            self._enough.set()
         if self._waiting > self._limit and not self._paused:
             self._paused = True
             self._pause()
 
     async def _store_chunks(self) -> None:
         while True:
-            while not self._whole:
+            while not self._whole or (self._busy and self._queued < BATCH):
                 self._news.clear()
                 await self._news.wait()
-            chunks: _Chunks = []
-            size = 0
-            lent: list[Callable[[], None]] = []
-            while self._whole and size < BATCH:
-                some, length, give_back = self._whole.popleft()
-                chunks += some
-                size += length
-                if give_back is not None:
-                    lent.append(give_back)
+            self._busy += 1
             try:
-                results = await self._store.put_many(chunks)
-                self._settle([(digest, len(data)) for digest, data in chunks], results)
+                if self._gather and self._queued < BATCH:
+                    await self._wait_for_company()
+                if self._whole:
+                    await self._store_batch()
             finally:
-                del chunks
-                for give_back in lent:
-                    give_back()
-                self._waiting -= size
-                if self._paused and self._waiting <= self._limit // 2:
-                    self._paused = False
-                    self._resume()
+                self._busy -= 1
+
+    async def _wait_for_company(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._gather):
+                await self._enough.wait()
+
+    async def _store_batch(self) -> None:
+        chunks: _Chunks = []
+        size = 0
+        lent: list[Callable[[], None]] = []
+        while self._whole and size < BATCH:
+            some, length, give_back = self._whole.popleft()
+            chunks += some
+            size += length
+            if give_back is not None:
+                lent.append(give_back)
+        self._queued -= size
+        if self._queued < BATCH:
+            self._enough.clear()
+        try:
+            results = await self._store.put_many(chunks)
+            self._settle([(digest, len(data)) for digest, data in chunks], results)
+        finally:
+            del chunks
+            for give_back in lent:
+                give_back()
+            self._waiting -= size
+            if self._paused and self._waiting <= self._limit // 2:
+                self._paused = False
+                self._resume()
 
     def _settle(self, chunks: list[tuple[Digest, int]], results: Sequence[Taken]) -> None:
         stored: list[tuple[Digest, int]] = []

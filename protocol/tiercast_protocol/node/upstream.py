@@ -66,6 +66,7 @@ class Upstream:
         free: gives the bytes free for chunks, said in `Hello`.
         tls: for a broker at mqtts://; None is the system's authorities.
         clean: away from home: the broker keeps nothing for us.
+        gather: seconds that what came may wait before it is stored, where nothing is passed on.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Upstream:
         free: Callable[[], int] | None = None,
         tls: ssl.SSLContext | None = None,
         clean: bool = False,
+        gather: float = 0.0,
     ) -> None:
         self.me = me
         self.bytes_in = self.chunks_in = self.bad_frames = self.rejected = 0
@@ -117,6 +119,7 @@ class Upstream:
             on_stored=self._stored,
             on_rejected=self._rejected,
             on_full=self._give_up,
+            gather=gather,
         )
         self._moved = asyncio.Event()
         #: Awaited with the names of the old and the new parent, between the two.
@@ -307,6 +310,8 @@ class Upstream:
             self._feed(t.FrameReceived(tuple(piece for piece, _ in pieces)))
         finally:
             self._views = ()
+        if not self._receiver.outstanding:
+            self._landing.hurry()
 
     def _feed(self, event: t.ReceiverEvent) -> None:
         for command in self._receiver.handle(event, now=asyncio.get_running_loop().time()):

@@ -1,10 +1,11 @@
 """Cutting frames out of what is to be sent.
 
 Rules
-- A frame is what the link carries in `FRAME_TIME`, never below `LEAST_FRAME`, never above what brokers take: on a
-  thin link nothing else lets a window shut, a suspend act or a priority pass in time
-  (docs/protocol-transfer.md, section 6.6).
-- A chunk may be split over frames, and small chunks share one.
+- A frame is what the link carries in `FRAME_TIME`, never below `LEAST_FRAME`: on a thin link nothing else lets a window
+  shut, a suspend act or a priority pass in time (docs/protocol-transfer.md, section 6.6).  Above `DEFAULT_FRAME`
+  it is only what a fast link carries in `FAST_TIME`, never above what brokers take: fewer turns for everybody.
+- Small chunks share a frame.  A chunk is split over frames only where it must be: half a frame of whole ones goes as it
+  is, for what comes in parts must be put together again.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from tiercast_protocol.wire.messages import Piece
 
 #: Seconds of the link in one frame.
 FRAME_TIME = 0.05
-#: Smallest and default largest frame, in payload bytes.
+FAST_TIME = 0.01
+#: Smallest frame, the largest of usual links, and the largest of fast ones, in payload bytes.
 LEAST_FRAME = 4 * 1024
 DEFAULT_FRAME = 256 * 1024
+LARGEST_FRAME = 768 * 1024
 #: Payload bytes of a frame before anything is known of the link.
 FIRST_FRAME = 64 * 1024
 #: What a frame and a piece cost on the wire beyond the payload (topic and headers), for pacing.
@@ -34,7 +37,7 @@ def frame_size(cap: float | None, measured: float | None) -> int:
     rate = cap if measured is None else min(cap, 2 * measured) if cap is not None else 2 * measured
     if rate is None:
         return FIRST_FRAME
-    return max(LEAST_FRAME, min(DEFAULT_FRAME, int(rate * FRAME_TIME)))
+    return max(LEAST_FRAME, min(DEFAULT_FRAME, int(rate * FRAME_TIME)), min(LARGEST_FRAME, int(rate * FAST_TIME)))
 
 
 def cut(
@@ -49,30 +52,34 @@ def cut(
     """
     pieces: list[Piece] = []
     done: list[Digest] = []
+    enough = room // 2
     for digest in queue:
-        size, spans = look(digest)
-        if spans is None:
-            if size <= room:
-                pieces.append(Piece(digest, size, 0, size))
-                room -= size
-                done.append(digest)
-                if not room or len(pieces) == MAX_PIECES:
-                    break
-                continue
-            spans = [(0, size)]
-        left: list[Span] = []
-        for start, stop in spans:
-            end = min(stop, size)
-            length = min(end - start, room)
-            if length > 0 and len(pieces) < MAX_PIECES:
-                pieces.append(Piece(digest, size, start, length))
-                room -= length
-                start += length  # noqa: PLW2901 - what is left of the span
-            if start < end:
-                left.append((start, end))
-        if left:
-            return pieces, done, (digest, left)
-        done.append(digest)
         if not room or len(pieces) == MAX_PIECES:
             break
+        size, spans = look(digest)
+        if spans is None and size <= room:
+            pieces.append(Piece(digest, size, 0, size))
+            room -= size
+        elif spans is None and room <= enough:
+            break
+        else:
+            left, room = _cut_spans(digest, size, [(0, size)] if spans is None else spans, room, pieces)
+            if left:
+                return pieces, done, (digest, left)
+        done.append(digest)
     return pieces, done, None
+
+
+def _cut_spans(digest: Digest, size: int, spans: list[Span], room: int, pieces: list[Piece]) -> tuple[list[Span], int]:
+    """Take of one chunk's `spans` what `room` and the frame let; what is left of the spans, and of the room."""
+    left: list[Span] = []
+    for start, stop in spans:
+        end = min(stop, size)
+        length = min(end - start, room)
+        if length > 0 and len(pieces) < MAX_PIECES:
+            pieces.append(Piece(digest, size, start, length))
+            room -= length
+            start += length  # noqa: PLW2901 - what is left of the span
+        if start < end:
+            left.append((start, end))
+    return left, room

@@ -43,19 +43,14 @@ from tiercast_protocol.transfer.events import (
     TimerFired,
     WakeAt,
 )
+from tiercast_protocol.transfer.saying import progress_due, wants_due
 from tiercast_protocol.transfer.wants import MOST_ASKED, Wants
 from tiercast_protocol.wire.messages import Piece, Report
 
 #: Most digests and most repairs of one report: 32 KiB, inside every broker's limit.
 REPORT_WANTS = 1024
 REPORT_REPAIRS = 512
-#: Shortest pause between two progress reports of a sixteenth of the window: a parent of many reads all of them.
-BRISK_PAUSE = 0.02
-#: Shortest pause between two progress reports that are not worth `Grant.step` bytes, in seconds.
-REPORT_PAUSE = 0.025
-#: The same while less than `SMALL_PROGRESS` bytes came: on a thin link reports must not cost a share of it.
-SLOW_PAUSE = 0.25
-SMALL_PROGRESS = 32 * 1024
+NEVER = float("inf")
 #: Silence after which everything asked is asked again, in seconds, doubling up to the longest.
 QUIET_FIRST = 3.0
 QUIET_LONGEST = 30.0
@@ -326,27 +321,18 @@ class Receiver:
         if self._waiting:
             self._to_say += self._wants.next()
         untold = self._grant.untold
-        news = (
-            self._to_say
-            or self._to_drop
-            or self._unsaid_terms
-            or (untold > 0 and not self._asked and not self._waiting)
-        )
-        if news or untold >= self._grant.step:
+        if self._to_drop or self._unsaid_terms or (untold > 0 and not self._asked and not self._waiting):
             self._say(self._to_say, (), now, out)
             return
-        if untold <= 0:
-            self._flush_at = None
-            return
-        if untold >= self._grant.step // 4:
-            due = self._told_at + BRISK_PAUSE
-        else:
-            pause = REPORT_PAUSE if untold >= SMALL_PROGRESS else SLOW_PAUSE
-            due = max(min(self._told_at + pause, self._heard_at + REPORT_PAUSE), self._told_at + REPORT_PAUSE)
+        due = NEVER
+        if self._to_say:
+            due = wants_due(len(self._to_say), len(self._asked), self._told_at)
+        if untold > 0:
+            due = min(due, progress_due(untold, self._grant.step, self._told_at, self._heard_at))
         if now >= due - 1e-9:
-            self._say((), (), now, out)
+            self._say(self._to_say, (), now, out)
         else:
-            self._flush_at = due
+            self._flush_at = due if due < NEVER else None
 
     def _say_everything(self, now: float, out: list[ReceiverCommand]) -> None:
         if not self._connected:

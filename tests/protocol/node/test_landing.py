@@ -12,7 +12,7 @@ from tests.support.hop import chunks, until
 from tiercast_protocol.content.chunk import verify
 from tiercast_protocol.errors import ChunkCorrupt, StoreFull
 from tiercast_protocol.node.chunks.port import Taken
-from tiercast_protocol.node.landing import Landing
+from tiercast_protocol.node.landing import BATCH, Landing
 from tiercast_protocol.wire.messages import Piece
 
 
@@ -51,7 +51,7 @@ class Store:
 
 
 class Child:
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, gather: float) -> None:
         self.store, self.log = Store(), list[str]()
         self.landing = Landing(
             self.store,
@@ -61,6 +61,7 @@ class Child:
             on_stored=lambda chunks: self.log.extend(f"stored {size}" for _, size in chunks),
             on_rejected=lambda _digest, _reason: self.log.append("rejected"),
             on_full=lambda _digest, _error: self.log.append("full"),
+            gather=gather,
         )
 
     def receive(self, digest: bytes, stored: bytes, step: int) -> None:
@@ -75,8 +76,8 @@ class Child:
 
 
 @asynccontextmanager
-async def running(limit: int = 1 << 20) -> AsyncIterator[Child]:
-    child = Child(limit)
+async def running(limit: int = 1 << 20, gather: float = 0.0) -> AsyncIterator[Child]:
+    child = Child(limit, gather)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(child.landing.run())
         try:
@@ -154,3 +155,56 @@ async def test_a_full_store_is_said() -> None:
         for digest, stored in chunks(1).items():
             child.receive(digest, stored, 50_000)
         await until(lambda: child.log == ["full"])
+
+
+async def test_what_comes_while_a_batch_is_stored_makes_the_next_one() -> None:
+    async with running(8 << 20) as child:
+        counts: list[int] = []
+        put_many = child.store.put_many
+
+        async def counted(some: Sequence[tuple[bytes, bytes | memoryview]]) -> list[Taken]:
+            counts.append(len(some))
+            return await put_many(some)
+
+        child.store.put_many = counted  # type: ignore[method-assign]
+        child.store.open.clear()
+        made = chunks(40, 60_000)
+        for digest, stored in list(made.items())[:1]:
+            child.receive(digest, stored, 60_000)
+        await until(lambda: counts == [1])
+        for digest, stored in list(made.items())[1:6]:
+            child.receive(digest, stored, 60_000)
+        await asyncio.sleep(0)
+        assert counts == [1], "a few wait for the batch before them"
+        for digest, stored in list(made.items())[6:]:
+            child.receive(digest, stored, 60_000)
+        await until(lambda: len(counts) == 2)
+        assert counts[1] * 60_000 >= BATCH
+        child.store.open.set()
+        await until(lambda: len(child.store.chunks) == 40)
+        assert len(counts) <= 4
+
+
+async def test_who_passes_nothing_on_gathers_until_it_is_enough_or_nothing_more_comes() -> None:
+    async with running(8 << 20, gather=3600.0) as child:
+        counts: list[int] = []
+        put_many = child.store.put_many
+
+        async def counted(some: Sequence[tuple[bytes, bytes | memoryview]]) -> list[Taken]:
+            counts.append(len(some))
+            return await put_many(some)
+
+        child.store.put_many = counted  # type: ignore[method-assign]
+        made = list(chunks(40, 60_000).items())
+        for digest, stored in made[:30]:
+            child.receive(digest, stored, 60_000)
+            await asyncio.sleep(0)
+        await until(lambda: len(counts) == 1)
+        assert counts[0] * 60_000 >= BATCH, "a large batch waits for nobody"
+        child.landing.hurry()
+        await until(lambda: len(child.store.chunks) == 30)
+        for digest, stored in made[30:]:
+            child.receive(digest, stored, 60_000)
+        child.landing.hurry()
+        await until(lambda: len(child.store.chunks) == 40)
+        assert len(counts) <= 4

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tiercast_protocol.transfer import events as e
 from tiercast_protocol.transfer.policy import JobPolicy
-from tiercast_protocol.transfer.receiver import MOST_ATTEMPTS, QUIET_FIRST, QUIET_LONGEST, REPORT_PAUSE, Receiver
+from tiercast_protocol.transfer.receiver import MOST_ATTEMPTS, QUIET_FIRST, QUIET_LONGEST, Receiver
+from tiercast_protocol.transfer.saying import REPORT_PAUSE
 from tiercast_protocol.wire.messages import Piece, Report
 
 WINDOW = 4000
