@@ -23,7 +23,7 @@ LEAST_FRAMES = 2
 #: reports more rarely (receiver.py), so there it is more; on a far one what is under way at a cut is lost, so less.
 MARGIN = 0.1
 THIN_MARGIN = 0.35
-FAR_MARGIN = 0.042
+FAR_MARGIN = 0.06
 _THIN = 1_000_000
 _FAR = 0.02
 #: A rate that grew by less than this in so many round trips is the link's.
