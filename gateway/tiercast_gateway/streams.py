@@ -128,7 +128,9 @@ class Streams:
         """The chunk is verified and readable from the depot."""
         if digest in self._sought:
             self._sought.discard(digest)
-            self.feed(t.ChunkAvailable(digest, size))
+            if not self._events:
+                asyncio.get_running_loop().call_soon(self._drain)  # what came with it shares its frame
+            self._events.append(t.ChunkAvailable(digest, size))
 
     def sought(self, digest: Digest) -> bool:
         """Whether somebody below asked for the chunk, which is not here yet."""
@@ -155,6 +157,9 @@ class Streams:
     def feed(self, event: t.SenderEvent) -> None:
         """Hand the machine an event, and do what it asks; safe to call from within."""
         self._events.append(event)
+        self._drain()
+
+    def _drain(self) -> None:
         if self._feeding:
             return
         self._feeding = True
@@ -162,7 +167,11 @@ class Streams:
             clock = asyncio.get_running_loop().time
             while self._events:
                 event = self._events.popleft()
-                commands = self.machine.handle(event, now=clock())
+                together = [event]
+                if isinstance(event, t.ChunkAvailable):
+                    while self._events and isinstance(self._events[0], t.ChunkAvailable):
+                        together.append(self._events.popleft())
+                commands = self.machine.handle_all(together, now=clock())
                 heard = event.child if isinstance(event, t.ReportReceived) else ""
                 self.books.note(commands, self.machine.account, heard=heard)
                 for command in commands:

@@ -39,7 +39,9 @@ _TRIP_LONGEST = 2.0
 _MARK_LONGEST = 5.0
 #: A frame that was not reported for so long, or three usual round trips, lags if others go on.
 LAG_AFTER = 0.17
-#: Nobody is to blame for a trip that a quarter of the others had of late too, up to so many seconds.
+#: Nobody is to blame for a trip that is less than so many times what a quarter of the others had of late too, up to so
+#: many seconds: where all are late in turn, the next one is always a little later than most.
+_USUAL_TIMES = 2.0
 _USUAL_MOST = 2.0
 #: Settled chunks remembered per lane, to tell a chunk sent again from one sent first.
 _REMEMBERED = 2048
@@ -205,4 +207,4 @@ def usual(lanes: Iterable[Lane], but: Lane | None = None) -> float:
     On a machine that is busy all are heard irregularly, and to be late is no sign of a slow child.
     """
     trips = sorted(lane.flow.longest for lane in lanes if lane is not but and lane.state == "active")
-    return min(trips[3 * (len(trips) - 1) // 4], _USUAL_MOST) if trips else 0.0
+    return min(_USUAL_TIMES * trips[3 * (len(trips) - 1) // 4], _USUAL_MOST) if trips else 0.0

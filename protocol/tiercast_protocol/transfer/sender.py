@@ -11,7 +11,7 @@ Rules
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tiercast_protocol.transfer import reports
@@ -100,9 +100,14 @@ class Sender:
 
     def handle(self, event: SenderEvent, *, now: float) -> list[SenderCommand]:
         """Take an event; returns what to do, in this order.  `now` is seconds of a clock that never steps back."""
+        return self.handle_all((event,), now=now)
+
+    def handle_all(self, events: Sequence[SenderEvent], *, now: float) -> list[SenderCommand]:
+        """Take what happened at one moment: frames are cut when all of it is known."""
         out: list[SenderCommand] = []
         self._now = now
-        self._handlers[type(event)](event, now, out)
+        for event in events:
+            self._handlers[type(event)](event, now, out)
         find, forget = self.supply.take_questions()
         if forget:
             out.append(ForgetChunks(forget))

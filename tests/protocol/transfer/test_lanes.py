@@ -101,16 +101,16 @@ def test_what_is_not_settled_is_always_remembered() -> None:
     assert one.under_way((0).to_bytes(32), 0)
 
 
-def test_what_is_usual_is_what_a_quarter_of_the_others_had_of_late() -> None:
+def test_what_is_usual_is_twice_what_a_quarter_of_the_others_had_of_late() -> None:
     lanes = [lane() for _ in range(8)]
     assert usual(lanes) == 0.0
     for n, one in enumerate(lanes):
         one.flow.charge(100, 0.0)
         one.flow.settle(100, 0.1 * (n + 1))
-    assert usual(lanes, lanes[7]) == pytest.approx(0.5)
+    assert usual(lanes, lanes[7]) == pytest.approx(1.0)
     for one in lanes[4:7]:
         one.state = "demoted"
-    assert usual(lanes, lanes[7]) == pytest.approx(0.3)
+    assert usual(lanes, lanes[7]) == pytest.approx(0.6)
     lanes[2].flow.longest = lanes[3].flow.longest = 60.0
     assert usual(lanes, lanes[7]) == 2.0
 

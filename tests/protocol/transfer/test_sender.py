@@ -298,6 +298,13 @@ def test_a_want_is_found_and_sent_once() -> None:
     assert len(sender.supply) == 0
 
 
+def test_what_comes_together_shares_a_frame() -> None:
+    sender = Sender()
+    sender.handle(e.ReportReceived("a", report(1, 0, D[0], D[1], window=WINDOW)), now=0.0)
+    out = sender.handle_all([e.ChunkAvailable(digest, SIZES[digest]) for digest in (D[0], D[1])], now=0.0)
+    assert [[piece.digest for piece in frame.pieces] for frame in frames(out)] == [[D[0], D[1]]]
+
+
 def test_a_chunk_that_was_settled_and_is_wanted_again_was_lost() -> None:
     sender, _ = one_child(D[0])
     out = sender.handle(e.ReportReceived("a", report(1, 1000, D[0])), now=0.1)
