@@ -5,6 +5,8 @@ Rules
 - A larger packet gets a buffer of its exact size, header included, after its length was judged on the header; the
   kernel writes straight into it.  With `reuse` later packets get the same few buffers; without, the packet owns it.
 - Who is handed a packet of a reused buffer may have it lent: `lend()` during the call, and what it returned when done.
+- With `reuse`, while a large packet is coming, the kernel wakes us by the tens of KiB, not by the segment: who is woken
+  less often finds more.  (Not without: a broker tells by every byte that a client lives.)
 - `halt()` stops in the middle of a full buffer; `proceed()` goes on with what is already there, then reads.
 - A malformed packet is reported once to `stream_broken` and nothing more is read.
 """
@@ -12,7 +14,9 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import cast
 
 from tiercast_mqtt.codec import peek
@@ -23,6 +27,9 @@ SMALL = 8192
 #: Reused buffers are multiples of this, so that packets of like size fit them; and most bytes that wait for reuse.
 GRAIN = 128 * 1024
 MOST_SPARE = 4 * 1024 * 1024
+#: Bytes of a large packet that are worth waking for; the usual receive buffer takes several times as much: what does
+#: not fit there would make the kernel clamp its window, and far links slow.
+WORTH_WAKING = 32 * 1024
 
 
 class PacketStream(asyncio.BufferedProtocol):
@@ -47,6 +54,8 @@ class PacketStream(asyncio.BufferedProtocol):
         self._handed: bytearray | None = None
         self._spares: list[bytearray] = []
         self._spare_bytes = 0
+        self._socket: socket.socket | None = None
+        self._wakes_at = 1
         self._halted = False
         self._stopped = False
         self._parsing = False
@@ -70,6 +79,10 @@ class PacketStream(asyncio.BufferedProtocol):
         """asyncio: the connection stands."""
         # uvloop's transports are none of asyncio's classes.
         self.transport = cast("asyncio.Transport", transport)
+        plain = self._reuse and transport.get_extra_info("ssl_object") is None
+        found = transport.get_extra_info("socket") if plain else None
+        if found is not None and found.family in {socket.AF_INET, socket.AF_INET6}:
+            self._socket = found
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         """asyncio: where to put what arrives next."""
@@ -86,7 +99,10 @@ class PacketStream(asyncio.BufferedProtocol):
             self._parse()
             return
         self._large_end += nbytes
-        if self._large_end == len(large):
+        left = len(large) - self._large_end
+        if left < self._wakes_at:
+            self._wake_at(left)
+        if not left:
             self._large = None
             if self._stopped:
                 return
@@ -173,6 +189,15 @@ class PacketStream(asyncio.BufferedProtocol):
         large[:have] = self._small[self._start : self._end]
         self._start = self._end = 0
         self._large, self._large_end, self._large_header = large, have, header
+        self._wake_at(size - have)
+
+    def _wake_at(self, left: int) -> None:
+        """Have the socket count as readable only with so much of what is left, or all of it."""
+        wakes_at = max(1, min(left, WORTH_WAKING))
+        if self._socket is not None and wakes_at != self._wakes_at:
+            self._wakes_at = wakes_at
+            with suppress(OSError):  # closed meanwhile, or a system without it: then we are woken more often
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wakes_at)
 
     def _buffer_of(self, size: int) -> bytearray:
         for n, spare in enumerate(self._spares):

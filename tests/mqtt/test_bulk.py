@@ -323,3 +323,56 @@ async def test_a_refused_first_subscription_or_login_ends_the_connection(kit: An
         await kit.bulk(broker, subscriptions=("a/x", "forbidden"), **ANNA)
     with pytest.raises(ConnectionRefused):
         await kit.bulk(broker, subscriptions=("a/x",), username="anna", password="wrong")
+
+
+async def _trickle(kit: Any) -> int:
+    """Large messages come by the segment, with a turn of the loop for each; how often the client read."""
+    go: asyncio.Queue[bytes] = asyncio.Queue()
+    large, small = codec.encode(Publish("a", bytes(300_000))), codec.encode(Publish("a", b"small"))
+
+    async def broker(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(ACCEPT)
+        while data := await go.get():
+            for at in range(0, len(data), 1448):
+                writer.write(data[at : at + 1448])
+                for _ in range(3):
+                    await asyncio.sleep(0)
+        writer.close()
+
+    server = await asyncio.start_server(broker, "127.0.0.1", 0)
+    kit.stack.callback(server.close)
+    client = await kit.bulk(int(server.sockets[0].getsockname()[1]))
+    reads = 0
+    updated = client.buffer_updated
+
+    def counted(nbytes: int) -> None:
+        nonlocal reads
+        reads += 1
+        updated(nbytes)
+
+    client.buffer_updated = counted
+    sizes: list[int] = []
+    for rest in (b"", small, large[:100]):  # nothing behind it, the next one, the beginning of the next one
+        before = client.bytes_received
+        go.put_nowait(large + rest)
+        sizes += [300_000, 5] if rest == small else [300_000]
+        await kit.until(lambda want=tuple(sizes): tuple(len(payload) for _, payload in kit.messages) == want)
+        await kit.until(lambda before=before, rest=rest: client.bytes_received == before + len(large + rest))
+    go.put_nowait(large[100:])
+    await kit.until(lambda: len(kit.messages) == len(sizes) + 1)
+    go.put_nowait(large[:50_000])
+    go.put_nowait(b"")  # a broker that goes in the middle of a message is noticed
+    await kit.until(lambda: len(kit.lost) == 1)
+    return reads
+
+
+async def test_a_large_message_that_trickles_wakes_rarely_and_what_follows_comes(kit: Any) -> None:
+    reads = await _trickle(kit)
+    assert reads < 4 * 300_000 / 1448 / 4, "one wake for many segments"
+
+
+def test_a_message_that_trickles_on_uvloop(on_uvloop: Callable[..., None]) -> None:
+    async def story(kit: Any) -> None:
+        await _trickle(kit)
+
+    on_uvloop(story)
