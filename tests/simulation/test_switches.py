@@ -117,7 +117,7 @@ def no_book_of_what_is_lost(_patch: pytest.MonkeyPatch) -> Parts:
         (no_credit, "more under way than the window"),
         (no_deduplication_at_the_child, "kept"),
         (no_deduplication_at_the_parent, "sent again while under way|bytes to"),
-        (no_verification, "damaged|rest"),
+        (no_verification, "damaged"),
         (no_book_of_what_is_shared, "left over"),
         (no_book_of_what_comes_twice, "left over"),
         (no_book_of_what_is_lost, "left over"),
@@ -128,9 +128,14 @@ def test_without_it_some_story_fails(
 ) -> None:
     parts = switch(monkeypatch)
     with pytest.raises(Broken, match=says):
-        _tell_all(parts)
+        # A damaged entry list may keep the region from coming to rest before anybody looks at what it holds.
+        _tell_all(parts, pass_over="come to rest" if switch is no_verification else None)
 
 
-def _tell_all(parts: Parts) -> None:
+def _tell_all(parts: Parts, *, pass_over: str | None = None) -> None:
     for seed in SEEDS:
-        story(seed, Faults(), parts=parts)
+        try:
+            story(seed, Faults(), parts=parts)
+        except Broken as error:
+            if pass_over is None or pass_over not in str(error):
+                raise
