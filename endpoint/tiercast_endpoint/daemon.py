@@ -54,7 +54,7 @@ log = structlog.get_logger(__name__)
 
 #: Nothing passes through an endpoint to others, so what was verified lately need not be kept.
 _KEEP_VERIFIED = 0
-SCHEMA = [(1, Post.SCHEMA), (2, journal.SCHEMA + holdings.SCHEMA), (3, patches.SCHEMA)]
+SCHEMA = [(1, Post.SCHEMA), (2, journal.SCHEMA + holdings.SCHEMA), (3, patches.SCHEMA), (4, journal.OPTIONS)]
 
 #: What came waits so long for company before it is stored: nobody is below an agent who waits for it.
 GATHER_SECONDS = 0.05

@@ -156,6 +156,7 @@ class Jobs:
             *(order.job, order.revision, order.type, order.package, order.version, order.package_revision),
             *(order.root, order.issued, order.expires, cause, "ordered", now),
             snapshot=_first_snapshot(order.type, verdict),
+            options=dict(order.options),
         )
         return verdict, journal.add_job(connection, job)
 

@@ -61,6 +61,8 @@ CREATE INDEX job_open ON job (n) WHERE finished = 0;
 CREATE INDEX job_unreported ON job (n) WHERE finished > 0 AND reported = 0;
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
+#: The next step: what the order says beyond its package, as a msgpack map.
+OPTIONS = "ALTER TABLE job ADD COLUMN options BLOB NOT NULL DEFAULT x'80';"
 
 SEQ, EPOCH, TIME = "seq", "epoch", "time"
 #: Final jobs are kept so long after their order's expiry: as long as a replay could do harm, and for whoever asks.
@@ -75,6 +77,7 @@ class Job:
         running: identity of the program that was started and not seen to finish.
         tree: the tree that this job switches to; `made` when this job built it.
         previous: what the name led to before the switch ("" is nothing); None until that was looked up.
+        options: those of the order.
         finished: 0 while the job is open.
     """
 
@@ -107,6 +110,7 @@ class Job:
     receipt: bytes = b""
     signature: bytes = b""
     reported: bool = False
+    options: dict[str, str | int | bool] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -135,7 +139,7 @@ class Job:
 _COLUMNS = (
     "job, revision, type, package, version, package_revision, root, issued, expires, cause, state, at, n, snapshot,"
     " programs, running, tree, made, previous, started, finished, seq, code, detail, done, total, receipt, signature,"
-    " reported"
+    " reported, options"
 )
 
 
@@ -143,6 +147,7 @@ def _job_of(row: tuple[Any, ...]) -> Job:
     values = dict(zip((name.strip() for name in _COLUMNS.split(",")), row, strict=True))
     values["snapshot"] = msgspec.msgpack.decode(values["snapshot"], type=Snapshot)
     values["programs"] = tuple(msgspec.msgpack.decode(values["programs"], type=list[ProgramResult]))
+    values["options"] = msgspec.msgpack.decode(values["options"])
     values["made"], values["reported"] = bool(values["made"]), bool(values["reported"])
     return Job(**values)
 
@@ -154,12 +159,13 @@ def add_job(connection: sqlite3.Connection, job: Job) -> Job:
     """Write a new job; returns it with its number."""
     cursor = connection.execute(
         "INSERT INTO job (job, revision, type, package, version, package_revision, root, issued, expires, cause, state,"
-        " at, snapshot, programs) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        " at, snapshot, programs, options) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             *(job.job, job.revision, job.type, job.package, job.version, job.package_revision, job.root),
             *(job.issued, job.expires, job.cause, job.state, job.at),
             msgspec.msgpack.encode(job.snapshot),
             msgspec.msgpack.encode(job.programs),
+            msgspec.msgpack.encode(job.options),
         ),
     )
     return replace(job, n=cursor.lastrowid or 0)

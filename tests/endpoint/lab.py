@@ -285,7 +285,9 @@ async def agent_over(
     async with AsyncExitStack() as stack:
         folder.mkdir(exist_ok=True)
         db = await stack.enter_async_context(
-            Database.open(folder / "agent.db", [(1, journal.SCHEMA + holdings.SCHEMA + patches.SCHEMA)])
+            Database.open(
+                folder / "agent.db", [(1, journal.SCHEMA + journal.OPTIONS + holdings.SCHEMA + patches.SCHEMA)]
+            )
         )
         store = await stack.enter_async_context(DiskStore.open(folder / "chunks", reserve=0))
         root = RootFolder(folder / "root")

@@ -12,13 +12,13 @@ from tiercast_endpoint import journal as j
 from tiercast_endpoint.install import Outcome, Plan, Snapshot, Step
 from tiercast_protocol.content.receipt import ProgramResult
 
-JOB = j.Job("j1", 1, "install", "hello", "1.0", 1, b"r" * 32, 1, 2, "cause", "ordered", 3, snapshot=Snapshot("install"))
+JOB = j.Job("j1", 1, "install", "hello", "1.0", 1, b"r" * 32, 1, 2, "cause", "ordered", 3, options={"force": True})
 
 
 @pytest.fixture
 def db() -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:")
-    connection.executescript(j.SCHEMA)
+    connection.executescript(j.SCHEMA + j.OPTIONS)
     yield connection
     connection.close()
 
