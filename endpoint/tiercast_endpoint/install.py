@@ -32,10 +32,22 @@ class Step(StrEnum):
     DISCARD = "discard"  #: take away what was staged
     UNLINK = "unlink"  #: a removal: take the name away
     DELETE = "delete"  #: a removal: delete the trees
+    RUN = "run"  #: a job to run a program
+    STOP = "stop"  #: and to end what is left of it
+    KEEP = "keep"  #: a message: keep it
+    RESTART = "restart"  #: a restart of the agent
     END = "end"
 
 
-INSTALL, REMOVE = "install", "remove"
+INSTALL, REMOVE, RUN, MESSAGE, RESTART = "install", "remove", "run", "message", "restart"
+#: What a job of each type begins with.
+FIRST = {
+    INSTALL: Step.PLAN,
+    REMOVE: Step.UNLINK,
+    RUN: Step.RUN,
+    MESSAGE: Step.KEEP,
+    RESTART: Step.RESTART,
+}
 
 #: What `content.receipt.STATES` calls a step.
 STATE_OF: dict[Step, str] = {
@@ -51,11 +63,16 @@ STATE_OF: dict[Step, str] = {
     Step.DISCARD: "installing",
     Step.UNLINK: "removing",
     Step.DELETE: "removing",
+    Step.RUN: "running",
+    Step.STOP: "running",
+    Step.KEEP: "running",
+    Step.RESTART: "running",
 }
 
 #: Steps during which nothing but staging was touched: here a cancel or the order's expiry still counts.
 HARMLESS = frozenset({Step.WAIT, Step.PLAN, Step.FETCH, Step.ASSEMBLE})
-PROGRAMS = frozenset({Step.BEFORE, Step.AFTER})
+#: Steps that run a program, and what a person calls it.
+PROGRAMS = {Step.BEFORE: "run-before", Step.AFTER: "run-after", Step.RUN: "the program"}
 
 #: Where a failed step leads.  `END` stands for steps whose failure leaves nothing to take back.
 ON_FAILURE: dict[Step, Step] = {
@@ -72,6 +89,10 @@ ON_FAILURE: dict[Step, Step] = {
     Step.DISCARD: Step.END,
     Step.UNLINK: Step.END,
     Step.DELETE: Step.END,
+    Step.RUN: Step.STOP,
+    Step.STOP: Step.END,
+    Step.KEEP: Step.END,
+    Step.RESTART: Step.END,
 }
 
 
@@ -91,7 +112,7 @@ class Plan:
     Attributes:
         ready: the tree stands already, whole and verified: nothing to fetch or assemble.
         current: and the name leads to it already: nothing to do at all.
-        before: whether run-before is idempotent.
+        before: whether run-before is idempotent; of a job to run a program, whether that is.
         after: whether run-after is idempotent.
     """
 
@@ -206,7 +227,7 @@ class Install:
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
-        if snapshot.type not in {INSTALL, REMOVE}:
+        if snapshot.type not in FIRST:
             raise ValueError(f"no machine for a job of type {snapshot.type!r}")
         self.snapshot = snapshot
 
@@ -214,7 +235,7 @@ class Install:
         """What to do, in order, now that `event` happened."""
         match event:
             case TurnCame():
-                return self._go(self._first()) if self.snapshot.step is Step.WAIT else []
+                return self._go(FIRST[self.snapshot.type]) if self.snapshot.step is Step.WAIT else []
             case Recovered():
                 return self._recovered()
             case StepDone():
@@ -229,23 +250,23 @@ class Install:
 
     # -- what each event means ---------------------------------------------------------------------
 
-    def _first(self) -> Step:
-        return Step.PLAN if self.snapshot.type == INSTALL else Step.UNLINK
-
     def _recovered(self) -> list[Command]:
         at = self.snapshot
         if at.step is Step.WAIT:
             return []  # its turn comes again
         if at.step is Step.END:
             return [Finish(self._outcome())]
-        if at.step in PROGRAMS and not (at.plan.before if at.step is Step.BEFORE else at.plan.after):
-            which = "run-before" if at.step is Step.BEFORE else "run-after"
+        if at.step is Step.RESTART:
+            return self._go(Step.END)  # this life is the restart
+        if at.step in PROGRAMS and not (at.plan.after if at.step is Step.AFTER else at.plan.before):
+            which = PROGRAMS[at.step]
             return self._go(
                 ON_FAILURE[at.step],
                 Outcome(
                     "interrupted",
                     "program.interrupted",
-                    f"{which} was started and not seen to finish; it is not idempotent, so it was not run again.",
+                    f"{which[0].upper()}{which[1:]} was started and not seen to finish; it is not idempotent, so it was"
+                    " not run again.",
                 ),
             )
         return [Tell(STATE_OF[at.step]), Perform(at.step)]
@@ -283,7 +304,7 @@ class Install:
     def _failed(self, event: StepFailed) -> list[Command]:
         step = self.snapshot.step
         outcome = Outcome("failed", event.code, event.detail)
-        if step in {Step.SETTLE, Step.DISCARD, Step.DELETE}:
+        if step in {Step.SETTLE, Step.DISCARD, Step.DELETE, Step.STOP}:
             # The new state stands (or the old one does); what is left behind is swept at the next start.
             outcome = replace(self._outcome(), code=self._outcome().code or event.code)
         elif step is Step.UNDO:
