@@ -271,7 +271,7 @@ class Install:
             )
         return [Tell(STATE_OF[at.step]), Perform(at.step)]
 
-    def _done(self, event: StepDone) -> list[Command]:  # noqa: C901, PLR0911 - one line per step: the table of the machine
+    def _done(self, event: StepDone) -> list[Command]:  # noqa: C901, PLR0911, PLR0912 - one line per step: the table of the machine
         at = self.snapshot
         if event.plan is not None:
             self.snapshot = at = replace(at, plan=event.plan)
@@ -295,6 +295,8 @@ class Install:
                 return self._go(Step.SETTLE)
             case Step.UNDO:
                 return self._go(Step.DISCARD)
+            case Step.RUN | Step.KEEP:
+                return self._go(Step.END, Outcome("done", event.code, event.detail))
             case Step.UNLINK:
                 self.snapshot = replace(at, outcome=Outcome("done", event.code, event.detail))
                 return self._go(Step.DELETE)

@@ -3,7 +3,7 @@
 Rules
 - An order is journaled before it is acknowledged; what is refused is journaled too, with its receipt.
 - Opposite orders for one package are both carried out, in the order in which they came: the last one stands.
-- Jobs of different packages run side by side, a few at a time.
+- Jobs of different packages run side by side, a few at a time; those about no package wait for their own kind only.
 - The root of what is ordered is asked for as soon as the order is journaled, whatever else is written down first.
 - A cancel ends when what it cancels has ended, and says how that was.
 - At start every open job goes on where its journal says, and every receipt that may not be in the outbox goes there.
@@ -14,13 +14,14 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Protocol
 
 import structlog
 
 from tiercast_endpoint import journal
-from tiercast_endpoint.install import STATE_OF, CancelAsked, Outcome, Snapshot, Step, TurnCame
+from tiercast_endpoint.install import RUN, STATE_OF, CancelAsked, Outcome, Plan, Snapshot, Step, TurnCame
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.orders import Accepted, Identity, Refused, Repeated, Seen, Verdict, judge, open_bundle
 from tiercast_endpoint.reports import Reporter
@@ -35,6 +36,8 @@ log = structlog.get_logger(__name__)
 
 #: Jobs of different packages at work at the same time.
 AT_ONCE = 4
+#: Seconds between two looks whether a program still runs, while a restart waits.
+_QUIET_S = 0.2
 
 
 class Roots(Protocol):
@@ -155,7 +158,7 @@ class Jobs:
         job = Job(
             *(order.job, order.revision, order.type, order.package, order.version, order.package_revision),
             *(order.root, order.issued, order.expires, cause, "ordered", now),
-            snapshot=_first_snapshot(order.type, verdict),
+            snapshot=_first_snapshot(order, verdict),
             options=dict(order.options),
         )
         return verdict, journal.add_job(connection, job)
@@ -183,7 +186,7 @@ class Jobs:
             watch=self._watch,
         )
         self._runs[job.job, job.revision] = run
-        lane = self._lanes.setdefault(job.package, [])
+        lane = self._lanes.setdefault(_lane_of(job), [])
         lane.append(run)
         self._tasks.create_task(self._live(run))
         if len(lane) == 1:
@@ -191,7 +194,7 @@ class Jobs:
 
     async def _give_turn(self, run: Run) -> None:
         """Wait for a place among the jobs at work; whoever ended while waiting gives it back."""
-        async with self._slots:
+        async with self._slots if run.job.package else nullcontext():
             run.put(TurnCame())
             await run.ended.wait()
 
@@ -201,13 +204,13 @@ class Jobs:
             await run.go()
         finally:
             self._runs.pop((job.job, job.revision), None)
-            if self._roots is not None:
+            if self._roots is not None and job.root:
                 self._roots.forget(job.root)
-            lane = self._lanes[job.package]
+            lane = self._lanes[_lane_of(job)]
             was_first = lane[0] is run
             lane.remove(run)
             if not lane:
-                del self._lanes[job.package]
+                del self._lanes[_lane_of(job)]
             elif was_first and self._tasks is not None and run.ended.is_set():
                 self._tasks.create_task(self._give_turn(lane[0]))
             self._on_ended()
@@ -216,6 +219,11 @@ class Jobs:
     def _rest(self) -> None:
         if not self._runs:
             self.idle.set()
+
+    async def quiet(self) -> None:
+        """Until no program runs: ended by a restart it would be interrupted, and nobody asked for that."""
+        while any(run.runs_program for run in self._runs.values()):  # noqa: ASYNC110 - a few looks, once in a long while
+            await asyncio.sleep(_QUIET_S)
 
     # -- cancels and refusals ------------------------------------------------------------------------------
 
@@ -247,11 +255,18 @@ class Jobs:
         self._rest()
 
 
-def _first_snapshot(type_: str, verdict: Verdict) -> Snapshot:
+def _first_snapshot(order: Order, verdict: Verdict) -> Snapshot:
     """What is refused is journaled as ended: a crash before its receipt must not bring it to life."""
     if isinstance(verdict, Refused):
-        return Snapshot(type_, Step.END, outcome=verdict.outcome)
-    return Snapshot(type_)
+        return Snapshot(order.type, Step.END, outcome=verdict.outcome)
+    if order.type == RUN:
+        return Snapshot(order.type, plan=Plan(before=bool(order.options.get("idempotent"))))
+    return Snapshot(order.type)
+
+
+def _lane_of(job: Job) -> str:
+    """Jobs of one lane run one after the other: those of a package, and those of a type that is about none."""
+    return job.package or f":{job.type}"
 
 
 def describe(job: Job) -> dict[str, object]:

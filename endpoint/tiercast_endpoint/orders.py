@@ -94,6 +94,11 @@ def judge(order: Order, seen: Seen, *, now_ms: int) -> Verdict:
         return Refused(Outcome("rejected", "order.epoch", detail))
     if order.expires <= max(now_ms, seen.time_ms):
         return Refused(Outcome("expired", "order.expired", "The order's time had passed when it arrived."))
+    return _judge_content(order)
+
+
+def _judge_content(order: Order) -> Verdict:
+    """Whether it is something that an endpoint does."""
     if order.type not in jobtypes.carried_out_by("endpoint") | {o.CANCEL}:
         return Refused(Outcome("rejected", "order.type", f"An endpoint does not do jobs of type {order.type!r}."))
     try:

@@ -106,6 +106,11 @@ class Run:
         self._task: asyncio.Task[None] | None = None
         self._progress = Progress(lambda done, total: self._events.put_nowait(_Progressed(done, total)))
 
+    @property
+    def runs_program(self) -> bool:
+        """Whether it is at a step that may not be begun again."""
+        return self._machine.snapshot.step in i.PROGRAMS
+
     def put(self, event: i.Event) -> None:
         """Let the machine handle `event` when it comes to it."""
         self._events.put_nowait(event)

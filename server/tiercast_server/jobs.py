@@ -18,7 +18,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content import jobtypes
 from tiercast_protocol.content.shape import Shape, sign_shape
-from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import terms
 from tiercast_protocol.wire.messages import JobShape
 from tiercast_server import handover, job_rows

@@ -152,7 +152,9 @@ def _exits(text: object) -> tuple[int, ...]:
         for word in words
     )
     if not good:
-        raise _wrong("run.exits", f"{str(text)[:60]!r} are no exit codes", f"whole numbers from 0 to {MAX_EXIT}: 0,3,10")
+        raise _wrong(
+            "run.exits", f"{str(text)[:60]!r} are no exit codes", f"whole numbers from 0 to {MAX_EXIT}: 0,3,10"
+        )
     return tuple(sorted({int(word) for word in words}))
 
 
