@@ -149,7 +149,7 @@ async def test_a_cancel_before_its_turn_and_one_that_is_too_late(agent: Agent) -
 
 
 async def test_a_message_is_kept_once(agent: Agent) -> None:
-    said = {"text": "Update tonight.\nLeave the machine on.", "title": "Tonight"}
+    said: dict[str, str | int | bool] = {"text": "Update tonight.\nLeave the machine on.", "title": "Tonight"}
     assert (await agent.do("j1", "message", None, options=said)).state == "done"
     await agent.order(agent.region.order("j1", "message", None, options=said))
     (kept,) = await agent.db.read(messages.listed)

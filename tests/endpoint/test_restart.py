@@ -39,10 +39,13 @@ async def test_it_waits_to_be_asked_and_for_quiet() -> None:
         assert not restart.due
         quiet.set()
 
-    with pytest.raises(ExceptionGroup) as caught:
+    async def both() -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(restart.wait(when))
             tasks.create_task(story())
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await both()
     assert [type(error) for error in caught.value.exceptions] == [Stop]
     assert restart.due
 
