@@ -20,11 +20,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tiercast_endpoint import journal, messages, programs
+from tiercast_endpoint.gate import Allowed, Gate
 from tiercast_endpoint.install import Event, Step, StepDone, StepFailed
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.run import Performer
 from tiercast_endpoint.threads import in_thread
-from tiercast_protocol.content import actions
+from tiercast_protocol.content import actions, times
 from tiercast_protocol.content.receipt import ProgramResult
 from tiercast_protocol.node.database import Database
 
@@ -111,12 +112,17 @@ class Actions:
             await in_thread(programs.kill_leftover, job.running)
         user = await in_thread(_user, said.user)
         program = _found(said.argv[0])
+        gate = Gate(times.read(job.options))
+        allowed = gate.allowed(said.timeout_s, begun=job.snapshot.begun, now=self._now_ms())
+        if allowed.timeout_s <= 0:
+            raise _CanNotRunError(allowed.code, f"The program was not started: {allowed.detail}.")
         try:
             ran = await programs.run_program(
                 _command(user, program, said.argv[1:]),
                 cwd=_FOLDER,
                 env=_environment(job, user),
-                timeout_s=said.timeout_s,
+                timeout_s=allowed.timeout_s,
+                grace_s=allowed.grace_s,
                 output_limit=said.output,
                 on_started=lambda pid: self._started(job, pid),
             )
@@ -129,17 +135,19 @@ class Actions:
             seconds=round(ran.seconds, 3),
             output=ran.output.decode("utf-8", "replace"),
         )
-        return replace(job, running="", programs=(result,)), _end_of(said, ran)
+        return replace(job, running="", programs=(result,)), _end_of(said, ran, allowed)
 
     async def _started(self, job: Job, pid: int) -> None:
         identity = programs.identity_of(pid)
         await self._db.write(lambda connection: journal.set_running(connection, job.n, identity))
 
 
-def _end_of(said: actions.Run, ran: programs.Ran) -> Event:
+def _end_of(said: actions.Run, ran: programs.Ran, allowed: Allowed) -> Event:
     """What the program's end means."""
     if ran.timed_out:
-        return StepFailed(Step.RUN, "program.timeout", f"The program was killed after its {said.timeout_s} seconds.")
+        return StepFailed(
+            Step.RUN, allowed.code, f"The program was killed after {ran.seconds:.0f} s: {allowed.detail}."
+        )
     if ran.exit not in said.exits:
         how = f"was ended by signal {-ran.exit}" if ran.exit < 0 else f"ended with status {ran.exit}"
         good = ", ".join(map(str, said.exits))

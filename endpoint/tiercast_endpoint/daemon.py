@@ -43,7 +43,7 @@ from tiercast_protocol.node.control.server import ControlServer
 from tiercast_protocol.node.control.verbs import Verbs
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.ledger import open_ledger
-from tiercast_protocol.node.lifecycle import StateLock, ready, until_signal
+from tiercast_protocol.node.lifecycle import StateLock, Stop, ready, until_signal
 from tiercast_protocol.node.owner import Owner
 from tiercast_protocol.node.places import Place
 from tiercast_protocol.node.post import Post
@@ -143,7 +143,7 @@ class Agent:
         readings.register(verbs)
         owner.register(verbs)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(until_signal())
+            tasks.create_task(self._until_stopped(jobs))
             tasks.create_task(self._restart.wait(jobs.quiet))
             started = asyncio.Event()
             tasks.create_task(jobs.run(started))
@@ -153,6 +153,14 @@ class Agent:
             async with ControlServer(self._place.socket, verbs):
                 ready(node=me.name, region=me.region, parent=upstream.parent, socket=str(self._place.socket))
                 await asyncio.Event().wait()
+
+    async def _until_stopped(self, jobs: Jobs) -> None:
+        """Until a signal comes, and what waits for the agent's stop is done."""
+        try:
+            await until_signal()
+        except Stop:
+            await jobs.stopping(self._settings.at_stop)
+            raise
 
     def _upstream(self, where: standing.Standing, store: DiskStore, post: Post) -> Upstream:
         """The way to the parent that the agent was below last."""

@@ -65,6 +65,8 @@ CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROW
 OPTIONS = "ALTER TABLE job ADD COLUMN options BLOB NOT NULL DEFAULT x'80';"
 
 SEQ, EPOCH, TIME = "seq", "epoch", "time"
+#: So many installations say how long the next may take.
+_OBSERVED = 5
 #: Final jobs are kept so long after their order's expiry: as long as a replay could do harm, and for whoever asks.
 KEEP_MS = 90 * 24 * 3600 * 1000
 
@@ -123,7 +125,7 @@ class Job:
             job=self.job,
             revision=self.revision,
             target=target,
-            attempt=1,
+            attempt=self.snapshot.attempt,
             seq=self.seq,
             state=self.state,
             at=self.at,
@@ -218,8 +220,30 @@ def set_running(connection: sqlite3.Connection, n: int, identity: str) -> None:
     connection.execute("UPDATE job SET running=? WHERE n=?", (identity, n))
 
 
-def set_previous(connection: sqlite3.Connection, n: int, tree: str) -> None:
-    """What the name led to before the job's switch."""
+def set_tree(connection: sqlite3.Connection, n: int, tree: str) -> None:
+    """The tree that the job built stands: from now on nobody else may take it away."""
+    connection.execute("UPDATE job SET tree=?, made=1 WHERE n=?", (tree, n))
+
+
+def trees_of_others(connection: sqlite3.Connection, package: str, n: int) -> set[str]:
+    """The trees that open jobs of the package, besides the job numbered `n`, are to switch to."""
+    rows = connection.execute("SELECT tree FROM job WHERE finished=0 AND package=? AND n<>?", (package, n))
+    return {row[0] for row in rows if row[0]}
+
+
+def observed_s(connection: sqlite3.Connection, package: str) -> float:
+    """The most seconds that the programs of one of the last installations of the package took together; 0: unknown."""
+    rows = connection.execute(
+        "SELECT programs FROM job WHERE finished>0 AND package=? AND type='install' AND state='done'"
+        " ORDER BY n DESC LIMIT ?",
+        (package, _OBSERVED),
+    )
+    took = [sum(p.seconds for p in msgspec.msgpack.decode(row[0], type=list[ProgramResult])) for row in rows]
+    return max(took, default=0.0)
+
+
+def set_previous(connection: sqlite3.Connection, n: int, tree: str | None) -> None:
+    """What the name led to before the job's switch; None when that was taken back."""
     connection.execute("UPDATE job SET previous=? WHERE n=?", (tree, n))
 
 

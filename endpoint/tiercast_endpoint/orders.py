@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tiercast_endpoint.install import Outcome
-from tiercast_protocol.content import actions, jobtypes
+from tiercast_protocol.content import actions, jobtypes, times
 from tiercast_protocol.content import order as o
 from tiercast_protocol.content.order import Order
 from tiercast_protocol.errors import SignatureInvalid, UsageError
@@ -99,6 +99,11 @@ def judge(order: Order, seen: Seen, *, now_ms: int) -> Verdict:
 
 def _judge_content(order: Order) -> Verdict:
     """Whether it is something that an endpoint does."""
+    try:
+        if order.type != o.CANCEL:
+            times.read(order.options)
+    except UsageError as error:
+        return Refused(Outcome("rejected", "order.times", f"Its times can't be read: {error.what}."))
     if order.type not in jobtypes.carried_out_by("endpoint") | {o.CANCEL}:
         return Refused(Outcome("rejected", "order.type", f"An endpoint does not do jobs of type {order.type!r}."))
     try:

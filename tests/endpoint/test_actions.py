@@ -61,7 +61,7 @@ async def test_output_is_cut_to_its_limit_and_the_cut_is_marked(agent: Agent) ->
         (("sh", "-c", "exit 3"), {"exits": "0,3"}, "done", "", "status 3, which counts"),
         (("true",), {"exits": "3"}, "failed", "program.failed", "status 0"),
         (("sh", "-c", "kill -9 $$"), {}, "failed", "program.failed", "signal 9"),
-        (("sleep", "60"), {"run_timeout_s": 1}, "failed", "program.timeout", "after its 1 seconds"),
+        (("sleep", "60"), {"run_timeout_s": 1}, "failed", "program.timeout", "its time-out is 1 s"),
         (("no-such-program",), {}, "failed", "program.start", "not to be found"),
         (("/no/such/program",), {}, "failed", "program.start", "could not be started"),
         (("/etc/passwd",), {}, "failed", "program.start", "could not be started"),
