@@ -285,7 +285,7 @@ class Jobs:
             run for (job, revision), run in self._runs.items() if job == cancel.job and revision < cancel.revision
         ]
         for run in running:
-            run.put(CancelAsked(force=cancel.options.get("force") is True))
+            run.put(CancelAsked(force=cancel.options.get(o.FORCE) is True))
         for run in running:
             await run.ended.wait()
         earlier = await self._db.read(lambda connection: journal.revisions(connection, cancel.job))

@@ -29,6 +29,8 @@ TYPES = frozenset(jobtypes.TYPES) | {CANCEL}
 #: Types that are about one certain content, so that their order must name its root.
 _OF_CONTENT = jobtypes.with_content()
 _MAX_OPTIONS = 64
+#: Options of a cancel: it is for some targets and not for the whole job; it does not wait for programs that run.
+SOME, FORCE = "some", "force"
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import calendar
 from tiercast_protocol.transfer.calendar import Window
+from tiercast_protocol.transfer.terms import BEGINS
 
-DISTRIBUTE_AT, INSTALL_AT, SWITCH_AT = "distribute_at", "install_at", "switch_at"
+DISTRIBUTE_AT, INSTALL_AT, SWITCH_AT = BEGINS, "install_at", "switch_at"
 PREPARE_BY, DEADLINE = "prepare_by", "deadline"
 INSTALL_WINDOW, INSTALL_WHEN = "install_window", "install_when"
 SPREAD, MAX_DURATION = "spread_s", "max_duration_s"
