@@ -26,7 +26,6 @@ STATES: dict[str, bool] = {
     "staged": False,
     "installing": False,
     "removing": False,
-    "running": False,
     "done": True,
     "failed": True,
     "interrupted": True,

@@ -31,6 +31,8 @@ _GROWTH = 1.2
 _ROUNDS = 3
 #: Bytes under way before the first estimate.
 FIRST_FLIGHT = 512 * 1024
+#: A child with less than one such part of what may be under way waits for more.
+_DRY = 4
 #: Counts and marks stay below these: they stand in fields of fixed width, and are a peer's.
 LARGEST_COUNT = 1 << 62
 LARGEST_MARK = 1 << 31
@@ -139,6 +141,10 @@ class Flow:
                 margin *= 1.5
             wish = int(self.rate * (trip + margin))
         return min(self.window, max(wish, LEAST_FRAMES * frame))
+
+    def dry(self, frame: int) -> bool:
+        """Whether so little is under way that the child waits for more, or soon will."""
+        return _DRY * self.in_flight <= self.limit(frame)
 
     def room(self, frame: int) -> int:
         """Bytes that may be charged now; 0 when it is not worth a frame yet."""

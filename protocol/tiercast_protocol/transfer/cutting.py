@@ -3,7 +3,8 @@
 Rules
 - A frame is what the link carries in `FRAME_TIME`, never below `LEAST_FRAME`: on a thin link nothing else lets a window
   shut, a suspend act or a priority pass in time (docs/protocol-transfer.md, section 6.6).  Above `DEFAULT_FRAME`
-  it is only what a fast link carries in `FAST_TIME`, never above what brokers take: fewer turns for everybody.
+  it is only what a fast link, or all unpaced ones that share it together, carry in `FAST_TIME`, never above what
+  brokers take: fewer turns for everybody.
 - Small chunks share a frame.  A chunk is split over frames only where it must be: half a frame of whole ones goes as it
   is, for what comes in parts must be put together again.
 """
@@ -31,13 +32,18 @@ FRAME_COST = 64
 PIECE_COST = 44
 
 
-def frame_size(cap: float | None, measured: float | None) -> int:
-    """Payload bytes of one frame on a link of at most `cap` bytes per second that carried `measured`."""
+def frame_size(cap: float | None, measured: float | None, many: int = 1) -> int:
+    """Payload bytes of one frame for `many` links alike, of at most `cap` bytes per second, that carried `measured`.
+
+    A cap may hold for all of them together, so where there is one it does not count how many they are.
+    """
     # An unpaced link that turned out to be slow gets small frames too; twice its speed, so that it may grow.
     rate = cap if measured is None else min(cap, 2 * measured) if cap is not None else 2 * measured
     if rate is None:
         return FIRST_FRAME
-    return max(LEAST_FRAME, min(DEFAULT_FRAME, int(rate * FRAME_TIME)), min(LARGEST_FRAME, int(rate * FAST_TIME)))
+    slow = int(rate * FRAME_TIME)
+    fast = int(rate * FAST_TIME) * (many if cap is None else 1)
+    return max(LEAST_FRAME, min(DEFAULT_FRAME, slow), min(LARGEST_FRAME, slow, fast))
 
 
 def cut(

@@ -1,11 +1,13 @@
 """Groups: children that want the same chunks get one publish per frame (docs/protocol.md, section 6).
 
 Rules
-- Nothing is shared while an invitation is open: whoever was asked may be subscribed before we know it.
+- Nothing is shared while an invitation is open: whoever was asked may be subscribed before we know it.  What is
+  shared already waits so long, so that nobody who is near runs ahead of the others.
 - A chunk is shared when it is at hand and every member wants the same of it, for the same job; so no child is sent
   what it did not ask for.  What all of them lost is shared again.  Everything else goes on the members' own lanes.
 - The group waits for credit of all its members, but for one that holds the others back only `LAG_PATIENCE`
-  seconds: then that one leaves (its lane is demoted), and the others go on.  Where half of them lag, nobody does.
+  seconds: then that one leaves (its lane is demoted), and the others go on.  Nobody is held back who has enough under
+  way; so where a machine is busy and all are late in turn, nobody lags.
 - Few groups, each for children of like speed; numbers are never used twice.
 """
 
@@ -27,15 +29,15 @@ MOST_GROUPS = 8
 PAIR = 2
 #: Bytes that must be wanted alike before a group is worth its topic.
 WORTH = 1 << 20
-#: At most so many chunks are compared to find out; one that is not at hand yet counts as `_GUESS` bytes.
+#: At most so many chunks are looked at to find out; one that is not at hand yet counts as `_GUESS` bytes.
 _COMPARED = 256
 _GUESS = 32 * 1024
-#: Share of those that must be wanted by both: where they are in it may differ by some frames.
-_ALIKE = 0.5
+#: Share of what one wants that the other must want too: where they are in it may differ by some frames.
+_ALIKE = 0.75
 #: Like speed: configured rates within this factor, and measured ones within its square.
 _LIKE_RATE = 2.0
 #: Seconds a member may lack credit while others have it, and what a silent one may take to report beside.
-LAG_PATIENCE = 0.2
+LAG_PATIENCE = 0.15
 LAG_REPORT = 0.05
 #: Seconds an invited child may take to join (nothing is shared for so long), and how long it is not invited again if
 #: it says nothing at all; whoever answers late may come at once.
@@ -81,6 +83,10 @@ class Group:
     even: bool = True
     members: dict[Child, Lane] = field(default_factory=dict)
     invited: dict[Child, float] = field(default_factory=dict)
+    #: Subscribed, and members as soon as nobody is invited any more.
+    arrived: dict[Child, Lane] = field(default_factory=dict)
+    #: What is shared waits so long for those who are invited.
+    hold_until: float = 0.0
     #: By job, in the order of their turns: chunks that every member wants alike, with what is left to send of each
     #: (None is all of it).
     jobs: OrderedDict[Job, Shared] = field(default_factory=OrderedDict)
@@ -136,13 +142,7 @@ class Group:
 
     def _of(self, digest: Digest) -> Job | None:
         """For which job the chunk is shared; None when it is not."""
-        for lane in self.members.values():
-            want = lane.wanted.get(digest)
-            if want is None:
-                return None
-            name = want.queue.job.name
-            return name if digest in self.jobs.get(name, ()) else None
-        return None
+        return next((name for name, shared in self.jobs.items() if digest in shared), None)
 
     def unshare(self, digest: Digest) -> None:
         """Give the chunk back to the members' own lanes."""
@@ -165,26 +165,51 @@ class Group:
         """Share nothing of the job any more."""
         for digest in list(self.jobs.get(job, ())):
             self.unshare(digest)
+        for lane in self.members.values():
+            lane.in_order()
 
-    def add(self, lane: Lane, supply: Supply) -> None:
-        """The child is subscribed: it takes part from here on, and gets what it missed on its own lane."""
+    def add(self, lane: Lane) -> None:
+        """The child is subscribed: it takes part from the next `open` on."""
         self.invited.pop(lane.child, 0)
-        for digest in [digest for shared in self.jobs.values() for digest in shared]:
-            self.unshare(digest)
-        self.members[lane.child] = lane
-        lane.group = self
-        self.open(supply)
+        self.arrived[lane.child] = lane
+
+    def pause(self) -> None:
+        """Share nothing for now: all that is left to send goes on the members' own lanes."""
+        for name in list(self.jobs):
+            self.close(name)
 
     def open(self, supply: Supply) -> None:
         """Share what all members want, now that nobody is invited any more."""
-        if not self.invited and len(self.members) >= PAIR:
+        if self.invited:
+            return
+        if self.arrived:
+            self._let_in()
+        if len(self.members) >= PAIR:
             for queue in list(next(iter(self.members.values())).queues.values()):
                 for digest in [*queue.urgent, *queue.sendable]:
                     self.share(digest, supply)
 
+    def _let_in(self) -> None:
+        """Make members of those who arrived; what one of them wants otherwise than the others is shared no more."""
+        arrived = self.arrived.values()
+        for name in list(self.jobs):
+            for digest, spans in list(self.jobs[name].items()):
+                if all(_wants(lane, digest, name, spans) for lane in arrived):
+                    for lane in arrived:
+                        lane.dequeue(digest)
+                else:
+                    self.unshare(digest)
+        for lane in self.members.values():
+            lane.in_order()
+        for lane in arrived:
+            self.members[lane.child] = lane
+            lane.group = self
+        self.arrived.clear()
+
     def remove(self, lane: Lane, supply: Supply) -> None:
         """The child takes part no more."""
         self.invited.pop(lane.child, 0)
+        self.arrived.pop(lane.child, 0)
         self.lagging.pop(lane.child, 0)
         if lane.child not in self.members:
             return
@@ -196,7 +221,14 @@ class Group:
         for shared in self.jobs.values():
             for digest, spans in shared.items():
                 _give(lane, digest, spans)
+        lane.in_order()
         self.open(supply)
+
+
+def _wants(lane: Lane, digest: Digest, job: Job, spans: list[Span] | None) -> bool:
+    """Whether the lane wants this of the chunk, for this job, and may get it."""
+    want = lane.wanted.get(digest)
+    return want is not None and want.queue.job.name == job and want.spans == spans and not want.queue.closed
 
 
 def _give(lane: Lane, digest: Digest, spans: list[Span] | None) -> None:
@@ -206,10 +238,6 @@ def _give(lane: Lane, digest: Digest, spans: list[Span] | None) -> None:
         return
     want.spans = list(spans) if spans is not None else None
     lane.enqueue(digest)
-    if spans is not None:
-        # Begun chunks hold memory at the child: they are finished first.
-        queue = want.queue.urgent if digest in want.queue.urgent else want.queue.sendable
-        queue.move_to_end(digest, last=False)
 
 
 def head(digests: Iterable[Digest], supply: Supply) -> list[Digest]:
@@ -251,7 +279,9 @@ def far_slower(lane: Lane, others: Iterable[Lane]) -> bool:
     return (lane.flow.rate or 0.0) * _FAR_SLOWER < best
 
 
-def wants_alike(lane: Lane, digests: list[Digest]) -> bool:
-    """Whether the lane wants most of these."""
-    wanted = lane.wanted
-    return sum(digest in wanted for digest in digests) >= _ALIKE * len(digests)
+def share_most(first: Lane, other: Lane, job: Job) -> bool:
+    """Whether one of the two wants most of what the other wants for the job: a group shares what all members want."""
+    theirs = {digest for digest, want in other.wanted.items() if want.queue.job.name == job}
+    ours = [digest for digest, want in first.wanted.items() if want.queue.job.name == job]
+    fewer = min(len(ours), len(theirs))
+    return fewer > 0 and sum(digest in theirs for digest in ours) >= _ALIKE * fewer

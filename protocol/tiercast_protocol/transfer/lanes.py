@@ -4,7 +4,8 @@ Rules
 - A want is queued once.  It is ignored while the chunk is queued or under way (sent at a position that the
   child's report had not reached); it is heard when that position is settled: then the chunk was lost.
 - Ranges to repair replace what was left to send of their chunk: the child knows best.
-- A lane whose frames take far longer than they used to, while others go on, is demoted: it shares with nobody.
+- A lane that holds the others of its group back (membership.py), or takes far longer than it used to while the others
+  wait for more, is demoted: it shares with nobody.
 - No progress with bytes under way means a mark; none for `PARK_AFTER` seconds parks the lane: nothing is sent
   until the child is heard again, and its wants stay.
 """
@@ -119,6 +120,14 @@ class Lane:
             want.queue.sendable[digest] = None
         else:
             want.queue.urgent[digest] = None
+
+    def in_order(self) -> None:
+        """What came back goes in the order in which it was asked, what is begun first: then children stay abreast."""
+        for queue in self.queues.values():
+            back = queue.sendable
+            begun = [digest for digest in back if self.wanted[digest].spans is not None]
+            rest = [digest for digest, want in self.wanted.items() if digest in back and want.spans is None]
+            queue.sendable = OrderedDict.fromkeys([*begun, *rest])
 
     def dequeue(self, digest: Digest) -> None:
         """The chunk may not be sent from this lane's own queues any more."""

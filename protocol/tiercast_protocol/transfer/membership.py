@@ -3,9 +3,10 @@
 Rules
 - An invitation is an offer: until the child says that it joined, its own lane goes on; a child that does not
   answer is left alone for a while, and the others found another group without it.
-- A group never gains and never loses a member while it shares: a child that is subscribed before we know it, or
-  still is after it left, would get frames twice.  Who comes late founds a new group with those who are there;
-  when one leaves, the group ends and the others found another.
+- A group never gains a member while it shares: a child that is subscribed before we know it would get frames twice.
+  Who comes late is invited, and the group waits until it answers; a far one is not waited for.
+- A group loses no member that lives: one that still is subscribed after it left would get frames that it was not sent.
+  When one leaves, the group ends and the others found another.
 - One candidate is compared per look, so that many children that want different things cost little.
 """
 
@@ -13,9 +14,9 @@ from __future__ import annotations
 
 from tiercast_protocol.transfer.events import (
     Child,
-    Digest,
     DismissFromGroup,
     InviteToGroup,
+    Job,
     SenderCommand,
 )
 from tiercast_protocol.transfer.groups import (
@@ -33,7 +34,7 @@ from tiercast_protocol.transfer.groups import (
     far_slower,
     head,
     sharable,
-    wants_alike,
+    share_most,
 )
 from tiercast_protocol.transfer.lanes import Lane, usual
 from tiercast_protocol.transfer.queues import Queue
@@ -41,9 +42,12 @@ from tiercast_protocol.transfer.schedule import Schedule
 from tiercast_protocol.transfer.supply import Supply
 
 #: Seconds between two looks for candidates.
-LOOK = 0.1
-#: Seconds for which what others want too waits for them to join; and the round trip from which nobody is waited for.
-JOIN_HOLD = 0.025
+LOOK = 0.05
+#: Seconds for which what others want too waits for them to join, by how regularly children are heard, at the least and
+#: at the most; and the round trip from which nobody is waited for.
+LEAST_HOLD = 0.05
+JOIN_HOLD = 0.5
+_HOLD_TIMES = 4
 NEAR = 0.05
 
 
@@ -67,6 +71,9 @@ class Membership:
         if self._enabled and lane.group is None and lane.child not in self._candidates:
             self._candidates[lane.child] = None
             self.due = min(self.due, now + LOOK)
+            if not _far(lane):
+                # What others want too is not worth sending to this one alone.
+                self._hold(lane, now + 2 * LOOK)
 
     def consider(self, lanes: dict[Child, Lane], now: float, out: list[SenderCommand]) -> None:
         """Compare one candidate with the groups and the other candidates; invite those that fit."""
@@ -75,11 +82,14 @@ class Membership:
             child = next(iter(self._candidates))
             del self._candidates[child]
             lane = lanes.get(child)
-            if lane is None or lane.group is not None or not self._free(lane, now):
+            if lane is None or lane.group is not None or not self._free(lane, lanes, now):
                 continue
             for fanout in ("multicast", "auto"):
                 want = head(sharable(lane, fanout), self._supply)
-                if want and self._gather(lane, want, lanes, now, out, even=fanout == "auto"):
+                if not want:
+                    continue
+                job = lane.wanted[want[0]].queue.job.name
+                if self._gather(lane, job, lanes, now, out, even=fanout == "auto"):
                     break
             break
         if self._candidates:
@@ -88,67 +98,82 @@ class Membership:
     def _gather(
         self,
         lane: Lane,
-        want: list[Digest],
+        job: Job,
         lanes: dict[Child, Lane],
         now: float,
         out: list[SenderCommand],
         *,
         even: bool,
     ) -> bool:
-        """Found a group of `lane` and all that want the like, be they in a group already or not; whether it did."""
-        fits = [
-            other
+        """Invite `lane`, and all that are in no group and want the like of the job, into a group; whether it did."""
+        fits = {
+            other.child: other
             for other in lanes.values()
             if other is not lane and lane.link.like(other.link) and (not even or alike(lane, other))
+        }
+        if any(child in self._invited for child in fits):
+            self._candidates[lane.child] = None  # once they have answered
+            return False
+        others = [
+            other
+            for other in fits.values()
+            if other.group is None and self._free(other, lanes, now) and share_most(lane, other, job)
         ]
-        others = [other for other in fits if self._free(other, now) and self._share_much(lane, want, other)]
-        if not others:
-            if any(other.child in self._invited for other in fits):
-                self._candidates[lane.child] = None  # once they have answered
+        groups = self._fitting(lane, job, fits, even=even)
+        if not groups and (not others or len(self.groups) >= MOST_GROUPS):
             return False
-        for group in {id(other.group): other.group for other in others if other.group is not None}.values():
-            self._end(group, now, out)
-        if len(self.groups) >= MOST_GROUPS:
-            return False
-        members = [lane, *others]
-        self._found(members, now, out, even=all(alike(lane, other) for other in others))
+        for smaller in groups[1:]:
+            self._end(smaller, now, out)  # its members are proposed again
+        group = groups[0] if groups else self._found(now)
+        group.even = group.even and all(alike(lane, other) for other in others)
+        known = usual(lanes.values())
+        hold = max(LEAST_HOLD, min(_HOLD_TIMES * known, JOIN_HOLD)) if known else JOIN_HOLD
+        for one in (lane, *others):
+            self._invite(one, group, now, hold, out)
+        if any(_far(one) for one in (lane, *others, *group.members.values())):
+            group.pause()
         return True
 
-    def _free(self, lane: Lane, now: float) -> bool:
+    def _fitting(self, lane: Lane, job: Job, fits: dict[Child, Lane], *, even: bool) -> list[Group]:
+        """The groups whose members all want the like, the largest first."""
+        found = [
+            group
+            for group in self.groups.values()
+            if (group.even or not even)
+            and group.members
+            and all(child in fits and share_most(lane, fits[child], job) for child in group.members)
+        ]
+        return sorted(found, key=lambda group: len(group.members), reverse=True)
+
+    def _free(self, lane: Lane, lanes: dict[Child, Lane], now: float) -> bool:
         return (
             lane.state == "active"
             and not lane.link.suspended
+            and (lane.group is not None or now <= max(lane.lag_due(), lane.flow.oldest + usual(lanes.values(), lane)))
             and not (lane.link.chain and lane.link.shut(now))
             and (lane.group is None or not lane.group.invited)
             and lane.child not in self._invited
             and self._not_before.get(lane.child, now) <= now
         )
 
-    def _share_much(self, lane: Lane, want: list[Digest], other: Lane) -> bool:
-        """Whether one of the two wants what the other wants next: whoever is a few frames behind wants it all."""
-        if wants_alike(other, want):
-            return True
-        theirs = head(other.wanted, self._supply)
-        return bool(theirs) and wants_alike(lane, theirs)
-
-    def _found(self, lanes: list[Lane], now: float, out: list[SenderCommand], *, even: bool) -> None:
+    def _found(self, now: float) -> Group:
         self._number += 1
-        group = self.groups[self._number] = Group(self._number, even=even, used_at=now)
-        for lane in lanes:
-            self._invite(lane, group, now, out)
+        group = self.groups[self._number] = Group(self._number, used_at=now)
+        return group
 
-    def _invite(self, lane: Lane, group: Group, now: float, out: list[SenderCommand]) -> None:
+    def _invite(self, lane: Lane, group: Group, now: float, hold: float, out: list[SenderCommand]) -> None:
         group.invited[lane.child] = now
         self._invited[lane.child] = group
-        self._hold(lane, now)
+        if not _far(lane):
+            self._hold(lane, now + hold)
         out.append(InviteToGroup(lane.child, group.number))
-        self._schedule.look_at(group, now + JOIN_PATIENCE)
+        group.hold_until = now + hold
+        self._schedule.look_at(group, now + hold)
 
-    def _hold(self, lane: Lane, now: float) -> None:
-        """What others want too is not worth sending to this one alone; a far child is not waited for."""
-        if (lane.flow.least_rtt or 0.0) < NEAR:
-            lane.hold_until = now + JOIN_HOLD
-            self._schedule.look_at(lane, lane.hold_until)
+    def _hold(self, lane: Lane, until: float) -> None:
+        """Until then what others want too is not sent to this one alone."""
+        lane.hold_until = max(lane.hold_until, until)
+        self._schedule.look_at(lane, lane.hold_until)
 
     def holds(self, queue: Queue) -> bool:
         """Whether what the queue would send next is wanted by others too, who may share it."""
@@ -168,48 +193,50 @@ class Membership:
                 if self._not_before.pop(lane.child, now) > now and lane.wanted:
                     self.propose(lane, now)
             return
-        del self._invited[lane.child]
-        group.add(lane, self._supply)
+        group.add(lane)
+        self._settle(group, now)
+
+    def leave(self, lane: Lane, now: float, out: list[SenderCommand], *, lost: bool = False) -> None:
+        """The lane takes part in no group any more; `lost`: its child is subscribed to nothing, for it is gone."""
+        self._candidates.pop(lane.child, 0)
+        group = self._invited.pop(lane.child, None) or lane.group
+        if group is None:
+            return
+        out.append(DismissFromGroup(lane.child, group.number))
+        group.remove(lane, self._supply)
+        self._schedule.ready(lane)
+        if lost and len(group.members) + len(group.arrived) + len(group.invited) >= PAIR:
+            self._settle(group, now)
+        else:
+            self._end(group, now, out)
+
+    def _settle(self, group: Group, now: float) -> None:
+        """Nobody is waited for any more?  Then all who came are members."""
+        group.open(self._supply)
         if not group.invited:
             for member in group.members.values():
+                self._invited.pop(member.child, 0)
                 member.hold_until = now
         group.used_at = now
         self._schedule.look_at(group, now + IDLE)
         self._schedule.ready(group)
 
-    def leave(self, lane: Lane, now: float, out: list[SenderCommand]) -> None:
-        """The lane takes part in no group any more."""
-        self._candidates.pop(lane.child, 0)
-        group = self._invited.pop(lane.child, None)
-        if group is not None:
-            group.remove(lane, self._supply)
-            out.append(DismissFromGroup(lane.child, group.number))
-            group.open(self._supply)
-            self._schedule.ready(group)
-        elif (group := lane.group) is not None:
-            group.remove(lane, self._supply)
-            out.append(DismissFromGroup(lane.child, group.number))
-            self._schedule.ready(lane)
-            self._end(group, now, out)
-        if group is not None and group.alive and len(group.members) + len(group.invited) < PAIR:
-            self._end(group, now, out)
-
     def _end(self, group: Group, now: float, out: list[SenderCommand]) -> None:
         group.alive = False
         self.groups.pop(group.number, None)
-        for child in [*group.members, *group.invited]:
+        for child in [*group.members, *group.arrived, *group.invited]:
             out.append(DismissFromGroup(child, group.number))
             self._invited.pop(child, 0)
-        for lane in list(group.members.values()):
+        for lane in [*group.members.values(), *group.arrived.values()]:
             group.remove(lane, self._supply)
             self._schedule.ready(lane)
             if lane.wanted:
                 self.propose(lane, now)
         group.invited.clear()
 
-    def lag(self, group: Group, lagging: list[Lane], now: float) -> None:
-        """These members have no credit; whether they are to blame shows in time."""
-        if 2 * len(lagging) > len(group.members):
+    def lag(self, group: Group, lagging: list[Lane], waiting: int, now: float) -> None:
+        """These members have no credit, and so many others wait for more; whether they are to blame shows in time."""
+        if len(lagging) > waiting or 2 * waiting <= len(group.members) - len(lagging):
             self.kept_up(group, now)
             return
         names = {lane.child for lane in lagging}
@@ -238,11 +265,8 @@ class Membership:
 
     def look_at(self, group: Group, now: float, out: list[SenderCommand]) -> list[Child]:
         """A deadline of the group came; returns the members that lagged for too long."""
-        silent = [child for child, since in group.invited.items() if now - since >= JOIN_PATIENCE]
-        if silent:
-            # It may be subscribed all the same, and would get all that goes to this number: the others found another.
-            self._not_before.update(dict.fromkeys(silent, now + NOT_AGAIN))
-            self._end(group, now, out)
+        if group.invited:
+            self._await(group, now, out)
             return []
         late = self._late(group, now)
         for child in late:
@@ -261,6 +285,21 @@ class Membership:
         self._schedule.look_at(group, now + max(1e-3, min([IDLE / 3, *waits])))
         return late
 
+    def _await(self, group: Group, now: float, out: list[SenderCommand]) -> None:
+        """Some have not answered: who is in the group goes on by himself, and in the end without them."""
+        silent = [child for child, since in group.invited.items() if now - since >= JOIN_PATIENCE - 1e-6]
+        if silent:
+            # It may be subscribed all the same, and would get all that goes to this number: the others found another.
+            self._not_before.update(dict.fromkeys(silent, now + NOT_AGAIN))
+            self._end(group, now, out)
+        elif now >= group.hold_until:
+            group.pause()
+            for lane in group.members.values():
+                self._schedule.ready(lane)
+        if group.alive:
+            due = min(group.invited.values()) + JOIN_PATIENCE
+            self._schedule.look_at(group, min(due, group.hold_until) if now < group.hold_until else due)
+
     @staticmethod
     def _late(group: Group, now: float) -> list[Child]:
         """The members that held the others back for too long."""
@@ -277,6 +316,11 @@ class Membership:
             for child in late
             if now - members[child].flow.progress_at >= LAG_PATIENCE or far_slower(members[child], members.values())
         ]
+
+
+def _far(lane: Lane) -> bool:
+    """Whether the child is too far away to be waited for."""
+    return (lane.flow.least_rtt or 0.0) >= NEAR
 
 
 def _patience(group: Group) -> float:

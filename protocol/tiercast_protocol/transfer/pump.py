@@ -3,6 +3,7 @@
 Rules
 - A turn gives one frame or none; who got none waits for the event that changes that, not for a scan.
 - Whatever leaves is charged to every child it goes to, before it leaves.
+- Who was away himself finds nobody late before he has read what came meanwhile.
 - After failures in a row nothing is sent for a while: a broker that is down must not spin the node.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tiercast_protocol.transfer.cutting import FRAME_COST, PIECE_COST, cut
+from tiercast_protocol.transfer.cutting import FIRST_FRAME, FRAME_COST, PIECE_COST, cut
 from tiercast_protocol.transfer.events import (
     Child,
     Digest,
@@ -41,6 +42,10 @@ MOST_UNPUBLISHED = 4
 #: Pause after frames failed one after the other, in seconds, doubling up to the longest.
 _HOLD_FIRST = 0.2
 _HOLD_LONGEST = 5.0
+#: A timer that comes so late says that we were not running: what others said meanwhile is not read yet.
+_AWAY = 0.03
+#: All but one such part of the others must wait before one of them is late.
+_MOST = 4
 
 
 @dataclass(slots=True)
@@ -71,6 +76,8 @@ class Pump:
         self._failures = 0
         self._hold_until = float("-inf")
         self._armed: float | None = None
+        #: Nobody is found late before.
+        self._judge_from = float("-inf")
 
     # -- events -----------------------------------------------------------------------------------
 
@@ -89,8 +96,10 @@ class Pump:
                 self._hold_until = max(self._hold_until, now + pause)
         return known
 
-    def fired(self) -> None:
+    def fired(self, now: float) -> None:
         """The timer came."""
+        if self._armed is not None and now > self._armed + _AWAY:
+            self._judge_from = now + LAG_AFTER / 2
         self._armed = None
 
     def change(self, lane: Lane, state: str, reason: str, now: float, out: list[SenderCommand]) -> None:
@@ -161,13 +170,16 @@ class Pump:
 
     def _look_at_lane(self, lane: Lane, now: float, out: list[SenderCommand]) -> None:
         self._schedule.ready(lane)
+        if lane.holds(now):
+            self._schedule.look_at(lane, lane.hold_until)
         if now >= lane.park_due():
             self.change(lane, "parked", "no progress", now, out)
         elif now >= self._lag_due(lane):
-            lane.lag_from = now + LAG_AFTER / 2
-            if (until := lane.flow.oldest + usual(self._lanes.values(), lane)) > now:
+            lane.lag_from = now + LAG_AFTER / 4
+            until = max(lane.flow.oldest + usual(self._lanes.values(), lane), self._judge_from)
+            if until > now:
                 lane.lag_from = until
-            elif self._others_go_on(lane):
+            elif self._others_wait(lane):
                 self.change(lane, "demoted", "falls behind while others go on", now, out)
         if lane.state != "parked" and now >= self._mark_due(lane):
             lane.mark += 1
@@ -178,12 +190,17 @@ class Pump:
             out.append(PublishMark(lane.child, lane.session, lane.mark, lane.flow.charged))
         self._watch(lane, now)
 
-    def _others_go_on(self, lane: Lane) -> bool:
-        """Whether another child received something since this one should have."""
+    def _others_wait(self, lane: Lane) -> bool:
+        """Whether most others have hardly anything under way, so that this one alone is late."""
         since = lane.flow.oldest + LAG_AFTER / 2
-        return any(other.flow.progress_at > since for other in self._lanes.values() if other is not lane)
+        others = [other for other in self._lanes.values() if other is not lane and other.state == "active"]
+        waiting = sum(1 for other in others if other.flow.dry(FIRST_FRAME))
+        return _MOST * waiting > (_MOST - 1) * len(others) and any(other.flow.progress_at > since for other in others)
 
     def _look_at_group(self, group: Group, now: float, out: list[SenderCommand]) -> None:
+        if now < self._judge_from:
+            self._schedule.look_at(group, self._judge_from)
+            return
         for child in self.membership.look_at(group, now, out):
             self.change(self._lanes[child], "demoted", "lags behind its group", now, out)
         if group.alive:

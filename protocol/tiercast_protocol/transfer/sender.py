@@ -86,7 +86,7 @@ class Sender:
             JobResumed: self._settings.job_resumed,
             LaneSuspended: self._settings.lane_suspended,
             LaneResumed: self._settings.lane_resumed,
-            TimerFired: lambda _event, _now, _out: self._pump.fired(),
+            TimerFired: lambda _event, now, _out: self._pump.fired(now),
         }
 
     def lanes(self) -> list[LaneView]:
@@ -139,7 +139,6 @@ class Sender:
             lane.mark_tries = 0
             self._pump.change(lane, "active", "heard again", now, out)
         elif lane.state == "demoted" and now - lane.state_at >= BACK_AFTER and now - flow.progress_at < 1.0:
-            lane.lag_from = now + BACK_AFTER / 5
             self._pump.change(lane, "active", "kept up again", now, out)
         if report.segment or report.rate or lane.link.wish != NO_WISH:
             self._settings.wish(lane, report, now, out)
@@ -182,7 +181,7 @@ class Sender:
             self._drop_lane(lane, now, out)
 
     def _drop_lane(self, lane: Lane, now: float, out: list[SenderCommand]) -> None:
-        self._membership.leave(lane, now, out)
+        self._membership.leave(lane, now, out, lost=True)
         for digest in lane.wanted:
             self.supply.unwant(digest, lane.child)
         lane.wanted.clear()

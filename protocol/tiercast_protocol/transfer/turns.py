@@ -95,15 +95,15 @@ class Turns:
     def _of(self, one: Lane | Group, now: float) -> Turn | None:
         return self._of_group(one, now) if isinstance(one, Group) else self._of_lane(one, now)
 
-    def size(self, lane: Lane, job: Job | None = None) -> int:
-        """Payload bytes of a frame for the lane."""
+    def size(self, lane: Lane, job: Job | None = None, many: int = 1) -> int:
+        """Payload bytes of a frame for the lane and others like it, `many` in all."""
         cap = lane.link.cap
         all_links = self._output.rate
         if all_links is not None and (cap is None or all_links < cap):
             cap = all_links
         if job is not None and (rate := job.gates.pace.rate) is not None and (cap is None or rate < cap):
             cap = rate
-        return frame_size(cap, lane.flow.rate)
+        return frame_size(cap, lane.flow.rate, many)
 
     # -- one lane ---------------------------------------------------------------------------------
 
@@ -167,7 +167,7 @@ class Turns:
         lanes = tuple(group.members.values())
         was = group.leading
         group.leading = 0
-        if not group.jobs or len(lanes) < PAIR:
+        if not group.jobs or len(lanes) < PAIR or group.invited:
             return None
         opens = NEVER
         found: list[tuple[Queue, ...]] = []
@@ -192,13 +192,15 @@ class Turns:
         queues = found[place]
         job = queues[0].job
         group.leading = job.priority
-        size = min([self.size(lane, job) for lane in lanes])
+        size = min([self.size(lane, job, len(lanes)) for lane in lanes])
         rooms = [
             lane.flow.room(size) if len(lane.queues) == 1 or not self._busy(lane, job, size, now) else 0
             for lane in lanes
         ]
         if not all(rooms):
-            self._membership.lag(group, [lane for lane, room in zip(lanes, rooms, strict=True) if not room], now)
+            lagging = [lane for lane, room in zip(lanes, rooms, strict=True) if not room]
+            waiting = sum(1 for lane, room in zip(lanes, rooms, strict=True) if room and lane.flow.dry(size))
+            self._membership.lag(group, lagging, waiting, now)
             return None
         if group.lagging:
             self._membership.kept_up(group, now)

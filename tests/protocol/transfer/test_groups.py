@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiercast_protocol.transfer.credit import Flow
-from tiercast_protocol.transfer.groups import Group, Shared, alike, head, wants_alike
+from tiercast_protocol.transfer.groups import Group, Shared, alike, head, share_most
 from tiercast_protocol.transfer.jobs import Job
 from tiercast_protocol.transfer.lanes import Lane
 from tiercast_protocol.transfer.links import Link
@@ -38,7 +38,9 @@ def want(one: Lane, digest: bytes, supply: Supply) -> None:
 
 
 steps = st.tuples(
-    st.sampled_from(["add", "remove", "want", "found", "begin"]), st.sampled_from("abc"), st.sampled_from(D)
+    st.sampled_from(["add", "invite", "pause", "remove", "want", "found", "begin"]),
+    st.sampled_from("abc"),
+    st.sampled_from(D),
 )
 
 
@@ -50,7 +52,12 @@ def test_shared_or_on_every_members_own_lane(story: list[tuple[str, str, bytes]]
         one = lanes[child]
         match step:
             case "add" if one.group is None:
-                group.add(one, supply)
+                group.add(one)
+                group.open(supply)
+            case "invite" if one.group is None and child not in group.arrived:
+                group.invited[child] = 0.0
+            case "pause":
+                group.pause()
             case "remove":
                 group.remove(one, supply)
             case "want" if digest not in one.wanted:
@@ -85,7 +92,8 @@ def test_what_was_begun_together_is_finished_alone() -> None:
     supply.found(D[0], 100)
     for one in (a, b):
         one.enqueue(D[0])
-        group.add(one, supply)
+        group.add(one)
+    group.open(supply)
     assert list(shared(group)) == [D[0]]
     shared(group)[D[0]] = [(60, 100)]
     group.remove(a, supply)
@@ -104,15 +112,51 @@ def test_like_speed() -> None:
 
 
 def test_worth_a_group() -> None:
-    supply, one, other = Supply(), lane("a"), lane("b")
+    supply, one = Supply(), lane("a")
     many = [n.to_bytes(32) for n in range(40)]
     for digest in many:
         want(one, digest, supply)
-    first = head(one.wanted, supply)
-    assert first == many, "what is not at hand is guessed at 32 KiB"
+    assert head(one.wanted, supply) == many, "what is not at hand is guessed at 32 KiB"
     assert head(many[:31], supply) == []
-    for digest in many[20:]:
+
+
+def test_like_wishes() -> None:
+    """Whoever is a few frames behind wants nearly all of it; who is far behind would leave nothing to share."""
+    supply, one, other = Supply(), lane("a"), lane("b")
+    many = [n.to_bytes(32) for n in range(60)]
+    assert not share_most(one, other, "")
+    for digest in many[:40]:
+        want(one, digest, supply)
+    for digest in many[10:50]:
         want(other, digest, supply)
-    assert wants_alike(other, first)
-    other.wanted.pop(many[31])
-    assert not wants_alike(other, first)
+    assert share_most(one, other, "")
+    assert share_most(other, one, "")
+    assert not share_most(one, other, "another job")
+    other.forget(many[10])
+    want(other, many[50], supply)
+    assert not share_most(one, other, "")
+
+
+def test_a_newcomer_leaves_shared_what_he_wants_too() -> None:
+    supply, group = Supply(), Group(1)
+    a, b, late = lane("a"), lane("b"), lane("late")
+    for one in (a, b, late):
+        for digest in D if one is not late else D[2:]:
+            want(one, digest, supply)
+    for digest in D:
+        supply.found(digest, 100)
+        for one in (a, b, late):
+            if digest in one.wanted:
+                one.enqueue(digest)
+    for one in (a, b):
+        group.add(one)
+    group.open(supply)
+    assert list(shared(group)) == D
+    group.invited["late"] = 0.0
+    group.add(late)
+    group.open(supply)
+    assert list(shared(group)) == D[2:]
+    assert list(a.queues[""].sendable) == list(b.queues[""].sendable) == D[:2]
+    assert not late.queues[""].sendable
+    group.pause()
+    assert list(a.queues[""].sendable) == D, "in the order in which they were asked for"
