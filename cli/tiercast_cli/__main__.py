@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tiercast_cli import cabinets, depots, groups, jobs, ledgers, links, nodes, packages
+from tiercast_cli import actions, cabinets, depots, groups, jobs, ledgers, links, nodes, packages
 from tiercast_cli.examples import add_examples
 from tiercast_cli.options import set_socket
 from tiercast_cli.suspensions import add_suspensions
@@ -34,6 +34,7 @@ app = typer.Typer(
     help="Gets packages onto many machines through thin links, and proves what happened.",
     epilog=_EPILOG,
 )
+actions.add_actions(jobs.app)
 add_suspensions(jobs.app, links.app, nodes.app)
 for noun, part in (
     ("job", jobs),

@@ -1,7 +1,8 @@
-"""`tiercast job ...`: have a package installed, removed, preloaded or purged, and see what came of it."""
+"""`tiercast job ...`: have a package installed, removed, preloaded or purged, and see what came of any job."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -37,7 +38,7 @@ Example:
 
 
 #: What orders of every type say, in the order of the help.
-_ORDER: dict[str, tuple[Any, Any]] = {
+ORDER: dict[str, tuple[Any, Any]] = {
     "group": (OnGroups, []),
     "watch": (Watch, False),
     "expires": (Expires, "30d"),
@@ -47,35 +48,52 @@ _ORDER: dict[str, tuple[Any, Any]] = {
 
 
 @app.command(epilog=_INSTALL)
-@taking({"on": (OnEndpoints, []), **_ORDER, **JOB})
+@taking({"on": (OnEndpoints, []), **ORDER, **JOB})
 def install(package: Package, **given: Any) -> None:
     """Install a package on endpoints."""
-    _order("install", package, given)
+    order("install", package, given)
 
 
 @app.command(epilog=_REMOVE)
-@taking({"on": (OnEndpoints, []), **_ORDER})
+@taking({"on": (OnEndpoints, []), **ORDER})
 def remove(package: Package, **given: Any) -> None:
     """Remove a package from endpoints."""
-    _order("remove", package, given)
+    order("remove", package, given)
 
 
 @app.command(epilog=_PRELOAD)
-@taking({"on": (OnGateways, []), **_ORDER, **JOB})
+@taking({"on": (OnGateways, []), **ORDER, **JOB})
 def preload(package: Package, **given: Any) -> None:
     """Bring a package into the depots of gateways, to be installed from there later."""
-    _order("preload", package, given)
+    order("preload", package, given)
 
 
 @app.command()
-@taking({"on": (OnGateways, []), **_ORDER})
+@taking({"on": (OnGateways, []), **ORDER})
 def purge(package: Package, **given: Any) -> None:
     """Delete a package from the depots of gateways."""
-    _order("purge", package, given)
+    order("purge", package, given)
 
 
-def _order(kind: str, package: str, given: dict[str, Any]) -> None:
+def order(
+    kind: str,
+    package: str,
+    given: dict[str, Any],
+    *,
+    what: str | None = None,
+    options: Callable[[], dict[str, Any]] = dict,
+) -> None:
+    """Create a job as `given` says, and say so.
+
+    Args:
+        kind: its type.
+        package: what it is about; "" for nothing.
+        given: the options of the command, those of `ORDER` among them.
+        what: what is shown beside the type; the package by default.
+        options: gives those of its type; may raise UsageError.
+    """
     watch, json = given["watch"], given["json"]
+    shown = " ".join(word for word in (kind, package if what is None else what) if word)
     made: dict[str, Any] = {}
 
     async def work() -> None:
@@ -88,11 +106,11 @@ def _order(kind: str, package: str, given: dict[str, Any]) -> None:
                 groups=given["group"],
                 note=given["note"],
                 expires_s=seconds_of(given["expires"], "--expires"),
-                options=terms_of(given).options,
+                options=terms_of(given).options | options(),
             )
         )
         if not json:
-            print(f"Job {made['job']}: {kind} {package} on {words.count(made['targets'], 'node')}.")
+            print(f"Job {made['job']}: {shown} on {words.count(made['targets'], 'node')}.")
         if watch:
             await _follow(made["job"], json=json)
         elif json:

@@ -113,9 +113,14 @@ def join(
 def run(*, state: State = None) -> None:
     """Run the agent until a signal comes."""
     from tiercast_endpoint.daemon import serve
+    from tiercast_endpoint.restart import Restart, again
     from tiercast_protocol.node.lifecycle import run_daemon
 
-    raise SystemExit(run_daemon(lambda stack: serve(stack, _place(state))))
+    restart = Restart()
+    code = run_daemon(lambda stack: serve(stack, _place(state), restart))
+    if restart.due and not code:
+        again()
+    raise SystemExit(code)
 
 
 @app.command()
@@ -176,6 +181,50 @@ def job(id_: Annotated[str, typer.Argument(metavar="JOB")], *, state: State = No
         print(f"  {' '.join(program['argv'])}: status {program['exit']} after {program['seconds']} s")
         for line in program["output"].splitlines():
             print(f"    {line}")
+
+
+@app.command()
+def messages(
+    *,
+    unread: Annotated[bool, typer.Option("--unread", help="Only those that were not read.")] = False,
+    read: Annotated[
+        list[str] | None, typer.Option("--read", metavar="NUMBER", help="Mark it as read; or all. May be repeated.")
+    ] = None,
+    state: State = None,
+    json: Json = False,
+) -> None:
+    """List what the region's administrators wrote to the owner of this machine.
+
+    Example: tiercast-endpoint messages --unread, then tiercast-endpoint messages --read 3
+    """
+    args = {"numbers": _numbers(read, json=json)} if read else {"unread": unread}
+    found = _ask(state, "messages.read" if read else "messages", json=json, **args)
+    if json:
+        _emit({"messages": found})
+        return
+    import time
+
+    for one in found:
+        at = time.strftime("%Y-%m-%d %H:%M", time.localtime(one["at"] / 1000))
+        mark = "" if one["read"] else "  (new)"
+        print(f"{one['n']}  {at}  {one['title'] or one['job']}{mark}")
+        for line in one["text"].splitlines():
+            print(f"    {line}")
+
+
+def _numbers(words: list[str], *, json: bool) -> list[int]:
+    """The numbers that were given; none for "all"."""
+
+    async def work() -> None:
+        from tiercast_protocol.errors import UsageError
+
+        wrong = [word for word in words if word != "all" and not word.isdecimal()]
+        if wrong:
+            todo = "`tiercast-endpoint messages` shows every message's number; `--read all` marks them all."
+            raise UsageError("message.unknown", f"{wrong[0]!r} is no message's number.", "messages --read", todo)
+
+    _run(work, json=json)
+    return [] if "all" in words else [int(word) for word in words]
 
 
 @transfer.command("show")

@@ -19,12 +19,14 @@ from typing import Any
 
 import structlog
 
-from tiercast_endpoint import holdings, journal, patches
+from tiercast_endpoint import holdings, journal, messages, patches
+from tiercast_endpoint.actions import Actions
 from tiercast_endpoint.jobs import Jobs
 from tiercast_endpoint.materials import Materials
 from tiercast_endpoint.memory import give_back, keep_small
 from tiercast_endpoint.orders import Identity, open_bundle
 from tiercast_endpoint.reports import Reporter
+from tiercast_endpoint.restart import Restart
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.settings import TITLE, Settings, default_root
 from tiercast_endpoint.steps import Steps, same_file_system
@@ -41,7 +43,7 @@ from tiercast_protocol.node.control.server import ControlServer
 from tiercast_protocol.node.control.verbs import Verbs
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.ledger import open_ledger
-from tiercast_protocol.node.lifecycle import StateLock, ready, until_signal
+from tiercast_protocol.node.lifecycle import StateLock, Stop, ready, until_signal
 from tiercast_protocol.node.owner import Owner
 from tiercast_protocol.node.places import Place
 from tiercast_protocol.node.post import Post
@@ -54,7 +56,13 @@ log = structlog.get_logger(__name__)
 
 #: Nothing passes through an endpoint to others, so what was verified lately need not be kept.
 _KEEP_VERIFIED = 0
-SCHEMA = [(1, Post.SCHEMA), (2, journal.SCHEMA + holdings.SCHEMA), (3, patches.SCHEMA)]
+SCHEMA = [
+    (1, Post.SCHEMA),
+    (2, journal.SCHEMA + holdings.SCHEMA),
+    (3, patches.SCHEMA),
+    (4, journal.OPTIONS),
+    (5, messages.SCHEMA),
+]
 
 #: What came waits so long for company before it is stored: nobody is below an agent who waits for it.
 GATHER_SECONDS = 0.25
@@ -67,14 +75,16 @@ class Agent:
         place: its folder and files.
         settings: of its `endpoint.toml`.
         enrolled: who it is.
+        restart: told when it is to start again.
     """
 
-    def __init__(self, place: Place, settings: Settings, enrolled: joined.Enrolled) -> None:
+    def __init__(self, place: Place, settings: Settings, enrolled: joined.Enrolled, restart: Restart) -> None:
         self._place = place
         self._settings = settings
         self._me = enrolled
         self._root = RootFolder(settings.install_root)
         self._since = now_ms()
+        self._restart = restart
 
     async def run(self, stack: AsyncExitStack) -> None:
         """Serve until a signal comes."""
@@ -105,7 +115,8 @@ class Agent:
             store_free=lambda: (store.usage().disk_free, shared),
             limits=limits,
         )
-        steps = Steps(db=db, root=self._root, materials=materials, limits=limits, now_ms=now_ms)
+        inner = Steps(db=db, root=self._root, materials=materials, limits=limits, now_ms=now_ms)
+        steps = Actions(db=db, steps=inner, restart=self._restart.asked, now_ms=now_ms)
         reporter = Reporter(
             db=db,
             post=post,
@@ -132,7 +143,8 @@ class Agent:
         readings.register(verbs)
         owner.register(verbs)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(until_signal())
+            tasks.create_task(self._until_stopped(jobs))
+            tasks.create_task(self._restart.wait(jobs.quiet))
             started = asyncio.Event()
             tasks.create_task(jobs.run(started))
             await started.wait()
@@ -141,6 +153,14 @@ class Agent:
             async with ControlServer(self._place.socket, verbs):
                 ready(node=me.name, region=me.region, parent=upstream.parent, socket=str(self._place.socket))
                 await asyncio.Event().wait()
+
+    async def _until_stopped(self, jobs: Jobs) -> None:
+        """Until a signal comes, and what waits for the agent's stop is done."""
+        try:
+            await until_signal()
+        except Stop:
+            await jobs.stopping(self._settings.at_stop)
+            raise
 
     def _upstream(self, where: standing.Standing, store: DiskStore, post: Post) -> Upstream:
         """The way to the parent that the agent was below last."""
@@ -244,13 +264,13 @@ class Agent:
         }
 
 
-async def serve(stack: AsyncExitStack, place: Place) -> None:
+async def serve(stack: AsyncExitStack, place: Place, restart: Restart) -> None:
     """What `tiercast-endpoint run` does: read settings and enrolment, then run the agent."""
     enrolled = joined.load(place.folder, role="endpoint")
     settings = config.load(place.config, Settings)
     logs.configure(settings.log_level, settings.log_format)
     stack.enter_context(StateLock(place.folder))
-    await Agent(place, settings, enrolled).run(stack)
+    await Agent(place, settings, enrolled, restart).run(stack)
 
 
 def now_ms() -> int:

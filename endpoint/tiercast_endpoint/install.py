@@ -7,195 +7,92 @@ Rules
   finish is `interrupted`, unless it declared itself idempotent.
 - Up to `Step.SWITCH` the old version stands untouched; from there on the job either settles on the new one or
   undoes the switch.  A cancel or expiry that comes later than that is too late, and changes nothing.
+- What is prepared waits in `HOLD` until its gate opens (`gate.py`), and only there: an installation begins with a
+  look at the gate, also after a crash.  Whoever waits there, or before its first step, gives its turn back.
+- A failure that the order lets be tried again leads back to `WAIT` or `HOLD`, after a switch by way of `UNDO`; the
+  number of tries only grows.
 - There is exactly one outcome, and once there is one it is never exchanged for another.
 - A late answer (of a step that is no longer the present one) returns no commands.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
+from tiercast_endpoint.gate import Gate, Wait
+from tiercast_endpoint.story import (
+    FIRST,
+    HARMLESS,
+    INSTALL,
+    INSTALLING,
+    MESSAGE,
+    ON_FAILURE,
+    PREPARING,
+    PROGRAMS,
+    REMOVE,
+    RESTART,
+    RESTING,
+    RUN,
+    STATE_OF,
+    Abort,
+    CancelAsked,
+    Command,
+    Event,
+    Finish,
+    OrderExpired,
+    Outcome,
+    Perform,
+    Plan,
+    Record,
+    Recovered,
+    Rest,
+    Seek,
+    Snapshot,
+    Step,
+    StepDone,
+    StepFailed,
+    Stopping,
+    Tell,
+    TimeCame,
+    TurnCame,
+)
+from tiercast_protocol.content.times import SHUTDOWN, START
 
-class Step(StrEnum):
-    """What a job is at.  The texts stand in the journal: never rename one."""
-
-    WAIT = "wait"  #: another job of this package is before it
-    PLAN = "plan"  #: fetch root and lists, look at what is held, reckon the space
-    FETCH = "fetch"  #: fetch the chunks that are missing
-    ASSEMBLE = "assemble"  #: build the tree in staging, synced
-    BEFORE = "before"  #: run-before
-    SWITCH = "switch"  #: one rename
-    AFTER = "after"  #: run-after
-    UNDO = "undo"  #: rename back
-    SETTLE = "settle"  #: index the new tree, drop what is older than the previous one
-    DISCARD = "discard"  #: take away what was staged
-    UNLINK = "unlink"  #: a removal: take the name away
-    DELETE = "delete"  #: a removal: delete the trees
-    END = "end"
-
-
-INSTALL, REMOVE = "install", "remove"
-
-#: What `content.receipt.STATES` calls a step.
-STATE_OF: dict[Step, str] = {
-    Step.WAIT: "waiting",
-    Step.PLAN: "fetching",
-    Step.FETCH: "fetching",
-    Step.ASSEMBLE: "staged",
-    Step.BEFORE: "installing",
-    Step.SWITCH: "installing",
-    Step.AFTER: "installing",
-    Step.UNDO: "installing",
-    Step.SETTLE: "installing",
-    Step.DISCARD: "installing",
-    Step.UNLINK: "removing",
-    Step.DELETE: "removing",
-}
-
-#: Steps during which nothing but staging was touched: here a cancel or the order's expiry still counts.
-HARMLESS = frozenset({Step.WAIT, Step.PLAN, Step.FETCH, Step.ASSEMBLE})
-PROGRAMS = frozenset({Step.BEFORE, Step.AFTER})
-
-#: Where a failed step leads.  `END` stands for steps whose failure leaves nothing to take back.
-ON_FAILURE: dict[Step, Step] = {
-    Step.WAIT: Step.END,
-    Step.PLAN: Step.DISCARD,
-    Step.FETCH: Step.DISCARD,
-    Step.ASSEMBLE: Step.DISCARD,
-    Step.BEFORE: Step.DISCARD,
-    Step.SWITCH: Step.UNDO,
-    Step.AFTER: Step.UNDO,
-    # The switch could not be taken back: the new tree may be in use, so nothing is discarded.
-    Step.UNDO: Step.END,
-    Step.SETTLE: Step.END,
-    Step.DISCARD: Step.END,
-    Step.UNLINK: Step.END,
-    Step.DELETE: Step.END,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a job ended: a final state of `receipt.STATES`, a stable code and a sentence."""
-
-    state: str
-    code: str = ""
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What the planning step found out; `None` where the package has no such program.
-
-    Attributes:
-        ready: the tree stands already, whole and verified: nothing to fetch or assemble.
-        current: and the name leads to it already: nothing to do at all.
-        before: whether run-before is idempotent.
-        after: whether run-after is idempotent.
-    """
-
-    ready: bool = False
-    current: bool = False
-    before: bool | None = None
-    after: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All that the journal keeps of the machine."""
-
-    type: str
-    step: Step = Step.WAIT
-    plan: Plan = Plan()
-    cancel: bool = False
-    outcome: Outcome | None = None
-
-
-# == events ============================================================================================
-
-
-@dataclass(frozen=True, slots=True)
-class TurnCame:
-    """No other job of this package is before this one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """The daemon started again; the journal's last snapshot is the machine's."""
-
-
-@dataclass(frozen=True, slots=True)
-class StepDone:
-    """The step was performed; `plan` comes with `Step.PLAN`.  `code` is a remark for the outcome."""
-
-    step: Step
-    plan: Plan | None = None
-    code: str = ""
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class StepFailed:
-    """The step (or the program of that step) failed."""
-
-    step: Step
-    code: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CancelAsked:
-    """A cancel order for this job was accepted."""
-
-
-@dataclass(frozen=True, slots=True)
-class OrderExpired:
-    """The order's last instant has passed."""
-
-
-Event = TurnCame | Recovered | StepDone | StepFailed | CancelAsked | OrderExpired
-
-
-# == commands ==========================================================================================
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Journal the snapshot, synced, before any command after this one."""
-
-    snapshot: Snapshot
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """Report this state upward."""
-
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
-class Abort:
-    """Stop performing the step and wait until it has stopped; its answer no longer counts."""
-
-    step: Step
-
-
-@dataclass(frozen=True, slots=True)
-class Perform:
-    """Perform the step; answer `StepDone` or `StepFailed`."""
-
-    step: Step
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """The job is over: sign the receipt and report it, unless that was done before the crash."""
-
-    outcome: Outcome
-
-
-Command = Record | Tell | Abort | Perform | Finish
+__all__ = [
+    "FIRST",
+    "HARMLESS",
+    "INSTALL",
+    "MESSAGE",
+    "ON_FAILURE",
+    "PROGRAMS",
+    "REMOVE",
+    "RESTART",
+    "RESTING",
+    "RUN",
+    "STATE_OF",
+    "Abort",
+    "CancelAsked",
+    "Command",
+    "Event",
+    "Finish",
+    "Install",
+    "OrderExpired",
+    "Outcome",
+    "Perform",
+    "Plan",
+    "Record",
+    "Recovered",
+    "Rest",
+    "Seek",
+    "Snapshot",
+    "Step",
+    "StepDone",
+    "StepFailed",
+    "Stopping",
+    "Tell",
+    "TimeCame",
+    "TurnCame",
+]
 
 
 class Install:
@@ -203,54 +100,102 @@ class Install:
 
     Args:
         snapshot: a new job's (`Snapshot("install")`) or the journal's last.
+        gate: its times on this machine.
     """
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        if snapshot.type not in {INSTALL, REMOVE}:
+    def __init__(self, snapshot: Snapshot, gate: Gate | None = None) -> None:
+        if snapshot.type not in FIRST:
             raise ValueError(f"no machine for a job of type {snapshot.type!r}")
         self.snapshot = snapshot
+        self.gate = gate or Gate()
+        self._happened: frozenset[str] = frozenset()
+        self._told: Wait | None = None
 
-    def handle(self, event: Event) -> list[Command]:
-        """What to do, in order, now that `event` happened."""
+    def handle(self, event: Event, *, now: int) -> list[Command]:  # noqa: PLR0911 - one line per event
+        """What to do, in order, now that `event` happened; `now` is milliseconds since 1970."""
+        at = self.snapshot
         match event:
             case TurnCame():
-                return self._go(self._first()) if self.snapshot.step is Step.WAIT else []
+                return self._turn(now) if at.step in RESTING else []
+            case TimeCame():
+                return self._look(now) if at.step in RESTING else []
+            case Stopping():
+                self._happened |= {SHUTDOWN}
+                return self._look(now) if at.step in RESTING else []
             case Recovered():
-                return self._recovered()
+                return self._recovered(now)
             case StepDone():
-                return self._done(event) if event.step is self.snapshot.step else []
+                return self._done(event, now) if event.step is at.step else []
             case StepFailed():
-                return self._failed(event) if event.step is self.snapshot.step else []
-            case CancelAsked():
-                return self._cancelled()
+                return self._failed(event, now) if event.step is at.step else []
+            case CancelAsked(force):
+                return self._cancelled(force=force)
             case OrderExpired():
-                outcome = Outcome("expired", "order.expired", "The order's time passed before it could be carried out.")
-                return self._abandon(outcome) if self.snapshot.step in HARMLESS else []
+                return self._abandon(self._expired()) if at.step in HARMLESS else []
+
+    def wait(self, now: int) -> Wait | None:
+        """What the job waits for besides its turn; None when it may begin, or has."""
+        at = self.snapshot
+        if at.step not in RESTING:
+            return None
+        if now < at.again and at.failed is not None:
+            return Wait("retry.pause", f"try {at.attempt} follows; {_said(at.failed)}", at.again)
+        if at.step is Step.WAIT and at.type == INSTALL:
+            return self.gate.before_transfer(now)
+        return self.gate.before_installation(now, self._happened)
 
     # -- what each event means ---------------------------------------------------------------------
 
-    def _first(self) -> Step:
-        return Step.PLAN if self.snapshot.type == INSTALL else Step.UNLINK
-
-    def _recovered(self) -> list[Command]:
+    def _turn(self, now: int) -> list[Command]:
+        if (wait := self.wait(now)) is not None:
+            return self._rest(wait)
         at = self.snapshot
-        if at.step is Step.WAIT:
-            return []  # its turn comes again
+        if at.step is Step.WAIT and at.type == INSTALL:
+            return self._go(Step.PLAN)
+        self.snapshot = replace(at, begun=now)
+        return self._go(FIRST[at.type] if at.step is Step.WAIT else self._first_of_installation())
+
+    def _look(self, now: int) -> list[Command]:
+        wait = self.wait(now)
+        return [Seek()] if wait is None else self._rest(wait)
+
+    def _rest(self, wait: Wait) -> list[Command]:
+        """Give the turn back, and say why, once."""
+        told, self._told = self._told, wait
+        same = told is not None and (told.code, told.until) == (wait.code, wait.until)
+        tell = [] if same else [Tell(STATE_OF[self.snapshot.step], wait.code, wait.detail)]
+        return [*tell, Rest(wait.until)]
+
+    def _recovered(self, now: int) -> list[Command]:  # noqa: PLR0911 - one per kind of step
+        at = self.snapshot
+        if at.step not in PREPARING and (at.step is not Step.WAIT or at.type != INSTALL):
+            # What waits for the agent's start has it: it was prepared before.
+            self._happened |= {START}
+        if at.step in RESTING:
+            return self._look(now)
         if at.step is Step.END:
             return [Finish(self._outcome())]
-        if at.step in PROGRAMS and not (at.plan.before if at.step is Step.BEFORE else at.plan.after):
-            which = "run-before" if at.step is Step.BEFORE else "run-after"
+        if at.step is Step.RESTART:
+            return self._go(Step.END)  # this life is the restart
+        if at.step in PROGRAMS and not (at.plan.after if at.step is Step.AFTER else at.plan.before):
+            which = PROGRAMS[at.step]
             return self._go(
                 ON_FAILURE[at.step],
                 Outcome(
                     "interrupted",
                     "program.interrupted",
-                    f"{which} was started and not seen to finish; it is not idempotent, so it was not run again.",
+                    f"{which[0].upper()}{which[1:]} was started and not seen to finish; it is not idempotent, so it was"
+                    " not run again.",
                 ),
             )
+        if at.step is Step.BEFORE and not at.cancel:
+            # Nothing but that program was begun, and it may be begun again: when the gate is open.
+            return self._ready(now)
+        if at.step is Step.RUN and self.gate.before_installation(now, self._happened) is not None:
+            return self._go(Step.STOP)
         return [Tell(STATE_OF[at.step]), Perform(at.step)]
 
-    def _done(self, event: StepDone) -> list[Command]:  # noqa: C901, PLR0911 - one line per step: the table of the machine
+    def _done(self, event: StepDone, now: int) -> list[Command]:  # noqa: C901, PLR0911, PLR0912 - one line per step: the table
         at = self.snapshot
         if event.plan is not None:
             self.snapshot = at = replace(at, plan=event.plan)
@@ -259,11 +204,11 @@ class Install:
                 # DISCARD takes away the chunks that were fetched to find this out.
                 return self._go(Step.DISCARD, Outcome("done", "unchanged", "This version was installed already."))
             case Step.PLAN:
-                return self._go(self._after_staging() if at.plan.ready else Step.FETCH)
+                return self._ready(now) if at.plan.ready else self._go(Step.FETCH)
             case Step.FETCH:
                 return self._go(Step.ASSEMBLE)
             case Step.ASSEMBLE:
-                return self._go(self._after_staging())
+                return self._ready(now)
             case Step.BEFORE if at.cancel:
                 return self._go(Step.DISCARD, Outcome("cancelled", "cancelled", "Cancelled after run-before had run."))
             case Step.BEFORE:
@@ -272,46 +217,100 @@ class Install:
                 return self._go(Step.SETTLE if at.plan.after is None else Step.AFTER)
             case Step.AFTER:
                 return self._go(Step.SETTLE)
+            case Step.UNDO if at.outcome is None:
+                if at.cancel:
+                    return self._go(Step.DISCARD, Outcome("cancelled", "cancelled", "Cancelled before the next try."))
+                return self._ready(now)
             case Step.UNDO:
                 return self._go(Step.DISCARD)
+            case Step.STOP if at.outcome is None and at.cancel:
+                return self._go(Step.END, Outcome("cancelled", "cancelled", "Cancelled before the next try."))
+            case Step.STOP if at.outcome is None:
+                self.snapshot = replace(at, step=Step.WAIT)
+                return [Record(self.snapshot), *self._look(now)]
+            case Step.RUN | Step.KEEP:
+                return self._go(Step.END, Outcome("done", event.code, event.detail))
             case Step.UNLINK:
                 self.snapshot = replace(at, outcome=Outcome("done", event.code, event.detail))
                 return self._go(Step.DELETE)
             case _:
                 return self._go(Step.END)
 
-    def _failed(self, event: StepFailed) -> list[Command]:
-        step = self.snapshot.step
+    def _failed(self, event: StepFailed, now: int) -> list[Command]:
+        at = self.snapshot
+        step = at.step
         outcome = Outcome("failed", event.code, event.detail)
-        if step in {Step.SETTLE, Step.DISCARD, Step.DELETE}:
+        if step is Step.STOP and at.outcome is None:
+            outcome = at.failed or outcome
+        elif step in {Step.SETTLE, Step.DISCARD, Step.DELETE, Step.STOP}:
             # The new state stands (or the old one does); what is left behind is swept at the next start.
             outcome = replace(self._outcome(), code=self._outcome().code or event.code)
         elif step is Step.UNDO:
-            outcome = Outcome(self._outcome().state, "undo.failed", f"{self._outcome().detail} {event.detail}".strip())
-            self.snapshot = replace(self.snapshot, outcome=outcome)
-        elif self.snapshot.cancel and step is Step.BEFORE:
+            was = at.outcome or at.failed or outcome
+            outcome = Outcome(was.state, "undo.failed", f"{was.detail} {event.detail}".strip())
+            self.snapshot = replace(at, outcome=outcome)
+        elif at.cancel and step is Step.BEFORE:
             outcome = Outcome("cancelled", "cancelled", f"Cancelled while run-before ran, which failed: {event.detail}")
+        elif (again := self._again(outcome, now)) is not None:
+            return again
         return self._go(ON_FAILURE[step], outcome)
 
-    def _cancelled(self) -> list[Command]:
+    def _again(self, outcome: Outcome, now: int) -> list[Command] | None:
+        """Back to where the next try begins, if there is one after this failure."""
+        at, times = self.snapshot, self.gate.times
+        if at.step in PREPARING:
+            tries, failed, to = times.transfer, at.tried + 1, Step.WAIT
+            after = replace(at, tried=failed)
+        elif at.step in INSTALLING:
+            tries, failed, to = times.installation, at.installed + 1, Step.HOLD
+            after = replace(at, installed=failed)
+        else:
+            return None
+        pause = tries.pause_after(failed, outcome.code)
+        if pause is None:
+            return None
+        self.snapshot = replace(after, again=now + pause, failed=outcome)
+        if at.step in {Step.SWITCH, Step.AFTER, Step.RUN}:
+            return self._go(ON_FAILURE[at.step])
+        self.snapshot = replace(self.snapshot, step=to)
+        return [Record(self.snapshot), *self._look(now)]
+
+    def _cancelled(self, *, force: bool) -> list[Command]:
         at = self.snapshot
         if at.step in HARMLESS:
             return self._abandon(Outcome("cancelled", "cancelled", "Cancelled before anything was changed."))
-        if at.step is Step.BEFORE and not at.cancel:
+        if force and at.step in PROGRAMS:
+            outcome = Outcome("cancelled", "cancel.forced", f"Cancelled by force: {PROGRAMS[at.step]} was killed.")
+            return [Abort(at.step), *self._go(ON_FAILURE[at.step], outcome)]
+        waits = at.step is Step.BEFORE or (at.step in {Step.UNDO, Step.STOP} and at.outcome is None)
+        if waits and not at.cancel:
             # The program is let end: it may not be safe to stop, and what follows is in our hands.
             self.snapshot = replace(at, cancel=True)
             return [Record(self.snapshot)]
         return []
 
+    def _expired(self) -> Outcome:
+        failed = self.snapshot.failed
+        last = f" {_said(failed)}" if failed is not None else ""
+        return Outcome("expired", "order.expired", f"The order's time passed before it could be carried out.{last}")
+
     def _abandon(self, outcome: Outcome) -> list[Command]:
         step = self.snapshot.step
-        if step is Step.WAIT:
+        if step is Step.WAIT and not self.snapshot.tried:
             return self._go(Step.END, outcome)
         return [Abort(step), *self._go(Step.DISCARD, outcome)]
 
     # -- moving on ---------------------------------------------------------------------------------
 
-    def _after_staging(self) -> Step:
+    def _ready(self, now: int) -> list[Command]:
+        """All is prepared: begin, or hold until the gate opens."""
+        self.snapshot = replace(self.snapshot, step=Step.HOLD)
+        if self.wait(now) is None:
+            self.snapshot = replace(self.snapshot, begun=now)
+            return self._go(self._first_of_installation())
+        return [Record(self.snapshot), *self._look(now)]
+
+    def _first_of_installation(self) -> Step:
         return Step.SWITCH if self.snapshot.plan.before is None else Step.BEFORE
 
     def _outcome(self) -> Outcome:
@@ -322,6 +321,7 @@ class Install:
         kept = before.outcome or outcome
         if step is Step.END and kept is None:
             kept = Outcome("done")
+        self._told = None
         self.snapshot = replace(before, step=step, outcome=kept)
         commands: list[Command] = [Record(self.snapshot)]
         if step is Step.END:
@@ -329,3 +329,7 @@ class Install:
         if STATE_OF[step] != STATE_OF.get(before.step):
             commands.append(Tell(STATE_OF[step]))
         return [*commands, Perform(step)]
+
+
+def _said(failed: Outcome) -> str:
+    return f"the last one failed: {failed.code} {failed.detail}".strip()

@@ -3,7 +3,9 @@
 Rules
 - An order is journaled before it is acknowledged; what is refused is journaled too, with its receipt.
 - Opposite orders for one package are both carried out, in the order in which they came: the last one stands.
-- Jobs of different packages run side by side, a few at a time.
+- Jobs of different packages run side by side, a few at a time; those about no package wait for their own kind only.
+- Who waits for a time has no turn: others of the package go before it, and it comes after those that are there when its
+  time comes.
 - The root of what is ordered is asked for as soon as the order is journaled, whatever else is written down first.
 - A cancel ends when what it cancels has ended, and says how that was.
 - At start every open job goes on where its journal says, and every receipt that may not be in the outbox goes there.
@@ -14,18 +16,32 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Protocol
 
 import structlog
 
 from tiercast_endpoint import journal
-from tiercast_endpoint.install import STATE_OF, CancelAsked, Outcome, Snapshot, Step, TurnCame
+from tiercast_endpoint.gate import Gate, share_of
+from tiercast_endpoint.install import (
+    RESTING,
+    RUN,
+    STATE_OF,
+    CancelAsked,
+    Outcome,
+    Plan,
+    Snapshot,
+    Step,
+    Stopping,
+    TurnCame,
+)
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.orders import Accepted, Identity, Refused, Repeated, Seen, Verdict, judge, open_bundle
 from tiercast_endpoint.reports import Reporter
 from tiercast_endpoint.run import Performer, Run, Watch, _unwatched
 from tiercast_protocol.content import order as o
+from tiercast_protocol.content import times
 from tiercast_protocol.content.order import Order
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire.envelope import Envelope
@@ -33,8 +49,11 @@ from tiercast_protocol.wire.messages import OrderBundle, body_of
 
 log = structlog.get_logger(__name__)
 
-#: Jobs of different packages at work at the same time.
+#: Jobs of different packages at work at the same time; as many again that are prepared, so that a window is not missed
+#: for somebody's long way here.
 AT_ONCE = 4
+#: Seconds between two looks whether a program still runs, while a restart waits.
+_QUIET_S = 0.2
 
 
 class Roots(Protocol):
@@ -84,7 +103,7 @@ class Jobs:
         self._on_ended = on_ended
         self._roots = roots
         self._signed_time = 0
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots, self._prepared_slots = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(AT_ONCE)
         self._tasks: asyncio.TaskGroup | None = None
         self._runs: dict[tuple[str, int], Run] = {}
         self._lanes: dict[str, list[Run]] = {}
@@ -103,7 +122,8 @@ class Jobs:
             self._tasks = tasks
             for job in await self._db.read(journal.unreported):
                 await self._reporter.repeat(job)
-            for job in await self._db.read(journal.open_jobs):
+            # Those at work keep their turn; the others ask for theirs, in order of arrival.
+            for job in sorted(await self._db.read(journal.open_jobs), key=lambda job: job.snapshot.step in RESTING):
                 self._start(job, recovered=True)
             if started is not None:
                 started.set()
@@ -128,7 +148,8 @@ class Jobs:
         if job is None:
             return
         if isinstance(verdict, Accepted):
-            if self._roots is not None and order.type == o.INSTALL and not bundle.offers:
+            soon = int(order.options.get(times.DISTRIBUTE_AT, 0)) <= self.now_ms()
+            if self._roots is not None and order.type == o.INSTALL and not bundle.offers and soon:
                 self._roots.expect(order.root, order.job)
             self._start(job, recovered=False)
         elif isinstance(verdict, Refused):
@@ -155,7 +176,8 @@ class Jobs:
         job = Job(
             *(order.job, order.revision, order.type, order.package, order.version, order.package_revision),
             *(order.root, order.issued, order.expires, cause, "ordered", now),
-            snapshot=_first_snapshot(order.type, verdict),
+            snapshot=_first_snapshot(order, verdict),
+            options=dict(order.options),
         )
         return verdict, journal.add_job(connection, job)
 
@@ -179,20 +201,60 @@ class Jobs:
             steps=self._steps,
             reporter=self._reporter,
             now_ms=self.now_ms,
+            gate=Gate(times.read(job.options), job.issued, share_of(self._me.name)),
+            turns=self,
             watch=self._watch,
         )
         self._runs[job.job, job.revision] = run
-        lane = self._lanes.setdefault(job.package, [])
-        lane.append(run)
+        if not run.waits():
+            self.seek(run)
         self._tasks.create_task(self._live(run))
+
+    # -- turns -------------------------------------------------------------------------------------------
+
+    def seek(self, run: Run) -> None:
+        """As `Turns`: it stands in its package's lane from now on."""
+        lane = self._lanes.setdefault(_lane_of(run.job), [])
+        if run in lane or self._tasks is None:
+            return
+        run.turn_over = asyncio.Event()
+        lane.append(run)
         if len(lane) == 1:
             self._tasks.create_task(self._give_turn(run))
 
+    def leave(self, run: Run) -> None:
+        """As `Turns`."""
+        run.turn_over.set()
+        lane = self._lanes.get(_lane_of(run.job), [])
+        if run not in lane:
+            return
+        was_first = lane[0] is run
+        lane.remove(run)
+        if not lane:
+            del self._lanes[_lane_of(run.job)]
+        elif was_first and self._tasks is not None:
+            self._tasks.create_task(self._give_turn(lane[0]))
+
     async def _give_turn(self, run: Run) -> None:
-        """Wait for a place among the jobs at work; whoever ended while waiting gives it back."""
-        async with self._slots:
-            run.put(TurnCame())
-            await run.ended.wait()
+        """Wait for a place among the jobs at work; whoever left while waiting gives it back."""
+        over = run.turn_over
+        slots = self._prepared_slots if run.step is Step.HOLD else self._slots
+        async with slots if run.job.package else nullcontext():
+            if not over.is_set():
+                run.put(TurnCame())
+                await over.wait()
+
+    async def stopping(self, limit_s: float) -> None:
+        """The agent is being stopped: carry out what waits for that, for so long at most."""
+        due = [run for run in self._runs.values() if run.job.options.get(times.INSTALL_WHEN) == times.SHUTDOWN]
+        due = [run for run in due if run.step in RESTING]
+        for run in due:
+            run.calm.clear()
+            run.put(Stopping())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                for run in due:
+                    await run.calm.wait()
 
     async def _live(self, run: Run) -> None:
         job = run.job
@@ -200,21 +262,21 @@ class Jobs:
             await run.go()
         finally:
             self._runs.pop((job.job, job.revision), None)
-            if self._roots is not None:
+            if self._roots is not None and job.root:
                 self._roots.forget(job.root)
-            lane = self._lanes[job.package]
-            was_first = lane[0] is run
-            lane.remove(run)
-            if not lane:
-                del self._lanes[job.package]
-            elif was_first and self._tasks is not None and run.ended.is_set():
-                self._tasks.create_task(self._give_turn(lane[0]))
+            if run.ended.is_set():
+                self.leave(run)
             self._on_ended()
             self._rest()
 
     def _rest(self) -> None:
         if not self._runs:
             self.idle.set()
+
+    async def quiet(self) -> None:
+        """Until no program runs: ended by a restart it would be interrupted, and nobody asked for that."""
+        while any(run.runs_program for run in self._runs.values()):  # noqa: ASYNC110 - a few looks, once in a long while
+            await asyncio.sleep(_QUIET_S)
 
     # -- cancels and refusals ------------------------------------------------------------------------------
 
@@ -223,7 +285,7 @@ class Jobs:
             run for (job, revision), run in self._runs.items() if job == cancel.job and revision < cancel.revision
         ]
         for run in running:
-            run.put(CancelAsked())
+            run.put(CancelAsked(force=cancel.options.get(o.FORCE) is True))
         for run in running:
             await run.ended.wait()
         earlier = await self._db.read(lambda connection: journal.revisions(connection, cancel.job))
@@ -246,11 +308,18 @@ class Jobs:
         self._rest()
 
 
-def _first_snapshot(type_: str, verdict: Verdict) -> Snapshot:
+def _first_snapshot(order: Order, verdict: Verdict) -> Snapshot:
     """What is refused is journaled as ended: a crash before its receipt must not bring it to life."""
     if isinstance(verdict, Refused):
-        return Snapshot(type_, Step.END, outcome=verdict.outcome)
-    return Snapshot(type_)
+        return Snapshot(order.type, Step.END, outcome=verdict.outcome)
+    if order.type == RUN:
+        return Snapshot(order.type, plan=Plan(before=bool(order.options.get("idempotent"))))
+    return Snapshot(order.type)
+
+
+def _lane_of(job: Job) -> str:
+    """Jobs of one lane run one after the other: those of a package, and those of a type that is about none."""
+    return job.package or f":{job.type}"
 
 
 def describe(job: Job) -> dict[str, object]:

@@ -61,8 +61,12 @@ CREATE INDEX job_open ON job (n) WHERE finished = 0;
 CREATE INDEX job_unreported ON job (n) WHERE finished > 0 AND reported = 0;
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
+#: The next step: what the order says beyond its package, as a msgpack map.
+OPTIONS = "ALTER TABLE job ADD COLUMN options BLOB NOT NULL DEFAULT x'80';"
 
 SEQ, EPOCH, TIME = "seq", "epoch", "time"
+#: So many installations say how long the next may take.
+_OBSERVED = 5
 #: Final jobs are kept so long after their order's expiry: as long as a replay could do harm, and for whoever asks.
 KEEP_MS = 90 * 24 * 3600 * 1000
 
@@ -75,6 +79,7 @@ class Job:
         running: identity of the program that was started and not seen to finish.
         tree: the tree that this job switches to; `made` when this job built it.
         previous: what the name led to before the switch ("" is nothing); None until that was looked up.
+        options: those of the order.
         finished: 0 while the job is open.
     """
 
@@ -107,6 +112,7 @@ class Job:
     receipt: bytes = b""
     signature: bytes = b""
     reported: bool = False
+    options: dict[str, str | int | bool] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -119,7 +125,7 @@ class Job:
             job=self.job,
             revision=self.revision,
             target=target,
-            attempt=1,
+            attempt=self.snapshot.attempt,
             seq=self.seq,
             state=self.state,
             at=self.at,
@@ -135,7 +141,7 @@ class Job:
 _COLUMNS = (
     "job, revision, type, package, version, package_revision, root, issued, expires, cause, state, at, n, snapshot,"
     " programs, running, tree, made, previous, started, finished, seq, code, detail, done, total, receipt, signature,"
-    " reported"
+    " reported, options"
 )
 
 
@@ -143,6 +149,7 @@ def _job_of(row: tuple[Any, ...]) -> Job:
     values = dict(zip((name.strip() for name in _COLUMNS.split(",")), row, strict=True))
     values["snapshot"] = msgspec.msgpack.decode(values["snapshot"], type=Snapshot)
     values["programs"] = tuple(msgspec.msgpack.decode(values["programs"], type=list[ProgramResult]))
+    values["options"] = msgspec.msgpack.decode(values["options"])
     values["made"], values["reported"] = bool(values["made"]), bool(values["reported"])
     return Job(**values)
 
@@ -154,12 +161,13 @@ def add_job(connection: sqlite3.Connection, job: Job) -> Job:
     """Write a new job; returns it with its number."""
     cursor = connection.execute(
         "INSERT INTO job (job, revision, type, package, version, package_revision, root, issued, expires, cause, state,"
-        " at, snapshot, programs) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        " at, snapshot, programs, options) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             *(job.job, job.revision, job.type, job.package, job.version, job.package_revision, job.root),
             *(job.issued, job.expires, job.cause, job.state, job.at),
             msgspec.msgpack.encode(job.snapshot),
             msgspec.msgpack.encode(job.programs),
+            msgspec.msgpack.encode(job.options),
         ),
     )
     return replace(job, n=cursor.lastrowid or 0)
@@ -212,8 +220,30 @@ def set_running(connection: sqlite3.Connection, n: int, identity: str) -> None:
     connection.execute("UPDATE job SET running=? WHERE n=?", (identity, n))
 
 
-def set_previous(connection: sqlite3.Connection, n: int, tree: str) -> None:
-    """What the name led to before the job's switch."""
+def set_tree(connection: sqlite3.Connection, n: int, tree: str) -> None:
+    """The tree that the job built stands: from now on nobody else may take it away."""
+    connection.execute("UPDATE job SET tree=?, made=1 WHERE n=?", (tree, n))
+
+
+def trees_of_others(connection: sqlite3.Connection, package: str, n: int) -> set[str]:
+    """The trees that open jobs of the package, besides the job numbered `n`, are to switch to."""
+    rows = connection.execute("SELECT tree FROM job WHERE finished=0 AND package=? AND n<>?", (package, n))
+    return {row[0] for row in rows if row[0]}
+
+
+def observed_s(connection: sqlite3.Connection, package: str) -> float:
+    """The most seconds that the programs of one of the last installations of the package took together; 0: unknown."""
+    rows = connection.execute(
+        "SELECT programs FROM job WHERE finished>0 AND package=? AND type='install' AND state='done'"
+        " ORDER BY n DESC LIMIT ?",
+        (package, _OBSERVED),
+    )
+    took = [sum(p.seconds for p in msgspec.msgpack.decode(row[0], type=list[ProgramResult])) for row in rows]
+    return max(took, default=0.0)
+
+
+def set_previous(connection: sqlite3.Connection, n: int, tree: str | None) -> None:
+    """What the name led to before the job's switch; None when that was taken back."""
     connection.execute("UPDATE job SET previous=? WHERE n=?", (tree, n))
 
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tiercast_endpoint.install import Outcome
+from tiercast_protocol.content import actions, jobtypes, times
 from tiercast_protocol.content import order as o
 from tiercast_protocol.content.order import Order
-from tiercast_protocol.errors import SignatureInvalid
+from tiercast_protocol.errors import SignatureInvalid, UsageError
 from tiercast_protocol.wire.messages import OrderBundle
 
 
@@ -93,6 +94,20 @@ def judge(order: Order, seen: Seen, *, now_ms: int) -> Verdict:
         return Refused(Outcome("rejected", "order.epoch", detail))
     if order.expires <= max(now_ms, seen.time_ms):
         return Refused(Outcome("expired", "order.expired", "The order's time had passed when it arrived."))
-    if order.type not in {o.INSTALL, o.REMOVE, o.CANCEL}:
+    return _judge_content(order)
+
+
+def _judge_content(order: Order) -> Verdict:
+    """Whether it is something that an endpoint does."""
+    try:
+        if order.type != o.CANCEL:
+            times.read(order.options)
+    except UsageError as error:
+        return Refused(Outcome("rejected", "order.times", f"Its times can't be read: {error.what}."))
+    if order.type not in jobtypes.carried_out_by("endpoint") | {o.CANCEL}:
         return Refused(Outcome("rejected", "order.type", f"An endpoint does not do jobs of type {order.type!r}."))
+    try:
+        actions.check_options(order.type, order.options)
+    except UsageError as error:
+        return Refused(Outcome("rejected", error.code, f"{error.what} {error.todo}"))
     return Accepted()

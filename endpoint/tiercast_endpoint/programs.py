@@ -1,7 +1,7 @@
-"""Running a package's run-before and run-after (docs/on-the-endpoint.md).
+"""Running programs: a package's run-before and run-after, and those of jobs (docs/on-the-endpoint.md).
 
 Rules
-- A session and process group of its own, stdin closed, a clean environment, the tree as working folder.
+- A session and process group of its own, stdin closed, a clean environment, a working folder that the caller names.
 - Output goes through a pipe that is always read: a program that floods is not slowed by us, and only the first and
   the last part of what it says is kept; what was cut out is marked.
 - Past its time the whole group gets SIGTERM, and SIGKILL after a grace.  When the program ends, what is left of its
@@ -25,7 +25,7 @@ GRACE_S = 5.0
 #: Seconds that the pipe is read after the program has ended.
 DRAIN_S = 0.5
 _READ = 1 << 16
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def environment(*, package: str, version: str, job: str, tree: Path) -> dict[str
         "TIERCAST_VERSION": version,
         "TIERCAST_JOB": job,
         "TIERCAST_TREE": str(tree),
-        "PATH": _PATH,
+        "PATH": PATH,
         "HOME": os.environ.get("HOME", "/"),
         "LANG": "C.UTF-8",
     }

@@ -67,9 +67,9 @@ class Reporter:
         self._key = key
         self._now_ms = now_ms
 
-    async def state(self, job: Job, state: str) -> Job:
-        """Tell that the job is in `state` now."""
-        job = replace(job, state=state, at=self._now_ms(), done=0, total=0)
+    async def state(self, job: Job, state: str, code: str = "", detail: str = "") -> Job:
+        """Tell that the job is in `state` now, and what it waits for."""
+        job = replace(job, state=state, code=code, detail=detail, at=self._now_ms(), done=0, total=0)
         job = await self._db.write(lambda connection: journal.save_status(connection, job))
         await self._send(job)
         return job
@@ -109,7 +109,7 @@ class Reporter:
         receipt = Receipt(
             job=job.job,
             revision=job.revision,
-            attempt=1,
+            attempt=job.snapshot.attempt,
             seq=job.seq,
             node=self._me,
             generation=self._generation,

@@ -4,6 +4,7 @@ Rules
 - `Record` is committed before the next command is looked at.
 - A step runs in a task of its own, so that a cancel or the order's expiry can be heard meanwhile.
 - Progress travels through the same queue as everything else: one writer per job.
+- A job that rests has given its turn back (`Turns`); the clock is looked at often meanwhile, for it may be set.
 - A disk too full for the journal holds the job where it is, until there is room; nothing goes on unrecorded.
 """
 
@@ -19,6 +20,7 @@ import structlog
 
 from tiercast_endpoint import install as i
 from tiercast_endpoint import journal
+from tiercast_endpoint.gate import Gate
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.reports import Progress, Reporter
 from tiercast_protocol.errors import StoreFull
@@ -28,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 #: The clock is looked at so often while an order's expiry is far away: it may be set meanwhile.
 _LOOK_S = 600.0
+#: And so often while a job waits for a time.
+_REST_LOOK_S = 15.0
 
 
 class Performer(Protocol):
@@ -35,6 +39,18 @@ class Performer(Protocol):
 
     async def perform(self, job: Job, step: i.Step, tell: Callable[[int, int], None]) -> tuple[Job, i.Event]:
         """Perform one step; returns the job's new row and what happened."""
+        ...
+
+
+class Turns(Protocol):
+    """Who may work when (`Jobs`)."""
+
+    def seek(self, run: Run) -> None:
+        """Give it a turn (`TurnCame`); asking twice is asking once."""
+        ...
+
+    def leave(self, run: Run) -> None:
+        """It needs its turn no more; others go on."""
         ...
 
 
@@ -79,6 +95,8 @@ class Run:
         job: the row, new or recovered.
         recovered: whether an earlier life of the daemon worked on it.
         now_ms: the clock, never before the greatest signed time.
+        gate: the job's times on this machine.
+        turns: who may work when.
         watch: told the moments "recorded", "performing" and "performed".
     """
 
@@ -91,20 +109,42 @@ class Run:
         steps: Performer,
         reporter: Reporter,
         now_ms: Callable[[], int],
+        gate: Gate,
+        turns: Turns,
         watch: Watch = _unwatched,
     ) -> None:
         self.job = job
         self.ended = asyncio.Event()
+        #: Set when it rests or has ended; cleared by who wants to know.
+        self.calm = asyncio.Event()
+        #: Set when the present turn is over; made anew by who gives turns.
+        self.turn_over = asyncio.Event()
         self._recovered = recovered
         self._db = db
         self._steps = steps
         self._reporter = reporter
         self._now_ms = now_ms
         self._watch = watch
-        self._machine = i.Install(job.snapshot)
+        self._turns = turns
+        self._machine = i.Install(job.snapshot, gate)
+        self._rests_until: int | None = None
         self._events: asyncio.Queue[i.Event | _Answered | _Progressed] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._progress = Progress(lambda done, total: self._events.put_nowait(_Progressed(done, total)))
+
+    @property
+    def runs_program(self) -> bool:
+        """Whether it is at a step that may not be begun again."""
+        return self._machine.snapshot.step in i.PROGRAMS
+
+    @property
+    def step(self) -> i.Step:
+        """What it is at."""
+        return self._machine.snapshot.step
+
+    def waits(self) -> bool:
+        """Whether it waits for something besides its turn."""
+        return self._machine.wait(self._now_ms()) is not None
 
     def put(self, event: i.Event) -> None:
         """Let the machine handle `event` when it comes to it."""
@@ -114,22 +154,38 @@ class Run:
         """Until the job is over.  Cancelled, it stops where it is: the journal knows."""
         try:
             async with asyncio.TaskGroup() as tasks:
+                await self._look_back()
                 if self._recovered:
                     await self._handle(i.Recovered(), tasks)
                 else:
                     self.job = await _with_room(lambda: self._reporter.state(self.job, i.STATE_OF[i.Step.WAIT]))
+                    await self._handle(i.TimeCame(), tasks)
                 while not self.ended.is_set():
                     await self._take(await self._next(), tasks)
         finally:
             self._progress.stop()
 
+    async def _look_back(self) -> None:
+        """How long the package's programs took here before: what does not end in its window does not begin."""
+        gate = self._machine.gate
+        if gate.times.window and not gate.times.max_duration_s:
+            seconds = await self._db.read(lambda connection: journal.observed_s(connection, self.job.package))
+            self._machine.gate = replace(gate, observed_s=seconds)
+
     async def _next(self) -> i.Event | _Answered | _Progressed:
         while True:
-            left = (self.job.expires - self._now_ms()) / 1000
+            now = self._now_ms()
+            left = (self.job.expires - now) / 1000
             if left <= 0 and self._machine.snapshot.step in i.HARMLESS:
                 return i.OrderExpired()
+            look = min(max(left, 0.0), _LOOK_S) or _LOOK_S
+            if (until := self._rests_until) is not None:
+                if 0 < until <= now:
+                    self._rests_until = None
+                    return i.TimeCame()
+                look = min(look, _REST_LOOK_S, (until - now) / 1000 if until else _REST_LOOK_S)
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(max(left, 0.0), _LOOK_S) or _LOOK_S):
+                async with asyncio.timeout(look):
                     return await self._events.get()
 
     async def _take(self, event: i.Event | _Answered | _Progressed, tasks: asyncio.TaskGroup) -> None:
@@ -148,7 +204,7 @@ class Run:
             await self._handle(event, tasks)
 
     async def _handle(self, event: i.Event, tasks: asyncio.TaskGroup) -> None:
-        for command in self._machine.handle(event):
+        for command in self._machine.handle(event, now=self._now_ms()):
             await self._act(command, tasks)
 
     async def _act(self, command: i.Command, tasks: asyncio.TaskGroup) -> None:
@@ -157,9 +213,16 @@ class Run:
                 self.job = replace(self.job, snapshot=snapshot, started=self.job.started or self._now_ms())
                 await _with_room(lambda: self._db.write(lambda connection: journal.save_step(connection, self.job)))
                 await self._watch("recorded", snapshot.step)
-            case i.Tell(state):
-                self.job = await _with_room(lambda: self._reporter.state(self.job, state))
-                log.info("job state", job=self.job.job, package=self.job.package, state=state)
+            case i.Tell(state, code, detail):
+                self.job = await _with_room(lambda: self._reporter.state(self.job, state, code, detail))
+                log.info("job state", job=self.job.job, package=self.job.package, state=state, code=code)
+            case i.Rest(until):
+                self._rests_until = until
+                self.calm.set()
+                self._turns.leave(self)
+            case i.Seek():
+                self._rests_until = None
+                self._turns.seek(self)
             case i.Abort():
                 await self._abort()
             case i.Perform(step):
@@ -175,6 +238,7 @@ class Run:
                     detail=outcome.detail,
                 )
                 self.ended.set()
+                self.calm.set()
 
     async def _perform(self, step: i.Step) -> None:
         await self._watch("performing", step)

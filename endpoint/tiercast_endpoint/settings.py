@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tiercast_endpoint.materials import Limits
 from tiercast_protocol.node.address import TlsFiles
-from tiercast_protocol.node.config import Size, setting
+from tiercast_protocol.node.config import Duration, Size, setting
 from tiercast_protocol.node.logs import Format, Level
 from tiercast_protocol.node.owner import TransferSettings
 from tiercast_protocol.node.standing import ParentSettings
@@ -45,6 +45,9 @@ class Settings:
     )
     keep_previous: bool = setting(
         default=True, doc="Keep one older version of each package, so that going back needs nothing from above."
+    )
+    at_stop: Duration = setting(
+        Duration(45.0), doc="When the agent is stopped, jobs that wait for that (--install-when shutdown) have so long."
     )
     window: Size = setting(
         Size(8 << 20),

@@ -11,6 +11,7 @@ Rules
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -19,12 +20,14 @@ import structlog
 from tiercast_endpoint import holdings, journal, programs
 from tiercast_endpoint.ahead import Ahead
 from tiercast_endpoint.assemble import Assembler, is_full
+from tiercast_endpoint.gate import Gate
 from tiercast_endpoint.install import Event, Plan, Step, StepDone, StepFailed
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.materials import Failed, Limits, Materials, Progress
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.tree import TreeError
+from tiercast_protocol.content import times
 from tiercast_protocol.content.definition import Program
 from tiercast_protocol.content.receipt import ProgramResult
 from tiercast_protocol.errors import (
@@ -159,7 +162,12 @@ class Steps:
             await assembler.close()
         tree = await in_thread(self._root.adopt, job.key, job.package, job.root)
         row = holdings.Tree(tree, job.package, job.version, job.package_revision, job.root, head.files, head.size)
-        await self._db.write(lambda connection: holdings.add_tree(connection, row))
+
+        def stands(connection: sqlite3.Connection) -> None:
+            holdings.add_tree(connection, row)
+            journal.set_tree(connection, job.n, tree)
+
+        await self._db.write(stands)
         return replace(job, tree=tree, made=True), StepDone(step)
 
     # -- programs --------------------------------------------------------------------------------------
@@ -175,12 +183,17 @@ class Steps:
             # An earlier life started it and it still runs: two at once is what nobody declares itself safe for.
             await in_thread(programs.kill_leftover, job.running)
         tree = self._root.path / job.tree
+        gate = Gate(times.read(job.options))
+        allowed = gate.allowed(program.timeout_s, begun=job.snapshot.begun, now=self._now_ms())
+        if allowed.timeout_s <= 0:
+            raise Failed(allowed.code, f"{which} was not started: {allowed.detail}.")
         try:
             ran = await programs.run_program(
                 program.argv,
                 cwd=tree,
                 env=programs.environment(package=job.package, version=job.version, job=job.job, tree=tree),
-                timeout_s=program.timeout_s,
+                timeout_s=allowed.timeout_s,
+                grace_s=allowed.grace_s,
                 output_limit=program.output_limit,
                 on_started=lambda pid: self._started(job, pid),
             )
@@ -191,7 +204,7 @@ class Steps:
             return job, StepDone(step)
         if ran.timed_out:
             return job, StepFailed(
-                step, "program.timeout", f"{which} was killed after its {program.timeout_s} seconds."
+                step, allowed.code, f"{which} was killed after {ran.seconds:.0f} s: {allowed.detail}."
             )
         how = f"was ended by signal {-ran.exit}" if ran.exit < 0 else f"ended with status {ran.exit}"
         return job, StepFailed(step, "program.failed", f"{which} {how}.")
@@ -219,7 +232,9 @@ class Steps:
             await in_thread(self._root.switch, job.package, job.previous)
         elif job.previous is not None:
             await in_thread(self._root.unlink, job.package)
-        return replace(job, running=""), StepDone(step)
+        # Another try finds what the name leads to by then.
+        await self._db.write(lambda connection: journal.set_previous(connection, job.n, None))
+        return replace(job, running="", previous=None), StepDone(step)
 
     async def _settle(self, job: Job, step: Step, _tell: Progress) -> tuple[Job, Event]:
         previous = await self._kept_for_undo(job)
@@ -230,7 +245,7 @@ class Steps:
         head, _ = await self._materials.head(job)
         if job.made:
             await self._materials.sources.index(job.tree, fetch.read_entries(head, self._materials.store))
-        await self._drop_trees(job.package, keep={job.tree, previous})
+        await self._drop_trees(job, keep={job.tree, previous})
         await self._materials.evict_of(job)
         return job, StepDone(step)
 
@@ -251,7 +266,7 @@ class Steps:
         await self._ahead.drop(job.n)
         await in_thread(self._root.drop_staging, job.key)
         known = await self._db.read(lambda connection: holdings.installed(connection, job.package))
-        await self._drop_trees(job.package, keep={t for i in known for t in (i.tree, i.previous)})
+        await self._drop_trees(job, keep={t for i in known for t in (i.tree, i.previous)})
         outcome = job.snapshot.outcome
         if outcome is None or outcome.state in {"done", "cancelled", "expired"}:
             # What failed may be ordered again: its chunks stay until somebody needs their room.
@@ -266,17 +281,19 @@ class Steps:
 
     async def _delete(self, job: Job, step: Step, _tell: Progress) -> tuple[Job, Event]:
         await self._db.write(lambda connection: holdings.unset_installed(connection, job.package))
-        await self._drop_trees(job.package, keep=set())
+        await self._drop_trees(job, keep=set())
         await self._materials.evict_unneeded()
         return job, StepDone(step)
 
     # -- what several steps need -----------------------------------------------------------------------
 
-    async def _drop_trees(self, package: str, keep: set[str]) -> None:
-        """Delete the package's trees but those in `keep` and the one that its name leads to."""
+    async def _drop_trees(self, job: Job, keep: set[str]) -> None:
+        """Delete the package's trees but those in `keep`, what its name leads to, and what other jobs prepared."""
+        package = job.package
         current = await in_thread(self._root.current, package)
+        others = await self._db.read(lambda connection: journal.trees_of_others(connection, package, job.n))
         for tree in await self._db.read(lambda connection: holdings.trees(connection, package)):
-            if tree.tree in keep or tree.tree == current:
+            if tree.tree in keep | others or tree.tree == current:
                 continue
             await self._db.write(lambda connection, tree=tree: holdings.remove_tree(connection, tree.tree))  # type: ignore[misc]
             await in_thread(self._root.delete_tree, tree.tree)

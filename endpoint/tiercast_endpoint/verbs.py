@@ -1,18 +1,19 @@
 """What can be asked of the agent: over its control socket, and over the tree.
 
 Rules
-- Only looking: what is done here is ordered by the region.  But for one thing: below which of the parents that the
-  region allows the machine is, its owner may choose.
+- Only looking: what is done here is ordered by the region.  But for two things that are its owner's: below which of the
+  parents that the region allows the machine is, and which messages were read.
 - The same readings answer the socket's verbs and the tree's questions.
 - Every verb stands in one table with the role that it needs.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from tiercast_endpoint import holdings, journal
+from tiercast_endpoint import holdings, journal, messages
 from tiercast_endpoint.jobs import describe
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
@@ -68,6 +69,7 @@ class Readings:
             "jobs": self._jobs,
             "job.show": self._job,
             "parents": self._parents,
+            "messages": self._messages,
         }
 
     def register(self, verbs: Verbs) -> None:
@@ -75,6 +77,27 @@ class Readings:
         for name, reading in self.table.items():
             verbs.add(name, "viewer", _as_handler(reading))
         verbs.add("parents.move", "operator", self._move)
+        verbs.add("messages.read", "operator", self._read_messages)
+
+    async def _messages(self, args: dict[str, Any]) -> list[dict[str, object]]:
+        """What was written to the owner of this machine."""
+        unread = args.get("unread") is True
+        return [one.shown() for one in await self._db.read(lambda c: messages.listed(c, unread=unread))]
+
+    async def _read_messages(self, call: Call) -> list[dict[str, object]]:
+        """Mark messages as read, all when no number is given: the owner's word, so never over the tree."""
+        numbers: list[Any] = call.args.get("numbers") or []
+        now = time.time_ns() // 1_000_000
+        if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
+            raise UsageError("argument.invalid", "numbers must be a list of whole numbers.", "messages.read")
+        missing = await self._db.write(lambda connection: messages.mark_read(connection, numbers, now))
+        if missing:
+            raise UsageError(
+                code="message.unknown",
+                what=f"No message has the number {missing[0]}.",
+                todo="`tiercast-endpoint messages` shows every message's number. Nothing was marked.",
+            )
+        return await self._messages({})
 
     async def _parents(self, args: dict[str, Any]) -> dict[str, Any]:
         """Home, present parent and candidates, and why it is where it is."""

@@ -75,10 +75,11 @@ class LinkTerms:
 
 @dataclass(frozen=True, slots=True)
 class JobTerms:
-    """What was said of one job; `budgets` by child."""
+    """What was said of one job; `budgets` by child; nothing of it goes before `begins` (seconds since 1970)."""
 
     policy: JobPolicy = USUAL
     windows: tuple[Window, ...] = ()
+    begins: float = 0.0
     budgets: Mapping[str, Budget] = field(default_factory=dict)
 
 
@@ -169,6 +170,8 @@ def _link(found: Desired, child: str, terms: LinkTerms, wall: float) -> None:
 def _job(found: Desired, job: str, said: JobTerms, wall: float) -> None:
     pace = said.policy.pace
     rate, reason = _rate(pace.rate, said.windows, wall)
+    if wall < said.begins:
+        reason = Reason("time.distribute", f"nothing of it moves before {calendar.moment(said.begins)}")
     if reason is not None:
         found.silent[job, None] = reason
         rate = pace.rate

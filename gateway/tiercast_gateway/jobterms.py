@@ -109,10 +109,12 @@ class JobBook:
         if not orders:
             self._words.pop(job, None)
             return
-        options = orders[max(orders)].options
+        options = ordered = orders[max(orders)].options
         shape = self._said.get(s.SHAPE, job)
         if shape is not None and shape["change"] > int(options.get(CHANGE, 0)):
             options = shape["options"]
+        if terms.BEGINS in ordered:
+            options = {**options, terms.BEGINS: ordered[terms.BEGINS]}
         try:
             self._words[job] = terms.job_words(options)
         except UsageError as error:

@@ -23,7 +23,7 @@ from typing import Any
 import structlog
 
 from tiercast_gateway.routes import Routes
-from tiercast_protocol.content.order import CANCEL, INSTALL, PRELOAD, Order, open_order
+from tiercast_protocol.content.order import CANCEL, INSTALL, PRELOAD, SOME, Order, open_order
 from tiercast_protocol.errors import SignatureInvalid
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.post import Post
@@ -252,6 +252,14 @@ class Orders:
         return rows
 
 
+#: Orders of a job of which every target below has ended.
+_ALL_FINAL = (
+    "job = ? AND NOT EXISTS (SELECT 1 FROM order_targets t LEFT JOIN statuses s ON s.job = t.job"
+    " AND s.target = t.node AND s.revision >= t.revision AND s.final = 1"
+    " WHERE t.job = orders.job AND t.revision = orders.revision AND s.job IS NULL)"
+)
+
+
 def needs_content(order: Order) -> bool:
     """Whether the order's package must be held for its targets."""
     return order.type in {INSTALL, PRELOAD}
@@ -290,16 +298,15 @@ def _keep(c: Connection, order: Order, bundle: OrderBundle, cause: str, *, own: 
         " (SELECT node FROM order_targets WHERE job = ? AND revision = ?)",
         (order.job, order.revision, *key),
     )
-    replaced = (
-        _close(c, "job = ? AND revision < ?", key)
-        if order.type == CANCEL
-        else _close(
-            c,
-            "job = ? AND revision < ? AND NOT EXISTS (SELECT 1 FROM order_targets t"
-            " WHERE t.job = orders.job AND t.revision = orders.revision)",
-            key,
-        )
+    where = (
+        "job = ? AND revision < ? AND NOT EXISTS (SELECT 1 FROM order_targets t"
+        " WHERE t.job = orders.job AND t.revision = orders.revision)"
     )
+    if order.type == CANCEL:
+        # A cancel of some ends what it names: for those of the others that are not over, the order stands.
+        some = order.options.get(SOME) is True
+        where = f"{_ALL_FINAL} AND revision < ?" if some else "job = ? AND revision < ?"
+    replaced = _close(c, where, key)
     return replaced, order.revision
 
 
@@ -312,13 +319,7 @@ def _close(c: Connection, where: str, values: tuple[Any, ...]) -> list[Order]:
 
 
 def _close_if_final(job: str, c: Connection) -> list[Order]:
-    return _close(
-        c,
-        "job = ? AND NOT EXISTS (SELECT 1 FROM order_targets t LEFT JOIN statuses s ON s.job = t.job"
-        " AND s.target = t.node AND s.revision >= t.revision AND s.final = 1"
-        " WHERE t.job = orders.job AND t.revision = orders.revision AND s.job IS NULL)",
-        (job,),
-    )
+    return _close(c, _ALL_FINAL, (job,))
 
 
 def _unpass(c: Connection, nodes: list[str], via: str) -> int:

@@ -238,13 +238,18 @@ class Steering:
         if words.quota is not None and words.quota.per != "job":
             # The machine stops at the byte, but knows no periods: those are counted here, at every look.
             policy = replace(policy, pace=replace(policy.pace, budget=None))
-        return JobTerms(policy, words.windows, {child: budget for child, budget in found.items() if budget is not None})
+        return JobTerms(
+            policy,
+            words.windows,
+            words.begins,
+            {child: budget for child, budget in found.items() if budget is not None},
+        )
 
     def _timed(self) -> bool:
         return (
             any(hold.until for hold in self._holds)
             or any(words.windows or words.quota for words in self._links.values())
-            or any(words.windows or words.quota for words in self.jobs.words().values())
+            or any(words.windows or words.quota or words.begins for words in self.jobs.words().values())
         )
 
     async def _tidy(self) -> None:

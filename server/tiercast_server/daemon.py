@@ -15,6 +15,7 @@ from typing import Any
 
 from tiercast_gateway.reasons import encoded
 from tiercast_gateway.subtree import SubTree, SubTreeConfig, open_subtree
+from tiercast_protocol.content import jobtypes
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.node import config, lifecycle, logs
 from tiercast_protocol.node.control.server import ControlServer
@@ -137,7 +138,7 @@ def _desk(region: Region, settings: ServerSettings, parts: Parts, subtree: SubTr
     subtree.upkeep.needed_by(library.kept)
 
     def own_hops(job: dict[str, Any]) -> list[dict[str, Any]]:
-        if job["state"] != "open" or job["type"] not in {"install", "preload"}:
+        if job["state"] != "open" or job["type"] not in jobtypes.with_content():
             return []
         hop = {"node": region.server, "state": "held", "done": 0, "total": 0, "rate": parts.below.sending_rate()}
         return [hop | {"why": encoded(subtree.steering.reasons.now(job["job"]))}]

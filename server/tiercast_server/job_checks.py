@@ -16,11 +16,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_protocol.content import actions, jobtypes
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import jobs, targets
 from tiercast_server.job_rows import OPEN_STATES
 from tiercast_server.nodes import Node
-from tiercast_server.orders import OPPOSITE, ROLE_OF
 
 DEFAULT_EXPIRY_S = 7 * 86_400
 MAX_EXPIRY_S = 366 * 86_400
@@ -44,9 +44,14 @@ class Request:
 
 def checked(request: Request) -> dict[str, str | int | bool]:
     """The request's options, once all that needs no database was looked at."""
-    if request.type not in ROLE_OF:
+    kind = jobtypes.of(request.type)
+    if kind.package != bool(request.package):
+        needed = f"A job to {kind.name} is about a package, and none was named."
+        needless = f"A job to {kind.name} is about no package; {request.package[:60]!r} was named."
         raise UsageError(
-            code="type.unknown", what=f"There is no job type {request.type!r}.", todo=f"Types: {', '.join(ROLE_OF)}."
+            code="package.missing" if kind.package else "package.needless",
+            what=needed if kind.package else needless,
+            todo=f"See `tiercast job {kind.name} --help`. Nothing was done.",
         )
     if not 0 < request.expires_s <= MAX_EXPIRY_S:
         raise UsageError(
@@ -65,6 +70,7 @@ def checked(request: Request) -> dict[str, str | int | bool]:
             what=f"Options must be at most {_MAX_OPTIONS} texts, whole numbers and flags; not so: {', '.join(wrong)}.",
             todo="Nothing was done.",
         )
+    actions.check_options(request.type, request.options)
     return dict(request.options)
 
 
@@ -81,7 +87,7 @@ def check_targets(request: Request, found: Sequence[Node]) -> None:
             what=f"The job has no targets{empty}.",
             todo="Name nodes or a group with members; no targets never means all.",
         )
-    role = ROLE_OF[request.type]
+    role = jobtypes.of(request.type).role
     wrong = [node.name for node in found if node.role != role]
     if wrong:
         raise UsageError(
@@ -97,12 +103,15 @@ async def check_conflict(connection: AsyncConnection, type_: str, package: str, 
     Raises:
         UsageError: job.conflict, naming the first such job.
     """
+    opposite = jobtypes.of(type_).opposite
+    if not opposite:
+        return
     query = (
         select(jobs.c.id, jobs.c.created_by, targets.c.node)
         .join(targets, targets.c.job == jobs.c.id)
         .where(
             jobs.c.state == "open",
-            jobs.c.type == OPPOSITE[type_],
+            jobs.c.type == opposite,
             jobs.c.package == package,
             targets.c.state.in_(OPEN_STATES),
         )
@@ -114,7 +123,7 @@ async def check_conflict(connection: AsyncConnection, type_: str, package: str, 
         first = both[0]
         raise UsageError(
             code="job.conflict",
-            what=f"The job {first.id} of {first.created_by} is to {OPPOSITE[type_]} {package} on {first.node}"
+            what=f"The job {first.id} of {first.created_by} is to {opposite} {package} on {first.node}"
             f"{f' and {len(both) - 1} more of these targets' if len(both) > 1 else ''}.",
             todo=f"Wait for it, or `tiercast job cancel {first.id}` and order again. Nothing was done.",
         )

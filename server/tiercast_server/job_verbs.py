@@ -28,7 +28,7 @@ class JobVerbs:
         """Create a job and order it."""
         request = Request(
             type=call.text("type"),
-            package=call.text("package"),
+            package=call.text("package", ""),
             by=call.user,
             targets=tuple(call.texts("targets", [])),
             groups=tuple(call.texts("groups", [])),

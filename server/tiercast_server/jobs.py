@@ -16,8 +16,8 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_protocol.content import jobtypes
 from tiercast_protocol.content.shape import Shape, sign_shape
-from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import terms
 from tiercast_protocol.wire.messages import JobShape
 from tiercast_server import handover, job_rows
@@ -28,14 +28,14 @@ from tiercast_server.job_checks import Request, check_conflict, check_targets, c
 from tiercast_server.job_life import CancelAsked, Counted, TargetJoined, TimePassed
 from tiercast_server.job_rows import OPEN_STATES, Job
 from tiercast_server.nodes import resolve
-from tiercast_server.packages import find_sealed, split_reference
+from tiercast_server.packages import Package, find_sealed, split_reference
 from tiercast_server.region import Region
 from tiercast_server.transfer_checks import check_possible
 
 #: The clock is looked at at least this often, because it may be set back and forth.
 _LOOK_S = 60.0
-#: Types whose content travels.
-WITH_CONTENT = ("install", "preload")
+#: What jobs are about that are about no package.
+_NO_PACKAGE = Package(*(0, "", "", 0, b"", ""), *(0, 0, 0, 0), "", "", 0)
 
 
 class Jobs:
@@ -58,14 +58,14 @@ class Jobs:
         async with self._region.db.write() as connection:
             found = await resolve(connection, request.targets, request.groups)
             check_targets(request, found)
-            package = await find_sealed(connection, request.package)
-            _, version, _ = split_reference(request.package)
+            kind = jobtypes.of(request.type)
+            package = await find_sealed(connection, request.package) if kind.package else _NO_PACKAGE
             await check_conflict(connection, request.type, package.name, found)
             now = self._region.clock()
-            if request.type in WITH_CONTENT:
+            if kind.content:
                 check_possible(options, size=package.stored_bytes, now=now / 1000, left=request.expires_s)
             number = await self._next_number(connection)
-            if request.type == "remove" and not version:
+            if request.type == "remove" and not split_reference(request.package)[1]:
                 options.setdefault("any_version", True)
             job = Job(
                 id=f"j{number}-{secrets.token_hex(2)}",
@@ -98,12 +98,7 @@ class Jobs:
         """
         async with self._region.db.write() as connection:
             found = await job_rows.get(connection, job)
-            if found.state != "open":
-                raise UsageError(
-                    code="job.closed",
-                    what=f"The job {found.id} is {found.state} already.",
-                    todo=f"`tiercast job show {found.id}` shows what came of it.",
-                )
+            jobtypes.check("cancel", type_=found.type, state=found.state, job=found.id)
             await job_rows.advance(self._region, connection, found, CancelAsked())
         self._told(found.id)
         return {"job": found.id, "again": found.cancelling}
@@ -112,16 +107,11 @@ class Jobs:
         """Change how an open job's content travels: its terms now.
 
         Raises:
-            UsageError: job.unknown, job.closed, type.unknown, transfer.*, window.*.
+            UsageError: job.unknown, job.closed, job.type, transfer.*, window.*.
         """
         async with self._region.db.write() as connection:
             found = await job_rows.get(connection, job)
-            if found.state != "open" or found.type not in WITH_CONTENT:
-                raise UsageError(
-                    code="job.closed",
-                    what=f"The job {found.id} is {found.state}, to {found.type}: no content of it travels.",
-                    todo=f"`tiercast job show {found.id}` shows what came of it.",
-                )
+            jobtypes.check("set", type_=found.type, state=found.state, job=found.id)
             options = terms.changed(found.options, new, clear, terms.JOB_WORDS)
             now = self._region.clock()
             if new.keys() & terms.PACE_WORDS:  # what was possible when it was ordered is not asked again
@@ -147,12 +137,7 @@ class Jobs:
         """
         async with self._region.db.write() as connection:
             found = await job_rows.get(connection, job)
-            if found.state == "open":
-                raise UsageError(
-                    code="job.open",
-                    what=f"The job {found.id} is open.",
-                    todo=f"`tiercast job cancel {found.id}` first.",
-                )
+            jobtypes.check("delete", type_=found.type, state=found.state, job=found.id)
             for table in (targets, hops, orders):
                 await connection.execute(delete(table).where(table.c.job == found.id))
             await connection.execute(delete(jobs).where(jobs.c.id == found.id))

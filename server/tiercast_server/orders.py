@@ -21,11 +21,6 @@ from tiercast_server.nodes import Node
 #: Most targets of one bundle.
 BUNDLE = 1_000
 
-#: Which role a job type is for.
-ROLE_OF = {"install": "endpoint", "remove": "endpoint", "preload": "gateway", "purge": "gateway"}
-#: Job types that undo each other: both open for one package and target is a contradiction.
-OPPOSITE = {"install": "remove", "remove": "install", "preload": "purge", "purge": "preload"}
-
 
 @dataclass(frozen=True, slots=True)
 class Subject:

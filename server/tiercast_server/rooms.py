@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_protocol.content import jobtypes
 from tiercast_protocol.errors import UsageError
 from tiercast_server.job_checks import Request
 from tiercast_server.nodes import Node, all_nodes, resolve
@@ -40,7 +41,7 @@ class Rooms:
         Raises:
             UsageError: depot.small; whatever else is wrong with the request is for `Jobs.create` to say.
         """
-        if request.type not in {"install", "preload"}:
+        if request.type not in jobtypes.with_content():
             return
         try:
             async with self._region.db.read() as connection:

@@ -15,6 +15,7 @@ from typing import Any
 from tiercast_gateway.holds import Hold
 from tiercast_gateway.steering_verbs import SteeringVerbs as Own
 from tiercast_gateway.steering_verbs import until_of
+from tiercast_protocol.content import jobtypes
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_server import job_rows, nodes
@@ -74,12 +75,7 @@ class SteeringVerbs:
         """Nothing more of a job: anywhere, or to some nodes and what is below them."""
         async with self._region.db.read() as connection:
             job = await job_rows.get(connection, call.text("job"))
-        if job.state != "open":
-            raise UsageError(
-                code="job.closed",
-                what=f"The job {job.id} is {job.state} already.",
-                todo=f"`tiercast job show {job.id}` shows what came of it.",
-            )
+        jobtypes.check("suspend", type_=job.type, state=job.state, job=job.id)
         return await self._suspend(call, job.id, await self._names(call.texts("nodes", [])))
 
     async def resume_job(self, call: Call) -> dict[str, Any]:

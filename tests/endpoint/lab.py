@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from tiercast_endpoint import holdings, journal, patches
+from tiercast_endpoint import holdings, journal, messages, patches
+from tiercast_endpoint.actions import Actions
 from tiercast_endpoint.install import Step
 from tiercast_endpoint.jobs import Jobs
 from tiercast_endpoint.journal import Job
@@ -190,6 +192,7 @@ class Region:
         issued: int | None = None,
         life_ms: int = 3_600_000,
         epoch: int | None = None,
+        options: dict[str, str | int | bool] | None = None,
     ) -> Order:
         leaf = merkle.leaf_of(ME, self.node_key.public, self.generation)
         issued = issued or int(time.time() * 1000)
@@ -207,6 +210,7 @@ class Region:
             expires=issued + life_ms,
             targets_root=merkle.root([leaf, b"other"]),
             target_count=2,
+            options=options or {},
         )
 
 
@@ -224,6 +228,7 @@ class Agent:
     steps: Steps
     jobs: Jobs
     materials: Materials
+    restart: asyncio.Event
 
     def offer(self, *packages: Package) -> None:
         for package in packages:
@@ -244,9 +249,9 @@ class Agent:
                         return record
                 await self.post.final.wait()
 
-    async def do(self, job: str, type_: str, package: Package | None, **options: int) -> StatusRecord:
-        await self.order(self.region.order(job, type_, package, **options))
-        return await self.ended(job, options.get("revision", 1))
+    async def do(self, job: str, type_: str, package: Package | None, **more: Any) -> StatusRecord:
+        await self.order(self.region.order(job, type_, package, **more))
+        return await self.ended(job, more.get("revision", 1))
 
     def receipt(self, record: StatusRecord) -> Receipt:
         return open_receipt(record.receipt, record.signature, self.region.node_key.public)
@@ -285,7 +290,10 @@ async def agent_over(
     async with AsyncExitStack() as stack:
         folder.mkdir(exist_ok=True)
         db = await stack.enter_async_context(
-            Database.open(folder / "agent.db", [(1, journal.SCHEMA + holdings.SCHEMA + patches.SCHEMA)])
+            Database.open(
+                folder / "agent.db",
+                [(1, journal.SCHEMA + journal.OPTIONS + holdings.SCHEMA + patches.SCHEMA + messages.SCHEMA)],
+            )
         )
         store = await stack.enter_async_context(DiskStore.open(folder / "chunks", reserve=0))
         root = RootFolder(folder / "root")
@@ -302,7 +310,9 @@ async def agent_over(
         materials = Materials(
             db=db, root=root, store=store, fetcher=fetcher, store_free=lambda: (root.free(), True), limits=kept_to
         )
-        steps = Steps(db=db, root=root, materials=materials, limits=kept_to, now_ms=clock)
+        inner = Steps(db=db, root=root, materials=materials, limits=kept_to, now_ms=clock)
+        restart = asyncio.Event()
+        steps = Actions(db=db, steps=inner, restart=restart, now_ms=clock)
         reporter = Reporter(
             db=db,
             post=post,
@@ -321,4 +331,4 @@ async def agent_over(
         stack.callback(task.cancel)
         async with asyncio.timeout(60):
             await started.wait()
-        yield Agent(folder, region, db, store, root, fetcher, post, steps, jobs, materials)
+        yield Agent(folder, region, db, store, root, fetcher, post, inner, jobs, materials, restart)

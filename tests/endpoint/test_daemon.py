@@ -321,3 +321,44 @@ async def test_a_bad_install_root_costs_no_token(tmp_path: Path) -> None:
         await join("no token", place("endpoint", tmp_path / "pc1"), install_root=tmp_path / "file", name="")
     assert caught.value.code == "root.invalid"
     assert not (tmp_path / "pc1").exists()
+
+
+async def test_a_restart_by_order_ends_no_program_and_is_answered_by_the_next_life(
+    tmp_path: Path, region: Region
+) -> None:
+    gate, log = tmp_path / "gate", tmp_path / "log"
+    os.mkfifo(gate)
+    async with parent(tmp_path / "parent") as (above, url):
+        folder = tmp_path / "pc1"
+        enrolled(folder, region, url)
+        async with daemon(folder) as process:
+            await above.until(lambda: above.hellos)
+            script = f"cat {gate} >> {log}"
+            argv = {"argv": json.dumps(["sh", "-c", script])}
+            for job, type_, said in (
+                ("j1", "run", argv),
+                ("j2", "restart", {}),
+                ("j3", "message", {"text": "Back soon.", "title": "Restart"}),
+            ):
+                await above.say(region.bundle(region.order(job, type_, None, options=dict(said))), "order.v1")
+            assert (await above.final("j3")).state == "done"
+            await above.until(lambda: any(r.job == "j2" and r.state == "running" for r in above.records))
+            assert not [r for r in above.records if r.job == "j2" and r.receipt]
+            hellos = above.hellos
+            await asyncio.to_thread(gate.write_text, "seen to its end\n")
+            assert (await above.final("j1")).state == "done"
+            assert (await above.final("j2")).state == "done"
+            assert above.hellos > hellos, "another life said hello"
+            assert process.returncode is None, "the process is the same"
+            assert log.read_text() == "seen to its end\n"
+            code, out, err = await run_tool(folder, "messages", "--unread")
+            assert (code, err) == (0, "")
+            assert "Restart  (new)" in out
+            assert "    Back soon." in out
+            assert (await run_tool(folder, "messages", "--read", "1"))[0] == 0
+            code, out, _ = await run_tool(folder, "messages", "--unread", "--json")
+            assert json.loads(out)["messages"] == []
+            for wrong in ("7", "x"):
+                code, _, err = await run_tool(folder, "messages", "--read", wrong)
+                assert (code, "tiercast-endpoint messages" in err) == (2, True)
+            assert await stop(process) == 0

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC
+from itertools import product
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tiercast_endpoint.gate import Gate
 from tiercast_endpoint.install import (
+    FIRST,
     HARMLESS,
     INSTALL,
     PROGRAMS,
     REMOVE,
+    RESTING,
     Abort,
     CancelAsked,
     Command,
@@ -25,13 +30,19 @@ from tiercast_endpoint.install import (
     Plan,
     Record,
     Recovered,
+    Rest,
+    Seek,
     Snapshot,
     Step,
     StepDone,
     StepFailed,
+    Stopping,
     Tell,
+    TimeCame,
     TurnCame,
 )
+from tiercast_protocol.content import times as t
+from tiercast_protocol.transfer import calendar
 
 FINAL = {"done", "failed", "interrupted", "cancelled", "expired"}
 
@@ -42,6 +53,13 @@ class World:
 
     type: str
     plan: Plan
+    gate: Gate = field(default_factory=Gate)
+    now: int = 0
+    resting: bool = False
+    sought: bool = True
+    #: When the installation was begun, by the first step of it; again after a crash that says nothing new.
+    begun: list[int] = field(default_factory=list)
+    cancelled: bool = False
     journal: Snapshot = field(init=False)
     machine: Install = field(init=False)
     performing: Step | None = None
@@ -53,11 +71,15 @@ class World:
 
     def __post_init__(self) -> None:
         self.journal = Snapshot(self.type)
-        self.machine = Install(self.journal)
+        self.machine = Install(self.journal, self.gate)
 
     def feed(self, event: Event, *, crash_after: int | None = None) -> None:
         """Handle `event`; the power goes after `crash_after` of its commands."""
-        commands = self.machine.handle(event)
+        if isinstance(event, TurnCame):
+            if not self.sought:
+                return
+            self.sought = False
+        commands = self.machine.handle(event, now=self.now)
         for number, command in enumerate(commands):
             if crash_after is not None and number >= crash_after:
                 self.crash()
@@ -67,7 +89,12 @@ class World:
     def act(self, command: Command) -> None:
         match command:
             case Record(snapshot):
-                self.journal = snapshot
+                before, self.journal = self.journal, snapshot
+                if snapshot.begun and snapshot.begun != before.begun:
+                    self.begun.append(snapshot.begun)
+                    assert not self.cancelled, "no installation begins after a cancel was acknowledged"
+                    assert snapshot.begun >= self.gate.times.not_before
+                    assert calendar.rate_at(self.gate.times.window, snapshot.begun / 1000, UTC) != 0.0
             case Perform(step):
                 assert self.journal.step is step, "a step is journaled before it is performed"
                 assert self.performing is None, "one step at a time"
@@ -78,14 +105,22 @@ class World:
                     assert step is not Step.AFTER or self.link == "new"
             case Abort(step):
                 assert step is self.performing or self.performing is None
-                assert step in HARMLESS
+                assert step in HARMLESS or step in PROGRAMS
                 self.performing = None
             case Finish(outcome):
                 assert self.journal.step is Step.END
                 assert outcome.state in FINAL
                 self.outcomes.add(outcome)
-            case Tell(state):
+                self.cancelled |= outcome.state == "cancelled"
+            case Tell(state, code):
                 assert state not in FINAL
+                assert code or self.journal.step not in RESTING, "who waits says for what"
+            case Rest(until):
+                assert self.performing is None
+                assert until == 0 or until > self.now
+                self.resting, self.sought = True, False
+            case Seek():
+                self.resting, self.sought = False, True
 
     def perform(self, *, ok: bool, half: bool) -> Event | None:
         """Do the present step (or half of it, then nobody answers)."""
@@ -116,15 +151,20 @@ class World:
     def crash(self) -> None:
         self.lives += 1
         self.performing = None
-        self.machine = Install(self.journal)
-        for command in self.machine.handle(Recovered()):
+        self.resting, self.sought = False, self.journal.step in RESTING
+        self.machine = Install(self.journal, self.gate)
+        for command in self.machine.handle(Recovered(), now=self.now):
             self.act(command)
 
     def check(self) -> None:
         assert len(self.outcomes) <= 1, "exactly one outcome"
         for step, times in self.started.items():
-            idempotent = self.plan.before if step is Step.BEFORE else self.plan.after
-            assert times <= (self.lives if idempotent else 1), "nothing is run twice"
+            idempotent = self.plan.after if step is Step.AFTER else self.plan.before
+            tries = self.gate.times.installation.most
+            assert times <= (self.lives + tries - 1 if idempotent else tries), "nothing is run twice"
+        attempts = self.machine.snapshot.installed
+        assert attempts <= self.gate.times.installation.most
+        assert self.machine.snapshot.tried <= self.gate.times.transfer.most
 
 
 programs = st.sampled_from([None, False, True])
@@ -139,7 +179,7 @@ moves = st.one_of(
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.sampled_from([INSTALL, REMOVE]), plans, st.lists(moves, max_size=25))
+@given(st.sampled_from(sorted(FIRST)), plans, st.lists(moves, max_size=25))
 def test_any_story_keeps_the_invariants(type_: str, plan: Plan, story: list[tuple[str, int | None]]) -> None:
     world = World(type_, plan)
     undo_failed = False
@@ -162,7 +202,7 @@ def test_any_story_keeps_the_invariants(type_: str, plan: Plan, story: list[tupl
             case "late":
                 for step in Step:
                     if step is not world.machine.snapshot.step:
-                        assert world.machine.handle(StepDone(step)) == []
+                        assert world.machine.handle(StepDone(step), now=0) == []
             case _:
                 world.feed(TurnCame(), crash_after=crash_after)
         world.check()
@@ -177,9 +217,184 @@ def test_any_story_keeps_the_invariants(type_: str, plan: Plan, story: list[tupl
     if type_ == REMOVE:
         assert (world.link == "none") == (outcome.state == "done") or outcome.state == "failed"
     elif not undo_failed:
-        assert world.link == ("new" if outcome.state == "done" else "old")
+        assert world.link == ("new" if outcome.state == "done" and type_ == INSTALL else "old")
     if outcome.state != "done" and not undo_failed and type_ == INSTALL:
         assert not world.staged
+
+
+TEXTS = ["", "daily 22:00-06:00 utc", "daily 12:00-12:30 utc; not sat,sun 00:00-24:00 utc"]
+HOUR = 3_600_000
+gates = st.builds(
+    lambda window, at, when, longest, spread, first, second: Gate(
+        t.read(
+            {
+                "install_window": window,
+                "install_at": at * HOUR or None,
+                "distribute_at": first * HOUR or None,
+                "install_when": when,
+                "max_duration_s": longest or None,
+                "spread_s": spread or None,
+                "tries": second,
+                "install_tries": second,
+                "try_pause_s": 60,
+                "install_pause_s": 7200,
+            }
+        ),
+        share=0.5,
+        zone=UTC,
+    ),
+    st.sampled_from(TEXTS), st.integers(0, 60), st.sampled_from(t.WHENS), st.sampled_from([0, 600, 3600]),
+    st.sampled_from([0, 1200]), st.integers(0, 30), st.integers(1, 3),
+)  # fmt: skip
+timed = st.one_of(
+    moves,
+    st.tuples(st.just("tick"), st.integers(-50, 200)),
+    st.tuples(st.sampled_from(["time", "turn", "stop", "ok", "force"]), st.none()),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(sorted(FIRST)), plans, gates, st.lists(timed, max_size=40))
+def test_no_story_installs_outside_its_times_nor_twice(
+    type_: str, plan: Plan, gate: Gate, story: list[tuple[str, int | None]]
+) -> None:
+    world = World(type_, plan, gate, now=HOUR)
+    world.feed(TimeCame())
+    for move, number in story:
+        match move:
+            case "ok" | "fail":
+                event = world.perform(ok=move == "ok", half=False)
+                if event is not None:
+                    world.feed(event, crash_after=number)
+            case "half":
+                world.perform(ok=False, half=True)
+                world.crash()
+            case "crash":
+                world.crash()
+            case "cancel" | "force":
+                world.feed(CancelAsked(force=move == "force"), crash_after=number)
+            case "expire":
+                world.feed(OrderExpired(), crash_after=number)
+            case "tick":
+                world.now = max(HOUR, world.now + (number or 0) * HOUR // 4)
+            case "time" if world.resting:
+                world.feed(TimeCame())
+            case "stop":
+                world.feed(Stopping())
+            case "turn":
+                world.feed(TurnCame())
+        world.check()
+    alone(world)
+    (outcome,) = world.outcomes
+    assert outcome.state in FINAL
+    before = list(world.begun)
+    for event in (TurnCame(), TimeCame(), Stopping(), CancelAsked(force=True), OrderExpired()):
+        world.feed(event)
+    assert world.begun == before
+    assert len(world.outcomes) == 1
+
+
+def alone(world: World) -> None:
+    """With working disks and programs, and a clock that goes on, the job ends by itself."""
+    world.crash()
+    for _ in range(200):
+        if world.outcomes:
+            return
+        if world.performing is not None:
+            event = world.perform(ok=True, half=False)
+            assert event is not None
+            world.feed(event)
+        elif world.sought:
+            world.feed(TurnCame())
+        else:
+            assert world.resting, "who neither works nor waits for a turn rests"
+            wait = world.machine.wait(world.now)
+            if wait is None:
+                world.feed(TimeCame())
+            elif wait.until:
+                world.now = wait.until
+            elif wait.code == "agent.stop":
+                world.feed(Stopping())
+                if world.resting:
+                    world.now += HOUR // 4
+            elif wait.code == "agent.start":
+                world.crash()
+            else:
+                world.feed(OrderExpired())
+    raise AssertionError("the job does not end")
+
+
+def test_what_is_prepared_waits_for_its_window_and_says_so() -> None:
+    gate = Gate(t.read({"install_window": "daily 22:00-23:00 utc"}), zone=UTC)
+    world = World(INSTALL, Plan(), gate, now=12 * HOUR)
+    run(world, True, True, True)
+    assert world.journal.step is Step.HOLD
+    assert world.resting
+    told = world.machine.handle(TimeCame(), now=13 * HOUR)
+    assert told == [Rest(22 * HOUR)], "the same reason is told once"
+    world.now = 22 * HOUR
+    world.feed(TimeCame())
+    assert world.sought
+    world.feed(TurnCame())
+    assert world.performing is Step.SWITCH
+    assert world.begun == [22 * HOUR]
+
+
+def test_a_cancel_takes_what_is_prepared_away() -> None:
+    world = World(INSTALL, Plan(), Gate(t.read({"install_at": 22 * HOUR})), now=HOUR)
+    run(world, True, True, True)
+    world.feed(CancelAsked())
+    assert world.performing is Step.DISCARD
+    event = world.perform(ok=True, half=False)
+    assert event is not None
+    world.feed(event)
+    assert [o.state for o in world.outcomes] == ["cancelled"]
+
+
+def test_a_failed_installation_is_tried_again_after_its_undo() -> None:
+    gate = Gate(t.read({"install_tries": 2, "install_pause_s": 60}))
+    world = World(INSTALL, Plan(after=True), gate, now=HOUR)
+    run(world, True, True, True, True, False, True)
+    assert world.journal.step is Step.HOLD
+    assert world.link == "old"
+    wait = world.machine.wait(world.now)
+    assert wait is not None
+    assert (wait.code, wait.until) == ("retry.pause", HOUR + 60_000)
+    world.now = wait.until
+    world.feed(TimeCame())
+    world.feed(TurnCame())
+    assert (world.performing, world.machine.snapshot.attempt) == (Step.SWITCH, 2)
+    for ok in (True, False, True, True):
+        event = world.perform(ok=ok, half=False)
+        assert event is not None
+        world.feed(event)
+    assert [o.state for o in world.outcomes] == ["failed"]
+
+
+def test_only_named_codes_are_tried_again() -> None:
+    gate = Gate(t.read({"tries": 3, "try_codes": "disk.full, chunk.missing"}))
+    for code, step in (("disk.full", Step.WAIT), ("disk.short", Step.DISCARD)):
+        machine = Install(Snapshot(INSTALL, Step.FETCH), gate)
+        machine.handle(StepFailed(Step.FETCH, code), now=HOUR)
+        assert machine.snapshot.step is step
+
+
+def test_a_forced_cancel_kills_the_program_and_takes_the_switch_back() -> None:
+    machine = Install(Snapshot(INSTALL, Step.AFTER, Plan(after=False)))
+    commands = machine.handle(CancelAsked(force=True), now=HOUR)
+    assert commands[0] == Abort(Step.AFTER)
+    assert machine.snapshot.step is Step.UNDO
+    assert machine.snapshot.outcome is not None
+    assert machine.snapshot.outcome.code == "cancel.forced"
+
+
+def test_an_idempotent_program_waits_for_the_window_again_after_a_crash() -> None:
+    gate = Gate(t.read({"install_window": "daily 22:00-23:00 utc"}), zone=UTC)
+    snapshot = Snapshot(INSTALL, Step.BEFORE, Plan(before=True), begun=22 * HOUR)
+    machine = Install(snapshot, gate)
+    commands = machine.handle(Recovered(), now=23 * HOUR)
+    assert machine.snapshot.step is Step.HOLD
+    assert commands[-1] == Rest(46 * HOUR)
 
 
 def run(world: World, *answers: bool) -> None:
@@ -235,7 +450,7 @@ def test_a_late_cancel_changes_nothing() -> None:
     world = World(INSTALL, Plan(after=False))
     run(world, True, True, True, True)
     assert world.performing is Step.AFTER
-    assert world.machine.handle(CancelAsked()) == []
+    assert world.machine.handle(CancelAsked(), now=0) == []
 
 
 def moves_of(snapshot: Snapshot) -> list[tuple[str, Event]]:
@@ -247,7 +462,7 @@ def moves_of(snapshot: Snapshot) -> list[tuple[str, Event]]:
         ("expired", OrderExpired()),
         ("crashed", Recovered()),
     ]
-    if step is Step.WAIT:
+    if step in RESTING:
         found.append(("turn", TurnCame()))
     elif step is Step.PLAN:
         found.append(("done", StepDone(step, Plan(before=False, after=False))))
@@ -260,17 +475,23 @@ def moves_of(snapshot: Snapshot) -> list[tuple[str, Event]]:
     return found
 
 
+#: Open for nothing and for all; one more try for whatever fails.
+SHUT, AGAIN = Gate(t.read({"install_at": 2})), Gate(t.read({"tries": 2, "install_tries": 2}))
+
+
 def picture() -> str:
     """All transitions of the machine, found by trying all events in all states."""
-    waiting, seen, edges = [Snapshot(INSTALL), Snapshot(REMOVE)], set(), {}
+    waiting, seen, edges = [Snapshot(type_) for type_ in FIRST], set(), {}
     while waiting:
         snapshot = waiting.pop()
         if snapshot in seen or snapshot.step is Step.END:
             continue
         seen.add(snapshot)
-        for word, event in moves_of(snapshot):
-            machine = Install(snapshot)
-            machine.handle(event)
+        for (word, event), gate in product(moves_of(snapshot), (Gate(), SHUT, AGAIN)):
+            machine = Install(snapshot, gate)
+            machine.handle(event, now=1)
+            if gate is AGAIN and word == "failed" and machine.snapshot.failed is not snapshot.failed:
+                word = "to be tried again"  # noqa: PLW2901 - one word more
             if machine.snapshot.step is not snapshot.step:
                 edges.setdefault((snapshot.step, machine.snapshot.step), set()).add(word)
                 waiting.append(machine.snapshot)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.endpoint.lab import Agent, Region, agent_over, pack
 
+from tiercast_endpoint import holdings, jobs
 from tiercast_protocol.content.definition import Program
+from tiercast_protocol.wire.messages import StatusRecord
 
 BIG = random.Random(7).randbytes(300_000)
 HELLO = {"bin": None, "bin/hello.sh": b"#!/bin/sh\necho hello\n", "big": BIG, "empty": b"", "latest": "bin/hello.sh"}
@@ -214,3 +218,116 @@ async def test_a_root_is_asked_for_before_the_turn_unless_it_is_held(agent: Agen
     await agent.do("j3", "remove", one)
     assert agent.fetcher.wanted == [(one.root, "j1")]
     assert one.root in agent.fetcher.unwanted, "what a job expected is not wanted after it"
+
+
+def soon(**seconds: float) -> dict[str, str | int | bool]:
+    """Moments so many seconds from now, as an order's options."""
+    return {word: int((time.time() + ahead) * 1000) for word, ahead in seconds.items()}
+
+
+async def told(agent: Agent, code: str) -> StatusRecord:
+    """The first record with this code, when it came."""
+    async with asyncio.timeout(30), agent.post.final:
+        while not (found := [record for record in agent.post.records if record.code == code]):
+            await agent.post.final.wait()
+        return found[0]
+
+
+async def test_what_is_prepared_waits_over_a_restart_and_lets_others_pass(tmp_path: Path, region: Region) -> None:
+    one, two, other = (
+        pack("hello", "1.0", {"a": b"one"}),
+        pack("hello", "2.0", {"a": b"two"}),
+        pack("x", "1", {"a": b"x"}),
+    )
+    chunks = one.chunks | two.chunks | other.chunks
+    async with agent_over(tmp_path / "a", region, chunks=chunks) as agent:
+        later = replace(region.order("j1", "install", two), options={"install_when": "start"})
+        await agent.order(later)
+        waits = await told(agent, "agent.start")
+        assert (waits.job, waits.state) == ("j1", "staged")
+        assert agent.tree("hello") is None
+        # Another version of the same package goes before it, and leaves its tree alone.
+        assert (await agent.do("j2", "install", one)).state == "done"
+        assert agent.tree("hello") == one.files
+        agent.fetcher.fetched.clear()
+    async with agent_over(tmp_path / "a", region) as agent:
+        record = await agent.ended("j1")
+        assert (record.state, agent.tree("hello")) == ("done", two.files)
+        assert agent.fetcher.fetched == []
+
+
+async def test_two_times(tmp_path: Path, region: Region) -> None:
+    package = pack("hello", "1.0", {"a": b"one"})
+    async with agent_over(tmp_path / "a", region, chunks=package.chunks) as agent:
+        order = replace(region.order("j1", "install", package), options=soon(distribute_at=0.4, install_at=1.2))
+        await agent.order(order)
+        await told(agent, "time.distribute")
+        assert (agent.fetcher.fetched, agent.fetcher.wanted) == ([], [])
+        await told(agent, "time.install")
+        assert agent.fetcher.fetched
+        assert agent.tree("hello") is None
+        record = await agent.ended("j1")
+        assert record.state == "done"
+        assert agent.receipt(record).finished >= int(order.options["install_at"])
+
+
+async def test_what_waits_blocks_nobody(tmp_path: Path, region: Region) -> None:
+    packages = [pack(f"p{n}", "1.0", {"a": b"%d" % n}) for n in range(jobs.AT_ONCE + 2)]
+    chunks = {digest: stored for package in packages for digest, stored in package.chunks.items()}
+    async with agent_over(tmp_path / "a", region, chunks=chunks) as agent:
+        for package in packages[:-1]:
+            order = region.order(f"j-{package.name}", "install", package)
+            await agent.order(replace(order, options=soon(install_at=3600)))
+        assert (await agent.do("j1", "install", packages[-1])).state == "done"
+        for package in packages[:-1]:
+            await agent.order(region.order(f"j-{package.name}", "cancel", None, revision=2))
+        for package in packages[:-1]:
+            assert (await agent.ended(f"j-{package.name}")).state == "cancelled"
+            assert (await agent.ended(f"j-{package.name}", 2)).state == "cancelled"
+        assert set(agent.root.trees()) == {tree.tree for tree in await agent.db.read(holdings.trees)}
+        assert len(agent.root.trees()) == 1
+
+
+async def test_a_fetch_that_fails_is_tried_again_and_counted(tmp_path: Path, region: Region) -> None:
+    package = pack("hello", "1.0", {"a": b"one"})
+    async with agent_over(tmp_path / "a", region) as agent:
+        options: dict[str, str | int | bool] = {"tries": 3, "try_pause_s": 1, "try_codes": "chunk.missing"}
+        await agent.order(replace(region.order("j1", "install", package), options=options))
+        waits = await told(agent, "retry.pause")
+        assert "chunk.missing" in waits.detail
+        agent.offer(package)
+        record = await agent.ended("j1")
+        assert (record.state, record.attempt) == ("done", 2)
+        assert agent.receipt(record).attempt == 2
+
+
+async def test_a_forced_cancel_does_not_wait_for_a_program(tmp_path: Path, region: Region) -> None:
+    one = pack("hello", "1.0", {"a": b"one"})
+    two = pack("hello", "2.0", {"a.sh": b"#!/bin/sh\nsleep 60\n"}, run_after=Program(("./a.sh",)))
+    async with agent_over(tmp_path / "a", region, chunks=one.chunks | two.chunks) as agent:
+        assert (await agent.do("j1", "install", one)).state == "done"
+        await agent.order(region.order("j2", "install", two))
+        async with asyncio.timeout(30):
+            while not (await agent.row("j2")).running:  # noqa: ASYNC110 - the journal has no event
+                await asyncio.sleep(0.01)
+        await agent.order(replace(region.order("j2", "cancel", None, revision=2), options={"force": True}))
+        record = await agent.ended("j2")
+        assert (record.state, record.code) == ("cancelled", "cancel.forced")
+        assert agent.tree("hello") == one.files
+
+
+async def test_a_program_is_killed_as_its_declared_time_is_over(tmp_path: Path, region: Region) -> None:
+    package = pack("hello", "1.0", {"a.sh": b"#!/bin/sh\nsleep 60\n"}, run_before=Program(("./a.sh",)))
+    async with agent_over(tmp_path / "a", region, chunks=package.chunks) as agent:
+        await agent.order(replace(region.order("j1", "install", package), options={"max_duration_s": 1}))
+        record = await agent.ended("j1")
+        assert (record.state, record.code) == ("failed", "duration.over")
+
+
+async def test_what_waits_for_the_stop_is_installed_as_the_agent_stops(tmp_path: Path, region: Region) -> None:
+    package = pack("hello", "1.0", {"a": b"one"})
+    async with agent_over(tmp_path / "a", region, chunks=package.chunks) as agent:
+        await agent.order(replace(region.order("j1", "install", package), options={"install_when": "shutdown"}))
+        await told(agent, "agent.stop")
+        await agent.jobs.stopping(30)
+        assert (await agent.ended("j1")).state == "done"

@@ -12,13 +12,13 @@ from tiercast_endpoint import journal as j
 from tiercast_endpoint.install import Outcome, Plan, Snapshot, Step
 from tiercast_protocol.content.receipt import ProgramResult
 
-JOB = j.Job("j1", 1, "install", "hello", "1.0", 1, b"r" * 32, 1, 2, "cause", "ordered", 3, snapshot=Snapshot("install"))
+JOB = j.Job("j1", 1, "install", "hello", "1.0", 1, b"r" * 32, 1, 2, "cause", "ordered", 3, options={"force": True})
 
 
 @pytest.fixture
 def db() -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:")
-    connection.executescript(j.SCHEMA)
+    connection.executescript(j.SCHEMA + j.OPTIONS)
     yield connection
     connection.close()
 
@@ -79,3 +79,22 @@ def test_what_could_be_replayed_is_kept(db: sqlite3.Connection) -> None:
     j.set_reported(db, job.n)
     assert j.prune_jobs(db, j.KEEP_MS) == 0
     assert j.prune_jobs(db, j.KEEP_MS + 10) == 1
+
+
+def test_what_was_observed_is_the_longest_of_the_last_installations(db: sqlite3.Connection) -> None:
+    assert j.observed_s(db, "hello") == 0.0
+    for number, seconds in enumerate((90.0, 1.0, 4.0, 2.0, 3.0, 2.5)):
+        ran = [ProgramResult(argv=["x"], exit=0, timed_out=False, seconds=part, output="") for part in (seconds, 0.5)]
+        job = j.add_job(db, replace(JOB, job=f"j{number}", programs=tuple(ran)))
+        j.save_final(db, replace(job, state="done", finished=5), lambda _: (b"r", b"s"))
+    assert j.observed_s(db, "hello") == 4.5
+    assert j.observed_s(db, "other") == 0.0
+
+
+def test_the_trees_of_open_jobs_are_known(db: sqlite3.Connection) -> None:
+    mine, other, ended = (j.add_job(db, replace(JOB, job=name)) for name in ("a", "b", "c"))
+    for job in (mine, other, ended):
+        j.set_tree(db, job.n, f".trees/hello/{job.job}")
+    j.save_final(db, replace(ended, state="done", finished=5), lambda _: (b"r", b"s"))
+    assert j.trees_of_others(db, "hello", mine.n) == {".trees/hello/b"}
+    assert j.trees_of_others(db, "else", mine.n) == set()

@@ -58,6 +58,9 @@ def test_what_the_region_did_not_sign_for_us_has_no_effect(region: Region) -> No
         (Seen(1, NOW + 1000, 0), {"expires": NOW + 1001}, Accepted),
         (Seen(1, 0, 0), {"type": "purge"}, "order.type"),
         (Seen(1, 0, 0), {"type": "remove"}, Accepted),
+        (Seen(1, 0, 0), {"options": {"install_at": 5, "rate": 9}}, Accepted),
+        (Seen(1, 0, 0), {"options": {"install_window": "at full moon"}}, "order.times"),
+        (Seen(1, 0, 1), {"revision": 2, "type": "cancel", "options": {"install_when": "?"}}, Accepted),
     ],
 )
 def test_the_table(region: Region, seen: Seen, changes: dict[str, object], verdict: object) -> None:

@@ -86,8 +86,11 @@ async def test_the_tree_and_the_socket_read_the_same(readings: Readings) -> None
     verbs = Verbs()
     readings.register(verbs)
     reading = dict.fromkeys(readings.table, "viewer")
-    # below which parent the machine is, its owner may choose; never over the tree
-    assert {name: verb.role for name, verb in verbs.table.items()} == reading | {"parents.move": "operator"}
+    # below which parent the machine is and what was read is its owner's word; never over the tree
+    assert {name: verb.role for name, verb in verbs.table.items()} == reading | {
+        "parents.move": "operator",
+        "messages.read": "operator",
+    }
 
 
 async def test_whoever_above_lost_chunks_gets_them_from_installed_files(readings: Readings, agent: Agent) -> None:

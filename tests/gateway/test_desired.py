@@ -46,6 +46,15 @@ def test_a_window_shuts_a_link_and_a_job_and_opens_them_at_its_rate() -> None:
     ]
 
 
+def test_nothing_of_a_job_goes_before_its_distribution_time() -> None:
+    early = state(jobs={"j1": JobTerms(JobPolicy(Pace(rate=1000)), begins=NOON + 60)})
+    why = early.why("pc", "j1")
+    assert why is not None
+    assert why.code == "time.distribute"
+    later = state(NOON + 60, jobs={"j1": JobTerms(JobPolicy(Pace(rate=1000)), begins=NOON + 60)})
+    assert changes(early, later) == [t.JobResumed("j1", None)]
+
+
 def test_what_is_spent_shuts() -> None:
     used = Budget("day", bytes=1000, used_bytes=1000)
     found = state(

@@ -114,6 +114,25 @@ async def test_a_cancel_replaces_the_order_and_an_older_revision_comes_too_late(
     assert room.changes[-2:] == [("j1", 1, False), ("j1", 2, True)]
 
 
+async def test_a_cancel_of_some_leaves_the_order_to_the_others(room: Room, db: Database) -> None:
+    await room.orders.take(order_for(KEY, {"a": b"a" * 32, "b1": b"b" * 32, "late": b"l" * 32}, root=ROOT), "")
+    cancel = order_for(KEY, {"a": b"a" * 32, "late": b"l" * 32}, type_="cancel", revision=2, options={"some": True})
+    await room.orders.take(cancel, "")
+    assert await room.orders.needed() == {ROOT}, "b1 is still to install it"
+    assert await room.orders.awaited() == {"j1": ["b"]}
+    await say_final(db, "j1", "b1")
+    await room.orders.settle({"j1"})
+    assert await room.orders.needed() == set()
+
+
+async def test_a_cancel_of_the_last_that_is_open_closes_the_order(room: Room, db: Database) -> None:
+    await room.orders.take(order_for(KEY, {"a": b"a" * 32, "b1": b"b" * 32}, root=ROOT), "")
+    await say_final(db, "j1", "b1")
+    cancel = order_for(KEY, {"a": b"a" * 32}, type_="cancel", revision=2, options={"some": True})
+    await room.orders.take(cancel, "")
+    assert await room.orders.needed() == set()
+
+
 async def test_what_this_node_is_a_target_of_is_done_here_until_it_is_done(
     room: Room, db: Database, routes: Routes
 ) -> None:

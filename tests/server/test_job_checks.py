@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from tiercast_protocol.errors import UsageError
 from tiercast_server import groups
 from tiercast_server.database.tables import jobs
-from tiercast_server.job_checks import Request
+from tiercast_server.job_checks import Request, checked
 
 
 async def _ready(world: Any, *names: str) -> None:
@@ -65,3 +65,19 @@ async def test_two_administrators_at_once(world: Any) -> None:
         world.job("install", targets=("pc1",)), world.job("remove", targets=("pc1",)), return_exceptions=True
     )
     assert [isinstance(result, UsageError) for result in results].count(True) == 1
+
+
+@pytest.mark.parametrize(
+    ("type_", "package", "options", "code"),
+    [
+        ("install", "", {}, "package.missing"),
+        ("run", "app", {"argv": '["/bin/true"]'}, "package.needless"),
+        ("run", "", {}, "run.argv"),
+        ("message", "", {"text": ""}, "message.text"),
+        ("restart", "app", {}, "package.needless"),
+    ],
+)
+def test_what_a_type_needs(type_: str, package: str, options: dict[str, Any], code: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        checked(Request(type=type_, package=package, by="t", targets=("pc1",), options=options))
+    assert caught.value.code == code

@@ -158,3 +158,25 @@ async def test_many_targets_go_in_several_bundles_of_one_order(world: Any, monke
     await world.job(targets=tuple(world.nodes))
     assert [len(names) for _, names in world.orders()] == [2, 2, 1]
     assert len({order.targets_root for order, _ in world.orders()}) == 1
+
+
+async def test_a_job_about_no_package(world: Any) -> None:
+    await _ready(world, "pc1", "pc2")
+    made = [await world.job("run", "", targets=("pc1", "pc2"), options={"argv": '["/bin/true"]'}) for _ in range(2)]
+    order, names = world.orders()[0]
+    assert (order.type, order.package, order.root, names) == ("run", "", b"", ["pc1", "pc2"])
+    assert order.options == {"argv": '["/bin/true"]'}
+    await world.intake.take(
+        [world.record(made[0], node, state) for node, state in (("pc1", "running"), ("pc2", "done"))]
+    )
+    assert (await world.view.show(made[0]))["counts"] == {"running": 1, "done": 1}
+    with pytest.raises(UsageError) as caught:
+        await world.jobs.set_terms(made[0], {"priority": 9}, [])
+    assert caught.value.code == "job.type"
+    await world.jobs.cancel(made[1])
+    await world.handover.drain()
+    assert world.orders()[-1][0].type == "cancel"
+    await world.package("app", "1")
+    with pytest.raises(UsageError) as caught:
+        await world.job("run", "", targets=("pc1",), options={"argv": '["./x"]'})
+    assert caught.value.code == "run.argv"

@@ -7,7 +7,7 @@ from tiercast_protocol.content.order import check_target, open_order
 from tiercast_protocol.errors import SignatureInvalid
 from tiercast_protocol.wire import codec
 from tiercast_server.nodes import Node
-from tiercast_server.orders import BUNDLE, OPPOSITE, ROLE_OF, Subject, sign
+from tiercast_server.orders import BUNDLE, Subject, sign
 
 KEY = PrivateKey.generate()
 SUBJECT = Subject(
@@ -45,8 +45,3 @@ def test_a_full_bundle_fits_into_a_message() -> None:
     nodes = [a_node("n" * 60 + f"{n:03}", bytes(32)) for n in range(BUNDLE)]
     signed = sign(SUBJECT, 1, nodes, region="r", epoch=9, key=KEY)
     assert len(codec.encode(signed.bundles[0])) < codec.MAX_MESSAGE // 2
-
-
-def test_every_type_has_a_role_and_an_opposite() -> None:
-    assert ROLE_OF.keys() == OPPOSITE.keys()
-    assert all(OPPOSITE[OPPOSITE[type_]] == type_ and ROLE_OF[OPPOSITE[type_]] == ROLE_OF[type_] for type_ in OPPOSITE)

@@ -28,9 +28,9 @@ class Daemon:
     streams: dict[str, list[Any]] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
-    def run(self, *words: str, code: int = 0) -> str:
+    def run(self, *words: str, code: int = 0, stdin: str = "") -> str:
         """Run the command line; what it printed (output and errors)."""
-        result = CliRunner().invoke(app, ["--socket", str(self.path), *words])
+        result = CliRunner().invoke(app, ["--socket", str(self.path), *words], input=stdin or None)
         assert result.exit_code == code, f"exit {result.exit_code}: {result.output}\n{result.exception!r}"
         return result.output
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tiercast_protocol.content import merkle
+from tiercast_protocol.content import jobtypes, merkle
 from tiercast_protocol.content.digest import DIGEST_SIZE, Digest
 from tiercast_protocol.content.keys import PrivateKey, verify
 from tiercast_protocol.content.manifest import valid_version
@@ -24,10 +24,13 @@ from tiercast_protocol.wire.topics import valid_name
 
 DOMAIN = "tiercast order 1"
 INSTALL, REMOVE, PRELOAD, PURGE, CANCEL = "install", "remove", "preload", "purge", "cancel"
-TYPES = frozenset({INSTALL, REMOVE, PRELOAD, PURGE, CANCEL})
+#: A cancel is an order, but no job of its own.
+TYPES = frozenset(jobtypes.TYPES) | {CANCEL}
 #: Types that are about one certain content, so that their order must name its root.
-_OF_CONTENT = frozenset({INSTALL, PRELOAD})
+_OF_CONTENT = jobtypes.with_content()
 _MAX_OPTIONS = 64
+#: Options of a cancel: it is for some targets and not for the whole job; it does not wait for programs that run.
+SOME, FORCE = "some", "force"
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -26,6 +26,7 @@ STATES: dict[str, bool] = {
     "staged": False,
     "installing": False,
     "removing": False,
+    "running": False,
     "done": True,
     "failed": True,
     "interrupted": True,

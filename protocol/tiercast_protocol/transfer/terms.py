@@ -24,6 +24,8 @@ JOB_WORDS = PACE_WORDS | {"priority", "fanout", "pass_suspended", "metered"}
 LINK_WORDS = PACE_WORDS | {"metered", "adaptive"}
 #: In a job's options: how often its terms were changed.
 CHANGE = "shape"
+#: In a job's options: when it may begin to travel, in milliseconds since 1970; of the order alone, and never changed.
+BEGINS = "distribute_at"
 _LONGEST_BUDGET = 366 * 86_400
 
 
@@ -38,11 +40,12 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class JobWords:
-    """What was said of a job."""
+    """What was said of a job; nothing of it goes before `begins` (seconds since 1970)."""
 
     policy: JobPolicy
     windows: tuple[Window, ...] = ()
     quota: Quota | None = None
+    begins: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,13 @@ def job_words(options: Mapping[str, object]) -> JobWords:
     Raises:
         UsageError: transfer.*, window.invalid.
     """
-    return JobWords(job_policy(options), _windows(options), _quota(options, "job"))
+    begins = options.get(BEGINS)
+    return JobWords(
+        job_policy(options),
+        _windows(options),
+        _quota(options, "job"),
+        begins / 1000 if isinstance(begins, int) else 0.0,
+    )
 
 
 def link_words(settings: Mapping[str, object]) -> LinkWords:

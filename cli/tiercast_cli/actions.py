@@ -1,0 +1,113 @@
+"""`tiercast job run | message | restart`: jobs that are about no package.
+
+Rules
+- A program is what stands after `--`, argument by argument: no shell reads it, here or at the endpoint.
+- A text may come from the standard input; it is shown as it is, so what would steer a terminal is refused.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from tiercast_cli import jobs
+from tiercast_cli.durations import seconds_of, size_of
+from tiercast_cli.options import OnEndpoints
+from tiercast_cli.terms import taking
+
+_RUN = """\b
+Examples:
+  tiercast job run --on pc-17 --watch -- /usr/bin/systemctl restart cups
+  tiercast job run --group sales --timeout 10m --exit 0 --exit 3 --user backup -- /opt/site/nightly --quick
+  tiercast job run --on pc-17 -- /bin/sh -c 'df -h / | tail -1'
+What it printed: tiercast job receipt JOB NODE
+"""
+_MESSAGE = """\b
+Examples:
+  tiercast job message --group sales --title Tonight "Updates come after 20:00; leave the machine on."
+  tiercast job message --on pc-17 -
+The text "-" is read from the standard input. The owner reads it with: tiercast-endpoint messages
+"""
+_RESTART = """\b
+Example:
+  tiercast job restart --on pc-17 --watch
+"""
+
+_RUN_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "timeout": (
+        Annotated[str, typer.Option("--timeout", metavar="TIME", help="It is killed after so long: 30s, 10m.")],
+        "60s",
+    ),
+    "exit": (
+        Annotated[list[str], typer.Option("--exit", metavar="CODE", help="Counts as success; may be repeated.")],
+        ["0"],
+    ),
+    "user": (
+        Annotated[
+            str, typer.Option("--user", metavar="NAME", help="Runs with the rights of this user of the machine.")
+        ],
+        "",
+    ),
+    "output": (
+        Annotated[str, typer.Option("--output", metavar="SIZE", help="So much of what it prints is kept.")],
+        "64KiB",
+    ),
+    "idempotent": (
+        Annotated[
+            bool, typer.Option("--idempotent", help="May run again after it was started and not seen to finish.")
+        ],
+        False,
+    ),
+}
+
+
+@taking({"on": (OnEndpoints, []), **jobs.ORDER, **_RUN_OPTIONS})
+def run(
+    argv: Annotated[list[str], typer.Argument(metavar="-- PROGRAM [ARGUMENT]...", help="Absolute, or found in PATH.")],
+    **given: Any,
+) -> None:
+    """Run a program on endpoints; its output and exit code stand in the signed receipt."""
+    from tiercast_protocol.content.actions import argv_text  # noqa: PLC0415 - late: only who runs something pays for it
+
+    def options() -> dict[str, str | int | bool]:
+        return {
+            "argv": argv_text(argv),
+            "run_timeout_s": seconds_of(given["timeout"], "--timeout"),
+            "exits": ",".join(given["exit"]),
+            "user": given["user"],
+            "output": size_of(given["output"], "--output"),
+            "idempotent": given["idempotent"],
+        }
+
+    jobs.order("run", "", given, what=" ".join(argv), options=options)
+
+
+@taking(
+    {
+        "on": (OnEndpoints, []),
+        **jobs.ORDER,
+        "title": (Annotated[str, typer.Option("--title", help="One line above the text.")], ""),
+    }
+)
+def message(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to say; - reads it from the standard input.")],
+    **given: Any,
+) -> None:
+    """Leave a message for the owners of endpoints."""
+    said = sys.stdin.read().strip("\n") if text == "-" else text
+    jobs.order("message", "", given, what="", options=lambda: {"text": said, "title": given["title"]})
+
+
+@taking({"on": (OnEndpoints, []), **jobs.ORDER})
+def restart(**given: Any) -> None:
+    """Restart the agents of endpoints, once no program of theirs runs; the receipt says that they are back."""
+    jobs.order("restart", "", given, what="")
+
+
+def add_actions(app: typer.Typer) -> None:
+    """Put the commands into the noun `job`."""
+    app.command(epilog=_RUN)(run)
+    app.command(epilog=_MESSAGE)(message)
+    app.command(epilog=_RESTART)(restart)

@@ -1,0 +1,193 @@
+"""The steps of jobs that are about no package: run a program, keep a message, restart the agent (docs/jobs.md).
+
+Rules
+- Every other step is handed on: this is a performer around another.
+- A program runs with the agent's rights, or, where the agent is root, with those of a user that the order names; then
+  groups and ids are given up by a small process that becomes the program, so that the agent itself never holds them.
+- Which codes count as success is the order's word; a time-out never does.
+- A restart is not answered: this life ends before it could be, and the next one knows from the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tiercast_endpoint import journal, messages, programs
+from tiercast_endpoint.gate import Allowed, Gate
+from tiercast_endpoint.install import Event, Step, StepDone, StepFailed
+from tiercast_endpoint.journal import Job
+from tiercast_endpoint.run import Performer
+from tiercast_endpoint.threads import in_thread
+from tiercast_protocol.content import actions, times
+from tiercast_protocol.content.receipt import ProgramResult
+from tiercast_protocol.node.database import Database
+
+_FOLDER = Path("/")
+#: Becomes another user and then the program; its arguments: uid, gid, groups, program, arguments.
+_BECOME = """
+import os, sys
+uid, gid, groups = sys.argv[1:4]
+os.setgroups([int(group) for group in groups.split(",")])
+os.setgid(int(gid))
+os.setuid(int(uid))
+try:
+    os.execv(sys.argv[4], sys.argv[4:])
+except OSError as error:
+    sys.exit(f"{sys.argv[4]}: {error.strerror}")
+"""
+
+Progress = Callable[[int, int], None]
+
+
+class _CanNotRunError(Exception):
+    """The program can't be started: a stable code and a sentence."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code, self.detail = code, detail
+
+
+@dataclass(frozen=True, slots=True)
+class _User:
+    """Whose rights a program has; `change` when they are not the agent's own."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    home: str
+    change: bool
+
+
+class Actions:
+    """Performs those steps, and has `steps` perform all others.
+
+    Args:
+        db: the agent's journal.
+        steps: performs the steps of jobs with a package.
+        restart: set when the agent is to start again.
+        now_ms: the clock.
+    """
+
+    def __init__(self, *, db: Database, steps: Performer, restart: asyncio.Event, now_ms: Callable[[], int]) -> None:
+        self._db = db
+        self._steps = steps
+        self._restart = restart
+        self._now_ms = now_ms
+
+    async def perform(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
+        """Perform `step` of `job`."""
+        match step:
+            case Step.RUN:
+                try:
+                    return await self._run(job)
+                except _CanNotRunError as error:
+                    return job, StepFailed(step, error.code, error.detail)
+            case Step.STOP:
+                if job.running:
+                    await in_thread(programs.kill_leftover, job.running)
+                return replace(job, running=""), StepDone(step)
+            case Step.KEEP:
+                said = actions.read_message(job.options)
+                now = self._now_ms()
+                await self._db.write(lambda connection: messages.keep(connection, job.job, said.title, said.text, now))
+                return job, StepDone(step)
+            case Step.RESTART:
+                self._restart.set()
+                return await asyncio.Event().wait(), StepDone(step)  # type: ignore[return-value]
+            case _:
+                return await self._steps.perform(job, step, tell)
+
+    async def _run(self, job: Job) -> tuple[Job, Event]:
+        said = actions.read_run(job.options)
+        if job.running:
+            # An earlier life started it and it still runs: two at once is what nobody declares itself safe for.
+            await in_thread(programs.kill_leftover, job.running)
+        user = await in_thread(_user, said.user)
+        program = _found(said.argv[0])
+        gate = Gate(times.read(job.options))
+        allowed = gate.allowed(said.timeout_s, begun=job.snapshot.begun, now=self._now_ms())
+        if allowed.timeout_s <= 0:
+            raise _CanNotRunError(allowed.code, f"The program was not started: {allowed.detail}.")
+        try:
+            ran = await programs.run_program(
+                _command(user, program, said.argv[1:]),
+                cwd=_FOLDER,
+                env=_environment(job, user),
+                timeout_s=allowed.timeout_s,
+                grace_s=allowed.grace_s,
+                output_limit=said.output,
+                on_started=lambda pid: self._started(job, pid),
+            )
+        except OSError as error:
+            raise _CanNotRunError("program.start", f"{program} could not be started: {error.strerror}.") from error
+        result = ProgramResult(
+            argv=list(said.argv),
+            exit=ran.exit,
+            timed_out=ran.timed_out,
+            seconds=round(ran.seconds, 3),
+            output=ran.output.decode("utf-8", "replace"),
+        )
+        return replace(job, running="", programs=(result,)), _end_of(said, ran, allowed)
+
+    async def _started(self, job: Job, pid: int) -> None:
+        identity = programs.identity_of(pid)
+        await self._db.write(lambda connection: journal.set_running(connection, job.n, identity))
+
+
+def _end_of(said: actions.Run, ran: programs.Ran, allowed: Allowed) -> Event:
+    """What the program's end means."""
+    if ran.timed_out:
+        return StepFailed(
+            Step.RUN, allowed.code, f"The program was killed after {ran.seconds:.0f} s: {allowed.detail}."
+        )
+    if ran.exit not in said.exits:
+        how = f"was ended by signal {-ran.exit}" if ran.exit < 0 else f"ended with status {ran.exit}"
+        good = ", ".join(map(str, said.exits))
+        return StepFailed(Step.RUN, "program.failed", f"The program {how}; these count as success: {good}.")
+    detail = f"The program ended with status {ran.exit}, which counts as success." if ran.exit else ""
+    return StepDone(Step.RUN, detail=detail)
+
+
+def _user(name: str) -> _User:
+    """The user `name`, or the agent's own."""
+    own = os.geteuid()
+    try:
+        found = pwd.getpwnam(name) if name else pwd.getpwuid(own)
+    except KeyError:
+        if name:
+            raise _CanNotRunError("run.user", f"This machine has no user {name!r}.") from None
+        return _User("", own, os.getegid(), (), os.environ.get("HOME", "/"), change=False)
+    if own not in {0, found.pw_uid}:
+        detail = f"The agent runs as {pwd.getpwuid(own).pw_name} and can't become {name}; only one that is root can."
+        raise _CanNotRunError("run.user", detail)
+    groups = tuple(os.getgrouplist(found.pw_name, found.pw_gid))
+    return _User(found.pw_name, found.pw_uid, found.pw_gid, groups, found.pw_dir, change=found.pw_uid != own)
+
+
+def _found(program: str) -> str:
+    """The program's absolute path."""
+    path = program if program.startswith("/") else shutil.which(program, path=programs.PATH)
+    if path is None:
+        raise _CanNotRunError("program.start", f"{program} is not to be found in {programs.PATH}.")
+    return path
+
+
+def _command(user: _User, program: str, arguments: Sequence[str]) -> list[str]:
+    if not user.change:
+        return [program, *arguments]
+    groups = ",".join(map(str, user.groups))
+    return [sys.executable, "-I", "-S", "-c", _BECOME, str(user.uid), str(user.gid), groups, program, *arguments]
+
+
+def _environment(job: Job, user: _User) -> dict[str, str]:
+    """The whole environment of the program."""
+    who = {"USER": user.name, "LOGNAME": user.name} if user.name else {}
+    return {"TIERCAST_JOB": job.job, "PATH": programs.PATH, "HOME": user.home, "LANG": "C.UTF-8", **who}

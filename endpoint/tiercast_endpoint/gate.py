@@ -1,0 +1,173 @@
+"""Whether a job of this machine may fetch, and whether it may install, at a moment.  Pure.
+
+Rules (docs/jobs.md, "Times")
+- Nothing is remembered: the same order, machine and moment give the same answer, whatever the clock did before.
+- A window closes hard: what can't end before does not begin, and what has begun is given no time beyond it.
+- The spread is a share by the machine's name, of the time after whatever opened; it is cut to what the window leaves.
+- Whatever waits says why, with a stable code and, where it is known, the moment that frees it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from tiercast_endpoint.programs import GRACE_S
+from tiercast_protocol.content.digest import digest_of
+from tiercast_protocol.content.times import SHUTDOWN, START, Times
+from tiercast_protocol.transfer import calendar
+
+#: A window recurs within a week; a little more, for the borders of summer time.
+_LOOK_BACK_S = 9 * 86_400.0
+#: Openings that are looked at for one that is long enough: more than any week has.
+_MOST_OPENINGS = 150
+NO_TIMES = Times()
+_EVENTS = {START: ("agent.start", "the agent's next start"), SHUTDOWN: ("agent.stop", "the agent to be stopped")}
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Why not now; `until` in milliseconds since 1970, 0 where an event frees it."""
+
+    code: str
+    detail: str
+    until: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """How long a program may run, and the grace after it; code and text say what ends it. 0 s: it may not begin."""
+
+    timeout_s: float
+    grace_s: float
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The times of one job on one machine.
+
+    Attributes:
+        times: of its order.
+        issued: when it was ordered, in milliseconds since 1970.
+        share: of the spread, 0 to 1.
+        observed_s: how long the package's programs took here before.
+        zone: of local windows; None is this machine's.
+    """
+
+    times: Times = NO_TIMES
+    issued: int = 0
+    share: float = 0.0
+    observed_s: float = 0.0
+    zone: tzinfo | None = None
+
+    @property
+    def expected_s(self) -> float:
+        """How long the installation takes: as declared, else as observed."""
+        return float(self.times.max_duration_s or self.observed_s)
+
+    def before_transfer(self, now: int) -> Wait | None:
+        """Why nothing may be fetched at `now`."""
+        at = self.times.distribute_at
+        return Wait("time.distribute", f"nothing of it moves before {_said(at)}", at) if now < at else None
+
+    def before_installation(self, now: int, happened: frozenset[str] = frozenset()) -> Wait | None:
+        """Why nothing may be installed at `now`; `happened` are those of `START` and `SHUTDOWN` that came."""
+        times = self.times
+        if now < times.not_before:
+            return Wait("time.install", f"it is installed at {_said(times.not_before)}", times.not_before)
+        if times.when in _EVENTS and times.when not in happened:
+            code, what = _EVENTS[times.when]
+            return Wait(code, f"it waits for {what}")
+        return self._window(now)
+
+    def closes(self, now: int) -> int | None:
+        """When the window that is open at `now` closes, in milliseconds since 1970; None where none does."""
+        if not self.times.window:
+            return None
+        change = calendar.next_change(self.times.window, now / 1000, self.zone)
+        return None if change == calendar.NEVER else int(change * 1000)
+
+    def ends(self, begun: int) -> int | None:
+        """When an installation that began at `begun` is over at the latest; None where nothing says."""
+        ends = [begun + self.times.max_duration_s * 1000] if self.times.max_duration_s else []
+        if (close := self.closes(begun)) is not None:
+            ends.append(close)
+        return min(ends, default=None)
+
+    def allowed(self, timeout_s: float, *, begun: int, now: int) -> Allowed:
+        """How long a program of the installation that began at `begun` may run from `now`, if it may so long at all."""
+        own = Allowed(timeout_s, GRACE_S, "program.timeout", f"its time-out is {timeout_s:,.0f} s")
+        ends = self.ends(begun) if begun else None
+        if ends is None:
+            return own
+        left = (ends - now) / 1000
+        grace = min(GRACE_S, max(left, 0.0) / 4)
+        if timeout_s <= left - grace:
+            return own
+        if ends == self.closes(begun):
+            code, why = "window.closed", f"its window {calendar.shown(self.times.window)} shuts at {_said(ends)}"
+        else:
+            code, why = "duration.over", f"the installation may take {self.times.max_duration_s:,} s"
+        return Allowed(max(left - grace, 0.0), grace, code, why)
+
+    def _window(self, now: int) -> Wait | None:
+        windows, wall = self.times.window, now / 1000
+        since = max(self.times.not_before, self.issued)
+        if windows:
+            text = calendar.shown(windows)
+            if calendar.rate_at(windows, wall, self.zone) == 0.0:
+                until = self._next_fitting(wall)
+                return Wait("window.shut", f"its window {text} is shut{_until(until)}", until)
+            close = self.closes(now)
+            if close is not None and now + self.expected_s * 1000 > close:
+                until = self._next_fitting(close / 1000)
+                left = (close - now) / 1000
+                detail = f"it may take {self.expected_s:,.0f} s, and its window {text} shuts in {left:,.0f} s"
+                return Wait("window.short", detail + (f"; again at {_said(until)}" if until else ""), until)
+            since = max(since, int(opened(windows, wall, self.zone) * 1000))
+            room = None if close is None else max(0.0, close - since - self.expected_s * 1000)
+        else:
+            room = None
+        spread = self.times.spread_s * 1000.0 if not self.times.switch_at else 0.0
+        due = since + int(self.share * (spread if room is None else min(spread, room)))
+        return Wait("time.spread", f"its turn in the spread start is at {_said(due)}", due) if now < due else None
+
+    def _next_fitting(self, wall: float) -> int:
+        """The next opening at or after `wall` that is long enough, in milliseconds; 0 where none is."""
+        at = wall
+        for _ in range(_MOST_OPENINGS):
+            if calendar.rate_at(self.times.window, at, self.zone) != 0.0:
+                close = calendar.next_change(self.times.window, at, self.zone)
+                if close - at >= self.expected_s:
+                    return int(at * 1000)
+                at = close
+            else:
+                at = calendar.next_change(self.times.window, at, self.zone)
+            if at == calendar.NEVER:
+                break
+        return 0
+
+
+def opened(windows: tuple[calendar.Window, ...], wall: float, zone: tzinfo | None = None) -> float:
+    """When the window that is open at `wall` opened; a little more than a week before where it never was shut."""
+    since = at = wall - _LOOK_BACK_S
+    while (change := calendar.next_change(windows, at, zone)) <= wall:
+        if calendar.rate_at(windows, at, zone) == 0.0:
+            since = change
+        at = change
+    return since
+
+
+def share_of(node: str) -> float:
+    """The machine's place in any spread start: 0 to 1, the same for ever, evenly over many names."""
+    return int.from_bytes(digest_of(node.encode())[:6], "big") / (1 << 48)
+
+
+def _said(moment: int) -> str:
+    return calendar.moment(moment / 1000)
+
+
+def _until(moment: int) -> str:
+    return f" until {_said(moment)}" if moment else ""
