@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tiercast_cli import actions, cabinets, depots, groups, jobs, ledgers, links, nodes, packages
+from tiercast_cli import actions, cabinets, depots, groups, jobs, ledgers, links, nodes, packages, why
 from tiercast_cli.examples import add_examples
 from tiercast_cli.options import set_socket
 from tiercast_cli.suspensions import add_suspensions
@@ -36,6 +36,7 @@ app = typer.Typer(
 )
 actions.add_actions(jobs.app)
 add_suspensions(jobs.app, links.app, nodes.app)
+why.add(app)
 for noun, part in (
     ("job", jobs),
     ("package", packages),

@@ -227,6 +227,40 @@ def _numbers(words: list[str], *, json: bool) -> list[int]:
     return [] if "all" in words else [int(word) for word in words]
 
 
+def why(
+    id_: Annotated[str, typer.Argument(metavar="[JOB]", help="One job; every open one by default.")] = "",
+    *,
+    state: State = None,
+    json: Json = False,
+) -> None:
+    """Say why a job of this machine has not ended, since when, what frees it, and what you can do.
+
+    Example: tiercast-endpoint why j-17
+    """
+    found = _ask(state, "job.why", json=json, job=id_)
+    if json:
+        _emit({"why": found})
+        return
+    if not found["jobs"]:
+        print("No job is open here.")
+    for one in found["jobs"]:
+        print(f"{one['job']}  {one['type']} {one['package']}={one['version']}: {one['state']}")
+        for reason in one["chain"]:
+            print(f"  {reason['code']}: {reason['says']}{_since(reason['since'])}")
+            print(f"    freed when {reason['freed'].replace('JOB', one['job'])}")
+            if reason["todo"]:
+                print(f"    you can: {reason['todo'].replace('JOB', one['job'])}")
+        if result := one["result"]:
+            code = f" ({result['code']})" if result["code"] else ""
+            print(f"  ended {result['state']}{code}: {result['detail'] or result['means']}")
+
+
+def _since(moment: int) -> str:
+    import time
+
+    return f", since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(moment / 1000))}" if moment else ""
+
+
 @transfer.command("show")
 def show_transfer(*, state: State = None, json: Json = False) -> None:
     """Show what this machine asks of the link to its parent, and whether its exception stands."""

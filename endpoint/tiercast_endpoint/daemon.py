@@ -33,6 +33,7 @@ from tiercast_endpoint.steps import Steps, same_file_system
 from tiercast_endpoint.terms import Terms
 from tiercast_endpoint.tree import TreeError
 from tiercast_endpoint.verbs import Readings
+from tiercast_endpoint.why import Machine, Why
 from tiercast_protocol import __version__
 from tiercast_protocol.errors import StateError, UsageError
 from tiercast_protocol.node import config, enrol, joined, logs, settings_file, standing
@@ -139,6 +140,9 @@ class Agent:
         self._listen(post, upstream, readings, materials, terms, jobs)
         ledger = await stack.enter_async_context(open_ledger(folder))
         readings.table |= Arrivals(ledger, upstream).readings
+        readings.table |= Why(
+            db, post, lambda: Machine(me.name, upstream.parent, upstream.connected), jobs.looks
+        ).readings
         verbs = Verbs()
         readings.register(verbs)
         owner.register(verbs)

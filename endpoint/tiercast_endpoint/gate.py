@@ -14,6 +14,7 @@ from datetime import tzinfo
 
 from tiercast_endpoint.programs import GRACE_S
 from tiercast_protocol.content.digest import digest_of
+from tiercast_protocol.content.reason import Reason, because
 from tiercast_protocol.content.times import SHUTDOWN, START, Times
 from tiercast_protocol.transfer import calendar
 
@@ -22,16 +23,7 @@ _LOOK_BACK_S = 9 * 86_400.0
 #: Openings that are looked at for one that is long enough: more than any week has.
 _MOST_OPENINGS = 150
 NO_TIMES = Times()
-_EVENTS = {START: ("agent.start", "the agent's next start"), SHUTDOWN: ("agent.stop", "the agent to be stopped")}
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Why not now; `until` in milliseconds since 1970, 0 where an event frees it."""
-
-    code: str
-    detail: str
-    until: int = 0
+_EVENTS = {START: "agent.start", SHUTDOWN: "agent.stop"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +59,18 @@ class Gate:
         """How long the installation takes: as declared, else as observed."""
         return float(self.times.max_duration_s or self.observed_s)
 
-    def before_transfer(self, now: int) -> Wait | None:
+    def before_transfer(self, now: int) -> Reason | None:
         """Why nothing may be fetched at `now`."""
         at = self.times.distribute_at
-        return Wait("time.distribute", f"nothing of it moves before {_said(at)}", at) if now < at else None
+        return because("time.distribute", until=at) if now < at else None
 
-    def before_installation(self, now: int, happened: frozenset[str] = frozenset()) -> Wait | None:
+    def before_installation(self, now: int, happened: frozenset[str] = frozenset()) -> Reason | None:
         """Why nothing may be installed at `now`; `happened` are those of `START` and `SHUTDOWN` that came."""
         times = self.times
         if now < times.not_before:
-            return Wait("time.install", f"it is installed at {_said(times.not_before)}", times.not_before)
+            return because("time.install", until=times.not_before)
         if times.when in _EVENTS and times.when not in happened:
-            code, what = _EVENTS[times.when]
-            return Wait(code, f"it waits for {what}")
+            return because(_EVENTS[times.when])
         return self._window(now)
 
     def closes(self, now: int) -> int | None:
@@ -112,27 +103,26 @@ class Gate:
             code, why = "duration.over", f"the installation may take {self.times.max_duration_s:,} s"
         return Allowed(max(left - grace, 0.0), grace, code, why)
 
-    def _window(self, now: int) -> Wait | None:
+    def _window(self, now: int) -> Reason | None:
         windows, wall = self.times.window, now / 1000
         since = max(self.times.not_before, self.issued)
         if windows:
             text = calendar.shown(windows)
             if calendar.rate_at(windows, wall, self.zone) == 0.0:
                 until = self._next_fitting(wall)
-                return Wait("window.shut", f"its window {text} is shut{_until(until)}", until)
+                return because("window.shut", window=text, until=until)
             close = self.closes(now)
             if close is not None and now + self.expected_s * 1000 > close:
                 until = self._next_fitting(close / 1000)
-                left = (close - now) / 1000
-                detail = f"it may take {self.expected_s:,.0f} s, and its window {text} shuts in {left:,.0f} s"
-                return Wait("window.short", detail + (f"; again at {_said(until)}" if until else ""), until)
+                left = round((close - now) / 1000)
+                return because("window.short", window=text, expected=round(self.expected_s), left=left, until=until)
             since = max(since, int(opened(windows, wall, self.zone) * 1000))
             room = None if close is None else max(0.0, close - since - self.expected_s * 1000)
         else:
             room = None
         spread = self.times.spread_s * 1000.0 if not self.times.switch_at else 0.0
         due = since + int(self.share * (spread if room is None else min(spread, room)))
-        return Wait("time.spread", f"its turn in the spread start is at {_said(due)}", due) if now < due else None
+        return because("time.spread", until=due) if now < due else None
 
     def _next_fitting(self, wall: float) -> int:
         """The next opening at or after `wall` that is long enough, in milliseconds; 0 where none is."""
@@ -167,7 +157,3 @@ def share_of(node: str) -> float:
 
 def _said(moment: int) -> str:
     return calendar.moment(moment / 1000)
-
-
-def _until(moment: int) -> str:
-    return f" until {_said(moment)}" if moment else ""

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tiercast_endpoint.gate import Gate, Wait
+from tiercast_endpoint.gate import Gate
 from tiercast_endpoint.story import (
     FIRST,
     HARMLESS,
@@ -56,6 +56,7 @@ from tiercast_endpoint.story import (
     TimeCame,
     TurnCame,
 )
+from tiercast_protocol.content.reason import Reason, because, packed
 from tiercast_protocol.content.times import SHUTDOWN, START
 
 __all__ = [
@@ -109,7 +110,7 @@ class Install:
         self.snapshot = snapshot
         self.gate = gate or Gate()
         self._happened: frozenset[str] = frozenset()
-        self._told: Wait | None = None
+        self._told: Reason | None = None
 
     def handle(self, event: Event, *, now: int) -> list[Command]:  # noqa: PLR0911 - one line per event
         """What to do, in order, now that `event` happened; `now` is milliseconds since 1970."""
@@ -133,13 +134,14 @@ class Install:
             case OrderExpired():
                 return self._abandon(self._expired()) if at.step in HARMLESS else []
 
-    def wait(self, now: int) -> Wait | None:
+    def wait(self, now: int) -> Reason | None:
         """What the job waits for besides its turn; None when it may begin, or has."""
         at = self.snapshot
         if at.step not in RESTING:
             return None
         if now < at.again and at.failed is not None:
-            return Wait("retry.pause", f"try {at.attempt} follows; {_said(at.failed)}", at.again)
+            error = f"{at.failed.code} {at.failed.detail}".strip()
+            return because("retry.pause", attempt=at.attempt, error=error, until=at.again)
         if at.step is Step.WAIT and at.type == INSTALL:
             return self.gate.before_transfer(now)
         return self.gate.before_installation(now, self._happened)
@@ -159,11 +161,11 @@ class Install:
         wait = self.wait(now)
         return [Seek()] if wait is None else self._rest(wait)
 
-    def _rest(self, wait: Wait) -> list[Command]:
+    def _rest(self, wait: Reason) -> list[Command]:
         """Give the turn back, and say why, once."""
         told, self._told = self._told, wait
         same = told is not None and (told.code, told.until) == (wait.code, wait.until)
-        tell = [] if same else [Tell(STATE_OF[self.snapshot.step], wait.code, wait.detail)]
+        tell = [] if same else [Tell(STATE_OF[self.snapshot.step], *packed(wait))]
         return [*tell, Rest(wait.until)]
 
     def _recovered(self, now: int) -> list[Command]:  # noqa: PLR0911 - one per kind of step

@@ -40,9 +40,11 @@ from tiercast_endpoint.journal import Job
 from tiercast_endpoint.orders import Accepted, Identity, Refused, Repeated, Seen, Verdict, judge, open_bundle
 from tiercast_endpoint.reports import Reporter
 from tiercast_endpoint.run import Performer, Run, Watch, _unwatched
+from tiercast_endpoint.why import Look
 from tiercast_protocol.content import order as o
 from tiercast_protocol.content import times
 from tiercast_protocol.content.order import Order
+from tiercast_protocol.content.reason import told
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire.envelope import Envelope
 from tiercast_protocol.wire.messages import OrderBundle, body_of
@@ -131,6 +133,10 @@ class Jobs:
                 now = self.now_ms()
                 await self._db.write(lambda connection, now=now: journal.prune_jobs(connection, now))  # type: ignore[misc]
                 await asyncio.sleep(3600)
+
+    def looks(self) -> dict[tuple[str, int], Look]:
+        """What the actors say of their jobs, for `why`."""
+        return {key: Look(run.since, run.no_room) for key, run in self._runs.items()}
 
     async def on_order(self, peer: str, envelope: Envelope) -> None:
         """Handler of `order.v1`.
@@ -333,7 +339,7 @@ def describe(job: Job) -> dict[str, object]:
         "root": job.root.hex(),
         "state": job.state,
         "code": job.code,
-        "detail": job.detail,
+        "detail": told(job.code, job.detail),
         "step": "" if job.finished else STATE_OF.get(job.snapshot.step, Step.END.value),
         "done": job.done,
         "total": job.total,

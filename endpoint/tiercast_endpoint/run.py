@@ -71,15 +71,6 @@ _ROOM_S = 2.0
 T = TypeVar("T")
 
 
-async def _with_room(write: Callable[[], Awaitable[T]]) -> T:
-    while True:
-        try:
-            return await write()
-        except StoreFull as error:
-            log.warning("no room for the journal", needed=error.needed, free=error.free)
-            await asyncio.sleep(_ROOM_S)
-
-
 #: Called before each journaled step and after it: the crash tests stop the process there.
 Watch = Callable[[str, i.Step], Awaitable[None]]
 
@@ -128,6 +119,9 @@ class Run:
         self._turns = turns
         self._machine = i.Install(job.snapshot, gate)
         self._rests_until: int | None = None
+        #: Since when it is at its step (milliseconds since 1970), and whether the journal lacks room.
+        self.since = now_ms()
+        self.no_room = False
         self._events: asyncio.Queue[i.Event | _Answered | _Progressed] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._progress = Progress(lambda done, total: self._events.put_nowait(_Progressed(done, total)))
@@ -158,7 +152,7 @@ class Run:
                 if self._recovered:
                     await self._handle(i.Recovered(), tasks)
                 else:
-                    self.job = await _with_room(lambda: self._reporter.state(self.job, i.STATE_OF[i.Step.WAIT]))
+                    self.job = await self._with_room(lambda: self._reporter.state(self.job, i.STATE_OF[i.Step.WAIT]))
                     await self._handle(i.TimeCame(), tasks)
                 while not self.ended.is_set():
                     await self._take(await self._next(), tasks)
@@ -171,6 +165,18 @@ class Run:
         if gate.times.window and not gate.times.max_duration_s:
             seconds = await self._db.read(lambda connection: journal.observed_s(connection, self.job.package))
             self._machine.gate = replace(gate, observed_s=seconds)
+
+    async def _with_room(self, write: Callable[[], Awaitable[T]]) -> T:
+        while True:
+            try:
+                done = await write()
+            except StoreFull as error:
+                log.warning("no room for the journal", needed=error.needed, free=error.free)
+                self.no_room = True
+                await asyncio.sleep(_ROOM_S)
+            else:
+                self.no_room = False
+                return done
 
     async def _next(self) -> i.Event | _Answered | _Progressed:
         while True:
@@ -211,10 +217,12 @@ class Run:
         match command:
             case i.Record(snapshot):
                 self.job = replace(self.job, snapshot=snapshot, started=self.job.started or self._now_ms())
-                await _with_room(lambda: self._db.write(lambda connection: journal.save_step(connection, self.job)))
+                await self._with_room(
+                    lambda: self._db.write(lambda connection: journal.save_step(connection, self.job))
+                )
                 await self._watch("recorded", snapshot.step)
             case i.Tell(state, code, detail):
-                self.job = await _with_room(lambda: self._reporter.state(self.job, state, code, detail))
+                self.job = await self._with_room(lambda: self._reporter.state(self.job, state, code, detail))
                 log.info("job state", job=self.job.job, package=self.job.package, state=state, code=code)
             case i.Rest(until):
                 self._rests_until = until
@@ -226,9 +234,10 @@ class Run:
             case i.Abort():
                 await self._abort()
             case i.Perform(step):
+                self.since = self._now_ms()
                 self._task = tasks.create_task(self._perform(step))
             case i.Finish(outcome):
-                self.job = await _with_room(lambda: self._reporter.final(self.job, outcome))
+                self.job = await self._with_room(lambda: self._reporter.final(self.job, outcome))
                 log.info(
                     "job ended",
                     job=self.job.job,

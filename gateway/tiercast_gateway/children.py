@@ -57,6 +57,11 @@ class Children:
         child = self._children.get(name)
         return child is not None and child.online
 
+    def since(self, name: str) -> int:
+        """When the child came or went last; 0 where nobody knows."""
+        child = self._children.get(name)
+        return child.since if child is not None else 0
+
     def heard(self, name: str) -> bool:
         """A message of the child came; true when it was not known to be there."""
         child = self.get(name)

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 from tiercast_gateway.holds import Hold
+from tiercast_protocol.content.reason import Reason, because
 from tiercast_protocol.transfer import calendar
 from tiercast_protocol.transfer import events as t
 from tiercast_protocol.transfer.calendar import Window
@@ -25,13 +25,6 @@ OUTPUT = ""
 NO_PACE, USUAL = Pace(), JobPolicy()
 #: What a child said of its own link (`Hello.metered`).
 SAID_NOTHING, SAID_METERED, SAID_ALLOWED = 0, 1, 2
-
-
-class Reason(NamedTuple):
-    """Why something waits: a code for programs, a text with figures for people."""
-
-    code: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +41,9 @@ class Budget:
     def reason(self) -> Reason | None:
         """Why nothing goes any more; None while something is left."""
         if self.bytes is not None and self.used_bytes >= self.bytes:
-            return Reason("budget.spent", f"{self.used_bytes:,} of {self.bytes:,} bytes per {self.per} are spent")
+            return because("budget.spent", used=self.used_bytes, limit=self.bytes, per=self.per)
         if self.seconds is not None and self.used_seconds >= self.seconds:
-            return Reason("budget.spent", f"{self.used_seconds:,.0f} of {self.seconds:,} s per {self.per} are spent")
+            return because("budget.spent", used_s=int(self.used_seconds), limit_s=self.seconds, per=self.per)
         return None
 
 
@@ -106,11 +99,7 @@ class Desired:
             or self.silent.get((job, None))
             or self.shut.get(child)
             or self.shut.get(OUTPUT)
-            or (
-                Reason("link.metered", f"the link to {child} is metered, and the job may not use it")
-                if metered
-                else None
-            )
+            or (because("link.metered", peer=child) if metered else None)
         )
 
 
@@ -129,7 +118,7 @@ def desired(
     for job, said in jobs.items():
         _job(found, job, said, wall)
     for hold in holds:
-        reason = Reason("suspended", f"by {hold.by or 'somebody'}{_until(hold.until / 1000)}")
+        reason = because("suspended", by=hold.by, until=hold.until)
         if hold.job and hold.node == "":
             found.silent.setdefault((hold.job, None), reason)
         for child in children:
@@ -186,9 +175,6 @@ def _rate(rate: float | None, windows: tuple[Window, ...], wall: float) -> tuple
     inside = calendar.rate_at(windows, wall)
     if inside == 0.0:
         change = calendar.next_change(windows, wall)
-        return 0.0, Reason("window.shut", f"its window {calendar.shown(windows)} is shut{_until(change)}")
+        until = int(change * 1000) if change < calendar.NEVER else 0
+        return 0.0, because("window.shut", window=calendar.shown(windows), until=until)
     return min((one for one in (rate, inside) if one is not None), default=None), None
-
-
-def _until(wall: float) -> str:
-    return f" until {calendar.moment(wall)}" if 0 < wall < calendar.NEVER else ""

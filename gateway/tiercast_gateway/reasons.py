@@ -2,20 +2,25 @@
 
 Rules
 - What was said (windows, budgets, suspensions, metering) goes before what the machine sees (priority, pauses, rates).
-- A reason is the same text as long as it is the same reason: pauses and rates are told as terms, not as instants.
-- Looked at once a second while something is wanted; `tell(job, reasons)` only when they are others than before.
-- Who waits for chunks from above has no reason here: whoever is above says it.
+- A reason is the same value as long as it is the same reason: pauses and rates are told as terms, not as instants.  So
+  `since` is when it was seen first.
+- Looked at once a second while something is wanted; `tell(job, reasons)` only when they are others than before, and
+  never of what comes and goes with every chunk (`PASSING`): of that only `now` tells.
+- Who waits for chunks from above has no reason for those above: whoever is there says it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tiercast_gateway.desired import OUTPUT, Desired, Reason
-from tiercast_protocol.transfer import gates, views
+from tiercast_gateway.desired import OUTPUT, Desired
+from tiercast_protocol.content.reason import Reason, because, facts_of, read
+from tiercast_protocol.transfer import adaptive, gates, views
 
 if TYPE_CHECKING:
     from tiercast_gateway.subtree import SubTree
@@ -27,12 +32,31 @@ EVERY_SECONDS = 1.0
 MOST_CHILDREN = 500
 #: A pause that is longer is told with its end.
 _LONG_PAUSE = 60.0
+#: Reasons that are told to nobody above: they change with every chunk.
+PASSING = frozenset({"sending", "credit", "chunk.awaited", "order.way", "yields"})
+
+#: By what the machine calls it (`views`, `gates`, `adaptive`); the terms behind a rate or a pause go before.
+CODE_OF: dict[str, str] = {
+    "": "sending",
+    views.FROM_ABOVE: "chunk.awaited",
+    views.CREDIT: "credit",
+    views.PRIORITY: "priority",
+    views.SUSPENDED: "suspended",
+    views.METERED: "link.metered",
+    views.PARKED: "lane.parked",
+    gates.RATE: "rate",
+    gates.SHUT: "rate",
+    gates.SEGMENT_PAUSE: "pause",
+    gates.INTERVAL_PAUSE: "pause",
+    gates.SPENT: "budget.spent",
+    adaptive.YIELDS: "yields",
+}
 
 
 def reason_of(
     lane: LaneView | None, view: JobView | None, said: Desired, *, child: str, job: str, above: Reason | None
 ) -> Reason | None:
-    """Why nothing, or so little, of the job goes to the child; None when it goes, or waits for chunks from above.
+    """Why nothing, or so little, of the job goes to the child; None when the child wants nothing of it now.
 
     Args:
         lane: the child's, as the machine shows it; None when it has none.
@@ -46,33 +70,30 @@ def reason_of(
         return why
     if view is None or lane is None or view.state == "done":
         return None
-    first = ", ".join(sorted(one.job for one in lane.jobs if one.priority > view.priority and one.state != "done"))
-    told = {
-        views.FROM_ABOVE: above,
-        views.PARKED: Reason("lane.parked", f"{child} gave no sign of life for a while"),
-        views.PRIORITY: Reason("priority", f"goes after {first or 'a job of higher priority'}"),
-        gates.SPENT: Reason("budget.spent", "its budget is spent"),
-    }
-    return told[view.reason] if view.reason in told else _terms(child, view, said, job)
+    if view.reason == views.FROM_ABOVE and above is not None:
+        return above
+    if (terms := _terms(view, said, child, job)) is not None:
+        return terms
+    code = CODE_OF.get(view.reason, "sending")
+    if code == "priority":
+        first = ", ".join(sorted(one.job for one in lane.jobs if one.priority > view.priority and one.state != "done"))
+        return because(code, first=first or "a job of higher priority")
+    return because(code, asks=child) if code in {"pause", "rate"} else because(code)
 
 
-def _terms(child: str, view: JobView, said: Desired, job: str) -> Reason | None:
+def _terms(view: JobView, said: Desired, child: str, job: str) -> Reason | None:
     """The strictest of the terms under which it goes on slowly."""
     paces = [policy.pace for policy in (said.jobs.get(job), said.links.get(child), said.links.get(OUTPUT)) if policy]
     split = _first(paces, lambda pace: pace.segment)
     interval = _first(paces, lambda pace: pace.frames)
     rates = [pace.rate for pace in paces if pace.rate]
     if split is not None and view.reason in {"", gates.SEGMENT_PAUSE, gates.RATE}:
-        text = f"{split.pause:g} s of pause after each {split.segment:,} bytes"
         long = split.pause >= _LONG_PAUSE and view.until is not None
-        return Reason("pause", f"{text}; segment {view.sent.segments + 1} follows" if long else text)
+        then = view.sent.segments + 1 if long else None
+        return because("pause", pause=split.pause, segment=split.segment, next=then)
     if interval is not None and view.reason in {"", gates.INTERVAL_PAUSE, gates.RATE}:
-        return Reason("pause", f"{interval.frame_pause * 1000:g} ms of pause after each {interval.frames:,} frames")
-    if rates and view.reason in {"", gates.RATE, views.CREDIT}:
-        return Reason("rate", f"{min(rates):,.0f} bytes per second at most")
-    if view.reason in {gates.SEGMENT_PAUSE, gates.INTERVAL_PAUSE}:
-        return Reason("pause", f"{child} asks for pauses")
-    return Reason("rate", f"{child} asks for a limit") if view.reason == gates.RATE else None
+        return because("pause", frame_pause=interval.frame_pause * 1000, frames=interval.frames)
+    return because("rate", rate=min(rates)) if rates and view.reason in {"", gates.RATE, views.CREDIT} else None
 
 
 def _first(paces: Iterable[Pace], of: Callable[[Pace], object]) -> Pace | None:
@@ -91,6 +112,8 @@ class Reasons:
         self._tree, self._tell = tree, tell
         self._told: dict[str, str] = {}
         self._open: dict[str, list[str]] = {}
+        #: By job and child: the reason without its beginning, and when it was seen first.
+        self._seen: dict[str, dict[str, tuple[Reason, int]]] = {}
         self._stale = asyncio.Event()
         self._stale.set()
 
@@ -99,8 +122,8 @@ class Reasons:
         self._stale.set()
 
     def now(self, job: str) -> dict[str, Reason]:
-        """Why, by child, for the children of which something is still expected."""
-        return self._find(job, {lane.child: lane for lane in self._tree.streams.machine.lanes()})
+        """Why, by child, for the children of which something is still expected: also what is passing."""
+        return self._find(job, self._lanes())
 
     async def run(self) -> None:
         """Look once a second while a job is open, until cancelled."""
@@ -110,49 +133,79 @@ class Reasons:
             if self._stale.is_set():
                 self._stale.clear()
                 self._open = await self._tree.orders.awaited()
-            lanes = {lane.child: lane for lane in self._tree.streams.machine.lanes()} if self._open else {}
-            texts = {job: encoded(self._find(job, lanes)) for job in self._open}
+                self._seen = {job: seen for job, seen in self._seen.items() if job in self._open}
+            lanes = self._lanes() if self._open else {}
+            texts = {job: encoded(lasting(self._find(job, lanes, MOST_CHILDREN))) for job in self._open}
             for job, text in texts.items():
                 if self._told.get(job, "") != text:
                     self._tell(job, text)
             self._told = {job: text for job, text in texts.items() if text}
             await asyncio.sleep(EVERY_SECONDS)
 
-    def _find(self, job: str, lanes: Mapping[str, LaneView]) -> dict[str, Reason]:
+    def _lanes(self) -> dict[str, LaneView]:
+        return {lane.child: lane for lane in self._tree.streams.machine.lanes()}
+
+    def _above(self) -> Reason | None:
+        """Why chunks don't come here."""
         tree = self._tree
-        above: Reason | None = None
         if (full := tree.depot.full) is not None:
-            above = Reason("depot.full", str(full))
-        elif not tree.above.connected:
-            above = Reason("parent.lost", f"{tree.above.parent} can't be reached")
+            return because("depot.full", needed=full.needed, free=full.free)
+        if not tree.above.connected:
+            return because("parent.lost", peer=tree.above.parent)
+        if not tree.above.parent and (lost := tree.upkeep.repair.missing):
+            return because("chunk.sought", chunks=lost)
+        return because("chunk.awaited", above=tree.above.parent or "its library")
+
+    def _find(self, job: str, lanes: Mapping[str, LaneView], most: int | None = None) -> dict[str, Reason]:
+        tree, above = self._tree, self._above()
         found: dict[str, Reason] = {}
-        for child in self._open.get(job, ())[:MOST_CHILDREN]:
+        for child in self._open.get(job, ())[:most]:
             if not tree.children.online(child):
-                found[child] = Reason("away", f"{child} is not connected to {tree.name}")
+                found[child] = because("away", node=tree.name, peer=child, since=tree.children.since(child))
                 continue
             lane = lanes.get(child)
             view = next((one for one in lane.jobs if one.job == job), None) if lane is not None else None
             why = reason_of(lane, view, tree.steering.now, child=child, job=job, above=above)
             if why is not None:
-                found[child] = why
+                found[child] = self._dated(job, child, why.at(node=tree.name, peer=child))
         return found
+
+    def _dated(self, job: str, child: str, reason: Reason) -> Reason:
+        seen = self._seen.setdefault(job, {})
+        known = seen.get(child)
+        if known is None or known[0] != reason:
+            known = seen[child] = (reason, time.time_ns() // 1_000_000)
+        return replace(reason, since=known[1])
+
+
+def lasting(found: Mapping[str, Reason]) -> dict[str, Reason]:
+    """Without what is passing."""
+    return {child: reason for child, reason in found.items() if reason.code not in PASSING}
 
 
 def encoded(reasons: Mapping[str, Reason]) -> str:
-    """As a status record carries them: children by reason; "" for none."""
-    by_reason: dict[Reason, list[str]] = {}
+    """As a status record carries them: code, figures, and children with the beginning of each; "" for none."""
+    rows: dict[str, list[Any]] = {}
     for child, reason in sorted(reasons.items()):
-        by_reason.setdefault(reason, []).append(child)
-    return json.dumps([[*reason, children] for reason, children in by_reason.items()]) if by_reason else ""
+        facts: dict[str, Any] = facts_of(reason)
+        if reason.peer != child:
+            facts["peer"] = reason.peer
+        row = rows.setdefault(json.dumps([reason.code, facts]), [reason.code, facts, {}])
+        row[2][child] = reason.since
+    return json.dumps(list(rows.values()), separators=(",", ":")) if rows else ""
 
 
-def decoded(text: str) -> dict[str, tuple[str, str]]:
-    """Code and text by child; nothing of what is not of that shape."""
-    found: dict[str, tuple[str, str]] = {}
+def decoded(text: str, *, node: str = "") -> dict[str, Reason]:
+    """What `node` said, by child; nothing of what is not of that shape."""
+    found: dict[str, Reason] = {}
     try:
         rows: Any = json.loads(text) if text else []
-        for code, why, children in rows:
-            found |= {str(child): (str(code)[:64], str(why)[:1000]) for child in children}
+        for code, said, children in rows:
+            since = children if isinstance(children, dict) else {}
+            for child in children:
+                began = since.get(child, 0)
+                facts = {**said, "since": began} if isinstance(said, dict) else said
+                found[str(child)] = read(str(code), facts, node=node, peer=str(child))
     except (ValueError, TypeError, RecursionError):
         return {}
     return found

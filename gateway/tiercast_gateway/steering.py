@@ -26,6 +26,7 @@ from tiercast_gateway.jobterms import JobBook
 from tiercast_gateway.reasons import Reasons
 from tiercast_gateway.said import Said
 from tiercast_gateway.suspensions import Suspensions
+from tiercast_protocol.content import reason
 from tiercast_protocol.errors import TiercastError, UsageError
 from tiercast_protocol.transfer import calendar, terms
 from tiercast_protocol.transfer.events import JobPolicySet
@@ -135,7 +136,7 @@ class Steering:
             "terms": dict(self.said.get(s.LINK, child) or {}),
             "rate_now": rate,
             "metered_now": policy.metered if policy is not None else False,
-            "shut": {"code": shut.code, "why": shut.text} if shut is not None else {},
+            "shut": {"code": shut.code, "why": reason.words(shut)} if shut is not None else {},
             "spent": {"period": used.period, "bytes": used.bytes, "seconds": used.seconds} if used.period else {},
         }
 

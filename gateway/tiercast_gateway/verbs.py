@@ -20,6 +20,8 @@ from tiercast_gateway.depot_verbs import DepotVerbs
 from tiercast_gateway.ledgers import Ledgers
 from tiercast_gateway.media import MediaVerbs
 from tiercast_gateway.steering_verbs import SteeringVerbs
+from tiercast_gateway.why_verbs import WhyVerbs
+from tiercast_protocol.content.reason import told
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.kernel import Peer
@@ -52,6 +54,7 @@ def add_common_verbs(verbs: Verbs, tree: SubTree, *, jobs: bool = True) -> None:
     if jobs:
         table += steering.own_table()
         table += [("job.list", "viewer", common.job_list), ("job.show", "viewer", common.job_show)]
+        table.append(("job.why", "viewer", WhyVerbs(tree).why))
     if jobs:
         for name, role, handler in MediaVerbs(tree).table:
             verbs.add(name, role, handler)
@@ -131,4 +134,5 @@ class _Common:
 def _shown(record: StatusRecord) -> dict[str, Any]:
     plain = msgspec.structs.asdict(record)
     del plain["receipt"], plain["signature"]
+    plain["detail"] = told(record.code, record.detail)
     return plain

@@ -21,6 +21,7 @@ import structlog
 
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.content.order import CANCEL, PRELOAD, PURGE, Order, check_target
+from tiercast_protocol.content.reason import Reason, because, packed
 from tiercast_protocol.content.receipt import Receipt, sign_receipt
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, SignatureInvalid, StoreFull, TiercastError, UsageError
 from tiercast_protocol.node.fetch import Fetcher, fetch_package
@@ -72,6 +73,8 @@ class OwnWork:
     ) -> None:
         self._identity, self._depot, self._fetcher, self._bring = identity, depot, fetcher, bring
         self._tell, self._done = tell, done
+        #: Why a job is tried again after a pause.
+        self._again: dict[str, Reason] = {}
         self._queue: asyncio.Queue[OwnOrder] = asyncio.Queue()
         self._running: dict[str, tuple[int, asyncio.Task[None]]] = {}
 
@@ -108,7 +111,7 @@ class OwnWork:
         except UsageError as error:
             await self._finish(order, started, "failed", error.code, error.what)
         except (ChunkMissing, ChunkCorrupt) as error:
-            await self._finish(order, started, "failed", "chunk.absent", str(error))
+            await self._finish(order, started, "failed", "chunk.missing", str(error))
         except StoreFull as error:
             await self._finish(order, started, "failed", "store.full", str(error))
         except TiercastError as error:
@@ -141,7 +144,10 @@ class OwnWork:
         async def tell_now_and_then() -> None:
             nonlocal told
             while True:
-                await self._tell(self._record(order, "fetching", done=figures[0], total=figures[1]))
+                why = self._again.get(order.job)
+                code, detail = packed(why) if why is not None else ("", "")
+                done, total = figures
+                await self._tell(self._record(order, "fetching", code=code, detail=detail, done=done, total=total))
                 told = time.monotonic()
                 await asyncio.sleep(_TELL_SECONDS)
 
@@ -154,6 +160,7 @@ class OwnWork:
             else:
                 failure = None
             finally:
+                self._again.pop(order.job, None)
                 teller.cancel()
         if failure is not None:
             raise failure
@@ -167,7 +174,12 @@ class OwnWork:
                 if pause is None:
                     raise
                 log.warning("preload.again", job=order.job, reason=str(error), again_in=pause)
+                now = _now()
+                self._again[order.job] = because(
+                    "preload.again", error=str(error), since=now, until=now + int(pause * 1000)
+                )
                 await asyncio.sleep(pause)
+                self._again.pop(order.job, None)
             else:
                 return
 

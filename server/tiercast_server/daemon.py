@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from tiercast_gateway.reasons import encoded
+from tiercast_gateway.reasons import encoded, lasting
 from tiercast_gateway.subtree import SubTree, SubTreeConfig, open_subtree
 from tiercast_protocol.content import jobtypes
 from tiercast_protocol.content.keys import PrivateKey
@@ -44,6 +44,7 @@ from tiercast_server.rooms import Rooms
 from tiercast_server.status_intake import StatusIntake
 from tiercast_server.steering_verbs import SteeringVerbs
 from tiercast_server.verbs import Desk, add_verbs
+from tiercast_server.why import JobWhy
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def _desk(region: Region, settings: ServerSettings, parts: Parts, subtree: SubTr
         if job["state"] != "open" or job["type"] not in jobtypes.with_content():
             return []
         hop = {"node": region.server, "state": "held", "done": 0, "total": 0, "rate": parts.below.sending_rate()}
-        return [hop | {"why": encoded(subtree.steering.reasons.now(job["job"]))}]
+        return [hop | {"why": encoded(lasting(subtree.steering.reasons.now(job["job"])))}]
 
     view = JobView(region, parts.changes, own_hops)
     return Desk(
@@ -154,4 +155,5 @@ def _desk(region: Region, settings: ServerSettings, parts: Parts, subtree: SubTr
         depots=DepotVerbs(region, parts.below, library),
         patches=patches,
         steering=SteeringVerbs(region, parts.below, parts.jobs),
+        why=JobWhy(region, parts.below, subtree.steering.reasons.now),
     )

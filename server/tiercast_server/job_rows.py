@@ -159,9 +159,17 @@ async def insert_job(connection: AsyncConnection, job: Job, found: Sequence[Node
             expires=job.expires,
         )
     )
-    waiting = {"state": "waiting", "code": "node.not-joined", "detail": "the node was invited and has not joined yet"}
+    waiting = {"state": "waiting", "code": "node.not-joined", "detail": ""}
     rows = [
-        {"job": job.id, "node": node.name, "parent": node.parent, "ordered": 0, "at": job.created, **waiting}
+        {
+            "job": job.id,
+            "node": node.name,
+            "parent": node.parent,
+            "ordered": 0,
+            "at": job.created,
+            "since": job.created,
+            **waiting,
+        }
         for node in found
     ]
     await connection.execute(insert(targets), rows)
@@ -189,7 +197,7 @@ async def _close_targets(connection: AsyncConnection, job: Job, command: CloseTa
     await connection.execute(
         update(targets)
         .where(which)
-        .values(state=command.state, code=command.code, detail=command.detail, at=now, proved=False)
+        .values(state=command.state, code=command.code, detail=command.detail, at=now, since=now, proved=False)
     )
 
 
@@ -234,7 +242,15 @@ async def _existing(connection: AsyncConnection, names: Sequence[str]) -> list[N
 
 
 async def _mark_ordered(connection: AsyncConnection, job: str, names: Sequence[str], revision: int, now: int) -> None:
-    fresh = {"ordered": revision, "state": "ordered", "code": "", "detail": "", "at": now, "proved": False}
+    fresh = {
+        "ordered": revision,
+        "state": "ordered",
+        "code": "",
+        "detail": "",
+        "at": now,
+        "since": now,
+        "proved": False,
+    }
     for at in range(0, len(names), _NAMES):
         which = (targets.c.job == job) & targets.c.node.in_(names[at : at + _NAMES])
         await connection.execute(update(targets).where(which).values(**fresh))

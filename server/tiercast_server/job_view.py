@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.content.receipt import Receipt
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
-from tiercast_server import job_reasons, job_rows, nodes
+from tiercast_server import job_rows, nodes, why
 from tiercast_server.changes import Changes
 from tiercast_server.database.tables import hops, targets
 from tiercast_server.region import Region
@@ -104,7 +104,7 @@ class JobView:
         }
         if self._own_hops is not None:
             shown["hops"] = self._own_hops(shown) + relayed
-        job_reasons.explain(rows, parents, job_reasons.said_by(shown["hops"]))
+        why.explain(rows, parents, shown["hops"])
         return shown
 
     async def watch(self, job: str) -> AsyncIterator[dict[str, Any]]:

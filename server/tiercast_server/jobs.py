@@ -164,6 +164,7 @@ class Jobs:
                 code="node.removed",
                 detail="the node was removed from the region",
                 at=self._region.clock(),
+                since=self._region.clock(),
                 proved=False,
             )
         )

@@ -107,6 +107,7 @@ class StatusIntake:
                 done=new.done,
                 total=new.total,
                 at=new.at,
+                since=new.at if new.state != held.state else row["since"],
                 proved=new.proved,
                 receipt=new.receipt,
                 signature=new.signature,

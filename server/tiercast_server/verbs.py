@@ -28,6 +28,7 @@ from tiercast_server.patches import Patches
 from tiercast_server.presence import Presence
 from tiercast_server.region import Region
 from tiercast_server.steering_verbs import SteeringVerbs
+from tiercast_server.why import JobWhy
 
 _log = structlog.get_logger("audit")
 _DAY_S = 86_400
@@ -49,6 +50,7 @@ class Desk:
     depots: DepotVerbs
     patches: Patches
     steering: SteeringVerbs
+    why: JobWhy
 
 
 def audited(handler: Handler) -> Handler:
@@ -97,6 +99,7 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
     verbs.add("job.list", "viewer", jobs.list_)
     verbs.add("job.show", "viewer", jobs.show)
     verbs.add("job.watch", "viewer", jobs.watch)
+    verbs.add("job.why", "viewer", desk.why.why)
     verbs.add("job.receipt", "viewer", jobs.receipt)
     verbs.add("job.create", "operator", audited(jobs.create))
     verbs.add("job.cancel", "operator", audited(jobs.cancel))

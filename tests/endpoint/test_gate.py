@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tiercast_endpoint.gate import Gate, opened, share_of
 from tiercast_protocol.content import times as t
+from tiercast_protocol.content.reason import words
 from tiercast_protocol.transfer import calendar
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -47,8 +48,8 @@ def test_a_window_says_when_it_opens_and_when_it_is_too_short() -> None:
     short = one.before_installation(at("2026-11-21 22:31"))
     assert short is not None
     assert (short.code, short.until) == ("window.short", at("2026-11-22 22:00"))
-    assert "1,800 s" in short.detail
-    assert "1,740 s" in short.detail
+    assert "1,800 s" in words(short)
+    assert "1,740 s" in words(short)
 
 
 def test_what_was_observed_counts_where_nothing_is_declared() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tiercast_gateway.desired import OUTPUT, Budget, Desired, JobTerms, LinkTerms, changes, desired
 from tiercast_gateway.holds import Hold
+from tiercast_protocol.content.reason import words
 from tiercast_protocol.transfer import calendar
 from tiercast_protocol.transfer import events as t
 from tiercast_protocol.transfer.policy import JobPolicy, LinkPolicy, Pace
@@ -33,7 +34,7 @@ def test_a_window_shuts_a_link_and_a_job_and_opens_them_at_its_rate() -> None:
     shut = state(**said)
     assert shut.links["pc"].pace == Pace(rate=0.0)
     assert shut.shut["pc"].code == "window.shut"
-    assert "13:00" in shut.shut["pc"].text
+    assert "13:00" in words(shut.shut["pc"])
     assert ("j1", None) in shut.silent
     opened = state(NOON + 3600, **said)
     assert opened.links["pc"].pace == Pace(rate=2000, floor=100)
@@ -62,11 +63,11 @@ def test_what_is_spent_shuts() -> None:
         jobs={"j1": JobTerms(budgets={"mid": used, "pc": replace(used, used_bytes=999)})},
     )
     assert found.links["pc"].pace.rate == 0.0
-    assert "61 of 60 s per month" in found.shut["pc"].text
+    assert "61 of 60 s per month" in words(found.shut["pc"])
     assert set(found.silent) == {("j1", "mid")}
     why = found.why("mid", "j1")
     assert why is not None
-    assert "1,000 of 1,000 bytes per day" in why.text
+    assert "1,000 of 1,000 bytes per day" in words(why)
     assert found.why("mid", "j2") is None
 
 
@@ -93,8 +94,8 @@ def test_suspensions_cover_links_and_jobs_but_what_passes_them() -> None:
     assert set(found.silent) == {("j1", None), ("j2", "pc")}
     why = found.why("pc", "j9")
     assert why is not None
-    assert "anna@top" in why.text
-    assert "13:00" in why.text
+    assert "anna@top" in words(why)
+    assert "13:00" in words(why)
     assert found.why("pc", "j3") is None
 
 

@@ -14,6 +14,7 @@ from tests.support.hop import FakeAbove, admitted, child_node, chunks, gateway_n
 from tiercast_gateway.holds import Hold
 from tiercast_gateway.subtree import SubTree
 from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.reason import words
 from tiercast_protocol.content.shape import Shape, sign_shape
 from tiercast_protocol.errors import SignatureInvalid, UsageError
 from tiercast_protocol.transfer.policy import LinkPolicy, Pace
@@ -51,7 +52,7 @@ async def test_terms_of_links_are_kept_and_act_again_after_a_start(tmp_path: Pat
             "": LinkPolicy(Pace(rate=9000)),
         }
         assert set(tree.steering.now.lanes) == {"pc"}
-        assert tree.steering.link("pc")["shut"]["why"] == "by anna@top"
+        assert tree.steering.link("pc")["shut"]["why"] == "suspended by anna@top"
         await tree.steering.set_link("pc", {}, ["rate", "floor"])
         assert await tree.steering.suspensions.resume([Hold("", "pc", link=True)]) == 1
         assert tree.steering.limit("pc") == 0
@@ -96,7 +97,7 @@ async def test_a_subtree_is_suspended_and_goes_on(top: SubTree, tmp_path: Path) 
                 await until(lambda: "deep" in low.steering.now.lanes)
             assert set(top.steering.now.lanes) == {"mid"}, "the other child goes on"
             assert set(mid.steering.now.lanes) == {"low"}
-            assert low.steering.link("deep")["shut"]["why"] == "by anna@top"
+            assert low.steering.link("deep")["shut"]["why"] == "suspended by anna@top"
             # who comes late is covered too
             await top.admit(admitted("late", "low"))
             await until(lambda: "late" in low.steering.now.lanes)
@@ -104,8 +105,8 @@ async def test_a_subtree_is_suspended_and_goes_on(top: SubTree, tmp_path: Path) 
             await mid.steering.suspensions.suspend([Hold("", "low", by="bert@mid")])
             await top.steering.suspensions.resume([Hold("", "mid")])
             await until(lambda: not mid.steering.suspensions.shown()[1:])
-            assert low.steering.link("deep")["shut"]["why"] in {"by anna@top", "by bert@mid"}
-            await until(lambda: low.steering.link("deep")["shut"]["why"] == "by bert@mid")
+            assert low.steering.link("deep")["shut"]["why"] in {"suspended by anna@top", "suspended by bert@mid"}
+            await until(lambda: low.steering.link("deep")["shut"]["why"] == "suspended by bert@mid")
             assert await top.steering.suspensions.resume([Hold("", "low")]) == 0, "not suspended from there"
             await mid.steering.suspensions.resume([Hold("", "low")])
             await until(lambda: not low.steering.now.lanes)
@@ -210,7 +211,7 @@ async def test_a_budget_stops_a_job_and_is_spent_after_a_start_too(
             await until(lambda: pc.upstream.connected)
             fetching = tasks.create_task(pc.upstream.fetch(list(held), "j1"))
             await until(lambda: ("j1", "pc") in top.steering.now.silent)
-            assert "of 500,000 bytes per day" in top.steering.now.silent["j1", "pc"].text
+            assert "of 500,000 bytes per day" in words(top.steering.now.silent["j1", "pc"])
             await until(lambda: top.streams.machine.lanes()[0].in_flight == 0 if top.streams.machine.lanes() else True)
             spent = pc.upstream.bytes_in
             assert (400_000 < spent < 1_000_000) if life == 1 else spent < 300_000

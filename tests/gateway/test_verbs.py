@@ -75,6 +75,7 @@ async def test_every_verb_has_a_role_and_says_what_it_does(top: SubTree) -> None
         "outbox.list",
         "job.list",
         "job.show",
+        "job.why",
     }
     without = Verbs()
     add_common_verbs(without, top, jobs=False)

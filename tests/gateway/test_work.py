@@ -114,7 +114,7 @@ async def test_absent_chunks_are_asked_for_again_and_in_the_end_said(
     async with desk(store, db, package) as at:
         at.do("preload", b"x" * 32)
         final = await at.ended()
-        assert (final.state, final.code) == ("failed", "chunk.absent")
+        assert (final.state, final.code) == ("failed", "chunk.missing")
 
 
 async def test_a_purge_lets_the_package_go_and_a_cancel_ends_a_preload(store: DiskStore, db: Database) -> None:

@@ -14,10 +14,11 @@ from tiercast_server.patches import Patches
 from tiercast_server.presence import Presence
 from tiercast_server.steering_verbs import SteeringVerbs
 from tiercast_server.verbs import Desk, add_verbs, audited
+from tiercast_server.why import JobWhy
 
 EXPECTED = {
     "viewer": """status names node.list node.show group.list group.show cabinet.list cabinet.show package.list
-        package.show package.patches job.list job.show job.watch job.receipt depot.show depot.members depot.who
+        package.show package.patches job.list job.show job.watch job.receipt job.why depot.show depot.members depot.who
         link.list outbox.list
         link.show hold.list ledger.show ledger.check""",
     "operator": """group.add group.join group.leave group.delete package.entry package.missing package.store
@@ -45,6 +46,7 @@ def table(world: Any) -> Verbs:
         jobs=JobVerbs(world.jobs, world.view),
         depots=DepotVerbs(world.region, world.tree, world.library),
         steering=SteeringVerbs(world.region, world.tree, world.jobs),
+        why=JobWhy(world.region, world.tree, lambda _job: {}),
         patches=Patches(world.region, world.library, world.store, nothing, withdraw=nothing),
     )
     add_verbs(verbs, desk)

@@ -188,7 +188,8 @@ orders = Table(
     Column("created", BigInteger, nullable=False),
 )
 
-#: What is known of each target.  `proved`: the state rests on a receipt that its key signed.
+#: What is known of each target.  `proved`: the state rests on a receipt that its key signed; `since`: when the state
+#: began.
 targets = Table(
     "targets",
     metadata,
@@ -205,6 +206,7 @@ targets = Table(
     Column("done", BigInteger, nullable=False, default=0),
     Column("total", BigInteger, nullable=False, default=0),
     Column("at", BigInteger, nullable=False),
+    Column("since", BigInteger, nullable=False, default=0, server_default="0"),
     Column("proved", Boolean, nullable=False, default=False),
     Column("receipt", LargeBinary, nullable=False, default=b""),
     Column("signature", LargeBinary, nullable=False, default=b""),

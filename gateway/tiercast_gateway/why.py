@@ -1,0 +1,184 @@
+"""Why a target has not ended: its own word and those of the tiers above it, put in order.  Pure (docs/jobs.md, "Why").
+
+Rules
+- The chain of a target is never empty while its state is not final: its state alone is a reason.
+- What cuts a target off goes before all that is said below the cut, for nothing newer comes from there; then what the
+  target says of itself; then the reason nearest to it.  What merely takes its time comes last.
+- An ended target waits for nothing: it has a result.
+- Of a whole job the first links of all chains are counted by code, so that ten thousand targets are a few lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tiercast_protocol.content.reason import Reason, because, kind_of, read, shown
+from tiercast_protocol.content.receipt import STATES
+from tiercast_protocol.content.results import RESULTS
+
+#: What a state alone says, where nobody says more.
+CODE_OF: dict[str, str] = {
+    "ordered": "order.way",
+    "waiting": "turn",
+    "fetching": "fetch",
+    "staged": "assemble",
+    "installing": "install",
+    "removing": "remove",
+    "running": "run",
+}
+#: States in which the transfer matters, so that what is said of the links on the way does.
+_TRANSFER = frozenset({"ordered", "waiting", "fetching"})
+_LONGEST_WAY = 64
+#: Names that a group gives as examples, and places.
+EXAMPLES = 5
+
+#: By gateway (or server): its reason by child.
+Said = Mapping[str, Mapping[str, Reason]]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is known of one target; `since` is when its state began, in milliseconds since 1970."""
+
+    node: str
+    state: str
+    code: str = ""
+    detail: str = ""
+    since: int = 0
+
+    @property
+    def final(self) -> bool:
+        """Whether it has ended."""
+        return STATES.get(self.state, False)
+
+
+def own_word(target: Target) -> Reason:
+    """What it says of itself, or what its state says."""
+    if target.code:
+        return read(target.code, target.detail, node=target.node, peer=target.node, since=target.since)
+    code = CODE_OF.get(target.state, "order.way")
+    return because(code, node=target.node, peer=target.node, since=target.since)
+
+
+def chain(target: Target, parents: Mapping[str, str], said: Said, first: Reason | None = None) -> list[Reason]:
+    """All that it waits for, the reason that counts first; [] when it has ended.
+
+    Args:
+        target: the target.
+        parents: the parent of every node on its way; the topmost has none.
+        said: what the tiers say of their children.
+        first: what is known of the whole job: it stands in for the target's own silence.
+    """
+    if target.final:
+        return []
+    own = own_word(target)
+    if first is not None and not target.code:
+        own = first.at(peer=target.node)
+    found = _on_the_way(target.node, parents, said)
+    cuts = [reason for reason in reversed(found) if _cuts(reason)]
+    way = [reason for reason in found if not _cuts(reason)] if target.state in _TRANSFER else []
+    stops = [reason for reason in way if not _moves(reason)]
+    moves = [reason for reason in way if _moves(reason)]
+    if _moves(own):
+        return [*cuts, *stops, *moves, own]
+    return [*cuts, own, *stops, *moves]
+
+
+def _on_the_way(node: str, parents: Mapping[str, str], said: Said) -> list[Reason]:
+    """What each tier says of the next one, the nearest first."""
+    found: list[Reason] = []
+    child = node
+    for _ in range(_LONGEST_WAY):
+        parent = parents.get(child)
+        if parent is None:
+            break
+        reason = said.get(parent, {}).get(child)
+        if reason is not None and reason not in found:
+            found.append(reason)
+        child = parent
+    return found
+
+
+def _cuts(reason: Reason) -> bool:
+    kind = kind_of(reason)
+    return kind is not None and kind.cuts
+
+
+def _moves(reason: Reason) -> bool:
+    kind = kind_of(reason)
+    return kind is not None and kind.moves
+
+
+def result(target: Target) -> dict[str, Any]:
+    """How it ended: state, code, what the code means, what a person can do; {} while it has not."""
+    if not target.final:
+        return {}
+    known = RESULTS.get(target.code)
+    return {
+        "state": target.state,
+        "code": target.code,
+        "detail": target.detail,
+        "means": known.means if known is not None else "",
+        "todo": known.todo if known is not None else "",
+    }
+
+
+# -- a whole job -------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Group:
+    """Targets whose chains begin with the same code."""
+
+    reason: Reason
+    count: int = 0
+    since: int = 0
+    until: int = 0
+    places: dict[str, int] = field(default_factory=dict)
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, node: str, reason: Reason) -> None:
+        """One target more."""
+        self.count += 1
+        if reason.since and (not self.since or reason.since < self.since):
+            self.since = reason.since
+        self.until = max(self.until, reason.until)
+        self.places[reason.node] = self.places.get(reason.node, 0) + 1
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(node)
+
+    def body(self) -> dict[str, Any]:
+        """As it is shown; words are those of its first target."""
+        places = sorted(self.places, key=lambda place: (-self.places[place], place))
+        return {
+            **shown(self.reason),
+            "count": self.count,
+            "since": self.since,
+            "until": self.until,
+            "places": places[:EXAMPLES],
+            "place_count": len(places),
+            "examples": self.examples,
+        }
+
+
+def grouped(chains: Iterable[tuple[str, Reason]]) -> list[dict[str, Any]]:
+    """The first links of chains, by node, counted by code: the largest group first."""
+    groups: dict[str, Group] = {}
+    for node, reason in chains:
+        group = groups.get(reason.code)
+        if group is None:
+            group = groups[reason.code] = Group(reason)
+        group.add(node, reason)
+    return [group.body() for group in sorted(groups.values(), key=lambda group: (-group.count, group.reason.code))]
+
+
+def ended(counts: Mapping[tuple[str, str], int]) -> list[dict[str, Any]]:
+    """How many ended how, by (state, code): the largest number first; what is still open is left out."""
+    found = [
+        {**result(Target("", state, code)), "count": count}
+        for (state, code), count in counts.items()
+        if STATES.get(state, False)
+    ]
+    return sorted(found, key=lambda row: (-int(row["count"]), str(row["state"]), str(row["code"])))

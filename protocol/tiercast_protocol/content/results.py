@@ -1,0 +1,194 @@
+"""The closed catalogue of how an order can have ended (docs/result-codes.md).
+
+Rules
+- Every code that a receipt, or the region's own word on a target, can carry stands here, and nothing else; a test
+  compares with the code of all tiers, and with the page.
+- Codes are stable: a code is never renamed and never means another thing.  A further one is a further row.
+- The detail beside a code is a sentence with the figures of the one case; what stands here holds for all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tiercast_protocol.content.waiting import ENDPOINT, GATEWAY, SERVER
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One row.
+
+    Attributes:
+        states: final states that it comes with.
+        tiers: who says it.
+        means: what happened.
+        todo: what a person can do; "" for nothing.
+    """
+
+    states: tuple[str, ...]
+    tiers: tuple[str, ...]
+    means: str
+    todo: str = ""
+
+
+_FAILED, _CANCELLED, _EXPIRED, _REJECTED = ("failed",), ("cancelled",), ("expired",), ("rejected",)
+_AGENT, _DEPOT, _REGION = (ENDPOINT,), (GATEWAY,), (SERVER,)
+
+_NEWER = "Server and agent are of different versions, or it was changed on the way: update, order again."
+
+RESULTS: dict[str, Result] = {
+    "": Result(("done", "cancelled"), (ENDPOINT, GATEWAY), "As ordered; there is nothing more to say."),
+    "unchanged": Result(("done",), _AGENT, "This version was installed already; nothing was touched."),
+    "absent": Result(("done",), _AGENT, "It was to be removed and was not installed."),
+    # -- disk --------------------------------------------------------------------------------------------
+    "disk.short": Result(
+        _FAILED,
+        _AGENT,
+        "The disk has not enough room; nothing was fetched.",
+        "Free the room that is named; order again.",
+    ),
+    "disk.full": Result(
+        _FAILED, _AGENT, "The disk ran full on the way; what stood before stands.", "Free room; order again."
+    ),
+    "disk.error": Result(_FAILED, _AGENT, "The disk or its file system refused.", "See the system's log; order again."),
+    "store.full": Result(
+        _FAILED,
+        _DEPOT,
+        "The depot has no room for the package, after several tries.",
+        "tiercast depot evict --dry-run, or a larger quota; order again.",
+    ),
+    # -- content -----------------------------------------------------------------------------------------
+    "chunk.missing": Result(
+        _FAILED,
+        (ENDPOINT, GATEWAY),
+        "No tier above holds, or could give, a chunk of the package.",
+        "tiercast depot audit, or build the package again; order again.",
+    ),
+    "package.invalid": Result(
+        _FAILED, (ENDPOINT, GATEWAY), "The package's content can't be read.", "Build the package again."
+    ),
+    "package.name": Result(_FAILED, _AGENT, "The package's name can't be a name in the install root.", "Rename it."),
+    "order.mismatch": Result(
+        _FAILED, _AGENT, "The content is of another package than the order says.", "Build the package again."
+    ),
+    "tree.collision": Result(
+        _FAILED,
+        _AGENT,
+        "Two paths of the package are one on this file system (capitals and small letters).",
+        "Rename one, or allow_case_collisions in the definition.",
+    ),
+    "tree.digest": Result(
+        _FAILED, _AGENT, "A built file does not add up to its digest.", "Order again; check the disk."
+    ),
+    "tree.path": Result(_FAILED, _AGENT, "A path of the package can't be made here.", "Rename it in the package."),
+    "tree.gone": Result(_FAILED, _AGENT, "The built tree was taken away before the switch.", "Order again."),
+    # -- install root ------------------------------------------------------------------------------------
+    "root.foreign": Result(
+        _FAILED, _AGENT, "Something in the install root is not the agent's.", "Move it away, or choose another root."
+    ),
+    "root.denied": Result(
+        _FAILED, _AGENT, "The agent's user may not write into the install root.", "Change its owner or mode."
+    ),
+    "root.taken": Result(_FAILED, _AGENT, "Another agent installs there.", "Give each agent a root of its own."),
+    "path.foreign": Result(
+        _FAILED,
+        _AGENT,
+        "Something that no package put there has the package's name.",
+        "Move it away; order again.",
+    ),
+    # -- programs ----------------------------------------------------------------------------------------
+    "program.failed": Result(
+        _FAILED,
+        _AGENT,
+        "A program of the package ended with an error; the old version stands.",
+        "tiercast job receipt JOB NODE shows its output.",
+    ),
+    "program.timeout": Result(
+        _FAILED,
+        _AGENT,
+        "A program of the package ran too long and was killed; the old version stands.",
+        "Raise its timeout in the definition, or mend it.",
+    ),
+    "program.start": Result(
+        _FAILED, _AGENT, "A program of the package could not be started.", "See its path and mode."
+    ),
+    "run.user": Result(
+        ("failed", "rejected"),
+        _AGENT,
+        "The machine has not the user whose rights the program was to have, or the agent may not become that user.",
+        "Name another user, or run the agent as root.",
+    ),
+    "run.argv": Result(_REJECTED, _AGENT, "The endpoint can't read which program is to run.", _NEWER),
+    "run.timeout": Result(_REJECTED, _AGENT, "The endpoint can't read the program's time-out.", _NEWER),
+    "run.exits": Result(_REJECTED, _AGENT, "The endpoint can't read the exit codes that count as success.", _NEWER),
+    "run.output": Result(_REJECTED, _AGENT, "The endpoint can't read how much output is to be kept.", _NEWER),
+    "run.idempotent": Result(_REJECTED, _AGENT, "The endpoint can't read whether the program is idempotent.", _NEWER),
+    "message.text": Result(_REJECTED, _AGENT, "The message can't be shown on the endpoint.", _NEWER),
+    "message.title": Result(_REJECTED, _AGENT, "The title of the message can't be shown on the endpoint.", _NEWER),
+    "window.closed": Result(
+        _FAILED,
+        _AGENT,
+        "The installation, or the program, would have gone on beyond its window's close, and was ended or not begun.",
+        "Order it with a longer window.",
+    ),
+    "duration.over": Result(
+        _FAILED,
+        _AGENT,
+        "It took longer than the order's maximum duration, and was ended or not begun.",
+        "Order it with a larger maximum.",
+    ),
+    "program.interrupted": Result(
+        ("interrupted",),
+        _AGENT,
+        "A program was started and not seen to finish, and is not declared idempotent.",
+        "Look at the machine; order again.",
+    ),
+    "undo.failed": Result(
+        ("failed", "interrupted"),
+        _AGENT,
+        "It failed, and the switch could not be taken back either: the new tree may be in use.",
+        "Look at the machine; order again.",
+    ),
+    # -- orders ------------------------------------------------------------------------------------------
+    "order.expired": Result(_EXPIRED, _AGENT, "The order's time passed before it was carried out.", "Order again."),
+    "order.epoch": Result(
+        _REJECTED, _AGENT, "The order is of a server that was replaced since.", "Order again at the present server."
+    ),
+    "order.type": Result(
+        ("rejected", "failed"), (ENDPOINT, GATEWAY), "Such a node does not do jobs of this type.", "Update its daemon."
+    ),
+    "order.times": Result(
+        _REJECTED, _AGENT, "The endpoint can't read the times of the order.", "Update its agent; order again."
+    ),
+    "order.proof": Result(
+        _REJECTED, _DEPOT, "The order does not prove that this gateway is a target.", "Order again; see its log."
+    ),
+    "depot.needed": Result(
+        _FAILED, _DEPOT, "An open job still needs the package that was to be purged.", "Cancel that job first."
+    ),
+    "depot.library": Result(_FAILED, _DEPOT, "The library is no depot that can be purged.", "tiercast package delete."),
+    # -- cancels -----------------------------------------------------------------------------------------
+    "cancelled": Result(_CANCELLED, _AGENT, "Cancelled; nothing that stands was changed by it."),
+    "cancel.forced": Result(
+        _CANCELLED, _AGENT, "Cancelled by force: a program was killed, and what it changed by itself stands."
+    ),
+    "cancel.late": Result(
+        ("done", "failed", "interrupted", "rejected", "expired"),
+        _AGENT,
+        "The cancel came when the job had ended already; the state says how.",
+    ),
+    "cancel.unknown": Result(
+        _CANCELLED, _AGENT, "The cancel came first: the job had not come to the node, and won't run."
+    ),
+    "job.cancelled": Result(_CANCELLED, _REGION, "Cancelled before the node was ordered anything."),
+    "job.expired": Result(
+        _EXPIRED,
+        _REGION,
+        "The node gave no result before the job expired; one that comes late still counts.",
+        "tiercast node show NODE: was it there?  Order again.",
+    ),
+    "node.removed": Result(_CANCELLED, _REGION, "The node was removed from the region."),
+    # -- us ----------------------------------------------------------------------------------------------
+    "agent.bug": Result(_FAILED, _AGENT, "The agent itself failed.", "Its log has the details; please report it."),
+    "internal": Result(_FAILED, _DEPOT, "The gateway itself failed.", "Its log has the details; please report it."),
+}

@@ -1,0 +1,223 @@
+"""Why a job, or one target of it, has not ended: read from the region's database (docs/jobs.md, "Why").
+
+Rules
+- Answered out of rows and of what gateways said of their own accord: nobody is asked, so it is as quick with ten
+  thousand targets as with ten.  `node` in the call asks that node itself instead, what it knows now.
+- The order of reasons is decided in `tiercast_gateway.why`, the same for a gateway's own answer.
+- Where a machine is counts, not where it belongs: reasons are those of its present parents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Row, Select, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tiercast_gateway import reasons, why
+from tiercast_gateway.why import Said, Target
+from tiercast_protocol.content.reason import Reason, because, read, shown, words
+from tiercast_protocol.content.receipt import STATES
+from tiercast_protocol.content.waiting import KINDS
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node.control.verbs import Call
+from tiercast_server import job_rows
+from tiercast_server.below import Below
+from tiercast_server.database.tables import handovers, hops, nodes, placings, targets
+from tiercast_server.depot_verbs import asked
+from tiercast_server.job_life import GRACE_MS
+from tiercast_server.job_rows import OPEN_STATES, Job
+from tiercast_server.region import Region
+
+#: What this server says of its own children: its reason by child, of one job.
+Own = Callable[[str], Mapping[str, Reason]]
+_LONGEST_WAY = 64
+
+
+class JobWhy:
+    """Answers `job.why`.
+
+    Args:
+        region: whose jobs they are.
+        below: the tree; asked where a call names a node.
+        own: what this server says of its children.
+    """
+
+    def __init__(self, region: Region, below: Below, own: Own) -> None:
+        self._region, self._below, self._own = region, below, own
+
+    async def why(self, call: Call) -> dict[str, Any]:
+        """Why a job has not ended: grouped, or of one target as a chain."""
+        found: dict[str, Any] | None = await asked(self._region, self._below, call)
+        if found is not None:
+            return found
+        job, target = call.text("job"), call.text("target", "")
+        return await (self.target(job, target) if target else self.job(job))
+
+    async def job(self, name: str, below: str = "") -> dict[str, Any]:
+        """The reasons of all open targets, counted by code; of those `below` a node, where one is named.
+
+        Raises:
+            UsageError: job.unknown.
+        """
+        async with self._region.db.read() as connection:
+            job = await job_rows.get(connection, name)
+            rows = (await connection.execute(_open(job.id))).all()
+            counts = await _counts(connection, job.id)
+            said = await self._said(connection, job)
+            parents = await self._parents(connection)
+            first = await self._first(connection, job)
+        chains: list[tuple[str, Reason]] = []
+        for row in rows:
+            parents[row.node] = row.present or row.parent
+            if below and below not in _way(row.node, parents):
+                continue
+            told = why.chain(_target(row), parents, said, _stands(first, row.state))
+            chains.append((row.node, told[0]))
+        return {
+            **_head(job),
+            "targets": sum(counts.values()),
+            "waiting": len(chains),
+            "reasons": why.grouped(chains),
+            "ended": [] if below else why.ended(counts),
+        }
+
+    async def target(self, name: str, node: str) -> dict[str, Any]:
+        """The whole chain of one target; of a gateway on the way: its own, and the reasons of all below it.
+
+        Raises:
+            UsageError: job.unknown or target.unknown.
+        """
+        async with self._region.db.read() as connection:
+            job = await job_rows.get(connection, name)
+            row = (await connection.execute(_one(job.id, node))).one_or_none()
+            said = await self._said(connection, job)
+            parents = await self._parents(connection)
+            first = await self._first(connection, job)
+        if row is None:
+            if node not in parents:
+                raise UsageError(
+                    code="target.unknown",
+                    what=f"{node!r} is no target of {job.id}, nor a gateway on the way to one.",
+                    todo=f"`tiercast job show {job.id}` shows its targets.",
+                )
+            at = Target(node, "fetching")
+            told = why.chain(at, parents, said)
+            return {**await self.job(job.id, node), "target": node, "chain": [shown(reason) for reason in told[:-1]]}
+        parents[node] = row.present or row.parent
+        target = _target(row)
+        told = why.chain(target, parents, said, _stands(first, row.state))
+        return {
+            **_head(job),
+            "target": node,
+            "target_state": row.state,
+            "code": row.code,
+            "done": row.done,
+            "total": row.total,
+            "way": _way(node, parents),
+            "chain": [shown(reason) for reason in told],
+            "result": why.result(target),
+        }
+
+    async def _said(self, connection: AsyncConnection, job: Job) -> Said:
+        query = select(hops.c.node, hops.c.why).where(hops.c.job == job.id, hops.c.why != "")
+        said: dict[str, Mapping[str, Reason]] = {
+            row.node: reasons.decoded(row.why, node=row.node) for row in await connection.execute(query)
+        }
+        return {**said, self._region.server: self._own(job.id)}
+
+    async def _parents(self, connection: AsyncConnection) -> dict[str, str]:
+        """The present parent of every gateway."""
+        query = (
+            select(nodes.c.name, nodes.c.parent, placings.c.parent.label("present"))
+            .outerjoin(placings, placings.c.node == nodes.c.name)
+            .where(nodes.c.role == "gateway", nodes.c.state != "removed")
+        )
+        return {row.name: row.present or row.parent for row in await connection.execute(query)}
+
+    async def _first(self, connection: AsyncConnection, job: Job) -> Reason | None:
+        """What holds for every target of the job that says nothing itself."""
+        me = self._region.server
+        if job.cancelling:
+            return because("cancel.way", node=me)
+        if self._region.clock() >= job.expires:
+            return because("receipts", node=me, since=job.expires, until=job.expires + GRACE_MS)
+        query = select(func.count()).select_from(handovers).where(handovers.c.cause == job.id)
+        if (await connection.execute(query)).scalar_one():
+            return because("order.handing", node=me)
+        return None
+
+
+def explain(rows: list[dict[str, Any]], parents: Mapping[str, str], told: list[dict[str, Any]]) -> None:
+    """Write code and words into those rows of targets that wait; takes what hops said out of the rows of hops."""
+    said = {hop["node"]: reasons.decoded(hop.pop("why", ""), node=hop["node"]) for hop in told}
+    for row in rows:
+        if STATES.get(row["state"], False):
+            continue
+        if not row["code"]:
+            found = why.chain(Target(row["node"], row["state"]), parents, said)
+            if len(found) > 1:  # more than its state
+                row["code"], row["detail"] = found[0].code, words(found[0])
+        elif row["code"] in KINDS:
+            row["detail"] = words(read(row["code"], row["detail"], node=row["node"], peer=row["node"]))
+
+
+def _stands(first: Reason | None, state: str) -> Reason | None:
+    """What holds for the job holds for a target in this state."""
+    return first if first is None or first.code != "order.handing" or state == "ordered" else None
+
+
+def _select() -> Select[Any]:
+    c = targets.c
+    return (
+        select(
+            *(c.node, c.state, c.code, c.detail, c.since, c.at, c.done, c.total),
+            func.coalesce(nodes.c.parent, c.parent).label("parent"),
+            placings.c.parent.label("present"),
+        )
+        .outerjoin(nodes, nodes.c.name == c.node)
+        .outerjoin(placings, placings.c.node == c.node)
+    )
+
+
+def _open(job: str) -> Select[Any]:
+    return _select().where(targets.c.job == job, targets.c.state.in_(OPEN_STATES)).order_by(targets.c.node)
+
+
+def _one(job: str, node: str) -> Select[Any]:
+    return _select().where(targets.c.job == job, targets.c.node == node)
+
+
+async def _counts(connection: AsyncConnection, job: str) -> dict[tuple[str, str], int]:
+    query = (
+        select(targets.c.state, targets.c.code, func.count().label("n"))
+        .where(targets.c.job == job)
+        .group_by(targets.c.state, targets.c.code)
+    )
+    return {(row.state, row.code): row.n for row in await connection.execute(query)}
+
+
+def _target(row: Row[Any]) -> Target:
+    return Target(row.node, row.state, row.code, row.detail, row.since or row.at)
+
+
+def _way(node: str, parents: Mapping[str, str]) -> Sequence[str]:
+    """The nodes above it, the nearest first."""
+    way: list[str] = []
+    at = parents.get(node)
+    while at is not None and len(way) < _LONGEST_WAY:
+        way.append(at)
+        at = parents.get(at)
+    return way
+
+
+def _head(job: Job) -> dict[str, Any]:
+    return {
+        "job": job.id,
+        "type": job.type,
+        "package": job.package,
+        "version": job.version,
+        "state": job.state,
+        "expires": job.expires,
+    }
