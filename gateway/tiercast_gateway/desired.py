@@ -160,7 +160,7 @@ def _job(found: Desired, job: str, said: JobTerms, wall: float) -> None:
     pace = said.policy.pace
     rate, reason = _rate(pace.rate, said.windows, wall)
     if wall < said.begins:
-        reason = Reason("time.distribute", f"nothing of it moves before {calendar.moment(said.begins)}")
+        reason = because("time.distribute", until=int(said.begins * 1000))
     if reason is not None:
         found.silent[job, None] = reason
         rate = pace.rate

@@ -97,7 +97,9 @@ KINDS: dict[str, Kind] = {
         moves=True,
     ),
     # -- times of an order, kept by the endpoint ----------------------------------------------------------
-    "time.distribute": Kind((ENDPOINT,), "its content does not move before {until:at}", "that moment comes"),
+    "time.distribute": Kind(
+        (ENDPOINT, GATEWAY, SERVER), "its content does not move before {until:at}", "that moment comes"
+    ),
     "time.install": Kind((ENDPOINT,), "is prepared, and installed at {until:at}", "that moment comes"),
     "time.spread": Kind(
         (ENDPOINT,), "its turn in the spread start is at {until:at}", "that moment comes", "order it without a spread"
