@@ -13,6 +13,7 @@ from tiercast_cli.exitcodes import ExitCode
 from tiercast_cli.options import Job, Json, Node, OnEndpoints, OnGateways, OnGroups, Package
 from tiercast_cli.session import ask, emit, run
 from tiercast_cli.terms import JOB, taking, terms_of
+from tiercast_cli.times import OF_INSTALLATION, OF_TRANSFER, times_of
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Orders to many machines, and what came of them.")
 
@@ -25,6 +26,7 @@ Examples:
   tiercast job install hello --on pc-17 --watch
   tiercast job install editor=2.1 --group sales --expires 7d
   tiercast job install editor=2.1 --group sales --priority 9 --rate 400KB/s --pass-suspended
+  tiercast job install editor=2.1 --group sales --distribute-at 18:00 --install-window "daily 22:00-05:00"
 """
 _PRELOAD = """\b
 Examples:
@@ -48,21 +50,21 @@ ORDER: dict[str, tuple[Any, Any]] = {
 
 
 @app.command(epilog=_INSTALL)
-@taking({"on": (OnEndpoints, []), **ORDER, **JOB})
+@taking({"on": (OnEndpoints, []), **ORDER, **OF_TRANSFER, **OF_INSTALLATION, **JOB})
 def install(package: Package, **given: Any) -> None:
     """Install a package on endpoints."""
     order("install", package, given)
 
 
 @app.command(epilog=_REMOVE)
-@taking({"on": (OnEndpoints, []), **ORDER})
+@taking({"on": (OnEndpoints, []), **ORDER, **OF_INSTALLATION})
 def remove(package: Package, **given: Any) -> None:
     """Remove a package from endpoints."""
     order("remove", package, given)
 
 
 @app.command(epilog=_PRELOAD)
-@taking({"on": (OnGateways, []), **ORDER, **JOB})
+@taking({"on": (OnGateways, []), **ORDER, **OF_TRANSFER, **JOB})
 def preload(package: Package, **given: Any) -> None:
     """Bring a package into the depots of gateways, to be installed from there later."""
     order("preload", package, given)
@@ -106,7 +108,7 @@ def order(
                 groups=given["group"],
                 note=given["note"],
                 expires_s=seconds_of(given["expires"], "--expires"),
-                options=terms_of(given).options | options(),
+                options=terms_of(given).options | times_of(given) | options(),
             )
         )
         if not json:

@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from tiercast_gateway import snapshot
 from tiercast_gateway.reasons import encoded, lasting
 from tiercast_gateway.subtree import SubTree, SubTreeConfig, open_subtree
 from tiercast_protocol.content import jobtypes
@@ -44,6 +45,7 @@ from tiercast_server.rooms import Rooms
 from tiercast_server.status_intake import StatusIntake
 from tiercast_server.steering_verbs import SteeringVerbs
 from tiercast_server.verbs import Desk, add_verbs
+from tiercast_server.ways import Ways
 from tiercast_server.why import JobWhy
 
 
@@ -151,7 +153,13 @@ def _desk(region: Region, settings: ServerSettings, parts: Parts, subtree: SubTr
         moves=parts.moves,
         presence=Presence(region, parts.below),
         packages=PackageVerbs(region, library, patches),
-        jobs=JobVerbs(parts.jobs, view, patches, Rooms(region, parts.below)),
+        jobs=JobVerbs(
+            parts.jobs,
+            view,
+            patches,
+            Rooms(region, parts.below),
+            Ways(region, parts.below, lambda: snapshot.links(parts.below.subtree)),
+        ),
         depots=DepotVerbs(region, parts.below, library),
         patches=patches,
         steering=SteeringVerbs(region, parts.below, parts.jobs),

@@ -11,6 +11,7 @@ from tiercast_server.job_view import JobView
 from tiercast_server.jobs import Jobs
 from tiercast_server.patches import Patches
 from tiercast_server.rooms import Rooms
+from tiercast_server.ways import Ways
 
 _LIST = 50
 
@@ -18,9 +19,16 @@ _LIST = 50
 class JobVerbs:
     """Handlers; each takes a call and gives plain values."""
 
-    def __init__(self, jobs: Jobs, view: JobView, patches: Patches | None = None, rooms: Rooms | None = None) -> None:
+    def __init__(
+        self,
+        jobs: Jobs,
+        view: JobView,
+        patches: Patches | None = None,
+        rooms: Rooms | None = None,
+        ways: Ways | None = None,
+    ) -> None:
         self._jobs = jobs
-        self._rooms = rooms
+        self._rooms, self._ways = rooms, ways
         self._view = view
         self._patches = patches
 
@@ -38,7 +46,8 @@ class JobVerbs:
         )
         if self._rooms is not None:
             await self._rooms.check(request)
-        made = await self._jobs.create(request)
+        ways = [] if self._ways is None else await self._ways.of(request)
+        made = await self._jobs.create(request, ways)
         if self._patches is not None:
             await self._patches.ordered(made["job"])
         return made

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import delete, select, update
@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.content import jobtypes
 from tiercast_protocol.content.shape import Shape, sign_shape
 from tiercast_protocol.transfer import terms
+from tiercast_protocol.transfer.overlap import Limit
 from tiercast_protocol.wire.messages import JobShape
 from tiercast_server import handover, job_rows
 from tiercast_server.changes import Changes
@@ -30,6 +31,7 @@ from tiercast_server.job_rows import OPEN_STATES, Job
 from tiercast_server.nodes import resolve
 from tiercast_server.packages import Package, find_sealed, split_reference
 from tiercast_server.region import Region
+from tiercast_server.time_checks import Plan, check_times
 from tiercast_server.transfer_checks import check_possible
 
 #: The clock is looked at at least this often, because it may be set back and forth.
@@ -47,12 +49,12 @@ class Jobs:
         self._wake = wake
         self._look = asyncio.Event()
 
-    async def create(self, request: Request) -> dict[str, Any]:
-        """Create a job and put its order for the tree: {job, targets}.
+    async def create(self, request: Request, ways: Sequence[Sequence[Limit]] = ()) -> dict[str, Any]:
+        """Create a job and put its order for the tree: {job, targets}; `ways` are the limits on the ways, if known.
 
         Raises:
             UsageError: type.unknown, expiry.invalid, job.empty, target.role, node.unknown, group.unknown, package.*,
-                job.conflict, transfer.*, window.*.
+                job.conflict, transfer.*, times.*, window.*.
         """
         options = checked(request)
         async with self._region.db.write() as connection:
@@ -64,6 +66,9 @@ class Jobs:
             now = self._region.clock()
             if kind.content:
                 check_possible(options, size=package.stored_bytes, now=now / 1000, left=request.expires_s)
+            size = package.stored_bytes if kind.content else 0
+            expires = now / 1000 + request.expires_s
+            check_times(Plan(request.type, options, now / 1000, expires, size, ways))
             number = await self._next_number(connection)
             if request.type == "remove" and not split_reference(request.package)[1]:
                 options.setdefault("any_version", True)

@@ -1,0 +1,130 @@
+"""When a job may move and be installed, and how often it is tried, at the command line.
+
+Rules
+- A moment is the local "18:00" or "2026-12-24 18:00" of this machine; a length has its unit.  What goes over the
+  socket is milliseconds since 1970, seconds, and windows in the one text that links have too.
+- Only what can be told from the text alone is refused here; whether it can work is for the server.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from tiercast_cli.durations import moment_of, seconds_of
+from tiercast_protocol.errors import UsageError
+
+
+def _text(flag: str, metavar: str, words: str) -> Any:
+    return Annotated[str, typer.Option(flag, metavar=metavar, help=words)], ""
+
+
+def _whens(incomplete: str) -> list[str]:
+    return [when for when in ("now", "start", "shutdown") if when.startswith(incomplete)]
+
+
+#: Of jobs whose content travels.
+OF_TRANSFER: dict[str, tuple[Any, Any]] = {
+    "distribute_at": _text("--distribute-at", "TIME", "Nothing of it moves before: 18:00, 2026-12-24 18:00."),
+    "prepare_by": _text("--prepare-by", "TIME", "The gateways are to hold it by then; shown when they don't."),
+    "tries": _text("--tries", "N", "So many tries to bring it there; 1 if not said."),
+    "try_pause": _text("--try-pause", "TIME", "Before the second try; doubled each time, up to 1h."),
+    "try_on": (
+        Annotated[
+            list[str], typer.Option("--try-on", metavar="CODE", help="Try again after this failure only; repeatable.")
+        ],
+        [],
+    ),
+}
+#: Of jobs that endpoints carry out.
+OF_INSTALLATION: dict[str, tuple[Any, Any]] = {
+    "install_at": _text("--install-at", "TIME", "Not before: 18:00, 2026-12-24 18:00; what was fetched waits."),
+    "install_window": (
+        Annotated[
+            list[str],
+            typer.Option(
+                "--install-window",
+                metavar="WINDOW",
+                help='Only inside, by the endpoint\'s clock: "mon-fri 22:00-06:00", "not daily 02:00-03:00 utc". '
+                "Repeatable.",
+            ),
+        ],
+        [],
+    ),
+    "install_when": (
+        Annotated[
+            str,
+            typer.Option(
+                "--install-when",
+                metavar="WHEN",
+                help="now, or at the agent's next start, or as it is stopped (shutdown).",
+                autocompletion=_whens,
+            ),
+        ],
+        "",
+    ),
+    "switch_at": _text("--switch-at", "TIME", "Prepared before, and switched on all at once at this time."),
+    "spread": _text("--spread", "TIME", "Spread the start over so long, by the machines' names."),
+    "max_duration": _text("--max-duration", "TIME", "It takes no longer; what can't end in its window does not begin."),
+    "deadline": _text("--deadline", "TIME", "To be done by then; refused where that can't be."),
+    "install_tries": _text("--install-tries", "N", "So many tries to carry it out; 1 if not said."),
+    "install_pause": _text("--install-pause", "TIME", "Before the second try; doubled each time, up to 1h."),
+    "install_on": (
+        Annotated[
+            list[str],
+            typer.Option("--install-on", metavar="CODE", help="Try again after this failure only; repeatable."),
+        ],
+        [],
+    ),
+}
+_MOMENTS = ("distribute_at", "prepare_by", "install_at", "switch_at", "deadline")
+_LENGTHS = {
+    "spread": "spread_s",
+    "max_duration": "max_duration_s",
+    "try_pause": "try_pause_s",
+    "install_pause": "install_pause_s",
+}
+#: And what stands between several.
+_LISTS = {
+    "install_window": ("install_window", "; "),
+    "try_on": ("try_codes", ","),
+    "install_on": ("install_codes", ","),
+}
+
+
+def times_of(given: Mapping[str, Any], now: float | None = None) -> dict[str, str | int | bool]:
+    """What the options in `given` say, under the words of an order.
+
+    Raises:
+        UsageError: a text that is no time, length or number, and a time that is over.
+    """
+    at = time.time() if now is None else now
+    said: dict[str, str | int | bool] = {}
+    for name in _MOMENTS:
+        if text := given.get(name):
+            said[name] = moment_of(text, _flag(name), at)
+    for name, word in _LENGTHS.items():
+        if text := given.get(name):
+            said[word] = seconds_of(text, _flag(name))
+    for name in ("tries", "install_tries"):
+        if text := given.get(name):
+            said[name] = _number(text, _flag(name))
+    for name, (word, between) in _LISTS.items():
+        if texts := given.get(name):
+            said[word] = between.join(texts)
+    if when := given.get("install_when"):
+        said["install_when"] = when.strip().lower()
+    return said
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _number(text: str, option: str) -> int:
+    if not text.strip().isdecimal():
+        raise UsageError("number.invalid", f"{text!r} is not a whole number", option, "Write 1, 2, 3 and so on.")
+    return int(text)

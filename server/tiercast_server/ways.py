@@ -1,0 +1,93 @@
+"""The links on the ways to a job's targets, with what was said of them, as far as their nodes answer.
+
+Rules
+- Asked only where something depends on it: a job with a time by which it is to be somewhere.
+- All gateways at once, with a short deadline.  Who is not there says nothing, and a link of which nothing is known
+  limits nothing: refused is only what can't be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tiercast_protocol.content import jobtypes, times
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.transfer.overlap import Limit
+from tiercast_protocol.transfer.terms import link_words
+from tiercast_server.job_checks import Request
+from tiercast_server.nodes import Node, all_nodes, resolve
+from tiercast_server.region import Region
+from tiercast_server.tree import Tree
+
+DEADLINE_S = 1.0
+#: Of a job with any of these it is known by when something is to be there.
+GOALS = frozenset({times.DEADLINE, times.PREPARE_BY, times.INSTALL_WINDOW})
+#: Most different ways that are looked at; more would be a minute's work for one answer.
+MOST_WAYS = 50
+
+
+class Ways:
+    """Asks for them; `own` gives the server's own answer to `link.list`."""
+
+    def __init__(self, region: Region, tree: Tree, own: Callable[[], list[dict[str, Any]]]) -> None:
+        self._region, self._tree, self._own = region, tree, own
+
+    async def of(self, request: Request) -> list[list[Limit]]:
+        """The limits on each way to the job's targets; none where nothing depends on them."""
+        if request.type not in jobtypes.with_content() or not GOALS & request.options.keys():
+            return []
+        try:
+            async with self._region.db.read() as connection:
+                nodes = {node.name: node for node in await all_nodes(connection)}
+                targets = await resolve(connection, request.targets, request.groups)
+        except UsageError:  # whoever creates the job says what is wrong
+            return []
+        return await ways(self._tree, self._region.server, targets, nodes, self._own())
+
+
+async def ways(
+    tree: Tree, server: str, targets: Iterable[Node], nodes: dict[str, Node], own: list[dict[str, Any]]
+) -> list[list[Limit]]:
+    """Different chains of links with terms that lead to `targets`; `own` is the server's answer to `link.list`."""
+    chains = {chain for target in targets if (chain := _chain(target, nodes, server))}
+    names = sorted({parent for chain in chains for parent, _ in chain if parent != server})
+    answers = await asyncio.gather(*(_ask(tree, name) for name in names))
+    limits = {(server, row["child"]): limit for row in own if (limit := _limit(server, row)) is not None}
+    for name, rows in zip(names, answers, strict=True):
+        limits |= {(name, row["child"]): limit for row in rows if (limit := _limit(name, row)) is not None}
+    found = {tuple(limits[link] for link in chain if link in limits) for chain in chains}
+    return [list(way) for way in sorted(found, key=repr) if way][:MOST_WAYS]
+
+
+def _chain(target: Node, nodes: dict[str, Node], server: str) -> tuple[tuple[str, str], ...]:
+    """The links from the server down to the target, by names of parent and child."""
+    chain: list[tuple[str, str]] = []
+    child, parent = target.name, target.parent
+    while (parent, child) not in chain:
+        chain.append((parent, child))
+        if parent == server or parent not in nodes:
+            break
+        child, parent = parent, nodes[parent].parent
+    return tuple(reversed(chain))
+
+
+async def _ask(tree: Tree, name: str) -> list[dict[str, Any]]:
+    try:
+        answer = await tree.ask(name, "link.list", {}, deadline=DEADLINE_S)
+    except UsageError:
+        return []
+    return [row for row in answer if isinstance(row, dict)] if isinstance(answer, list) else []
+
+
+def _limit(parent: str, row: dict[str, Any]) -> Limit | None:
+    """What was said of a link; None for nothing, or for nothing that can be read."""
+    try:
+        words = link_words(row["terms"])
+        name = f"the link from {parent} to {row['child']}"
+    except (UsageError, KeyError, TypeError, AttributeError):
+        return None
+    if not words.windows and words.pace.rate is None:
+        return None
+    return Limit(name, words.windows, words.pace.rate)

@@ -1,0 +1,64 @@
+"""The links on the ways to a job's targets: what is known of them, and who is asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.transfer.overlap import Limit
+from tiercast_server.job_checks import Request
+from tiercast_server.ways import Ways
+
+OWN = [{"child": "mid", "terms": {"rate": 5000}}, {"child": "pc2", "terms": {}}]
+
+
+def a_request(*targets: str, **options: Any) -> Request:
+    return Request(type="install", package="app", by="t", targets=targets, options=options)
+
+
+async def ready(world: Any) -> Ways:
+    await world.package("app", "1", {"a": b"x" * 100_000})
+    for name, role, parent in (("mid", "gateway", ""), ("pc1", "endpoint", "mid"), ("pc2", "endpoint", "")):
+        await world.join(name, role, parent)
+    world.tree.answers |= {
+        ("mid", "link.list"): [{"child": "pc1", "terms": {"rate": 2000, "window": "daily 01:00-02:00"}}]
+    }
+    return Ways(world.region, world.tree, lambda: OWN)
+
+
+async def test_the_links_from_the_server_down(world: Any) -> None:
+    ways = await ready(world)
+    (way,) = await ways.of(a_request("pc1", "pc2", deadline=1))
+    assert [(limit.name, limit.rate) for limit in way] == [
+        ("the link from server to mid", 5000),
+        ("the link from mid to pc1", 2000),
+    ]
+    assert way[1].windows
+
+
+async def test_nobody_is_asked_where_nothing_depends_on_it(world: Any) -> None:
+    ways = await ready(world)
+    assert await ways.of(a_request("pc1")) == []
+    assert await ways.of(a_request("nobody", deadline=1)) == []
+    assert await ways.of(Request(type="remove", package="app", by="t", targets=("pc1",), options={"deadline": 1})) == []
+
+
+async def test_who_does_not_answer_limits_nothing(world: Any) -> None:
+    ways = await ready(world)
+    del world.tree.answers["mid", "link.list"]
+    (way,) = await ways.of(a_request("pc1", deadline=1))
+    assert way == [Limit("the link from server to mid", rate=5000)]
+    world.tree.answers["mid", "link.list"] = [7, {"child": "pc1", "terms": {"rate": "fast"}}, {"terms": 5}]
+    assert len(await ways.of(a_request("pc1", deadline=1))) == 1
+
+
+async def test_a_deadline_that_the_links_can_not_make_is_refused(world: Any) -> None:
+    ways = await ready(world)
+    request = a_request("pc1", deadline=world.region.clock() + 1000)
+    with pytest.raises(UsageError) as caught:
+        await world.jobs.create(request, [[Limit("the link from server to mid", rate=1)]])
+    assert caught.value.code == "times.deadline"
+    await world.jobs.create(request, [])
+    assert await ways.of(request)
