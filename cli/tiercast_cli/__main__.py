@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tiercast_cli import actions, cabinets, depots, groups, jobs, ledgers, links, nodes, packages, why
+from tiercast_cli import actions, cabinets, depots, drafts, groups, jobs, ledgers, links, nodes, packages, why
 from tiercast_cli.examples import add_examples
 from tiercast_cli.options import set_socket
 from tiercast_cli.suspensions import add_suspensions
@@ -35,6 +35,7 @@ app = typer.Typer(
     epilog=_EPILOG,
 )
 actions.add_actions(jobs.app)
+drafts.add_drafts(jobs.app)
 add_suspensions(jobs.app, links.app, nodes.app)
 why.add(app)
 for noun, part in (

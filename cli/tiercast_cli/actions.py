@@ -17,20 +17,20 @@ from tiercast_cli.durations import seconds_of, size_of
 from tiercast_cli.options import OnEndpoints
 from tiercast_cli.terms import taking
 
-_RUN = """\b
+RUN = """\b
 Examples:
   tiercast job run --on pc-17 --watch -- /usr/bin/systemctl restart cups
   tiercast job run --group sales --timeout 10m --exit 0 --exit 3 --user backup -- /opt/site/nightly --quick
   tiercast job run --on pc-17 -- /bin/sh -c 'df -h / | tail -1'
 What it printed: tiercast job receipt JOB NODE
 """
-_MESSAGE = """\b
+MESSAGE = """\b
 Examples:
   tiercast job message --group sales --title Tonight "Updates come after 20:00; leave the machine on."
   tiercast job message --on pc-17 -
 The text "-" is read from the standard input. The owner reads it with: tiercast-endpoint messages
 """
-_RESTART = """\b
+RESTART = """\b
 Example:
   tiercast job restart --on pc-17 --watch
 """
@@ -108,6 +108,6 @@ def restart(**given: Any) -> None:
 
 def add_actions(app: typer.Typer) -> None:
     """Put the commands into the noun `job`."""
-    app.command(epilog=_RUN)(run)
-    app.command(epilog=_MESSAGE)(message)
-    app.command(epilog=_RESTART)(restart)
+    app.command(epilog=RUN)(run)
+    app.command(epilog=MESSAGE)(message)
+    app.command(epilog=RESTART)(restart)

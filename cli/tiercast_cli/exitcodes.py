@@ -41,6 +41,9 @@ _USAGE_CODES |= {"package.too_large", "program.not_runnable", "program.missing"}
 _USAGE_CODES |= {"depot.small", "tree.cyclic", "node.server"}
 #: Whatever is wrong with what was said of a transfer was said so.
 _USAGE_NOUNS = ("transfer.", "window.", "time.")
+#: And what was said of a job that is about no package, or in a file, or of a template.
+_USAGE_NOUNS += ("run.", "message.", "file.", "template.")
+_USAGE_CODES |= {"package.missing", "package.needless", "job.type"}
 
 
 def exit_code_of(error_code: str) -> ExitCode:

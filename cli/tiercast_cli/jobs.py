@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -10,30 +11,33 @@ import typer
 from tiercast_cli import words
 from tiercast_cli.durations import seconds_of
 from tiercast_cli.exitcodes import ExitCode
-from tiercast_cli.options import Job, Json, Node, OnEndpoints, OnGateways, OnGroups, Package
-from tiercast_cli.session import ask, emit, run
+from tiercast_cli.options import InPackage, Job, Json, Node, OnEndpoints, OnGateways, OnGroups, Package
+from tiercast_cli.session import ask, emit, run, session
 from tiercast_cli.terms import JOB, taking, terms_of
 from tiercast_cli.times import OF_INSTALLATION, OF_TRANSFER, times_of
+
+_COLUMN = 40
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Orders to many machines, and what came of them.")
 
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Stay and watch until every target has ended.")]
 Expires = Annotated[str, typer.Option("--expires", help="How long absent targets are waited for: 12h, 30d.")]
+IntoFolder = Annotated[str, typer.Option("--folder", metavar="FOLDER", help="Where the job is put in lists: a/b.")]
 Note = Annotated[str, typer.Option("--note", help="Why; shown with the job.")]
 
-_INSTALL = """\b
+INSTALL = """\b
 Examples:
   tiercast job install hello --on pc-17 --watch
   tiercast job install editor=2.1 --group sales --expires 7d
   tiercast job install editor=2.1 --group sales --priority 9 --rate 400KB/s --pass-suspended
   tiercast job install editor=2.1 --group sales --distribute-at 18:00 --install-window "daily 22:00-05:00"
 """
-_PRELOAD = """\b
+PRELOAD = """\b
 Examples:
   tiercast job preload hello --on berlin --watch
   tiercast job preload hello --on berlin --window "mon-fri 22:00-06:00" --segment 4MiB --pause 2s
 """
-_REMOVE = """\b
+REMOVE = """\b
 Example:
   tiercast job remove hello --group sales --watch
 """
@@ -45,25 +49,26 @@ ORDER: dict[str, tuple[Any, Any]] = {
     "watch": (Watch, False),
     "expires": (Expires, "30d"),
     "note": (Note, ""),
+    "folder": (IntoFolder, ""),
     "json": (Json, False),
 }
 
 
-@app.command(epilog=_INSTALL)
+@app.command(epilog=INSTALL)
 @taking({"on": (OnEndpoints, []), **ORDER, **OF_TRANSFER, **OF_INSTALLATION, **JOB})
 def install(package: Package, **given: Any) -> None:
     """Install a package on endpoints."""
     order("install", package, given)
 
 
-@app.command(epilog=_REMOVE)
+@app.command(epilog=REMOVE)
 @taking({"on": (OnEndpoints, []), **ORDER, **OF_INSTALLATION})
 def remove(package: Package, **given: Any) -> None:
     """Remove a package from endpoints."""
     order("remove", package, given)
 
 
-@app.command(epilog=_PRELOAD)
+@app.command(epilog=PRELOAD)
 @taking({"on": (OnGateways, []), **ORDER, **OF_TRANSFER, **JOB})
 def preload(package: Package, **given: Any) -> None:
     """Bring a package into the depots of gateways, to be installed from there later."""
@@ -85,7 +90,7 @@ def order(
     what: str | None = None,
     options: Callable[[], dict[str, Any]] = dict,
 ) -> None:
-    """Create a job as `given` says, and say so.
+    """Create a job as `given` says (below `job draft`: keep it), and say so.
 
     Args:
         kind: its type.
@@ -96,34 +101,51 @@ def order(
     """
     watch, json = given["watch"], given["json"]
     shown = " ".join(word for word in (kind, package if what is None else what) if word)
-    made: dict[str, Any] = {}
+    result: dict[str, Any] = {}
+    keep = session.drafting
 
     async def work() -> None:
-        made.update(
-            await ask(
-                "job.create",
-                type=kind,
-                package=package,
-                targets=given["on"],
-                groups=given["group"],
-                note=given["note"],
-                expires_s=seconds_of(given["expires"], "--expires"),
-                options=terms_of(given).options | times_of(given) | options(),
-            )
-        )
-        if not json:
-            print(f"Job {made['job']}: {shown} on {words.count(made['targets'], 'node')}.")
-        if watch:
-            await _follow(made["job"], json=json)
-        elif json:
-            emit(made)
+        asked = {
+            "type": kind,
+            "package": package,
+            "targets": given["on"],
+            "groups": given["group"],
+            "note": given["note"],
+            "folder": given["folder"],
+            "expires_s": seconds_of(given["expires"], "--expires"),
+            "options": terms_of(given).options | times_of(given) | options(),
+        }
+        result.update(await ask("job.draft" if keep else "job.create", **asked))
+        if keep:
+            kept(result, json=json)
         else:
-            print(f"Watch it: tiercast job watch {made['job']}")
+            await made(result, shown, watch=watch, json=json)
 
-    run(work, as_json=json, on_interrupt=lambda: _attach(made.get("job", "")))
+    run(work, as_json=json, on_interrupt=lambda: attach("" if keep else result.get("job", "")))
 
 
-def _attach(job: str) -> str:
+def kept(draft: dict[str, Any], *, json: bool) -> None:
+    """Say that a draft was kept."""
+    if json:
+        emit(draft)
+    else:
+        print(f"Job {draft['job']} is kept as a draft. Order it: tiercast job start {draft['job']}")
+
+
+async def made(job: dict[str, Any], what: str, *, watch: bool, json: bool) -> None:
+    """Say that a job was made, and watch it where that was asked for."""
+    if not json:
+        print(f"Job {job['job']}: {what} on {words.count(job['targets'], 'node')}.")
+    if watch:
+        await _follow(job["job"], json=json)
+    elif json:
+        emit(job)
+    else:
+        print(f"Watch it: tiercast job watch {job['job']}")
+
+
+def attach(job: str) -> str:
+    """What is said when somebody stops watching."""
     if not job:
         return "Interrupted before the job was made; 'tiercast job list' shows whether it was."
     return f"Job {job} goes on.  Watch it again: tiercast job watch {job}   Stop it: tiercast job cancel {job}"
@@ -148,17 +170,40 @@ def watch_(job: Job, *, json: Json = False) -> None:
     async def work() -> None:
         await _follow(job, json=json)
 
-    run(work, as_json=json, on_interrupt=lambda: _attach(job))
+    run(work, as_json=json, on_interrupt=lambda: attach(job))
 
 
 @app.command("list")
 def list_(
-    *, limit: Annotated[int, typer.Option("--limit", help="The newest so many.")] = 50, json: Json = False
+    *,
+    state: Annotated[
+        list[str] | None,
+        typer.Option("--state", metavar="STATE", help="draft, open, cancelling, done, failed, cancelled, expired."),
+    ] = None,
+    type_: Annotated[list[str] | None, typer.Option("--type", metavar="TYPE", help="install, run, ...")] = None,
+    package: InPackage = "",
+    target: Annotated[str, typer.Option("--target", metavar="NODE", help="Jobs for this node.")] = "",
+    since: Annotated[str, typer.Option("--since", metavar="TIME", help="Of the last 2h, 7d.")] = "",
+    folder: Annotated[str, typer.Option("--folder", metavar="FOLDER", help="In this folder, or below it.")] = "",
+    search: Annotated[str, typer.Option("--search", metavar="TEXT", help="Those that say this anywhere.")] = "",
+    limit: Annotated[int, typer.Option("--limit", help="The newest so many.")] = 50,
+    json: Json = False,
 ) -> None:
-    """List jobs, newest first."""
+    """List jobs and drafts, newest first."""
 
     async def work() -> None:
-        jobs: list[dict[str, Any]] = await ask("job.list", limit=limit)
+        wanted: dict[str, Any] = {
+            "states": state,
+            "types": type_,
+            "package": package,
+            "target": target,
+            "since": since and int((time.time() - seconds_of(since, "--since")) * 1000),
+            "folder": folder,
+            "search": search,
+        }
+        jobs: list[dict[str, Any]] = await ask(
+            "job.list", limit=limit, **{key: value for key, value in wanted.items() if value}
+        )
         if json:
             emit({"jobs": jobs})
             return
@@ -166,15 +211,16 @@ def list_(
             (
                 j["job"],
                 j["type"],
-                f"{j['package']} {j.get('version', '')}",
-                j["state"],
+                f"{j['package']} {j.get('version', '')}".strip() or _short(j.get("about", "")),
+                "cancelling" if j.get("cancelling") and j["state"] == "open" else j["state"],
                 j["targets"],
                 _counts(j),
-                words.moment(j.get("created", 0)),  # a gateway does not know
+                j.get("folder", ""),  # a gateway knows neither
+                words.moment(j.get("created", 0)),
             )
             for j in jobs
         ]
-        print(words.table(("job", "type", "package", "state", "targets", "counts", "created"), rows))
+        print(words.table(("job", "type", "about", "state", "targets", "counts", "folder", "created"), rows))
 
     run(work, as_json=json)
 
@@ -190,6 +236,9 @@ def show(job: Job, *, json: Json = False) -> None:
             return
         if "records" in found:
             _show_passing(found)
+            return
+        if "request" in found:
+            _show_draft(found)
             return
         print(f"job {found['job']}  {found['type']} {found['package']} {found.get('version', '')}  {found['state']}")
         by = found.get("by") or "-"
@@ -260,6 +309,13 @@ def receipt(job: Job, node: Node, *, json: Json = False) -> None:
     run(work, as_json=json)
 
 
+def _show_draft(found: dict[str, Any]) -> None:
+    """A job of which nothing was ordered yet."""
+    print(f"job {found['job']}  {found['type']} {found['about']}  draft")
+    print(f"kept {words.moment(found['created'])} by {found['by']}; order it: tiercast job start {found['job']}")
+    words.print_map(found["request"])
+
+
 def _show_passing(found: dict[str, Any]) -> None:
     """A job as a gateway knows it: what the targets below it said so far."""
     state = "open" if found["open"] else "closed"
@@ -278,6 +334,11 @@ def _field(key: str, value: object) -> str:
     if key in {"started", "finished"} and isinstance(value, int):
         return words.moment(value)
     return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _short(text: str) -> str:
+    """What fits a column of a table."""
+    return text if len(text) <= _COLUMN else f"{text[: _COLUMN - 3]}..."
 
 
 def _counts(job: dict[str, Any]) -> str:

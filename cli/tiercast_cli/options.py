@@ -30,7 +30,7 @@ def names(kind: str, incomplete: str) -> list[str]:
 
 def set_socket(path: str) -> None:
     """Speak to the daemon at `path` in this run."""
-    session.socket = path
+    session.socket, session.drafting = path, False
 
 
 def _completion(kind: str) -> Callable[[typer.Context, str], list[str]]:

@@ -28,9 +28,10 @@ SCHEMA = 1
 
 @dataclass(slots=True)
 class Session:
-    """What the options before the noun set."""
+    """What the options before the noun set, and whether the command stands below `job draft`."""
 
     socket: str = ""
+    drafting: bool = False
 
     @property
     def path(self) -> Path:

@@ -85,3 +85,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def _is_number(cell: str) -> bool:
     return bool(cell) and (cell[0].isdigit() or cell == "-")
+
+
+def print_map(values: dict[str, Any]) -> None:
+    """Print what is set in `values`, a line each; lists and maps in one line."""
+    for key, value in sorted(values.items()):
+        shown = value
+        if isinstance(value, list):
+            shown = ", ".join(map(str, value))
+        elif isinstance(value, dict):
+            shown = "  ".join(f"{name}={one}" for name, one in sorted(value.items()))
+        if shown not in ("", None):
+            print(f"  {key:<10}  {shown}")

@@ -21,6 +21,7 @@ from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import jobs, targets
 from tiercast_server.job_rows import OPEN_STATES
 from tiercast_server.nodes import Node
+from tiercast_server.requests import Kept
 
 DEFAULT_EXPIRY_S = 7 * 86_400
 MAX_EXPIRY_S = 366 * 86_400
@@ -30,7 +31,7 @@ _MAX_NOTE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What an administrator asked for; `expires_s` in seconds from now."""
+    """What an administrator asked for; `expires_s` in seconds from now, `kept` what is kept of it."""
 
     type: str
     package: str
@@ -40,6 +41,7 @@ class Request:
     note: str = ""
     expires_s: int = DEFAULT_EXPIRY_S
     options: dict[str, Any] = field(default_factory=dict)
+    kept: Kept = field(default_factory=Kept)
 
 
 def checked(request: Request) -> dict[str, str | int | bool]:

@@ -15,12 +15,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_protocol.content import jobtypes
 from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
-from tiercast_server import handover
-from tiercast_server.database.tables import jobs, orders, packages, targets
+from tiercast_server import handover, requests
+from tiercast_server.database.tables import job_requests, jobs, orders, packages, targets
 from tiercast_server.job_life import Close, CloseTargets, Command, Counted, Event, JobLife, JobState, Order, WakeAt
+from tiercast_server.job_search import Filter, where
 from tiercast_server.nodes import Node, resolve
 from tiercast_server.orders import Subject, sign
 from tiercast_server.region import Region
@@ -49,6 +51,11 @@ class Job:
     created: int
     expires: int
     closed: int | None
+
+    @property
+    def shown_state(self) -> jobtypes.JobState:
+        """Its state in the life of jobs (`jobtypes`)."""
+        return "cancelling" if self.state == "open" and self.cancelling else self.state
 
 
 def _job(row: RowMapping) -> Job:
@@ -83,7 +90,7 @@ async def get(connection: AsyncConnection, job: str) -> Job:
     """The job `job`; its number alone will do.
 
     Raises:
-        UsageError: job.unknown.
+        UsageError: job.unknown, or job.draft.
     """
     found = await find(connection, job)
     if found is None and job.removeprefix("j").isdecimal():
@@ -91,16 +98,22 @@ async def get(connection: AsyncConnection, job: str) -> Job:
         row = (await connection.execute(query)).mappings().one_or_none()
         found = None if row is None else _job(row)
     if found is None:
+        draft = await requests.find_draft(connection, job)
+        if draft is not None:
+            jobtypes.check("watch", type_=draft.type, state=jobtypes.DRAFT, job=draft.job)
         raise UsageError(
             code="job.unknown", what=f"There is no job {job!r}.", todo="`tiercast job list` shows all jobs."
         )
     return found
 
 
-async def newest(connection: AsyncConnection, limit: int) -> list[Job]:
-    """The newest jobs, newest first."""
-    query = select(jobs).order_by(jobs.c.number.desc()).limit(limit)
-    return [_job(row) for row in (await connection.execute(query)).mappings()]
+async def newest(connection: AsyncConnection, limit: int, wanted: Filter) -> list[tuple[Job, str, str]]:
+    """The newest of the wanted jobs, newest first, each with its folder and what it is about."""
+    both = jobs.outerjoin(job_requests, job_requests.c.job == jobs.c.id)
+    query = select(jobs, job_requests.c.folder, job_requests.c.about).select_from(both)
+    query = query.where(where(wanted)).order_by(jobs.c.number.desc()).limit(limit)
+    rows = (await connection.execute(query)).mappings()
+    return [(_job(row), row["folder"] or "", row["about"] or row["package"]) for row in rows]
 
 
 async def open_jobs(connection: AsyncConnection) -> list[Job]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_server.job_checks import DEFAULT_EXPIRY_S, Request
+from tiercast_server.job_search import filter_of
 from tiercast_server.job_view import JobView
 from tiercast_server.jobs import Jobs
 from tiercast_server.patches import Patches
+from tiercast_server.requests import Kept
 from tiercast_server.rooms import Rooms
 from tiercast_server.ways import Ways
 
@@ -32,9 +35,9 @@ class JobVerbs:
         self._view = view
         self._patches = patches
 
-    async def create(self, call: Call) -> dict[str, Any]:
-        """Create a job and order it."""
-        request = Request(
+    def request(self, call: Call) -> Request:
+        """The request in a call's arguments."""
+        return Request(
             type=call.text("type"),
             package=call.text("package", ""),
             by=call.user,
@@ -44,6 +47,10 @@ class JobVerbs:
             expires_s=call.number("expires_s", DEFAULT_EXPIRY_S),
             options=call.mapping("options", {}),
         )
+
+    async def create(self, call: Call, draft: str = "") -> dict[str, Any]:
+        """Create a job and order it; `draft` is the one that it is the start of."""
+        request = replace(self.request(call), kept=Kept(call.args, call.text("folder", ""), draft))
         if self._rooms is not None:
             await self._rooms.check(request)
         ways = [] if self._ways is None else await self._ways.of(request)
@@ -53,8 +60,8 @@ class JobVerbs:
         return made
 
     async def list_(self, call: Call) -> list[dict[str, Any]]:
-        """The newest jobs."""
-        return await self._view.list_(call.number("limit", _LIST))
+        """The newest jobs, of those that are wanted."""
+        return await self._view.list_(call.number("limit", _LIST), filter_of(call))
 
     async def show(self, call: Call) -> dict[str, Any]:
         """One job, its targets and hops."""

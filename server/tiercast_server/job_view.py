@@ -14,12 +14,14 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_protocol.content import jobtypes
 from tiercast_protocol.content.receipt import Receipt
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
-from tiercast_server import job_rows, nodes, why
+from tiercast_server import job_rows, nodes, requests, why
 from tiercast_server.changes import Changes
 from tiercast_server.database.tables import hops, targets
+from tiercast_server.job_search import Filter, matches
 from tiercast_server.region import Region
 
 #: Seconds between two snapshots of a watch.
@@ -39,43 +41,56 @@ class JobView:
         self._changes = changes
         self._own_hops = own_hops
 
-    async def list_(self, limit: int) -> list[dict[str, Any]]:
-        """The newest jobs with their counts."""
+    async def list_(self, limit: int, wanted: Filter | None = None) -> list[dict[str, Any]]:
+        """The newest of the wanted jobs and drafts, with their counts."""
+        wanted, limit = wanted or Filter(), max(1, min(limit, _MAX_LIST))
         async with self._region.db.read() as connection:
-            found = await job_rows.newest(connection, max(1, min(limit, _MAX_LIST)))
+            found = await job_rows.newest(connection, limit, wanted)
+            drafts = [one for one in await requests.drafts(connection) if matches(one, wanted)][:limit]
             query = (
                 select(targets.c.job, targets.c.state, func.count().label("n"))
-                .where(targets.c.job.in_([job.id for job in found]))
+                .where(targets.c.job.in_([job.id for job, _, _ in found]))
                 .group_by(targets.c.job, targets.c.state)
             )
             counted: dict[str, dict[str, int]] = {}
             for row in await connection.execute(query):
                 counted.setdefault(row.job, {})[row.state] = row.n
-        return [
-            {
-                "job": job.id,
-                "type": job.type,
-                "package": job.package,
-                "version": job.version,
-                "created": job.created,
-                "expires": job.expires,
-                "state": job.state,
-                "by": job.created_by,
-                "note": job.note,
-                "targets": sum(counted.get(job.id, {}).values()),
-                "counts": counted.get(job.id, {}),
-            }
-            for job in found
-        ]
+        shown = [
+            (
+                job.number,
+                {
+                    "job": job.id,
+                    "type": job.type,
+                    "package": job.package,
+                    "version": job.version,
+                    "about": about,
+                    "folder": folder,
+                    "created": job.created,
+                    "expires": job.expires,
+                    "state": job.state,
+                    "cancelling": job.cancelling,
+                    "by": job.created_by,
+                    "note": job.note,
+                    "targets": sum(counted.get(job.id, {}).values()),
+                    "counts": counted.get(job.id, {}),
+                },
+            )
+            for job, folder, about in found
+        ] + [(draft.number, draft.shown()) for draft in drafts]
+        return [one for _, one in sorted(shown, key=lambda pair: -pair[0])][:limit]
 
     async def show(self, job: str) -> dict[str, Any]:
-        """One job, its targets and hops.
+        """One job, its targets and hops; or a draft, and what it was asked with.
 
         Raises:
             UsageError: job.unknown.
         """
         async with self._region.db.read() as connection:
+            draft = await requests.find_draft(connection, job)
+            if draft is not None:
+                return draft.shown() | {"targets": [], "request": draft.request}
             found = await job_rows.get(connection, job)
+            _, folder = await requests.asked_with(connection, found.id) or ({}, "")
             rows = await _targets(connection, found.id)
             relayed = await _hops(connection, found.id)
             parents = {node.name: node.parent for node in await nodes.all_nodes(connection)}
@@ -97,6 +112,7 @@ class JobView:
             "cancelling": found.cancelling,
             "by": found.created_by,
             "note": found.note,
+            "folder": folder,
             "options": found.options,
             "counts": counted,
             "targets": rows,
@@ -113,6 +129,8 @@ class JobView:
         while True:
             seen = self._changes.count(last["job"]) if last else 0
             now = await self.show(job)
+            if now["state"] == jobtypes.DRAFT:
+                jobtypes.check("watch", type_=now["type"], state=jobtypes.DRAFT, job=now["job"])
             if now != last:
                 yield now
             last = now

@@ -9,7 +9,6 @@ Rules
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,10 +20,9 @@ from tiercast_protocol.content.shape import Shape, sign_shape
 from tiercast_protocol.transfer import terms
 from tiercast_protocol.transfer.overlap import Limit
 from tiercast_protocol.wire.messages import JobShape
-from tiercast_server import handover, job_rows
+from tiercast_server import handover, job_rows, requests
 from tiercast_server.changes import Changes
 from tiercast_server.database.tables import hops, jobs, orders, targets
-from tiercast_server.database.tables import region as region_table
 from tiercast_server.job_checks import Request, check_conflict, check_targets, checked
 from tiercast_server.job_life import CancelAsked, Counted, TargetJoined, TimePassed
 from tiercast_server.job_rows import OPEN_STATES, Job
@@ -69,11 +67,11 @@ class Jobs:
             size = package.stored_bytes if kind.content else 0
             expires = now / 1000 + request.expires_s
             check_times(Plan(request.type, options, now / 1000, expires, size, ways))
-            number = await self._next_number(connection)
+            id_, number = await requests.identity(connection, request.kept)
             if request.type == "remove" and not split_reference(request.package)[1]:
                 options.setdefault("any_version", True)
             job = Job(
-                id=f"j{number}-{secrets.token_hex(2)}",
+                id=id_,
                 number=number,
                 type=request.type,
                 revision=0,
@@ -91,6 +89,7 @@ class Jobs:
                 closed=None,
             )
             await job_rows.insert_job(connection, job, found)
+            await requests.keep(connection, (id_, number), request.kept, request.by, now, draft=False)
             await job_rows.order(self._region, connection, job, "same", ())
         self._told(job.id)
         return {"job": job.id, "targets": len(found)}
@@ -103,7 +102,7 @@ class Jobs:
         """
         async with self._region.db.write() as connection:
             found = await job_rows.get(connection, job)
-            jobtypes.check("cancel", type_=found.type, state=found.state, job=found.id)
+            jobtypes.check("cancel", type_=found.type, state=found.shown_state, job=found.id)
             await job_rows.advance(self._region, connection, found, CancelAsked())
         self._told(found.id)
         return {"job": found.id, "again": found.cancelling}
@@ -116,7 +115,7 @@ class Jobs:
         """
         async with self._region.db.write() as connection:
             found = await job_rows.get(connection, job)
-            jobtypes.check("set", type_=found.type, state=found.state, job=found.id)
+            jobtypes.check("set", type_=found.type, state=found.shown_state, job=found.id)
             options = terms.changed(found.options, new, clear, terms.JOB_WORDS)
             now = self._region.clock()
             if new.keys() & terms.PACE_WORDS:  # what was possible when it was ordered is not asked again
@@ -135,17 +134,22 @@ class Jobs:
         return {"job": found.id, "terms": said}
 
     async def delete(self, job: str) -> dict[str, Any]:
-        """Forget a closed job and its receipts.
+        """Forget a closed job and its receipts, or a draft.
 
         Raises:
             UsageError: job.unknown or job.open.
         """
         async with self._region.db.write() as connection:
+            draft = await requests.find_draft(connection, job)
+            if draft is not None:
+                await requests.forget(connection, draft.job)
+                return {"job": draft.job}
             found = await job_rows.get(connection, job)
-            jobtypes.check("delete", type_=found.type, state=found.state, job=found.id)
+            jobtypes.check("delete", type_=found.type, state=found.shown_state, job=found.id)
             for table in (targets, hops, orders):
                 await connection.execute(delete(table).where(table.c.job == found.id))
             await connection.execute(delete(jobs).where(jobs.c.id == found.id))
+            await requests.forget(connection, found.id)
         return {"job": found.id}
 
     async def joined(self, connection: AsyncConnection, node: str) -> list[str]:
@@ -214,8 +218,3 @@ class Jobs:
         self._wake()
         self._look.set()
         self._changes.touch(job)
-
-    async def _next_number(self, connection: AsyncConnection) -> int:
-        await connection.execute(update(region_table).values(last_job=region_table.c.last_job + 1))
-        number: int = (await connection.execute(select(region_table.c.last_job))).scalar_one()
-        return number

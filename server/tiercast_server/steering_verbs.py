@@ -75,7 +75,7 @@ class SteeringVerbs:
         """Nothing more of a job: anywhere, or to some nodes and what is below them."""
         async with self._region.db.read() as connection:
             job = await job_rows.get(connection, call.text("job"))
-        jobtypes.check("suspend", type_=job.type, state=job.state, job=job.id)
+        jobtypes.check("suspend", type_=job.type, state=job.shown_state, job=job.id)
         return await self._suspend(call, job.id, await self._names(call.texts("nodes", [])))
 
     async def resume_job(self, call: Call) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from tiercast_protocol.errors import TiercastError, UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_server import cabinets, groups
 from tiercast_server.depot_verbs import DepotVerbs
+from tiercast_server.draft_verbs import add_draft_verbs
 from tiercast_server.enrolment import Enrolment
 from tiercast_server.job_verbs import JobVerbs
 from tiercast_server.move_verbs import add_move_verbs
@@ -104,6 +105,7 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
     verbs.add("job.create", "operator", audited(jobs.create))
     verbs.add("job.cancel", "operator", audited(jobs.cancel))
     verbs.add("job.delete", "operator", audited(jobs.delete))
+    add_draft_verbs(verbs, desk.region, jobs, audited)
 
     verbs.add("depot.show", "viewer", depots.show)
     verbs.add("depot.pin", "operator", audited(depots.pin))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from cli_daemon import Daemon, snapshot
@@ -88,3 +90,40 @@ def test_a_receipt_is_for_reading(daemon: Daemon) -> None:
     assert "finished  2027-01-1" in said
     assert "code" not in said
     assert "receipt" not in said
+
+
+def test_a_list_says_what_is_wanted(daemon: Daemon) -> None:
+    job = snapshot("open", 10) | {"targets": 1, "package": "", "version": "", "about": "x" * 60, "folder": "a/b"}
+    daemon.answers["job.list"] = [job | {"cancelling": True, "state": "open"}]
+    said = daemon.run(
+        *(
+            "job",
+            "list",
+            "--state",
+            "open",
+            "--state",
+            "draft",
+            "--type",
+            "run",
+            "--package",
+            "editor",
+            "--since",
+            "1h",
+        ),
+        *("--target", "pc-1", "--folder", "a", "--search", "df"),
+    )
+    assert "x" * 37 + "..." in said
+    assert "cancelling" in said
+    assert "a/b" in said
+    asked = daemon.asked[0][1]
+    assert time.time() * 1000 - 3_700_000 < asked.pop("since") < time.time() * 1000 - 3_500_000
+    assert asked == {
+        "limit": 50,
+        "states": ["open", "draft"],
+        "types": ["run"],
+        "package": "editor",
+        "target": "pc-1",
+        "folder": "a",
+        "search": "df",
+    }
+    assert "--since" in daemon.run("job", "list", "--since", "soon", code=2)

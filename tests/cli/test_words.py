@@ -62,3 +62,8 @@ def test_rates_are_decimal_as_they_are_typed(count: int, text: str) -> None:
 
 def test_a_count_has_its_noun() -> None:
     assert [words.count(n, "file") for n in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
+
+
+def test_a_map_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
+    words.print_map({"b": ["x", "y"], "a": {"k": 1}, "none": None, "empty": "", "zero": 0})
+    assert capsys.readouterr().out == "  a           k=1\n  b           x, y\n  zero        0\n"

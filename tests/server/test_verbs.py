@@ -18,11 +18,13 @@ from tiercast_server.why import JobWhy
 
 EXPECTED = {
     "viewer": """status names node.list node.show group.list group.show cabinet.list cabinet.show package.list
-        package.show package.patches job.list job.show job.watch job.receipt job.why depot.show depot.members depot.who
+        package.show package.patches job.template.list job.template.show
+        job.list job.show job.watch job.receipt job.why depot.show depot.members depot.who
         link.list outbox.list
         link.show hold.list ledger.show ledger.check""",
     "operator": """group.add group.join group.leave group.delete package.entry package.missing package.store
         package.register package.delete package.patch
+        job.draft job.start job.copy job.move job.from job.template.save job.template.delete
         job.create job.cancel job.delete depot.pin depot.unpin depot.keep depot.audit
         chunks.give depot.evict node.suspend node.resume job.suspend job.resume job.set""",
     "admin": """node.invite node.remove cabinet.add cabinet.delete link.set link.suspend link.resume

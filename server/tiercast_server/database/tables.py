@@ -266,3 +266,30 @@ admissions = Table(
     Column("guest", Boolean, nullable=False),
     Column("generation", Integer, nullable=False),
 )
+
+#: What a job was asked with (the arguments of `job.create`), its folder, and what it is about in one line.  While
+#: `draft` is set, nothing of it was ordered and `jobs` has no such row.
+job_requests = Table(
+    "job_requests",
+    metadata,
+    Column("job", String(32), primary_key=True),
+    Column("number", BigInteger, nullable=False, unique=True),
+    Column("draft", Boolean, nullable=False, index=True),
+    Column("folder", String(255), nullable=False, default="", index=True),
+    Column("about", Text, nullable=False),
+    Column("created_by", _Name, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("request", LargeBinary, nullable=False),
+)
+
+#: Requests with parameters: `parameters` is a map of name to default, nil where one must be given.
+templates = Table(
+    "templates",
+    metadata,
+    Column("name", _Name, primary_key=True),
+    Column("note", Text, nullable=False),
+    Column("created_by", _Name, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("parameters", LargeBinary, nullable=False),
+    Column("request", LargeBinary, nullable=False),
+)
