@@ -40,9 +40,8 @@ _USAGE_CODES |= {"package.too_large", "program.not_runnable", "program.missing"}
 #: An order that this region can never fulfil: refused when given, like terms that can't work.
 _USAGE_CODES |= {"depot.small", "tree.cyclic", "node.server"}
 #: Whatever is wrong with what was said of a transfer was said so.
-_USAGE_NOUNS = ("transfer.", "window.", "time.")
-#: And what was said of a job that is about no package, or in a file, or of a template.
-_USAGE_NOUNS += ("run.", "message.", "file.", "template.")
+#: So was what was said of a job that is about no package, or in a file, or of a template.
+_USAGE_NOUNS = ("transfer.", "window.", "time.", "run.", "message.", "file.", "template.")
 _USAGE_CODES |= {"package.missing", "package.needless", "job.type"}
 
 

@@ -84,7 +84,7 @@ def line_of(table: dict[str, Any], where: str, commands: dict[str, Any]) -> list
     if not subject:
         return line
     said = table.get(subject)
-    words = said if isinstance(said, list) and subject == "program" else [said]
+    words: list[Any] = said if isinstance(said, list) and subject == "program" else [said]
     if not words or not all(isinstance(word, str) and word for word in words):
         example = '["/bin/true"]' if subject == "program" else '"..."'
         todo = f"Write {subject} = {example}."

@@ -60,8 +60,8 @@ class DraftVerbs:
                 job = await job_rows.get(connection, name)
                 jobtypes.check("start", type_=job.type, state=job.shown_state, job=job.id)
                 raise AssertionError("a job is never a draft")
-        more = {key: call.args[key] for key in ("confirm", "dry_run") if key in call.args}
-        args = {**draft.request, "folder": draft.folder, **more}
+        more: dict[str, Any] = {key: call.args[key] for key in ("confirm", "dry_run") if key in call.args}
+        args: dict[str, Any] = {**draft.request, "folder": draft.folder, **more}
         return await self._jobs.create(replace(call, args=args), draft.job)
 
     async def copy(self, call: Call) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def where(wanted: Filter) -> ColumnElement[bool]:
     parts: list[ColumnElement[bool]] = [jobs.c.created >= wanted.since]
     if wanted.states:
         open_too = [state for state in wanted.states if state not in jobtypes.RUNNING]
-        states = [jobs.c.state.in_(open_too)]
+        states: list[ColumnElement[bool]] = [jobs.c.state.in_(open_too)]
         if wanted.states & jobtypes.RUNNING:
             cancelling = [state == jobtypes.CANCELLING for state in wanted.states & jobtypes.RUNNING]
             states.append(and_(jobs.c.state == jobtypes.OPEN, jobs.c.cancelling.in_(cancelling)))

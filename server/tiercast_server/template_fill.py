@@ -90,9 +90,9 @@ def declare(request: Mapping[str, Any], parameters: Sequence[str]) -> Template:
             f"The parameter {lost[0]!r} has no place in the job",
             f"Write {{{lost[0]}}} into one of its texts, or name one of its words: {', '.join(_words(request))}.",
         )
-    for name, default in declared.items():  # a default that can't be read is told now, not when it is used
-        if default is not None and not _marked(request, name):
-            _read(request, name, default)
+    for name, value in declared.items():  # a default that can't be read is told now, not when it is used
+        if value is not None and not _marked(request, name):
+            _read(request, name, value)
     return template
 
 
@@ -134,7 +134,8 @@ def fill(template: Template, given: Mapping[str, str], name: str) -> dict[str, A
             request["options"] = {**(request.get("options") or {}), place[1]: read}
         else:
             request[place[0]] = read
-    return _replaced(request, marks)
+    filled: dict[str, Any] = _replaced(request, marks)
+    return filled
 
 
 def _marked(request: Mapping[str, Any], name: str) -> bool:
