@@ -73,7 +73,7 @@ def work(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
             below = [f"{gateway}-{number}" for number in (1, 2, 3)]
             region.add_endpoints(below, gateway)
             endpoints += below
-        region.cli("group", "add", "all", *endpoints)
+        region.cli("group", "create", "all", *endpoints)
         first = build(region, tree, "1")
         tar = tar_zstd(tree)
         first_bytes = install(region, "1")

@@ -70,7 +70,7 @@ def build_region(region: Region) -> list[str]:
         say(f"Enrolling {', '.join(names)} below {gateway}, each with a one-time token ...")
         region.add_endpoints(names, gateway)
         endpoints += names
-    region.cli("group", "add", "everybody", *endpoints)
+    region.cli("group", "create", "everybody", *endpoints)
     return endpoints
 
 

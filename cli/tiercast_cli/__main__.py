@@ -10,7 +10,20 @@ from typing import Annotated
 
 import typer
 
-from tiercast_cli import actions, cabinets, depots, drafts, groups, jobs, ledgers, links, nodes, packages, why
+from tiercast_cli import (
+    actions,
+    cabinets,
+    depots,
+    drafts,
+    groups,
+    inventories,
+    jobs,
+    ledgers,
+    links,
+    nodes,
+    packages,
+    why,
+)
 from tiercast_cli.examples import add_examples
 from tiercast_cli.options import set_socket
 from tiercast_cli.suspensions import add_suspensions
@@ -44,6 +57,7 @@ for noun, part in (
     ("cabinet", cabinets),
     ("node", nodes),
     ("group", groups),
+    ("inventory", inventories),
     ("depot", depots),
     ("link", links),
     ("ledger", ledgers),

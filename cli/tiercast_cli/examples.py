@@ -53,6 +53,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "group delete": ("group delete everybody",),
     "group list": ("group list",),
     "group show": ("group show everybody",),
+    "inventory show": ("inventory show pc-1",),
     "depot show": ("depot show", "depot show --node berlin"),
     "depot pin": ("depot pin hello --node berlin",),
     "depot unpin": ("depot unpin hello --node berlin",),

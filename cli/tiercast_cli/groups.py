@@ -12,21 +12,28 @@ from tiercast_cli.session import ask, emit, run
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Named sets of nodes, for jobs to aim at.")
 
-_ADD = """\b
-Example:
-  tiercast group add sales pc-1 pc-2 pc-3
+_CREATE = """\b
+Examples:
+  tiercast group create sales pc-1 pc-2 pc-3
+  tiercast group create old --where 'distribution == "debian" && version < "12"'
+  tiercast group create testers --self-join
 """
 
 
-@app.command(epilog=_ADD)
-def add(
+@app.command(epilog=_CREATE)
+def create(
     name: Annotated[str, typer.Argument(help="What the group is called.")],
     members: Annotated[list[str] | None, typer.Argument(help="Its first members.")] = None,
     *,
+    where: Annotated[
+        str, typer.Option("--where", metavar="CONDITION", help="Whoever this is true of is in it, and nobody else.")
+    ] = "",
+    self_join: Annotated[bool, typer.Option("--self-join", help="Machines may join it by themselves.")] = False,
     json: Json = False,
 ) -> None:
-    """Make a group."""
-    _change("group.add", name, members or [], json=json)
+    """Make a group: of nodes that you name, of whoever a condition is true of, or of those who join it."""
+    more = ({"where": where} if where else {}) | ({"self_join": True} if self_join else {})
+    _change("group.add", name, members or [], json=json, **more)
 
 
 @app.command()
@@ -61,7 +68,7 @@ def list_(*, json: Json = False) -> None:
         if json:
             emit({"groups": groups})
         else:
-            print(words.table(("name", "members"), [(g["name"], g["members"]) for g in groups]))
+            print(words.table(("name", "kind", "members"), [(g["name"], g["kind"], g["members"]) for g in groups]))
 
     run(work, as_json=json)
 
@@ -72,18 +79,26 @@ def show(name: Group, *, json: Json = False) -> None:
 
     async def work() -> None:
         group: dict[str, Any] = await ask("group.show", name=name)
-        emit({"group": group}) if json else print("\n".join(group["members"]) or "(nobody)")
+        if json:
+            emit({"group": group})
+            return
+        if group.get("where"):
+            print(f"where {group['where']}:")
+        by_itself = set(group.get("by_itself", ()))
+        print("\n".join(f"{m} (by itself)" if m in by_itself else m for m in group["members"]) or "(nobody)")
 
     run(work, as_json=json)
 
 
-def _change(verb: str, name: str, members: list[str], *, json: bool) -> None:
+def _change(verb: str, name: str, members: list[str], *, json: bool, **more: object) -> None:
     async def work() -> None:
-        result = await ask(verb, name=name, members=members)
+        result = await ask(verb, name=name, members=members, **more)
         if json:
             emit(result or {})
         else:
             group = await ask("group.show", name=name)
             print(f"Group {name}: {words.count(len(group['members']), 'member')}.")
+            for job in result.get("jobs", ()):
+                print(f"The job {job} follows this group: it is for them too.")
 
     run(work, as_json=json)

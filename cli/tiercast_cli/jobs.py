@@ -11,8 +11,9 @@ import typer
 from tiercast_cli import words
 from tiercast_cli.durations import seconds_of
 from tiercast_cli.exitcodes import ExitCode
-from tiercast_cli.options import InPackage, Job, Json, Node, OnEndpoints, OnGateways, OnGroups, Package
+from tiercast_cli.options import InPackage, Job, Json, Node, OnEndpoints, OnGateways, Package
 from tiercast_cli.session import ask, emit, run, session
+from tiercast_cli.targets import TARGETS, print_dry_run, targets_of
 from tiercast_cli.terms import JOB, taking, terms_of
 from tiercast_cli.times import OF_INSTALLATION, OF_TRANSFER, times_of
 
@@ -29,6 +30,7 @@ INSTALL = """\b
 Examples:
   tiercast job install hello --on pc-17 --watch
   tiercast job install editor=2.1 --group sales --expires 7d
+  tiercast job install editor --target 'below berlin and where (memory >= 4000000000) minus group kiosks' --dry-run
   tiercast job install editor=2.1 --group sales --priority 9 --rate 400KB/s --pass-suspended
   tiercast job install editor=2.1 --group sales --distribute-at 18:00 --install-window "daily 22:00-05:00"
 """
@@ -45,7 +47,7 @@ Example:
 
 #: What orders of every type say, in the order of the help.
 ORDER: dict[str, tuple[Any, Any]] = {
-    "group": (OnGroups, []),
+    **TARGETS,
     "watch": (Watch, False),
     "expires": (Expires, "30d"),
     "note": (Note, ""),
@@ -108,8 +110,7 @@ def order(
         asked = {
             "type": kind,
             "package": package,
-            "targets": given["on"],
-            "groups": given["group"],
+            **targets_of(given),
             "note": given["note"],
             "folder": given["folder"],
             "expires_s": seconds_of(given["expires"], "--expires"),
@@ -118,6 +119,8 @@ def order(
         result.update(await ask("job.draft" if keep else "job.create", **asked))
         if keep:
             kept(result, json=json)
+        elif given["dry_run"]:
+            emit({"dry_run": result}) if json else print_dry_run(result)
         else:
             await made(result, shown, watch=watch, json=json)
 

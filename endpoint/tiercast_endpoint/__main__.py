@@ -14,6 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
+from tiercast_endpoint import commands
+
 _EPILOG = """\b
 Examples:
   tiercast-endpoint join tcj1-... --state ./pc-1 --install-root ./apps
@@ -418,6 +420,9 @@ def _size(size: int) -> str:
     from tiercast_protocol.node.settings_file import show_size
 
     return show_size(size) if size < 1 << 20 else f"{size / (1 << 20):.0f}MiB"
+
+
+commands.register(app, _ask, _emit)
 
 
 def main() -> None:

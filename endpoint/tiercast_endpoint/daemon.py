@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -19,8 +20,9 @@ from typing import Any
 
 import structlog
 
-from tiercast_endpoint import holdings, journal, messages, patches
+from tiercast_endpoint import holdings, inventory, journal, messages, patches
 from tiercast_endpoint.actions import Actions
+from tiercast_endpoint.inventory import Informer, Owned
 from tiercast_endpoint.jobs import Jobs
 from tiercast_endpoint.materials import Materials
 from tiercast_endpoint.memory import give_back, keep_small
@@ -51,6 +53,7 @@ from tiercast_protocol.node.post import Post
 from tiercast_protocol.node.roaming import Roaming, Subject
 from tiercast_protocol.node.upstream import Upstream
 from tiercast_protocol.wire.envelope import Envelope
+from tiercast_protocol.wire.facts import GroupsTold
 from tiercast_protocol.wire.messages import JobShape, OrderBundle, PatchOffers, body_of
 
 log = structlog.get_logger(__name__)
@@ -63,6 +66,7 @@ SCHEMA = [
     (3, patches.SCHEMA),
     (4, journal.OPTIONS),
     (5, messages.SCHEMA),
+    (6, inventory.SCHEMA),
 ]
 
 #: What came waits so long for company before it is stored: nobody is below an agent who waits for it.
@@ -127,11 +131,17 @@ class Agent:
             key=me.key,
             now_ms=now_ms,
         )
+        informer = self._informer(db, post, upstream)
+
+        def on_ended() -> None:
+            give_back()
+            informer.changed()
+
         identity = Identity(me.region, me.region_key, me.name, me.key.public, me.generation)
         jobs = Jobs(
-            db=db, me=identity, steps=steps, reporter=reporter, now_ms=now_ms, on_ended=give_back, roots=materials
+            db=db, me=identity, steps=steps, reporter=reporter, now_ms=now_ms, on_ended=on_ended, roots=materials
         )
-        roaming = self._roaming(kept, upstream, post, reporter)
+        roaming = self._roaming(kept, upstream, post, (reporter.retell, informer.retell))
         status = partial(self._status, db, store, post, upstream, materials)
         readings = Readings(db, status, materials.stored_form, materials.staged, roaming)
 
@@ -146,13 +156,14 @@ class Agent:
         verbs = Verbs()
         readings.register(verbs)
         owner.register(verbs)
+        informer.register(verbs)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._until_stopped(jobs))
             tasks.create_task(self._restart.wait(jobs.quiet))
             started = asyncio.Event()
             tasks.create_task(jobs.run(started))
             await started.wait()
-            for part in (post.run(), upstream.run(), owner.run(), roaming.run(), ledger.run()):
+            for part in (post.run(), upstream.run(), owner.run(), roaming.run(), ledger.run(), informer.run()):
                 tasks.create_task(part)
             async with ControlServer(self._place.socket, verbs):
                 ready(node=me.name, region=me.region, parent=upstream.parent, socket=str(self._place.socket))
@@ -212,7 +223,25 @@ class Agent:
         post.on("job.shape.v1", on_shape)
         post.on("query.v1", on_query)
 
-    def _roaming(self, kept: standing.Kept, upstream: Upstream, post: Post, reporter: Reporter) -> Roaming:
+    def _informer(self, db: Database, post: Post, upstream: Upstream) -> Informer:
+        owned = Owned(self._settings.labels, self._settings.groups)
+        informer = Informer(
+            db=db, me=self._me, folder=self._place.folder, owned=owned, post=post, upstream=upstream, now_ms=now_ms
+        )
+
+        async def on_groups(_peer: str, envelope: Envelope) -> None:
+            await informer.told(body_of(envelope, GroupsTold))
+
+        post.on("groups.told.v1", on_groups)
+        return informer
+
+    def _roaming(
+        self, kept: standing.Kept, upstream: Upstream, post: Post, tellers: Iterable[Callable[[], Awaitable[None]]]
+    ) -> Roaming:
+        async def retell() -> None:
+            for tell in tellers:
+                await tell()
+
         return Roaming(
             self._me,
             self._place.folder,
@@ -220,7 +249,7 @@ class Agent:
             self._settings.parents.policy(),
             upstream=upstream,
             post=post,
-            subject=Subject(url=lambda: "", below=list, retell=reporter.retell),
+            subject=Subject(url=lambda: "", below=list, retell=retell),
             tls=self._settings.tls,
         )
 

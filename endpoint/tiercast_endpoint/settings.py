@@ -7,19 +7,26 @@ Rules
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tiercast_endpoint.materials import Limits
+from tiercast_protocol.content.inventory import MOST_GROUPS
 from tiercast_protocol.node.address import TlsFiles
 from tiercast_protocol.node.config import Duration, Size, setting
 from tiercast_protocol.node.logs import Format, Level
 from tiercast_protocol.node.owner import TransferSettings
 from tiercast_protocol.node.standing import ParentSettings
+from tiercast_protocol.wire.topics import valid_name
 
 TITLE = "Settings of this Tiercast endpoint.  Restart the agent after a change."
 #: Below this a single chunk may be larger than the credit.
 _LEAST_WINDOW = 512 << 10
+#: What an expression can name after `labels.`; how many labels there may be, and how long their texts.
+_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
+_MOST_LABELS, _LONGEST = 100, 255
 
 
 def _absolute(path: Path) -> str | None:
@@ -28,6 +35,15 @@ def _absolute(path: Path) -> str | None:
 
 def _window(size: int) -> str | None:
     return None if size >= _LEAST_WINDOW else '"512KiB" or more'
+
+
+def _labels(labels: Mapping[str, str]) -> str | None:
+    fits = all(_LABEL.match(key) and len(value) <= _LONGEST for key, value in labels.items())
+    return None if fits and len(labels) <= _MOST_LABELS else "at most 100 words, each with a text of up to 255 letters"
+
+
+def _groups(groups: tuple[str, ...]) -> str | None:
+    return None if all(map(valid_name, groups)) and len(groups) <= MOST_GROUPS else f"at most {MOST_GROUPS} names"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +69,14 @@ class Settings:
         Size(8 << 20),
         doc="Bytes that may be under way from the parent; more only for links of long delay.",
         check=_window,
+    )
+    labels: dict[str, str] = setting(
+        dict,
+        doc='What jobs may aim at beside the facts of the machine: {site = "berlin", use = "kiosk"}.',
+        check=_labels,
+    )
+    groups: tuple[str, ...] = setting(
+        (), doc="Groups of the region that this machine joins by itself; their maker must allow that.", check=_groups
     )
     transfer: TransferSettings = setting(TransferSettings, doc="What this machine asks of the link to its parent.")
     log_level: Level = setting("info", doc="debug, info, warning or error.")

@@ -72,9 +72,8 @@ async def serve(stack: AsyncExitStack, folder: Path) -> None:
     owner = Owner(settings.transfer.checked(here.config), here.folder, upstream)
     subtree.steering.follow(upstream.set_job)
     upstream.on_path = subtree.downlink.path_changed
-    subject = Subject(
-        url=lambda: subtree.broker.children_url, below=subtree.moves.all_below, retell=subtree.statuses.tell_again
-    )
+    moves = subtree.moves
+    subject = Subject(url=lambda: subtree.broker.children_url, below=moves.all_below, retell=moves.retell)
     roaming = Roaming(
         me,
         here.folder,

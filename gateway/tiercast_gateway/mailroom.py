@@ -2,7 +2,8 @@
 
 Rules
 - Orders, patches, tokens, admissions, dismissals, suspensions, terms and questions only from above; statuses,
-  answers and requests to join only from below.  What comes the wrong way is logged and dropped: a child gives no order.
+  inventories, answers and requests to join only from below.  What comes the wrong way is logged and dropped: a child
+  gives no order.
 - What is for another node is passed on unopened: down by the route table when it comes from above, else up.
 - A message that can never be acted on (its receiver is unknown by now) is logged and acknowledged; it would
   block all that stands behind it.
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tiercast_protocol.errors import UsageError
+from tiercast_protocol.wire.facts import Inventories
 from tiercast_protocol.wire.messages import (
     Admitted,
     Dismissed,
@@ -46,6 +48,7 @@ class Mailroom:
         post.on("order.v1", self._order)
         post.on("patch.offer.v1", self._offers)
         post.on("status.v1", self._status)
+        post.on("inventory.v1", self._inventory)
         post.on("token.issued.v1", self._token)
         post.on("node.admitted.v1", self._admitted)
         post.on("node.dismissed.v1", self._dismissed)
@@ -114,6 +117,10 @@ class Mailroom:
     async def _status(self, peer: str, envelope: Envelope) -> None:
         if self._comes_up(peer, envelope):
             await self._tree.statuses.take(peer, body_of(envelope, Status))
+
+    async def _inventory(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_up(peer, envelope):
+            await self._tree.inventories.take(peer, body_of(envelope, Inventories))
 
     async def _answer(self, peer: str, envelope: Envelope) -> None:
         if self._comes_up(peer, envelope):

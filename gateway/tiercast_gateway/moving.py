@@ -47,6 +47,11 @@ class Moves:
         routes = self._tree.routes.all()
         return self._tree.placings.below(node for node in routes if not node.startswith(JOIN_PREFIX))
 
+    async def retell(self) -> None:
+        """Tell another parent all that is known of the nodes below: the one before it may have lost it."""
+        await self._tree.statuses.tell_again()
+        await self._tree.inventories.tell_again()
+
     async def admit(self, node: Admitted) -> None:
         """See `SubTree.admit`."""
         tree = self._tree
@@ -86,6 +91,7 @@ class Moves:
         if not node.parent:
             await tree.routes.forget([node.name])
             await tree.placings.forget([node.name])
+            await tree.inventories.forget([node.name])
 
     async def placed(self, peer: str, placed: Placed) -> None:
         """The child `peer` brought a node's word of where it is.  Raises `ProtocolError` where it is nobody's word."""
@@ -121,6 +127,7 @@ class Moves:
         await tree.orders.reroute(family, via)
         await tree.above.send(placed)
         await tree.statuses.tell_again(news)
+        await tree.inventories.tell_again(news)
 
     async def left(self, left: Left) -> None:
         """A node that was reached this way is elsewhere now."""
@@ -137,6 +144,7 @@ class Moves:
         log.info("node.left", node=node, parent=left.parent, below=len(family) - 1)
         await tree.routes.leave(family)
         await tree.orders.drop(family)
+        await tree.inventories.forget(family)
         tree.steering.changed()
         await tree.placings.place(node, left.parent, left.seq)
 

@@ -27,6 +27,7 @@ from tiercast_gateway.downlink import Downlink
 from tiercast_gateway.enrolment import Enrolment
 from tiercast_gateway.guests import Guests
 from tiercast_gateway.heads import Heads
+from tiercast_gateway.inventories import Inventories
 from tiercast_gateway.lastseen import LastSeen
 from tiercast_gateway.ledgers import LedgerRoom
 from tiercast_gateway.lodging import Lodging
@@ -146,6 +147,7 @@ class SubTree:
             marks=config.marks,
         )
         self.statuses = Statuses(db, above, self.routes, self._finals)
+        self.inventories = Inventories(db, above, self.routes)
         self.progress = Progress(config.me, self.depot, self.statuses.own, silent=config.role == "server")
         self.patches = Patches(
             depot=self.depot,
@@ -227,22 +229,13 @@ class SubTree:
     async def run(self) -> None:
         """Everything that goes on by itself, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.broker.run())
-            tasks.create_task(self.post.run())
-            tasks.create_task(self.streams.run())
-            tasks.create_task(self.downlink.run())
-            tasks.create_task(self.statuses.run())
-            tasks.create_task(self.progress.run())
-            tasks.create_task(self.heads.run())
-            tasks.create_task(self.orders.run())
-            tasks.create_task(self.depot.run())
-            tasks.create_task(self.upkeep.run())
-            tasks.create_task(self.patches.run())
-            tasks.create_task(self.enrolment.run())
-            tasks.create_task(self.steering.run())
-            tasks.create_task(self.lodging.run())
-            tasks.create_task(self._settle())
-            tasks.create_task(self.books.ledger.run())
+            for run in (
+                *(self.broker.run, self.post.run, self.streams.run, self.downlink.run, self.statuses.run),
+                *(self.inventories.run, self.progress.run, self.heads.run, self.orders.run, self.depot.run),
+                *(self.upkeep.run, self.patches.run, self.enrolment.run, self.steering.run, self.lodging.run),
+                *(self._settle, self.books.ledger.run),
+            ):
+                tasks.create_task(run())
             if self.work is not None:
                 tasks.create_task(self.work.run())
 

@@ -9,7 +9,7 @@ Rules
 
 from __future__ import annotations
 
-from tiercast_gateway import lastseen, offers, placings, said
+from tiercast_gateway import inventories, lastseen, offers, placings, said
 from tiercast_protocol.node.post import Post
 
 _SUBTREE = """
@@ -54,4 +54,5 @@ SCHEMA: tuple[tuple[int, str], ...] = (
     (5, said.SCHEMA),
     (6, offers.SCHEMA),
     (7, placings.SCHEMA),
+    (8, inventories.SCHEMA),
 )

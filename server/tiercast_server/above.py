@@ -15,10 +15,12 @@ import structlog
 
 from tiercast_gateway.subtree import SubTree
 from tiercast_protocol.wire.envelope import Envelope
+from tiercast_protocol.wire.facts import Inventories as Said
 from tiercast_protocol.wire.messages import KIND_OF, Answer, EnrolRequest, Message, Status, body_of
 from tiercast_protocol.wire.moving import Placed
 from tiercast_server.below import Below
 from tiercast_server.enrolment import Enrolment
+from tiercast_server.inventories import Inventories
 from tiercast_server.moves import Moves
 from tiercast_server.status_intake import StatusIntake
 
@@ -32,7 +34,10 @@ class RegionAbove:
     connected = True
     path: Sequence[str] = ()
 
-    def __init__(self, below: Below, enrolment: Enrolment, intake: StatusIntake, moves: Moves) -> None:
+    def __init__(
+        self, below: Below, enrolment: Enrolment, intake: StatusIntake, moves: Moves, inventories: Inventories
+    ) -> None:
+        self._inventories = inventories
         self._moves = moves
         self._below = below
         self._enrolment = enrolment
@@ -51,6 +56,8 @@ class RegionAbove:
         match message:
             case Status(records=records):
                 await self._intake.take(records)
+            case Said(entries=entries):
+                await self._inventories.take(entries)
             case Placed():
                 await self._moves.placed(message)
             case EnrolRequest():

@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import cabinets, packages
-from tiercast_server.groups import check_name
 from tiercast_server.nearness import suggestion
+from tiercast_server.nodes import check_name
 from tiercast_server.region import MAIN_CABINET, Region
 
 

@@ -13,6 +13,7 @@ from tiercast_gateway.config import GuestSettings
 from tiercast_protocol.node.brokers import BrokerConfig
 from tiercast_protocol.node.config import Duration, Size, setting
 from tiercast_protocol.node.logs import Format, Level
+from tiercast_server.job_checks import CONFIRM_ABOVE
 
 TITLE = "Settings of this Tiercast server.  Restart it after a change."
 
@@ -39,6 +40,19 @@ class PatchSettings:
     )
 
 
+def _not_negative(number: int) -> str | None:
+    return None if number >= 0 else "0 or more"
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """What is asked of whoever orders."""
+
+    confirm_above: int = setting(
+        CONFIRM_ABOVE, doc="A job for more nodes than this wants their exact number (--confirm).", check=_not_negative
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class LogSettings:
     """What is logged."""
@@ -55,4 +69,5 @@ class ServerSettings:
     library: LibrarySettings = setting(LibrarySettings, doc="The packages of the region.")
     patches: PatchSettings = setting(PatchSettings, doc="Patches between versions of a package.")
     guests: GuestSettings = setting(GuestSettings, doc="Whom it lets in while their parents are away.")
+    jobs: JobSettings = setting(JobSettings, doc="What is asked of whoever orders.")
     log: LogSettings = setting(LogSettings, doc="What it logs.")

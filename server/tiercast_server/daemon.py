@@ -25,12 +25,14 @@ from tiercast_protocol.node.places import Place
 from tiercast_server.above import RegionAbove
 from tiercast_server.below import Below
 from tiercast_server.changes import Changes
-from tiercast_server.config import ServerSettings
+from tiercast_server.config import JobSettings, ServerSettings
 from tiercast_server.database.engine import Database
 from tiercast_server.depot_verbs import DepotVerbs
 from tiercast_server.enrolment import Enrolment
 from tiercast_server.founding import DATABASE_FILE, KEY_FILE
+from tiercast_server.groups import Groups
 from tiercast_server.handover import Handover
+from tiercast_server.inventories import Inventories
 from tiercast_server.job_verbs import JobVerbs
 from tiercast_server.job_view import JobView
 from tiercast_server.jobs import Jobs
@@ -44,6 +46,7 @@ from tiercast_server.region import Region, open_region
 from tiercast_server.rooms import Rooms
 from tiercast_server.status_intake import StatusIntake
 from tiercast_server.steering_verbs import SteeringVerbs
+from tiercast_server.targeting import Targeting
 from tiercast_server.verbs import Desk, add_verbs
 from tiercast_server.ways import Ways
 from tiercast_server.why import JobWhy
@@ -60,17 +63,23 @@ class Parts:
     enrolment: Enrolment
     intake: StatusIntake
     moves: Moves
+    targeting: Targeting
+    groups: Groups
+    inventories: Inventories
 
     @classmethod
-    def of(cls, region: Region) -> Parts:
+    def of(cls, region: Region, settings: JobSettings | None = None) -> Parts:
         """Made before the sub-tree, which needs them above it."""
         below, changes = Below(), Changes()
         handover = Handover(region.db, below)
-        jobs = Jobs(region, changes, handover.wake)
+        targeting = Targeting(region)
+        jobs = Jobs(region, changes, handover.wake, targeting, (settings or JobSettings()).confirm_above)
         settling = Settling(region, below.children_url)
         enrolment = Enrolment(region, jobs, changes, handover.wake, settling)
         moves = Moves(region, enrolment, settling, changes, handover.wake)
-        return cls(below, changes, handover, jobs, enrolment, StatusIntake(region, changes), moves)
+        inventories, groups = Inventories(region, targeting, jobs), Groups(region, targeting, jobs)
+        intake = StatusIntake(region, changes)
+        return cls(below, changes, handover, jobs, enrolment, intake, moves, targeting, groups, inventories)
 
 
 async def serve(stack: AsyncExitStack, here: Place) -> None:
@@ -85,8 +94,8 @@ async def serve(stack: AsyncExitStack, here: Place) -> None:
     key = PrivateKey.load(here.folder / KEY_FILE)
     db = await stack.enter_async_context(Database.open(here.folder / DATABASE_FILE))
     region = await open_region(db, key)
-    parts = Parts.of(region)
-    above = RegionAbove(parts.below, parts.enrolment, parts.intake, parts.moves)
+    parts = Parts.of(region, settings.jobs)
+    above = RegionAbove(parts.below, parts.enrolment, parts.intake, parts.moves, parts.inventories)
     subtree = await stack.enter_async_context(open_subtree(_subtree_config(region, settings, here), above))
     verbs = Verbs()
     desk = _desk(region, settings, parts, subtree)
@@ -151,14 +160,16 @@ def _desk(region: Region, settings: ServerSettings, parts: Parts, subtree: SubTr
         region=region,
         enrolment=parts.enrolment,
         moves=parts.moves,
+        groups=parts.groups,
+        inventories=parts.inventories,
         presence=Presence(region, parts.below),
         packages=PackageVerbs(region, library, patches),
         jobs=JobVerbs(
             parts.jobs,
             view,
             patches,
-            Rooms(region, parts.below),
-            Ways(region, parts.below, lambda: snapshot.links(parts.below.subtree)),
+            Rooms(region, parts.below, parts.targeting),
+            Ways(region, parts.below, lambda: snapshot.links(parts.below.subtree), parts.targeting),
         ),
         depots=DepotVerbs(region, parts.below, library),
         patches=patches,

@@ -28,9 +28,8 @@ from tiercast_server.changes import Changes
 from tiercast_server.database.tables import nodes as nodes_table
 from tiercast_server.database.tables import tokens
 from tiercast_server.enrolment_rules import Accept, IssuedToken, Refuse, Repeat, judge
-from tiercast_server.groups import check_name
 from tiercast_server.jobs import Jobs
-from tiercast_server.nodes import ROLES, Node
+from tiercast_server.nodes import ROLES, Node, check_name
 from tiercast_server.region import Region
 
 _log = structlog.get_logger(__name__)

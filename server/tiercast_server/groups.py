@@ -1,125 +1,188 @@
-"""Static groups: many nodes in many groups.
+"""Groups: named sets of nodes; a node may be in many.
 
 Rules
-- Names are checked all at once and before anything changes.
-- A job takes the members at the moment it is created; joining a group later starts nothing.
+- Three kinds: static (an administrator says who), by expression (whoever it is true of, and nobody else), and
+  self-joining (machines that ask, besides those that an administrator put there).
+- Names and expressions are checked all at once and before anything changes.
+- Whoever joins a group gets the jobs that follow it, in the same transaction (`followers`); who leaves keeps
+  what he has.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Row, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_gateway.condition import compile_condition
 from tiercast_protocol.errors import UsageError
-from tiercast_protocol.wire.topics import valid_name
-from tiercast_server.database.tables import groups, members
+from tiercast_server.database.tables import groups, inventory, members
+from tiercast_server.followers import follow
+from tiercast_server.jobs import Jobs
 from tiercast_server.nearness import suggestion
-from tiercast_server.nodes import resolve
+from tiercast_server.nodes import check_name, resolve
 from tiercast_server.region import Region
+from tiercast_server.targeting import Targeting
 
 
-def check_name(what: str, name: str) -> None:
-    """Refuse a name that can't be one topic level, one path element and one shell word.
+class Groups:
+    """The groups of the region."""
 
-    Raises:
-        UsageError: name.invalid.
-    """
-    if not valid_name(name):
+    def __init__(self, region: Region, targeting: Targeting, jobs: Jobs) -> None:
+        self._region, self._targeting, self._jobs = region, targeting, jobs
+
+    async def add(self, name: str, names: Sequence[str], *, where: str = "", self_join: bool = False) -> dict[str, Any]:
+        """Make a group: of these nodes, or of whoever the expression `where` is true of.
+
+        Raises:
+            UsageError: name.invalid, group.exists, group.kind, node.unknown, condition.*, fact.unknown.
+        """
+        check_name("group", name)
+        if where and (names or self_join):
+            raise UsageError(
+                code="group.kind",
+                what="A group by expression has no other members than those that it is true of.",
+                todo="Give --where alone, or nodes and --self-join.",
+            )
+        async with self._targeting.lock:
+            found = await self._true_of(where) if where else []
+            async with self._region.db.write() as connection:
+                if (await connection.execute(select(groups.c.name).where(groups.c.name == name))).first():
+                    raise UsageError(
+                        code="group.exists",
+                        what=f"The group {name!r} exists.",
+                        todo="`tiercast group join` adds members to it.",
+                    )
+                found = found if where else [node.name for node in await resolve(connection, names, ())]
+                await connection.execute(
+                    insert(groups).values(
+                        name=name, created=self._region.clock(), expression=where.strip(), self_join=self_join
+                    )
+                )
+                await enter(connection, name, found)
+        return {"name": name, "members": len(found)}
+
+    async def _true_of(self, where: str) -> list[str]:
+        condition = compile_condition(where)
+        async with self._region.db.read() as connection:
+            query = select(inventory.c.node, inventory.c.facts)
+            rows = [(row[0], row[1]) for row in await connection.execute(query)]
+        return (await asyncio.to_thread(condition.find, rows)).names
+
+    async def join(self, name: str, names: Sequence[str]) -> dict[str, Any]:
+        """Add members; those that are in it stay.
+
+        Raises:
+            UsageError: group.unknown, group.dynamic or node.unknown.
+        """
+        async with self._targeting.lock:
+            async with self._region.db.write() as connection:
+                _only_by_hand(await _get(connection, name))
+                held = set(await _members(connection, name))
+                found = [node.name for node in await resolve(connection, names, ())]
+                fresh = [node for node in found if node not in held]
+                await enter(connection, name, fresh)
+                joined = {node: [name] for node in fresh}
+                touched = await follow(self._region, self._targeting, connection, joined)
+            self._jobs.told(*touched)
+        return {"name": name, "members": len(held) + len(fresh), "added": len(fresh), "jobs": touched}
+
+    async def leave(self, name: str, names: Sequence[str]) -> dict[str, Any]:
+        """Take members out; those that are not in it are an error, all named at once.
+
+        Raises:
+            UsageError: group.unknown, group.dynamic or member.unknown.
+        """
+        async with self._targeting.lock, self._region.db.write() as connection:
+            _only_by_hand(await _get(connection, name))
+            held = set(await _members(connection, name))
+            strangers = sorted(set(names) - held)
+            if strangers:
+                raise UsageError(
+                    code="member.unknown",
+                    what=f"Not in the group {name!r}: {', '.join(strangers)}.",
+                    todo=f"`tiercast group show {name}` shows its members. Nothing was changed.",
+                )
+            await expel(connection, name, sorted(set(names)))
+        return {"name": name, "members": len(held - set(names))}
+
+    async def remove(self, name: str) -> dict[str, Any]:
+        """Delete the group; its nodes stay."""
+        async with self._targeting.lock, self._region.db.write() as connection:
+            await _get(connection, name)
+            await connection.execute(delete(members).where(members.c.group_name == name))
+            await connection.execute(delete(groups).where(groups.c.name == name))
+        return {"name": name}
+
+    async def show(self, name: str) -> dict[str, Any]:
+        """One group with its members, and who joined by himself."""
+        async with self._region.db.read() as connection:
+            group = await _get(connection, name)
+            query = select(members.c.node).where(members.c.group_name == name, members.c.by_itself.is_(True))
+            by_itself = sorted((await connection.execute(query)).scalars())
+            held = await _members(connection, name)
+        return {**_shown(group), "members": held, "by_itself": by_itself}
+
+    async def list_(self) -> list[dict[str, Any]]:
+        """Every group with its number of members."""
+        query = (
+            select(groups, func.count(members.c.node).label("members"))
+            .select_from(groups.outerjoin(members, members.c.group_name == groups.c.name))
+            .group_by(groups.c.name)
+            .order_by(groups.c.name)
+        )
+        async with self._region.db.read() as connection:
+            return [{**_shown(row), "members": row.members} for row in await connection.execute(query)]
+
+
+async def enter(connection: AsyncConnection, group: str, names: Sequence[str], *, by_itself: bool = False) -> None:
+    """Write members that are none yet."""
+    rows = [{"group_name": group, "node": name, "by_itself": by_itself} for name in names]
+    if rows:
+        await connection.execute(insert(members), rows)
+
+
+async def expel(connection: AsyncConnection, group: str, names: Sequence[str]) -> None:
+    """Delete members."""
+    for at in range(0, len(names), 1000):
+        some = members.c.node.in_(names[at : at + 1000])
+        await connection.execute(delete(members).where(members.c.group_name == group, some))
+
+
+def _shown(group: Row[Any]) -> dict[str, Any]:
+    kind = "expression" if group.expression else "self-joining" if group.self_join else "static"
+    return {"name": group.name, "kind": kind, "where": group.expression}
+
+
+def _only_by_hand(group: Row[Any]) -> None:
+    if group.expression:
         raise UsageError(
-            code="name.invalid",
-            what=f"{name!r} can't name a {what}.",
-            todo="Use 1 to 63 letters, digits and . _ -, the first a letter or digit; not `join-...`.",
+            code="group.dynamic",
+            what=f"Who is in {group.name!r} is decided by its expression: {group.expression}",
+            todo="Make another group beside it, and name both: --target 'group a or group b'.",
         )
 
 
-async def add(region: Region, name: str, names: Sequence[str]) -> dict[str, Any]:
-    """Make a group with these members."""
-    check_name("group", name)
-    async with region.db.write() as connection:
-        if (await connection.execute(select(groups.c.name).where(groups.c.name == name))).first():
-            raise UsageError(
-                code="group.exists",
-                what=f"The group {name!r} exists.",
-                todo="`tiercast group join` adds members to it.",
-            )
-        found = await resolve(connection, names, ())
-        await connection.execute(insert(groups).values(name=name, created=region.clock()))
-        if found:
-            rows = [{"group_name": name, "node": node.name} for node in found]
-            await connection.execute(insert(members), rows)
-    return {"name": name, "members": len(found)}
-
-
-async def join(region: Region, name: str, names: Sequence[str]) -> dict[str, Any]:
-    """Add members; those that are in it stay."""
-    async with region.db.write() as connection:
-        held = set(await _members(connection, name))
-        found = await resolve(connection, names, ())
-        rows = [{"group_name": name, "node": node.name} for node in found if node.name not in held]
-        if rows:
-            await connection.execute(insert(members), rows)
-    return {"name": name, "members": len(held) + len(rows), "added": len(rows)}
-
-
-async def leave(region: Region, name: str, names: Sequence[str]) -> dict[str, Any]:
-    """Take members out; those that are not in it are an error, all named at once."""
-    async with region.db.write() as connection:
-        held = set(await _members(connection, name))
-        strangers = sorted(set(names) - held)
-        if strangers:
-            raise UsageError(
-                code="member.unknown",
-                what=f"Not in the group {name!r}: {', '.join(strangers)}.",
-                todo=f"`tiercast group show {name}` shows its members. Nothing was changed.",
-            )
-        await connection.execute(
-            delete(members).where(members.c.group_name == name, members.c.node.in_(sorted(set(names))))
-        )
-    return {"name": name, "members": len(held - set(names))}
-
-
-async def remove(region: Region, name: str) -> dict[str, Any]:
-    """Delete the group; its nodes stay."""
-    async with region.db.write() as connection:
-        await _members(connection, name)
-        await connection.execute(delete(members).where(members.c.group_name == name))
-        await connection.execute(delete(groups).where(groups.c.name == name))
-    return {"name": name}
-
-
-async def show(region: Region, name: str) -> dict[str, Any]:
-    """One group with its members."""
-    async with region.db.read() as connection:
-        return {"name": name, "members": await _members(connection, name)}
-
-
-async def list_(region: Region) -> list[dict[str, Any]]:
-    """Every group with its number of members."""
-    query = (
-        select(groups.c.name, func.count(members.c.node).label("members"))
-        .select_from(groups.outerjoin(members, members.c.group_name == groups.c.name))
-        .group_by(groups.c.name)
-        .order_by(groups.c.name)
-    )
-    async with region.db.read() as connection:
-        return [{"name": row.name, "members": row.members} for row in await connection.execute(query)]
-
-
-async def _members(connection: AsyncConnection, name: str) -> list[str]:
-    """The members of `name`, by name.
+async def _get(connection: AsyncConnection, name: str) -> Row[Any]:
+    """The row of `name`.
 
     Raises:
         UsageError: group.unknown.
     """
-    if not (await connection.execute(select(groups.c.name).where(groups.c.name == name))).first():
+    found = (await connection.execute(select(groups).where(groups.c.name == name))).one_or_none()
+    if found is None:
         near = suggestion(name, (await connection.execute(select(groups.c.name))).scalars())
         raise UsageError(
             code="group.unknown",
             what=f"No group is called {name!r}.",
             todo=f"{near}`tiercast group list` shows all groups.",
         )
+    return found
+
+
+async def _members(connection: AsyncConnection, name: str) -> list[str]:
     query = select(members.c.node).where(members.c.group_name == name).order_by(members.c.node)
     return list((await connection.execute(query)).scalars())

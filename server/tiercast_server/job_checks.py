@@ -17,13 +17,17 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content import actions, jobtypes
+from tiercast_protocol.content.target import Expression, union
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import jobs, targets
 from tiercast_server.job_rows import OPEN_STATES
 from tiercast_server.nodes import Node
 from tiercast_server.requests import Kept
+from tiercast_server.targeting import Picked
 
 DEFAULT_EXPIRY_S = 7 * 86_400
+#: A job for more nodes wants their number, unless the settings say otherwise.
+CONFIRM_ABOVE = 100
 MAX_EXPIRY_S = 366 * 86_400
 _MAX_OPTIONS = 64
 _MAX_NOTE = 1_000
@@ -31,7 +35,11 @@ _MAX_NOTE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What an administrator asked for; `expires_s` in seconds from now, `kept` what is kept of it."""
+    """What an administrator asked for; `expires_s` in seconds from now, `kept` what is kept of it.
+
+    `target` is an expression, beside names; `follow`: whoever joins its groups later gets the job too; `confirm` is the
+    number of targets that he knows of, 0 where he gave none.
+    """
 
     type: str
     package: str
@@ -42,6 +50,15 @@ class Request:
     expires_s: int = DEFAULT_EXPIRY_S
     options: dict[str, Any] = field(default_factory=dict)
     kept: Kept = field(default_factory=Kept)
+    target: str = ""
+    follow: bool = True
+    dry_run: bool = False
+    confirm: int = 0
+
+    @property
+    def meant(self) -> Expression | None:
+        """Who is meant, all in one; None where nobody was named.  Raises UsageError (target.syntax)."""
+        return union(self.targets, self.groups, self.target)
 
 
 def checked(request: Request) -> dict[str, str | int | bool]:
@@ -76,14 +93,17 @@ def checked(request: Request) -> dict[str, str | int | bool]:
     return dict(request.options)
 
 
-def check_targets(request: Request, found: Sequence[Node]) -> None:
+def check_targets(request: Request, picked: Picked) -> None:
     """Refuse an empty set, and targets that the type is not for.
 
     Raises:
         UsageError: job.empty or target.role.
     """
+    found = picked.nodes
     if not found:
         empty = f" (empty: {', '.join(request.groups)})" if request.groups else ""
+        if picked.unknown:
+            empty += f"; not known: {', '.join(f'{fact} of {n}' for fact, n in picked.unknown.most_common(10))}"
         raise UsageError(
             code="job.empty",
             what=f"The job has no targets{empty}.",
@@ -96,6 +116,26 @@ def check_targets(request: Request, found: Sequence[Node]) -> None:
             code="target.role",
             what=f"{request.type} is for {role}s; these are not: {', '.join(wrong[:20])}.",
             todo=f"Name {role}s only. Nothing was done.",
+        )
+
+
+def check_count(request: Request, count: int, confirm_above: int) -> None:
+    """Refuse a job for more nodes than usual, unless their exact number was given; a wrong number always.
+
+    Raises:
+        UsageError: confirm.wrong or confirm.missing.
+    """
+    if request.confirm not in {0, count}:
+        raise UsageError(
+            code="confirm.wrong",
+            what=f"{request.confirm} targets were confirmed, and it would be {count}.",
+            todo="Look again with --dry-run. Nothing was done.",
+        )
+    if count > confirm_above and not request.confirm:
+        raise UsageError(
+            code="confirm.missing",
+            what=f"The job would be for {count} nodes; more than {confirm_above} must be confirmed.",
+            todo=f"Look who they are with --dry-run, then add --confirm={count}. Nothing was done.",
         )
 
 

@@ -8,7 +8,8 @@ Rules
 - Cancelling is an order of the next revision: targets that were ordered answer for themselves, those that
   never were are closed at once.
 - At expiry (and a grace for receipts under way) the region closes what never answered.
-- Once closed, a job is never open again, and issues no order.
+- Nodes may become targets until the job expires or is cancelled: a job on a group follows it.  That alone opens a
+  closed job again; else it issues no order any more.
 """
 
 from __future__ import annotations
@@ -45,11 +46,18 @@ class TargetJoined:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetsAdded:
+    """These became targets later than the others, because they joined what the job is for."""
+
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TimePassed:
     """Nothing happened; look at the clock."""
 
 
-Event: TypeAlias = Counted | CancelAsked | TargetJoined | TimePassed
+Event: TypeAlias = Counted | CancelAsked | TargetJoined | TargetsAdded | TimePassed
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +86,18 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
+class Reopen:
+    """The job is open from now on, as it was before it was closed."""
+
+
+@dataclass(frozen=True, slots=True)
 class WakeAt:
     """Say `TimePassed` at `at` (milliseconds since 1970)."""
 
     at: int
 
 
-Command: TypeAlias = Order | CloseTargets | Close | WakeAt
+Command: TypeAlias = Order | CloseTargets | Close | Reopen | WakeAt
 
 
 def closing_state(counts: Mapping[str, int]) -> JobState:
@@ -117,6 +130,8 @@ class JobLife:
             case TargetJoined(node):
                 wanted = self.state == "open" and not self.cancelling and now < self.expires
                 return [Order("same", (node,))] if wanted else []
+            case TargetsAdded(nodes):
+                return self._added(nodes, now)
             case TimePassed():
                 return self._time(now)
 
@@ -126,6 +141,17 @@ class JobLife:
             return []
         self.state = state
         return [Close(state)]
+
+    def takes_more(self, now: int) -> bool:
+        """Whether nodes may still become targets."""
+        return self.state not in {"cancelled", "expired"} and not self.cancelling and now < self.expires
+
+    def _added(self, nodes: tuple[str, ...], now: int) -> list[Command]:
+        if not self.takes_more(now):
+            return []
+        reopened: list[Command] = [] if self.state == "open" else [Reopen()]
+        self.state = "open"
+        return [*reopened, Order("same", nodes)]
 
     def _cancel(self) -> list[Command]:
         if self.state != "open" or self.cancelling:

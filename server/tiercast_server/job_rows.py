@@ -21,7 +21,18 @@ from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
 from tiercast_server import handover, requests
 from tiercast_server.database.tables import job_requests, jobs, orders, packages, targets
-from tiercast_server.job_life import Close, CloseTargets, Command, Counted, Event, JobLife, JobState, Order, WakeAt
+from tiercast_server.job_life import (
+    Close,
+    CloseTargets,
+    Command,
+    Counted,
+    Event,
+    JobLife,
+    JobState,
+    Order,
+    Reopen,
+    WakeAt,
+)
 from tiercast_server.job_search import Filter, where
 from tiercast_server.nodes import Node, resolve
 from tiercast_server.orders import Subject, sign
@@ -51,6 +62,8 @@ class Job:
     created: int
     expires: int
     closed: int | None
+    target: str = ""
+    follows: bool = False
 
     @property
     def shown_state(self) -> jobtypes.JobState:
@@ -77,6 +90,8 @@ def _job(row: RowMapping) -> Job:
         created=row["created"],
         expires=row["expires"],
         closed=row["closed"],
+        target=row["target"],
+        follows=row["follows"],
     )
 
 
@@ -122,6 +137,13 @@ async def open_jobs(connection: AsyncConnection) -> list[Job]:
     return [_job(row) for row in (await connection.execute(query)).mappings()]
 
 
+async def following(connection: AsyncConnection, now: int) -> list[Job]:
+    """Every job to which nodes may be added that join its groups, newest first."""
+    query = select(jobs).where(jobs.c.follows.is_(True), jobs.c.expires > now).order_by(jobs.c.number.desc())
+    found = [_job(row) for row in (await connection.execute(query)).mappings()]
+    return [job for job in found if JobLife(job.expires, job.state, job.cancelling).takes_more(now)]
+
+
 async def counts(connection: AsyncConnection, job: str) -> dict[str, int]:
     """How many targets are in which state."""
     query = select(targets.c.state, func.count().label("n")).where(targets.c.job == job).group_by(targets.c.state)
@@ -144,6 +166,8 @@ async def advance(region: Region, connection: AsyncConnection, job: Job, *events
                 queue += life.handle(Counted(await counts(connection, job.id)), now=now)
             case Close(state):
                 await connection.execute(update(jobs).where(jobs.c.id == job.id).values(state=state, closed=now))
+            case Reopen():
+                await connection.execute(update(jobs).where(jobs.c.id == job.id).values(state="open", closed=None))
             case WakeAt(at):
                 wake = at
     if life.cancelling != job.cancelling:
@@ -152,7 +176,7 @@ async def advance(region: Region, connection: AsyncConnection, job: Job, *events
 
 
 async def insert_job(connection: AsyncConnection, job: Job, found: Sequence[Node]) -> None:
-    """Write a new job and its targets; those that hold no key yet wait for it."""
+    """Write a new job and its targets."""
     await connection.execute(
         insert(jobs).values(
             id=job.id,
@@ -170,8 +194,15 @@ async def insert_job(connection: AsyncConnection, job: Job, found: Sequence[Node
             options=codec.encode(job.options),
             created=job.created,
             expires=job.expires,
+            target=job.target,
+            follows=job.follows,
         )
     )
+    await add_targets(connection, job, found, job.created)
+
+
+async def add_targets(connection: AsyncConnection, job: Job, found: Sequence[Node], now: int) -> None:
+    """Write targets; those that hold no key yet wait for it."""
     waiting = {"state": "waiting", "code": "node.not-joined", "detail": ""}
     rows = [
         {
@@ -179,8 +210,8 @@ async def insert_job(connection: AsyncConnection, job: Job, found: Sequence[Node
             "node": node.name,
             "parent": node.parent,
             "ordered": 0,
-            "at": job.created,
-            "since": job.created,
+            "at": now,
+            "since": now,
             **waiting,
         }
         for node in found
@@ -191,6 +222,11 @@ async def insert_job(connection: AsyncConnection, job: Job, found: Sequence[Node
 async def set_options(connection: AsyncConnection, job: str, options: dict[str, str | int | bool]) -> None:
     """The job's options from now on; orders signed later carry them."""
     await connection.execute(update(jobs).where(jobs.c.id == job).values(options=codec.encode(options)))
+
+
+async def unfollow(connection: AsyncConnection, job: str) -> None:
+    """From now on nobody becomes a target of it by joining a group."""
+    await connection.execute(update(jobs).where(jobs.c.id == job).values(follows=False))
 
 
 async def left_to_send(connection: AsyncConnection, job: Job) -> tuple[int, int]:

@@ -46,6 +46,10 @@ class JobVerbs:
             note=call.text("note", ""),
             expires_s=call.number("expires_s", DEFAULT_EXPIRY_S),
             options=call.mapping("options", {}),
+            target=call.text("target", ""),
+            follow=call.flag("follow", default=True),
+            dry_run=call.flag("dry_run", default=False),
+            confirm=call.number("confirm", 0),
         )
 
     async def create(self, call: Call, draft: str = "") -> dict[str, Any]:
@@ -55,7 +59,7 @@ class JobVerbs:
             await self._rooms.check(request)
         ways = [] if self._ways is None else await self._ways.of(request)
         made = await self._jobs.create(request, ways)
-        if self._patches is not None:
+        if self._patches is not None and "job" in made:
             await self._patches.ordered(made["job"])
         return made
 

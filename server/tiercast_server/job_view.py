@@ -114,6 +114,8 @@ class JobView:
             "note": found.note,
             "folder": folder,
             "options": found.options,
+            "target": found.target,
+            "follows": found.follows,
             "counts": counted,
             "targets": rows,
             "hops": relayed,

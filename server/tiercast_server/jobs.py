@@ -17,18 +17,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content import jobtypes
 from tiercast_protocol.content.shape import Shape, sign_shape
+from tiercast_protocol.content.target import names_of
 from tiercast_protocol.transfer import terms
 from tiercast_protocol.transfer.overlap import Limit
 from tiercast_protocol.wire.messages import JobShape
 from tiercast_server import handover, job_rows, requests
 from tiercast_server.changes import Changes
 from tiercast_server.database.tables import hops, jobs, orders, targets
-from tiercast_server.job_checks import Request, check_conflict, check_targets, checked
+from tiercast_server.job_checks import CONFIRM_ABOVE, Request, check_conflict, check_count, check_targets, checked
 from tiercast_server.job_life import CancelAsked, Counted, TargetJoined, TimePassed
 from tiercast_server.job_rows import OPEN_STATES, Job
-from tiercast_server.nodes import resolve
 from tiercast_server.packages import Package, find_sealed, split_reference
 from tiercast_server.region import Region
+from tiercast_server.targeting import Picked, Targeting, shown
 from tiercast_server.time_checks import Plan, check_times
 from tiercast_server.transfer_checks import check_possible
 
@@ -41,23 +42,44 @@ _NO_PACKAGE = Package(*(0, "", "", 0, b"", ""), *(0, 0, 0, 0), "", "", 0)
 class Jobs:
     """The region's jobs.  `wake` is called after each commit that put something for the tree."""
 
-    def __init__(self, region: Region, changes: Changes, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        region: Region,
+        changes: Changes,
+        wake: Callable[[], None],
+        targeting: Targeting | None = None,
+        confirm_above: int = CONFIRM_ABOVE,
+    ) -> None:
         self._region = region
+        self._targeting = targeting or Targeting(region)
+        self._confirm_above = confirm_above
         self._changes = changes
         self._wake = wake
         self._look = asyncio.Event()
 
     async def create(self, request: Request, ways: Sequence[Sequence[Limit]] = ()) -> dict[str, Any]:
-        """Create a job and put its order for the tree: {job, targets}; `ways` are the limits on the ways, if known.
+        """Create a job and put its order for the tree: {job, targets, follows}; a dry run shows who would get it.
+
+        `ways` are the limits on the ways, if known.
 
         Raises:
             UsageError: type.unknown, expiry.invalid, job.empty, target.role, node.unknown, group.unknown, package.*,
-                job.conflict, transfer.*, times.*, window.*.
+                job.conflict, transfer.*, times.*, window.*, target.syntax, condition.*, fact.unknown, confirm.*.
         """
         options = checked(request)
+        meant = request.meant
+        async with self._targeting.lock:
+            async with self._region.db.read() as connection:
+                picked = await self._targeting.pick(connection, meant, jobtypes.of(request.type).role)
+            check_targets(request, picked)
+            return await self._create(request, options, picked, ways)
+
+    async def _create(
+        self, request: Request, options: dict[str, str | int | bool], picked: Picked, ways: Sequence[Sequence[Limit]]
+    ) -> dict[str, Any]:
+        found = picked.nodes
+        follows = request.follow and request.meant is not None and bool(names_of(request.meant, "group"))
         async with self._region.db.write() as connection:
-            found = await resolve(connection, request.targets, request.groups)
-            check_targets(request, found)
             kind = jobtypes.of(request.type)
             package = await find_sealed(connection, request.package) if kind.package else _NO_PACKAGE
             await check_conflict(connection, request.type, package.name, found)
@@ -67,6 +89,9 @@ class Jobs:
             size = package.stored_bytes if kind.content else 0
             expires = now / 1000 + request.expires_s
             check_times(Plan(request.type, options, now / 1000, expires, size, ways))
+            if request.dry_run:
+                return shown(picked, confirm=len(found) > self._confirm_above)
+            check_count(request, len(found), self._confirm_above)
             id_, number = await requests.identity(connection, request.kept)
             if request.type == "remove" and not split_reference(request.package)[1]:
                 options.setdefault("any_version", True)
@@ -87,12 +112,14 @@ class Jobs:
                 created=now,
                 expires=now + request.expires_s * 1000,
                 closed=None,
+                target=str(request.meant),
+                follows=follows,
             )
             await job_rows.insert_job(connection, job, found)
             await requests.keep(connection, (id_, number), request.kept, request.by, now, draft=False)
             await job_rows.order(self._region, connection, job, "same", ())
-        self._told(job.id)
-        return {"job": job.id, "targets": len(found)}
+        self.told(job.id)
+        return {"job": job.id, "targets": len(found), "follows": follows}
 
     async def cancel(self, job: str) -> dict[str, Any]:
         """Order the job's open targets to leave it.
@@ -102,9 +129,12 @@ class Jobs:
         """
         async with self._region.db.write() as connection:
             found = await job_rows.get(connection, job)
-            jobtypes.check("cancel", type_=found.type, state=found.shown_state, job=found.id)
-            await job_rows.advance(self._region, connection, found, CancelAsked())
-        self._told(found.id)
+            if found.follows:
+                await job_rows.unfollow(connection, found.id)
+            if not found.follows or found.state == "open":
+                jobtypes.check("cancel", type_=found.type, state=found.shown_state, job=found.id)
+                await job_rows.advance(self._region, connection, found, CancelAsked())
+        self.told(found.id)
         return {"job": found.id, "again": found.cancelling}
 
     async def set_terms(self, job: str, new: dict[str, Any], clear: list[str]) -> dict[str, Any]:
@@ -130,7 +160,7 @@ class Jobs:
             shape = Shape(region=region.name, epoch=region.epoch, job=found.id, change=change, options=said)
             data, signature = sign_shape(shape, region.key)
             await handover.put(connection, JobShape(shape=data, signature=signature), cause=found.id)
-        self._told(found.id)
+        self.told(found.id)
         return {"job": found.id, "terms": said}
 
     async def delete(self, job: str) -> dict[str, Any]:
@@ -160,6 +190,12 @@ class Jobs:
         for job in found:
             await job_rows.advance(self._region, connection, job, TargetJoined(node))
         return [job.id for job in found]
+
+    def told(self, *jobs: str) -> None:
+        """After a commit that changed these jobs, or put something for the tree."""
+        self._wake()
+        self._look.set()
+        self._changes.touch(*jobs)
 
     async def removed(self, connection: AsyncConnection, node: str) -> list[str]:
         """`node` left the region: in this transaction, close what it was the target of; those jobs."""
@@ -213,8 +249,3 @@ class Jobs:
                     await self._look.wait()
             except TimeoutError:
                 continue
-
-    def _told(self, job: str) -> None:
-        self._wake()
-        self._look.set()
-        self._changes.touch(job)

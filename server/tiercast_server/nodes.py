@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import RowMapping, delete, select, update
+from sqlalchemy import ColumnElement, RowMapping, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.errors import UsageError
-from tiercast_server.database.tables import groups, members, nodes, tokens
+from tiercast_protocol.wire.topics import valid_name
+from tiercast_server.database.tables import groups, inventory, members, nodes, tokens
 from tiercast_server.nearness import suggestion
 
 ROLES = ("gateway", "endpoint")
@@ -58,6 +59,20 @@ def _node(row: RowMapping) -> Node:
     )
 
 
+def check_name(what: str, name: str) -> None:
+    """Refuse a name that can't be one topic level, one path element and one shell word.
+
+    Raises:
+        UsageError: name.invalid.
+    """
+    if not valid_name(name):
+        raise UsageError(
+            code="name.invalid",
+            what=f"{name!r} can't name a {what}.",
+            todo="Use 1 to 63 letters, digits and . _ -, the first a letter or digit; not `join-...`.",
+        )
+
+
 def unknown_node(name: str, known: Iterable[str] = ()) -> UsageError:
     """The error for a name that no node has; `known` are those that some have."""
     return UsageError(
@@ -91,9 +106,9 @@ async def get(connection: AsyncConnection, name: str) -> Node:
     return node
 
 
-async def all_nodes(connection: AsyncConnection) -> list[Node]:
-    """Every node, by name."""
-    query = select(nodes).where(nodes.c.state != "removed").order_by(nodes.c.name)
+async def all_nodes(connection: AsyncConnection, *where: ColumnElement[bool]) -> list[Node]:
+    """Every node (for which `where` is true), by name."""
+    query = select(nodes).where(nodes.c.state != "removed", *where).order_by(nodes.c.name)
     return [_node(row) for row in (await connection.execute(query)).mappings()]
 
 
@@ -146,5 +161,6 @@ async def remove(connection: AsyncConnection, name: str) -> Node:
         )
     await connection.execute(update(nodes).where(nodes.c.name == name).values(state="removed", public_key=b""))
     await connection.execute(delete(members).where(members.c.node == name))
+    await connection.execute(delete(inventory).where(inventory.c.node == name))
     await connection.execute(delete(tokens).where(tokens.c.name == name))
     return node

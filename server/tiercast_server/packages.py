@@ -18,8 +18,8 @@ from tiercast_protocol.content.manifest import valid_version
 from tiercast_protocol.errors import UsageError
 from tiercast_server.cabinets import check_cabinet
 from tiercast_server.database.tables import packages
-from tiercast_server.groups import check_name
 from tiercast_server.nearness import suggestion
+from tiercast_server.nodes import check_name
 from tiercast_server.region import Region
 
 

@@ -18,9 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.content import jobtypes
 from tiercast_protocol.errors import UsageError
 from tiercast_server.job_checks import Request
-from tiercast_server.nodes import Node, all_nodes, resolve
+from tiercast_server.nodes import Node, all_nodes
 from tiercast_server.packages import Package, find_sealed
 from tiercast_server.region import Region
+from tiercast_server.targeting import Targeting
 from tiercast_server.tree import Tree
 
 DEADLINE_S = 1.0
@@ -31,8 +32,8 @@ FRESH_S = 60.0
 class Rooms:
     """Quotas of gateways, as far as they say."""
 
-    def __init__(self, region: Region, tree: Tree) -> None:
-        self._region, self._tree = region, tree
+    def __init__(self, region: Region, tree: Tree, targeting: Targeting) -> None:
+        self._region, self._tree, self._targeting = region, tree, targeting
         self._known: dict[str, tuple[float, int]] = {}
 
     async def check(self, request: Request) -> None:
@@ -63,7 +64,8 @@ class Rooms:
         """The package, and every gateway that it must pass or stay in."""
         package = await find_sealed(connection, request.package)
         nodes = {node.name: node for node in await all_nodes(connection)}
-        targets = await resolve(connection, request.targets, request.groups)
+        role = jobtypes.of(request.type).role
+        targets = (await self._targeting.pick(connection, request.meant, role)).nodes
         return package, sorted(_gateways(targets, nodes))
 
     async def _ask(self, names: list[str]) -> None:

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
 from tiercast_server.database.tables import templates
-from tiercast_server.groups import check_name
 from tiercast_server.nearness import suggestion
+from tiercast_server.nodes import check_name
 from tiercast_server.requests import about
 from tiercast_server.template_fill import Template
 

@@ -16,10 +16,12 @@ import structlog
 
 from tiercast_protocol.errors import TiercastError, UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
-from tiercast_server import cabinets, groups
+from tiercast_server import cabinets
 from tiercast_server.depot_verbs import DepotVerbs
 from tiercast_server.draft_verbs import add_draft_verbs
 from tiercast_server.enrolment import Enrolment
+from tiercast_server.groups import Groups
+from tiercast_server.inventories import Inventories
 from tiercast_server.job_verbs import JobVerbs
 from tiercast_server.move_verbs import add_move_verbs
 from tiercast_server.moves import Moves
@@ -45,6 +47,8 @@ class Desk:
     region: Region
     enrolment: Enrolment
     moves: Moves
+    groups: Groups
+    inventories: Inventories
     presence: Presence
     packages: PackageVerbs
     jobs: JobVerbs
@@ -83,7 +87,8 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
     verbs.add("node.remove", "admin", audited(_node_remove(desk)))
     add_move_verbs(verbs, desk, audited)
 
-    _add_groups(verbs, desk.region)
+    _add_groups(verbs, desk.groups)
+    _add_inventories(verbs, desk.inventories)
     _add_cabinets(verbs, desk.region)
 
     verbs.add("package.list", "viewer", packages.list_)
@@ -174,24 +179,36 @@ def _node_remove(desk: Desk) -> Handler:
     return handle
 
 
-def _add_groups(verbs: Verbs, region: Region) -> None:
-    async def list_(_call: Call) -> list[dict[str, Any]]:
-        return await groups.list_(region)
+def _add_inventories(verbs: Verbs, inventories: Inventories) -> None:
+    async def list_(call: Call) -> dict[str, Any]:
+        return await inventories.list_(call.text("target", ""))
 
     async def show(call: Call) -> dict[str, Any]:
-        return await groups.show(region, call.text("name"))
+        return await inventories.show(call.text("node"))
+
+    verbs.add("inventory.list", "viewer", list_)
+    verbs.add("inventory.show", "viewer", show)
+
+
+def _add_groups(verbs: Verbs, groups: Groups) -> None:
+    async def list_(_call: Call) -> list[dict[str, Any]]:
+        return await groups.list_()
+
+    async def show(call: Call) -> dict[str, Any]:
+        return await groups.show(call.text("name"))
 
     async def add(call: Call) -> dict[str, Any]:
-        return await groups.add(region, call.text("name"), call.texts("members", []))
+        where, self_join = call.text("where", ""), call.flag("self_join", default=False)
+        return await groups.add(call.text("name"), call.texts("members", []), where=where, self_join=self_join)
 
     async def join(call: Call) -> dict[str, Any]:
-        return await groups.join(region, call.text("name"), call.texts("members"))
+        return await groups.join(call.text("name"), call.texts("members"))
 
     async def leave(call: Call) -> dict[str, Any]:
-        return await groups.leave(region, call.text("name"), call.texts("members"))
+        return await groups.leave(call.text("name"), call.texts("members"))
 
     async def delete(call: Call) -> dict[str, Any]:
-        return await groups.remove(region, call.text("name"))
+        return await groups.remove(call.text("name"))
 
     verbs.add("group.list", "viewer", list_)
     verbs.add("group.show", "viewer", show)

@@ -17,8 +17,9 @@ from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer.overlap import Limit
 from tiercast_protocol.transfer.terms import link_words
 from tiercast_server.job_checks import Request
-from tiercast_server.nodes import Node, all_nodes, resolve
+from tiercast_server.nodes import Node, all_nodes
 from tiercast_server.region import Region
+from tiercast_server.targeting import Targeting
 from tiercast_server.tree import Tree
 
 DEADLINE_S = 1.0
@@ -31,8 +32,10 @@ MOST_WAYS = 50
 class Ways:
     """Asks for them; `own` gives the server's own answer to `link.list`."""
 
-    def __init__(self, region: Region, tree: Tree, own: Callable[[], list[dict[str, Any]]]) -> None:
-        self._region, self._tree, self._own = region, tree, own
+    def __init__(
+        self, region: Region, tree: Tree, own: Callable[[], list[dict[str, Any]]], targeting: Targeting
+    ) -> None:
+        self._region, self._tree, self._own, self._targeting = region, tree, own, targeting
 
     async def of(self, request: Request) -> list[list[Limit]]:
         """The limits on each way to the job's targets; none where nothing depends on them."""
@@ -41,7 +44,8 @@ class Ways:
         try:
             async with self._region.db.read() as connection:
                 nodes = {node.name: node for node in await all_nodes(connection)}
-                targets = await resolve(connection, request.targets, request.groups)
+                role = jobtypes.of(request.type).role
+                targets = (await self._targeting.pick(connection, request.meant, role)).nodes
         except UsageError:  # whoever creates the job says what is wrong
             return []
         return await ways(self._tree, self._region.server, targets, nodes, self._own())

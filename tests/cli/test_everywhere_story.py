@@ -29,7 +29,7 @@ ALL = dict(commands(typer.main.get_command(app)))
 
 def test_every_noun_has_its_verbs() -> None:
     nouns = {path[0] for path in ALL if len(path) > 1}
-    assert nouns == {"job", "package", "cabinet", "node", "group", "depot", "link", "ledger"}
+    assert nouns == {"job", "package", "cabinet", "node", "group", "depot", "link", "ledger", "inventory"}
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)

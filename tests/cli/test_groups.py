@@ -8,9 +8,9 @@ from cli_daemon import Daemon
 def test_a_group_is_made_filled_shown_and_deleted(daemon: Daemon) -> None:
     daemon.answers |= {
         "group.show": {"name": "sales", "members": ["pc-1", "pc-2"]},
-        "group.list": [{"name": "sales", "members": 2}],
+        "group.list": [{"name": "sales", "kind": "static", "members": 2}],
     }
-    assert "2 members" in daemon.run("group", "add", "sales", "pc-1", "pc-2")
+    assert "2 members" in daemon.run("group", "create", "sales", "pc-1", "pc-2")
     assert daemon.asked[0] == ("group.add", {"name": "sales", "members": ["pc-1", "pc-2"]})
     daemon.run("group", "join", "sales", "pc-3")
     daemon.run("group", "leave", "sales", "pc-1")

@@ -23,7 +23,7 @@ def _region(request: pytest.FixtureRequest) -> Iterator[Region]:
             region.add_gateway(gateway, "repeater")
             for number in (1, 2):
                 region.add_endpoint(f"{gateway}-{number}", gateway)
-        region.cli("group", "add", "all", *ENDPOINTS)
+        region.cli("group", "create", "all", *ENDPOINTS)
         yield region
 
 

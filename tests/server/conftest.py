@@ -13,6 +13,7 @@ from tiercast_protocol.content.chunk import seal
 from tiercast_protocol.content.credential import Credential, Token, open_credential
 from tiercast_protocol.content.definition import Definition, canonical
 from tiercast_protocol.content.digest import digest_of
+from tiercast_protocol.content.inventory import Facts, Inventory, sign_inventory
 from tiercast_protocol.content.joining import make_request
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.content.manifest import Entry, Kind, Part, Root, cut_lists, encode_root
@@ -22,6 +23,7 @@ from tiercast_protocol.errors import ChunkMissing, UsageError
 from tiercast_protocol.node.brokers import BrokerConfig
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_protocol.node.kernel import Peer
+from tiercast_protocol.wire.facts import InventoryEntry
 from tiercast_protocol.wire.messages import (
     Admitted,
     Dismissed,
@@ -37,7 +39,9 @@ from tiercast_server.changes import Changes
 from tiercast_server.daemon import Parts
 from tiercast_server.database.engine import Database
 from tiercast_server.enrolment import Enrolment
+from tiercast_server.groups import Groups
 from tiercast_server.handover import Handover
+from tiercast_server.inventories import Inventories
 from tiercast_server.job_checks import Request
 from tiercast_server.job_view import JobView
 from tiercast_server.jobs import Jobs
@@ -46,6 +50,7 @@ from tiercast_server.moves import Moves
 from tiercast_server.placings import Settling
 from tiercast_server.region import Region, create_region, open_region, wall_clock
 from tiercast_server.status_intake import StatusIntake
+from tiercast_server.targeting import Targeting
 from tiercast_server.tree import Child
 
 START = 1_800_000_000_000
@@ -198,6 +203,9 @@ class World:
     library: Library
     intake: StatusIntake
     view: JobView
+    targeting: Targeting
+    groups: Groups
+    inventories: Inventories
     now: list[int]
     nodes: dict[str, Joined] = field(default_factory=dict)
 
@@ -231,6 +239,47 @@ class World:
         await self.handover.drain()
         job: str = made["job"]
         return job
+
+    def word(self, name: str, **more: Any) -> InventoryEntry:
+        """What the node `name` says next of itself: a small Debian, but for what is given."""
+        mine = self.nodes[name]
+        mine.seq += 1
+        groups = more.pop("groups", [])
+        facts = {
+            "os": "linux",
+            "distribution": "debian",
+            "version": "12",
+            "kernel": "6.1",
+            "architecture": "x86_64",
+            "cpus": 2,
+            "memory": 4 << 30,
+            "disk_free": 1 << 30,
+            "disk_total": 8 << 30,
+            "python": "3.11.2",
+            "agent": "1",
+            "packages": {},
+            "labels": {},
+            "name": name,
+            **more,
+        }
+        generation = mine.credential.generation
+        said = Inventory(
+            region="r",
+            node=name,
+            generation=generation,
+            seq=mine.seq,
+            at=self.now[0],
+            facts=Facts(**facts),
+            groups=groups,
+        )
+        data, signature = sign_inventory(said, mine.key)
+        return InventoryEntry(node=name, generation=generation, seq=mine.seq, data=data, signature=signature)
+
+    async def says(self, name: str, **more: Any) -> int:
+        """The node says of itself what `word` is."""
+        taken: int = await self.inventories.take([self.word(name, **more)])
+        await self.handover.drain()
+        return taken
 
     def orders(self) -> list[tuple[Order, list[str]]]:
         """Orders that reached the tree: opened, each target's proof checked with its own key."""
@@ -274,7 +323,8 @@ def assemble(region: Region, path: Path, now: list[int], tree: FakeTree, store: 
     """The region's parts around one database."""
     changes = Changes()
     handover = Handover(region.db, tree)
-    jobs = Jobs(region, changes, handover.wake)
+    targeting = Targeting(region)
+    jobs = Jobs(region, changes, handover.wake, targeting)
     settling = Settling(region, tree.children_url)
     enrolment = Enrolment(region, jobs, changes, handover.wake, settling)
     return World(
@@ -290,6 +340,9 @@ def assemble(region: Region, path: Path, now: list[int], tree: FakeTree, store: 
         library=Library(region, store),
         intake=StatusIntake(region, changes),
         view=JobView(region, changes),
+        targeting=targeting,
+        groups=Groups(region, targeting, jobs),
+        inventories=Inventories(region, targeting, jobs),
         now=now,
     )
 
@@ -323,7 +376,7 @@ async def rooted(tmp_path: Path) -> AsyncIterator[Rooted]:
         await create_region(db, name="r", server="server", now=wall_clock())
         region = await open_region(db, PrivateKey.generate())
         parts = Parts.of(region)
-        above = RegionAbove(parts.below, parts.enrolment, parts.intake, parts.moves)
+        above = RegionAbove(parts.below, parts.enrolment, parts.intake, parts.moves, parts.inventories)
         config = SubTreeConfig(
             me="server",
             region="r",

@@ -1,15 +1,17 @@
 """What can be wrong with a job: every mistake is named, and nothing is written."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
 from tiercast_protocol.errors import UsageError
-from tiercast_server import groups
+from tiercast_protocol.wire.messages import OrderBundle
 from tiercast_server.database.tables import jobs
 from tiercast_server.job_checks import Request, checked
+from tiercast_server.jobs import Jobs
 
 
 async def _ready(world: Any, *names: str) -> None:
@@ -34,12 +36,20 @@ async def _ready(world: Any, *names: str) -> None:
         ({"package": "app=", "targets": ("pc1",)}, "reference.invalid", ["app="]),
         ({"targets": ("pc1",), "expires_s": 0}, "expiry.invalid", ["0"]),
         ({"targets": ("pc1",), "options": {"x": [1]}}, "options.invalid", ["x"]),
+        ({"target": "group"}, "target.syntax", ["column 6", "a name"]),
+        ({"target": "where (speed > 1)"}, "fact.unknown", ["'speed'"]),
+        ({"target": "where (packages.all(p, true))"}, "condition.macro", ["all"]),
+        ({"target": "where (cpus > 1000)"}, "job.empty", ["no targets", "inventory of 1"]),
+        ({"target": "below nobody or group gone or node nope"}, "node.unknown", ["'nobody'", "'gone'", "'nope'"]),
+        ({"target": "below pc1"}, "parent.invalid", ["pc1"]),
+        ({"target": "node pc1 minus below server"}, "job.empty", ["no targets"]),
+        ({"targets": ("pc1",), "confirm": 2}, "confirm.wrong", ["2", "1"]),
     ],
 )
 async def test_mistakes(world: Any, request_: dict[str, Any], code: str, words: list[str]) -> None:
     await _ready(world, "pc1")
     await world.join("gw", "gateway")
-    await groups.add(world.region, "empty", [])
+    await world.groups.add("empty", [])
     with pytest.raises(UsageError) as caught:
         await world.jobs.create(Request(**{"type": "install", "package": "app", "by": "t", **request_}))
     assert caught.value.code == code
@@ -81,3 +91,23 @@ def test_what_a_type_needs(type_: str, package: str, options: dict[str, Any], co
     with pytest.raises(UsageError) as caught:
         checked(Request(type=type_, package=package, by="t", targets=("pc1",), options=options))
     assert caught.value.code == code
+
+
+async def test_many_targets_want_their_exact_number(world: Any) -> None:
+    names = [f"pc{number}" for number in range(3)]
+    await _ready(world, *names)
+    jobs_ = Jobs(world.region, world.changes, world.handover.wake, confirm_above=2)
+    request = Request(type="install", package="app", by="t", target="below server")
+    for confirm, code in ((0, "confirm.missing"), (2, "confirm.wrong"), (4, "confirm.wrong")):
+        with pytest.raises(UsageError, match="3") as caught:
+            await jobs_.create(replace(request, confirm=confirm))
+        assert caught.value.code == code
+    shown = await jobs_.create(replace(request, dry_run=True))
+    assert shown == {
+        "targets": 3,
+        "sites": [{"site": "server", "targets": 3, "nodes": names}],
+        "unknown": {},
+        "confirm": True,
+    }
+    assert world.tree.of(OrderBundle) == []
+    assert (await jobs_.create(replace(request, confirm=3)))["targets"] == 3

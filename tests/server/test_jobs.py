@@ -6,7 +6,6 @@ import pytest
 
 from tiercast_protocol.errors import StoreFull, UsageError
 from tiercast_protocol.wire.messages import OrderBundle
-from tiercast_server import groups
 from tiercast_server.handover import Handover
 from tiercast_server.job_checks import Request
 from tiercast_server.job_life import GRACE_MS
@@ -20,7 +19,7 @@ async def _ready(world: Any, *names: str) -> None:
 
 async def test_an_order_reaches_each_target_once_with_its_proof(world: Any) -> None:
     await _ready(world, "pc1", "pc2", "pc3")
-    await groups.add(world.region, "office", ["pc1", "pc2"])
+    await world.groups.add("office", ["pc1", "pc2"])
     made = await world.jobs.create(
         Request(type="install", package="app", by="t", targets=("pc2", "pc3"), groups=("office",), options={"a": 1})
     )

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from tiercast_protocol.errors import UsageError
-from tiercast_server import groups
 from tiercast_server.names import names
 
 
@@ -14,7 +13,7 @@ async def test_each_kind(world: Any, call: Any) -> None:
     await world.package("app", "2", {"a": b"2"})
     await world.join("pc1")
     await world.join("gw", "gateway")
-    await groups.add(world.region, "all", [])
+    await world.groups.add("all", [])
     jobs = [await world.job(targets=("pc1",)) for _ in range(2)]
     expected = {
         "node": ["gw", "pc1"],

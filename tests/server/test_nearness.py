@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tiercast_protocol.errors import UsageError
-from tiercast_server import cabinets, groups, nodes, packages
+from tiercast_server import cabinets, nodes, packages
 from tiercast_server.nearness import suggestion
 
 
@@ -26,7 +26,7 @@ def test_the_nearest_are_offered(name: str, said: str) -> None:
 
 async def test_every_kind_of_name_is_helped_with(world: Any) -> None:
     await world.join("berlin")
-    await groups.add(world.region, "sales", [])
+    await world.groups.add("sales", [])
     await world.package("editor", "1", {"a": b"1"})
 
     async def resolve() -> None:
@@ -45,7 +45,7 @@ async def test_every_kind_of_name_is_helped_with(world: Any) -> None:
         (resolve(), ["'berlin'", "'sales'"]),
         (get(), ["'berlin'"]),
         (package(), ["'editor'"]),
-        (groups.show(world.region, "sale"), ["'sales'"]),
+        (world.groups.show("sale"), ["'sales'"]),
         (cabinets.show(world.region, "mian"), ["'main'"]),
     ]
     for work, said in tried:

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from tiercast_protocol.errors import UsageError
-from tiercast_server import groups, nodes
+from tiercast_server import nodes
 
 
 async def test_resolving_is_a_union_without_doubles(world: Any) -> None:
     for name in ("b", "a", "c"):
         await world.join(name)
-    await groups.add(world.region, "g", ["a", "b"])
+    await world.groups.add("g", ["a", "b"])
     async with world.region.db.read() as connection:
         found = await nodes.resolve(connection, ["b", "c", "c"], ["g", "g"])
         assert [node.name for node in found] == ["a", "b", "c"]

@@ -24,7 +24,7 @@ async def test_a_depot_on_the_way_is_too_small(world: Any) -> None:
         ("mid", "status"): {"depot": {"quota": 0}},
         ("low", "status"): {"depot": {"quota": 50}},
     }
-    rooms = Rooms(world.region, world.tree)
+    rooms = Rooms(world.region, world.tree, world.targeting)
     with pytest.raises(UsageError) as caught:
         await rooms.check(a_request("pc1", "pc2"))
     assert caught.value.code == "depot.small"
@@ -40,10 +40,10 @@ async def test_who_does_not_answer_stops_nobody(world: Any) -> None:
     await world.package("app", "1")
     await world.join("mid", "gateway")
     await world.join("pc1", "endpoint", "mid")
-    rooms = Rooms(world.region, world.tree)
+    rooms = Rooms(world.region, world.tree, world.targeting)
     await rooms.check(a_request("pc1"))
     world.tree.answers["mid", "status"] = {"depot": {"quota": 1}}
     await rooms.check(a_request("pc1"))  # it was asked a moment ago
     with pytest.raises(UsageError):
-        await Rooms(world.region, world.tree).check(a_request("pc1"))
-    await Rooms(world.region, world.tree).check(a_request("pc1", package="nothing"))
+        await Rooms(world.region, world.tree, world.targeting).check(a_request("pc1"))
+    await Rooms(world.region, world.tree, world.targeting).check(a_request("pc1", package="nothing"))

@@ -20,7 +20,7 @@ EXPECTED = {
     "viewer": """status names node.list node.show group.list group.show cabinet.list cabinet.show package.list
         package.show package.patches job.template.list job.template.show
         job.list job.show job.watch job.receipt job.why depot.show depot.members depot.who
-        link.list outbox.list
+        link.list outbox.list inventory.list inventory.show
         link.show hold.list ledger.show ledger.check""",
     "operator": """group.add group.join group.leave group.delete package.entry package.missing package.store
         package.register package.delete package.patch
@@ -43,6 +43,8 @@ def table(world: Any) -> Verbs:
         region=world.region,
         enrolment=world.enrolment,
         moves=world.moves,
+        groups=world.groups,
+        inventories=world.inventories,
         presence=Presence(world.region, world.tree),
         packages=PackageVerbs(world.region, world.library),
         jobs=JobVerbs(world.jobs, world.view),
@@ -76,7 +78,7 @@ async def test_a_day_of_an_administrator(table: Verbs, call: Any) -> None:
     await do("group.leave", name="all", members=["pc1"])
     await do("group.join", name="all", members=["pc1"])
     assert (await do("group.show", name="all"))["members"] == ["pc1"]
-    assert await do("group.list") == [{"name": "all", "members": 1}]
+    assert await do("group.list") == [{"name": "all", "kind": "static", "where": "", "members": 1}]
     await do("cabinet.add", name="tools", note="")
     assert len(await do("cabinet.list")) == 2
     assert (await do("cabinet.show", name="tools"))["packages"] == []

@@ -25,7 +25,7 @@ async def ready(world: Any) -> Ways:
     world.tree.answers |= {
         ("mid", "link.list"): [{"child": "pc1", "terms": {"rate": 2000, "window": "daily 01:00-02:00"}}]
     }
-    return Ways(world.region, world.tree, lambda: OWN)
+    return Ways(world.region, world.tree, lambda: OWN, world.targeting)
 
 
 async def test_the_links_from_the_server_down(world: Any) -> None:

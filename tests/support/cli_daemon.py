@@ -113,6 +113,8 @@ VERBS = [
     "job.resume",
     "job.set",
     "hold.list",
+    "inventory.list",
+    "inventory.show",
     "names",
 ]
 

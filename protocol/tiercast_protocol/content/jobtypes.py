@@ -1,7 +1,8 @@
 """Job types, their one life cycle, and the one table of what may be done with a job (docs/jobs.md).
 
 Rules
-- A job is a draft, then open (perhaps being cancelled), then ended; nothing leads back.  Another run is another job.
+- A job is a draft, then open (perhaps being cancelled), then ended; nothing leads back, but that a
+  job on a group is open again for who joins it later.  Another run is another job.
 - A type says what its order needs, which role carries it out, and whether content travels for it; every tier reads it
   here and nowhere else.
 - A verb is allowed by type and state alone.  What is not in the table is refused, with a code and with what to do.

@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from tiercast_protocol.errors import MessageInvalid
-from tiercast_protocol.wire import codec, moving, root
+from tiercast_protocol.wire import codec, facts, moving, root
 from tiercast_protocol.wire.envelope import Envelope
 
 T = TypeVar("T", bound="Message")
@@ -335,6 +335,8 @@ CATALOGUE: dict[str, type[Message]] = {
     "order.v1": OrderBundle,
     "patch.offer.v1": PatchOffers,
     "status.v1": Status,
+    "inventory.v1": facts.Inventories,
+    "groups.told.v1": facts.GroupsTold,
     "transfer.hold.v1": Holds,
     "job.shape.v1": JobShape,
     "query.v1": Query,

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData(
@@ -140,11 +141,26 @@ patches = Table(
     UniqueConstraint("base", "result"),
 )
 
+#: What each endpoint said of itself last: `facts` is JSON (`content.inventory.Facts`), `received` when it came.
+inventory = Table(
+    "inventory",
+    metadata,
+    Column("node", _Name, ForeignKey("nodes.name", ondelete="CASCADE"), primary_key=True),
+    Column("generation", Integer, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("received", BigInteger, nullable=False),
+    Column("facts", Text, nullable=False),
+)
+
+#: `expression`: whoever it is true of is a member, and nobody else.  `self_join`: machines may join by themselves.
 groups = Table(
     "node_groups",
     metadata,
     Column("name", _Name, primary_key=True),
     Column("created", BigInteger, nullable=False),
+    Column("expression", Text, nullable=False, default="", server_default=""),
+    Column("self_join", Boolean, nullable=False, default=False, server_default=false()),
 )
 
 members = Table(
@@ -152,8 +168,10 @@ members = Table(
     metadata,
     Column("group_name", _Name, ForeignKey("node_groups.name", ondelete="CASCADE"), primary_key=True),
     Column("node", _Name, ForeignKey("nodes.name", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("by_itself", Boolean, nullable=False, default=False, server_default=false()),
 )
 
+#: `target` is the expression of who is meant; while `follows`, those who join its groups get the job too.
 #: `revision` is the newest order's; `cancelling` is set once a cancel order stands.
 jobs = Table(
     "jobs",
@@ -174,6 +192,8 @@ jobs = Table(
     Column("created", BigInteger, nullable=False),
     Column("expires", BigInteger, nullable=False),
     Column("closed", BigInteger, nullable=True),
+    Column("target", Text, nullable=False, default="", server_default=""),
+    Column("follows", Boolean, nullable=False, default=False, server_default=false()),
 )
 
 #: One signed order per (job, revision).

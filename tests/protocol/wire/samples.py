@@ -7,8 +7,8 @@ Rules
 
 from __future__ import annotations
 
+from tiercast_protocol.wire import facts, moving
 from tiercast_protocol.wire import messages as m
-from tiercast_protocol.wire import moving
 
 D1, D2 = bytes(range(32)), bytes(range(32, 64))
 ID = bytes(range(16))
@@ -18,6 +18,10 @@ SAMPLES: dict[str, m.Message] = {
         seq=1_700_000_000_000,
         holds=[m.HoldEntry(job="j1-ab", node="site-a", until=1_700_000_100_000, by="root@server"), m.HoldEntry()],
     ),
+    "inventory.v1": facts.Inventories(
+        entries=[facts.InventoryEntry(node="desk-1", generation=2, seq=5, data=D1, signature=D1 + D2)]
+    ),
+    "groups.told.v1": facts.GroupsTold(generation=2, seq=5, joined=["sales"], refused={"all": "it can't be joined"}),
     "job.shape.v1": m.JobShape(shape=D1 + D2, signature=D2 + D1),
     "ack.v1": m.Ack(ids=[ID, ID[::-1]]),
     "hello.v1": m.Hello(boot=ID, role="gateway", software="0.1.0", free=10**12),

@@ -1,0 +1,62 @@
+"""Whom a job is for: options of every order, and what a dry run shows."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from tiercast_cli import words
+from tiercast_cli.inventories import print_unknown
+from tiercast_cli.options import OnGroups
+
+#: Name of the parameter: (annotation, default).
+TARGETS: dict[str, tuple[Any, Any]] = {
+    "group": (OnGroups, []),
+    "target": (
+        Annotated[
+            str,
+            typer.Option(
+                "--target",
+                "-t",
+                metavar="EXPR",
+                help="node NAME, group NAME, below GATEWAY, where (CONDITION); joined by and, or, minus, not.",
+            ),
+        ],
+        "",
+    ),
+    "dry_run": (Annotated[bool, typer.Option("--dry-run", help="Only show how many and who, by site.")], False),
+    "confirm": (
+        Annotated[int, typer.Option("--confirm", metavar="N", help="The exact number of targets, for a large job.")],
+        0,
+    ),
+    "once": (
+        Annotated[bool, typer.Option("--once", help="Not for those who join its groups later.", show_default=False)],
+        False,
+    ),
+}
+_SHOWN = 12
+
+
+def targets_of(given: dict[str, Any]) -> dict[str, Any]:
+    """What goes over the socket of these options; what was not said is left out."""
+    said: dict[str, Any] = {"targets": given["on"], "groups": given["group"]}
+    said |= {name: given[name] for name in ("target", "dry_run", "confirm") if given[name]}
+    return said | ({"follow": False} if given["once"] else {})
+
+
+def print_dry_run(found: dict[str, Any]) -> None:
+    """How many and who, by site."""
+    print(
+        f"{words.count(found['targets'], 'target')} at {words.count(len(found['sites']), 'site')}; nothing was ordered."
+    )
+    rows = [(site["site"], site["targets"], _some(site["nodes"])) for site in found["sites"]]
+    print(words.table(("site", "targets", "nodes"), rows))
+    print_unknown(found["unknown"])
+    if found["confirm"]:
+        print(f"So many must be confirmed: --confirm={found['targets']}")
+
+
+def _some(names: list[str]) -> str:
+    more = f", and {len(names) - _SHOWN} more (--json shows all)" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

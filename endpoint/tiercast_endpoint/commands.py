@@ -1,0 +1,92 @@
+"""`tiercast-endpoint inventory` and `tiercast-endpoint group ...`: what the machine says of itself, and asks for.
+
+Rules
+- The ways to ask the agent and to print come from `__main__`, so that errors look alike everywhere.
+- Nothing heavy is imported: help answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import typer
+
+State = Annotated[
+    Path | None,
+    typer.Option("--state", metavar="DIR", help="The agent's folder.", envvar="TIERCAST_ENDPOINT_STATE"),
+]
+Json = Annotated[bool, typer.Option("--json", help="One line of JSON instead of text.")]
+Group = Annotated[str, typer.Argument(metavar="GROUP", help="A group of the region.")]
+#: How long `group join` waits for the region, in seconds.
+_WAIT_S = 20
+
+
+class Ask(Protocol):
+    """Calls a verb of the agent; what fails is printed, and ends the command."""
+
+    def __call__(self, state: Path | None, verb: str, *, json: bool, **args: Any) -> Any:
+        """What the agent answers."""
+        ...
+
+
+def register(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None]) -> None:
+    """Add the commands to `app`."""
+    _add_inventory(app, ask, emit)
+    group = typer.Typer(
+        no_args_is_help=True, rich_markup_mode=None, help="Groups of the region that this machine asks to be in."
+    )
+    app.add_typer(group, name="group")
+    _add_groups(group, ask, emit)
+
+
+def _add_inventory(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None]) -> None:
+    @app.command(epilog="Example: tiercast-endpoint inventory")
+    def inventory(*, state: State = None, json: Json = False) -> None:
+        """Show what this machine says of itself."""
+        found: dict[str, Any] = ask(state, "inventory", json=json)
+        if json:
+            emit({"inventory": found})
+            return
+        for fact, value in found.items():
+            said = ", ".join(f"{key}={one}" for key, one in sorted(value.items())) if isinstance(value, dict) else value
+            typer.echo(f"{fact:>13}  {said}")
+
+
+def _add_groups(group: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None]) -> None:
+    @group.command("list", epilog="Example: tiercast-endpoint group list")
+    def list_(*, state: State = None, json: Json = False) -> None:
+        """List the groups that this machine asked for, and what came of it."""
+        found: list[dict[str, str]] = ask(state, "group.list", json=json)
+        if json:
+            emit({"groups": found})
+            return
+        for one in found:
+            reason = f", {one['reason']}" if one["reason"] else ""
+            typer.echo(f"{one['group']}: {one['state']}{reason}")
+
+    @group.command(epilog="Example: tiercast-endpoint group join testers")
+    def join(
+        name: Group,
+        *,
+        wait: Annotated[
+            int, typer.Option("--wait", min=0, max=60, help="Seconds to wait for the region's answer.")
+        ] = _WAIT_S,
+        state: State = None,
+        json: Json = False,
+    ) -> None:
+        """Ask to be in a group; its jobs are for this machine then."""
+        found: dict[str, str] = ask(state, "group.join", json=json, group=name, wait_s=wait)
+        if json:
+            emit({"group": found})
+        elif found["state"] == "joined":
+            typer.echo(f"This machine is in {name}.")
+        else:
+            typer.echo(f"Asked to be in {name}; the region has not answered yet. See: tiercast-endpoint group list")
+
+    @group.command(epilog="Example: tiercast-endpoint group leave testers")
+    def leave(name: Group, *, state: State = None, json: Json = False) -> None:
+        """Take that back; what was installed stays."""
+        found: dict[str, str] = ask(state, "group.leave", json=json, group=name)
+        emit({"group": found}) if json else typer.echo(f"This machine asks no more to be in {name}.")

@@ -1,0 +1,261 @@
+"""Conditions over the facts of a machine, in CEL (docs/jobs.md, "Facts and conditions").
+
+Rules
+- All that can be told from the text is told before anything is looked at: syntax, unknown facts, unknown functions.
+- CEL has no budget of steps, so nothing that loops is let in: functions are those of `FUNCTIONS`, macros over lists
+  are none of them; the text, its words and its depth are limited, and a whole evaluation has a time limit.
+- A machine of which a fact that the condition needs is not known is not meant, and is counted with the fact's name.
+- Only the facts that the condition names are read; of a map only the entries that it names, where it names entries.
+- Blocking (CPU): to be run in a thread.  The library is imported when the first condition is compiled.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tiercast_protocol.content.inventory import FACTS, Facts
+from tiercast_protocol.errors import UsageError
+
+if TYPE_CHECKING:
+    import cel
+
+#: Longest condition, most words in it, deepest nesting.
+LONGEST, MOST_WORDS, DEEPEST = 2_000, 400, 30
+#: What a condition may call; none of it loops over more than one text.
+FUNCTIONS = ("contains", "double", "endsWith", "has", "int", "matches", "size", "startsWith", "string", "uint")
+_MACROS = {"all", "exists", "exists_one", "existsOne", "filter", "map", "reduce", "bind", "transformList"}
+_TOKEN = re.compile(
+    r"(?P<text>[rR]?(?:'''.*?'''|\"\"\".*?\"\"\"|'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"))"
+    r"|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<number>[0-9][0-9A-Za-z_.]*)|(?P<sign>&&|\|\||[=!<>]=|\S)",
+    re.DOTALL,
+)
+_WORDS_OF_CEL = {"true", "false", "null", "in"}
+_MAPS = ("packages", "labels")
+#: How long a condition may take over all machines, and over one of them, in seconds.
+TIME_LIMIT_S, ONE_LIMIT_S = 5.0, 0.05
+_Token = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Found:
+    """Who of `looked_at` machines is meant; `unknown` counts, by fact, those of which it is not known."""
+
+    looked_at: int = 0
+    names: list[str] = field(default_factory=list)
+    unknown: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A compiled condition; made by `compile_condition`."""
+
+    text: str
+    program: cel.Program
+    facts: tuple[str, ...]
+    entries: dict[str, frozenset[str]]
+    _decoder: msgspec.json.Decoder[Any]
+
+    def find(self, rows: Iterable[tuple[str, str]], *, limit_s: float = TIME_LIMIT_S) -> Found:
+        """Of machines (name, facts as JSON), those that are meant.
+
+        Raises:
+            UsageError: condition.slow, or condition.invalid: it makes no sense for one of them.
+        """
+        found = Found()
+        now = time.thread_time()
+        end, slow = now + limit_s, 0
+        for number, (name, facts) in enumerate(rows, 1):
+            found.looked_at = number
+            if self._ask(name, facts, found.unknown):
+                found.names.append(name)
+            before, now = now, time.thread_time()
+            slow += now - before > ONE_LIMIT_S
+            if now > end or slow > 1:  # the first may have been slow for other reasons
+                each = (
+                    f"more than {ONE_LIMIT_S * 1000:.0f} ms for a machine" if slow > 1 else f"more than {limit_s:g} s"
+                )
+                raise UsageError(
+                    code="condition.slow",
+                    what=f"The condition costs too much: {each}; {number} were looked at.",
+                    where=self.text,
+                    todo="Make it simpler; `matches` is the slowest function, == and startsWith are fast.",
+                )
+        return found
+
+    def is_true(self, name: str, facts: str) -> bool:
+        """Whether the machine is meant; one for which it makes no sense is not."""
+        try:
+            return self._ask(name, facts, Counter())
+        except UsageError:
+            return False
+
+    def _ask(self, name: str, facts: str, unknown: Counter[str]) -> bool:
+        said = self._decoder.decode(facts)
+        known: dict[str, Any] = {}
+        for fact in self.facts:
+            value = getattr(said, fact)
+            if value is None:
+                unknown[fact] += 1
+                return False
+            entries = self.entries.get(fact)
+            known[fact] = value if entries is None else {key: value[key] for key in entries if key in value}
+        try:
+            answer = self.program.execute(known)
+        except KeyError as error:
+            unknown[str(error.args[0]) if error.args else "?"] += 1
+            return False
+        except Exception as error:  # the library raises what fits: TypeError, ValueError, ZeroDivisionError, ...
+            raise UsageError(
+                code="condition.invalid",
+                what=f"The condition makes no sense for {name}: {_first_line(error)}",
+                where=self.text,
+                todo=f"`tiercast inventory show {name}` shows its facts.",
+            ) from error
+        if not isinstance(answer, bool):
+            raise UsageError(
+                code="condition.invalid",
+                what=f"The condition gives {type(answer).__name__} for {name}, not true or false.",
+                where=self.text,
+                todo='Compare it with something: where (distribution == "debian").',
+            )
+        return answer
+
+
+@lru_cache(maxsize=256)
+def compile_condition(text: str) -> Condition:
+    """The condition in `text`.
+
+    Raises:
+        UsageError: condition.long, condition.syntax, condition.macro, condition.function or fact.unknown.
+    """
+    tokens = _tokens(text)
+    _check_calls(text, tokens)
+    import cel  # noqa: PLC0415 - late, see the rules
+
+    try:
+        program = cel.compile(text)
+    except ValueError as error:
+        raise _syntax(text, _first_line(error).split("ERROR: ")[-1]) from error
+    facts = _check_facts(text, program.variables())
+    return Condition(text, program, facts, _entries(tokens, facts), _decoder_of(facts))
+
+
+def _tokens(text: str) -> list[_Token]:
+    if len(text) > LONGEST:
+        raise UsageError(
+            code="condition.long",
+            what=f"The condition is {len(text)} characters long; {LONGEST} are the most.",
+            todo="Make groups of its parts: `tiercast group create NAME --where CONDITION`.",
+        )
+    found = [(match.lastgroup or "", match[0]) for match in _TOKEN.finditer(text)]
+    depth = deepest = 0
+    for kind, word in found:
+        if kind == "sign":
+            depth += (word in "([{") - (word in ")]}")
+            deepest = max(deepest, depth)
+    if len(found) > MOST_WORDS or deepest > DEEPEST:
+        raise UsageError(
+            code="condition.long",
+            what=f"The condition has {len(found)} words, {deepest} brackets deep; {MOST_WORDS} and {DEEPEST} are the"
+            " most.",
+            where=text[:200],
+            todo="Make groups of its parts: `tiercast group create NAME --where CONDITION`.",
+        )
+    return found
+
+
+def _check_calls(text: str, tokens: list[_Token]) -> None:
+    pairs = pairwise(tokens)
+    called = [name for (kind, name), (_, after) in pairs if kind == "word" and after == "("]
+    called = [name for name in called if name not in _WORDS_OF_CEL and name not in FUNCTIONS]
+    if not called:
+        return
+    macros = sorted(set(called) & _MACROS)
+    raise UsageError(
+        code="condition.macro" if macros else "condition.function",
+        what=f"A condition can't loop: {', '.join(macros)}."
+        if macros
+        else f"Conditions know no function {', '.join(sorted(set(called)))}.",
+        where=text,
+        todo=f'Functions: {", ".join(FUNCTIONS)}. A map is asked with `in`: "editor" in packages.',
+    )
+
+
+def _check_facts(text: str, names: list[str]) -> tuple[str, ...]:
+    unknown = sorted(set(names) - FACTS.keys())
+    if unknown:
+        raise UsageError(
+            code="fact.unknown",
+            what=f"No fact is called {', '.join(map(repr, unknown))}.",
+            where=text,
+            todo=f"Facts: {', '.join(FACTS)}. Text stands in quotes.",
+        )
+    if not names:
+        raise UsageError(
+            code="condition.constant",
+            what="The condition asks for no fact, so it is true of all or of none.",
+            where=text,
+            todo=f"Facts: {', '.join(FACTS)}. Text stands in quotes.",
+        )
+    return tuple(sorted(names))
+
+
+def _entries(tokens: list[_Token], facts: tuple[str, ...]) -> dict[str, frozenset[str]]:
+    """Of each map the entries that are asked for, where the condition does nothing else with it."""
+    found: dict[str, frozenset[str]] = {}
+    for name in set(_MAPS) & set(facts):
+        keys = [_key_at(tokens, at) for at, token in enumerate(tokens) if token == ("word", name)]
+        if None not in keys:
+            found[name] = frozenset(key for key in keys if key is not None)
+    return found
+
+
+def _key_at(tokens: list[_Token], at: int) -> str | None:
+    """The entry that is asked for by the map's name at `at`; None where it is not one entry."""
+    before, after = tokens[max(0, at - 2) : at], tokens[at + 1 : at + 4]
+    if before[-1:] == [("sign", ".")]:
+        return None
+    match after:
+        case [("sign", "."), ("word", key), *rest] if rest[:1] != [("sign", "(")]:
+            return key
+        case [("sign", "["), ("text", quoted), ("sign", "]")]:
+            return _plain(quoted)
+        case [("sign", "." | "["), *_]:
+            return None
+    match before:
+        case [("text", quoted), ("word", "in")]:
+            return _plain(quoted)
+    return None
+
+
+def _plain(quoted: str) -> str | None:
+    return None if "\\" in quoted or quoted[:1] in "rR" or quoted[:3] in {"'''", '"""'} else quoted[1:-1]
+
+
+def _decoder_of(facts: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
+    """Reads these facts, and nothing else, out of the JSON of all; None for those that are not there."""
+    types = {field.name: field.type for field in msgspec.structs.fields(Facts)}
+    wanted = [(name, types[name] | None, None) for name in facts]
+    return msgspec.json.Decoder(msgspec.defstruct("Wanted", wanted))
+
+
+def _syntax(text: str, reason: str) -> UsageError:
+    return UsageError(
+        code="condition.syntax",
+        what=f"The condition can't be read: {reason}",
+        where=text,
+        todo='As in: memory >= 8000000000 && distribution == "debian" && !("editor" in packages).',
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:300]

@@ -1,0 +1,124 @@
+"""What the machines below say of themselves, kept and passed upward unchanged (docs/protocol.md, section 13).
+
+Rules
+- One row per node; of two the higher generation, then the higher number stands, so duplicates and late ones change
+  nothing.  A child may bring its own word and that of nodes below it; anything else is dropped.
+- A word is in this database before it is acknowledged, and stays marked until it is in the outbox upward.
+- Nobody waits for it: words gather for a while, so that a thousand machines that installed the same are a few messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from functools import partial
+from sqlite3 import Connection
+
+import structlog
+
+from tiercast_gateway.above import Above
+from tiercast_gateway.routes import Routes
+from tiercast_protocol.node.database import Database
+from tiercast_protocol.wire.facts import Inventories as Said
+from tiercast_protocol.wire.facts import InventoryEntry
+
+log = structlog.get_logger(__name__)
+
+SCHEMA = """
+CREATE TABLE inventories(
+    node TEXT PRIMARY KEY, generation INTEGER NOT NULL, seq INTEGER NOT NULL, told INTEGER NOT NULL,
+    data BLOB NOT NULL, signature BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX inventories_untold ON inventories(told) WHERE told = 0;
+"""
+#: How long words gather, in seconds.
+GATHER_SECONDS = 2.0
+#: Numbers stay below this; a word and its signature are at most so many bytes.
+_MOST, _LARGEST = 1 << 53, 128 << 10
+_BATCH_BYTES, _BATCH = 512 << 10, 500
+
+
+class Inventories:
+    """The inventories of a sub-tree."""
+
+    def __init__(self, db: Database, above: Above, routes: Routes, gather: float = GATHER_SECONDS) -> None:
+        self._db, self._above, self._routes, self._gather = db, above, routes, gather
+        self._changed = asyncio.Event()
+        self._changed.set()  # the last life may have left some
+
+    async def take(self, peer: str, said: Said) -> None:
+        """Keep what the child `peer` brought; returns when it is committed."""
+        good: list[InventoryEntry] = []
+        for entry in said.entries:
+            if not _sound(entry):
+                log.warning("inventory.unsound", peer=peer, node=entry.node[:80])
+            elif entry.node == peer or self._routes.below(entry.node, peer):
+                good.append(entry)
+            else:
+                log.warning("inventory.foreign", peer=peer, node=entry.node)
+        if good:
+            await self._db.write(lambda c: _upsert(c, good))
+            self._changed.set()
+
+    async def tell_again(self, nodes: Iterable[str] | None = None) -> None:
+        """Pass upward once more what these said (None: all): there it may have been lost, or dropped."""
+        rows = None if nodes is None else [(node,) for node in nodes]
+        await self._db.write(partial(_untell, rows))
+        self._changed.set()
+
+    async def forget(self, nodes: Iterable[str]) -> None:
+        """These are no business of this sub-tree any more."""
+        rows = [(node,) for node in nodes]
+        await self._db.write(lambda c: c.executemany("DELETE FROM inventories WHERE node = ?", rows))
+
+    async def run(self) -> None:
+        """Pass upward what changed, until cancelled."""
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(self._gather)
+            self._changed.clear()
+            while batch := await self._db.read(_untold):
+                await self._above.send(Said(entries=batch))
+                await self._db.write(partial(_tell, batch))
+
+
+def _sound(entry: InventoryEntry) -> bool:
+    """Whether every tier can keep it; what a neighbour sends may be anything."""
+    numbers = (entry.generation, entry.seq)
+    return all(0 <= number < _MOST for number in numbers) and len(entry.data) + len(entry.signature) <= _LARGEST
+
+
+def _upsert(c: Connection, entries: list[InventoryEntry]) -> None:
+    for e in entries:
+        c.execute(
+            "INSERT INTO inventories(node, generation, seq, told, data, signature) VALUES (?,?,?,0,?,?)"
+            " ON CONFLICT(node) DO UPDATE SET generation = excluded.generation, seq = excluded.seq, told = 0,"
+            " data = excluded.data, signature = excluded.signature"
+            " WHERE (excluded.generation, excluded.seq) > (inventories.generation, inventories.seq)",
+            (e.node, e.generation, e.seq, e.data, e.signature),
+        )
+
+
+def _untold(c: Connection) -> list[InventoryEntry]:
+    found: list[InventoryEntry] = []
+    size = 0
+    query = "SELECT node, generation, seq, data, signature FROM inventories WHERE told = 0 LIMIT ?"
+    for node, generation, seq, data, signature in c.execute(query, (_BATCH,)):
+        size += len(data) + len(signature) + 100
+        if found and size > _BATCH_BYTES:
+            break
+        found.append(InventoryEntry(node=node, generation=generation, seq=seq, data=data, signature=signature))
+    return found
+
+
+def _tell(entries: list[InventoryEntry], c: Connection) -> None:
+    c.executemany(
+        "UPDATE inventories SET told = 1 WHERE node = ? AND generation = ? AND seq = ?",
+        [(e.node, e.generation, e.seq) for e in entries],
+    )
+
+
+def _untell(nodes: list[tuple[str]] | None, c: Connection) -> None:
+    if nodes is None:
+        c.execute("UPDATE inventories SET told = 0")
+    else:
+        c.executemany("UPDATE inventories SET told = 0 WHERE node = ?", nodes)

@@ -1,0 +1,172 @@
+"""Who is meant by a target: the expression's names and conditions, looked up in the region.
+
+Rules
+- What is named must exist: all unknown names are told at once.  Nothing is guessed, and nothing named is left out.
+- `below` and `where` give nodes of the role that is asked for; a node or a member of a group is taken as it is, so
+  that a wrong one is told of and not passed over.  Below whom a node is, its home says.
+- Conditions are evaluated in a thread.  A machine of which a needed fact is not known is not meant, and is counted.
+- Whoever changes or reads memberships to act on them holds `lock`: so nobody slips through between the two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tiercast_gateway.condition import Found, compile_condition
+from tiercast_protocol.content import target
+from tiercast_protocol.content.target import Expression, Leaf, Named, Where
+from tiercast_protocol.errors import UsageError
+from tiercast_server.database.tables import groups, inventory, members
+from tiercast_server.database.tables import nodes as nodes_table
+from tiercast_server.nearness import suggestion
+from tiercast_server.nodes import Node, all_nodes
+from tiercast_server.region import Region
+
+_MANY = 10_000
+parsed = lru_cache(maxsize=512)(target.parse)
+#: What stands in `Picked.unknown` for machines that never said anything.
+NO_INVENTORY = "inventory"
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """Who is meant, by name; `unknown` counts by fact the machines that are not, because it is not known of them."""
+
+    nodes: list[Node]
+    unknown: Counter[str] = field(default_factory=Counter)
+
+
+class Targeting:
+    """Looks targets up."""
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+        self.lock = asyncio.Lock()
+
+    async def pick(
+        self, connection: AsyncConnection, expression: Expression | None, role: str, only: Collection[str] | None = None
+    ) -> Picked:
+        """Who is meant by `expression`; of `only`, where that is given.
+
+        Raises:
+            UsageError: node.unknown, group.unknown, parent.invalid, condition.* or fact.unknown.
+        """
+        if expression is None:
+            return Picked([])
+        for leaf in target.leaves(expression):
+            if isinstance(leaf, Where):
+                compile_condition(leaf.condition)
+        found = await all_nodes(connection) if only is None else await _some(connection, only)
+        known = {node.name: node for node in found}
+        if only is None:
+            await self._check_names(connection, expression, known)
+        sets: dict[Leaf, frozenset[str]] = {}
+        unknown: Counter[str] = Counter()
+        for leaf in set(target.leaves(expression)):
+            names, lacking = await self._members(connection, leaf, known, role, only)
+            sets[leaf] = frozenset(names) & known.keys()
+            unknown += lacking
+        whole = frozenset(node.name for node in found if node.role == role)
+        meant = target.evaluate(expression, whole, sets.__getitem__)
+        return Picked([known[name] for name in sorted(meant)], unknown)
+
+    async def _check_names(self, connection: AsyncConnection, expression: Expression, known: dict[str, Node]) -> None:
+        held = set((await connection.execute(select(groups.c.name))).scalars())
+        wrong = sorted(target.names_of(expression, "node") - known.keys())
+        wrong_groups = sorted(target.names_of(expression, "group") - held)
+        above = target.names_of(expression, "below")
+        wrong_above = sorted(above - known.keys() - {self._region.server})
+        if wrong or wrong_groups or wrong_above:
+            kinds = (("node", [*wrong, *wrong_above]), ("group", wrong_groups))
+            text = "; ".join(f"no {kind} is called {', '.join(map(repr, names))}" for kind, names in kinds if names)
+            near = [suggestion(name, known) for name in (*wrong, *wrong_above)]
+            near += [suggestion(name, held) for name in wrong_groups]
+            raise UsageError(
+                code="group.unknown" if not wrong and not wrong_above else "node.unknown",
+                what=f"{text[0].upper()}{text[1:]}.",
+                todo="".join(near[:3])
+                + "`tiercast node list` and `tiercast group list` show what there is. Nothing was done.",
+            )
+        childless = sorted(name for name in above if name in known and known[name].role != "gateway")
+        if childless:
+            raise UsageError(
+                code="parent.invalid",
+                what=f"Nothing can be below {', '.join(childless)}: no gateway.",
+                todo="Name a gateway or the server after `below`; `node NAME` means the node itself.",
+            )
+
+    async def _members(
+        self,
+        connection: AsyncConnection,
+        leaf: Leaf,
+        known: dict[str, Node],
+        role: str,
+        only: Collection[str] | None,
+    ) -> tuple[Iterable[str], Counter[str]]:
+        match leaf:
+            case Where(condition):
+                found = await self._where(connection, condition, only)
+                lacking = sum(node.role == role == "endpoint" for node in known.values()) - found.looked_at
+                if lacking > 0:
+                    found.unknown[NO_INVENTORY] += lacking
+                return (name for name in found.names if name in known and known[name].role == role), found.unknown
+            case Named("node", names):
+                return names, Counter()
+            case Named("group", names):
+                query = select(members.c.node).where(members.c.group_name.in_(names))
+                parts = _parts(members.c.node, only)
+                return [row.node for some in parts for row in await connection.execute(query.where(*some))], Counter()
+            case Named(_, names):
+                below = await _below(connection, names)
+                return (name for name in below if name in known and known[name].role == role), Counter()
+
+    async def _where(self, connection: AsyncConnection, condition: str, only: Collection[str] | None) -> Found:
+        query = select(inventory.c.node, inventory.c.facts)
+        rows: list[tuple[str, str]] = []
+        for some in _parts(inventory.c.node, only):
+            rows += [(row[0], row[1]) for row in await connection.execute(query.where(*some))]
+        return await asyncio.to_thread(compile_condition(condition).find, rows)
+
+
+def shown(picked: Picked, *, confirm: bool) -> dict[str, Any]:
+    """Who is meant, by site: {targets, sites: [{site, targets, nodes}], unknown, confirm}; largest sites first."""
+    sites: dict[str, list[str]] = {}
+    for node in picked.nodes:
+        sites.setdefault(node.parent, []).append(node.name)
+    rows = [{"site": site, "targets": len(names), "nodes": names} for site, names in sites.items()]
+    rows.sort(key=lambda row: (-int(str(row["targets"])), str(row["site"])))
+    return {"targets": len(picked.nodes), "sites": rows, "unknown": dict(picked.unknown), "confirm": confirm}
+
+
+async def _below(connection: AsyncConnection, above: Iterable[str]) -> set[str]:
+    query = select(nodes_table.c.name, nodes_table.c.parent).where(nodes_table.c.state != "removed")
+    children: dict[str, list[str]] = {}
+    for row in await connection.execute(query):
+        children.setdefault(row.parent, []).append(row.name)
+    found: set[str] = set()
+    more = list(above)
+    while more:
+        fresh = [name for name in children.get(more.pop(), ()) if name not in found]
+        found.update(fresh)
+        more += fresh
+    return found
+
+
+async def _some(connection: AsyncConnection, only: Collection[str]) -> list[Node]:
+    return [node for some in _parts(nodes_table.c.name, only) for node in await all_nodes(connection, *some)]
+
+
+def _parts(column: Column[Any], only: Collection[str] | None) -> list[tuple[ColumnElement[bool], ...]]:
+    """Conditions that split a query for `only` into parts that every database takes; one empty one for all."""
+    if only is None:
+        return [()]
+    names = sorted(only)
+    return [(column.in_(names[at : at + _MANY]),) for at in range(0, len(names), _MANY)]

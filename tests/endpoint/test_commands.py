@@ -1,0 +1,53 @@
+"""`tiercast-endpoint inventory` and `group`: what goes to the agent, and what is printed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from tiercast_endpoint.commands import register
+
+ANSWERS: dict[str, Any] = {
+    "inventory": {"name": "pc", "labels": {"site": "b"}},
+    "group.list": [{"group": "a", "state": "joined", "reason": ""}, {"group": "b", "state": "refused", "reason": "no"}],
+    "group.join": {"group": "a", "state": "joined"},
+    "group.leave": {"group": "a", "state": "left"},
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "verb", "args", "text"),
+    [
+        (["inventory"], "inventory", {}, "site=b"),
+        (["group", "list"], "group.list", {}, "b: refused, no"),
+        (["group", "join", "a"], "group.join", {"group": "a", "wait_s": 20}, "is in a"),
+        (["group", "join", "a", "--wait", "0"], "group.join", {"group": "a", "wait_s": 0}, "is in a"),
+        (["group", "leave", "a"], "group.leave", {"group": "a"}, "no more"),
+    ],
+)
+def test_commands(words: list[str], verb: str, args: dict[str, Any], text: str) -> None:
+    asked: list[Any] = []
+    emitted: list[dict[str, Any]] = []
+    app = typer.Typer()
+
+    def ask(_state: object, verb: str, *, json: bool, **args: Any) -> Any:
+        asked.append((verb, json, args))
+        return ANSWERS[verb]
+
+    register(app, ask, emitted.append)
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert text in result.output
+    assert CliRunner().invoke(app, [*words, "--json"]).exit_code == 0
+    assert list(emitted[0].values()) == [ANSWERS[verb]]
+    assert asked == [(verb, False, args), (verb, True, args)]
+    assert "Example" in CliRunner().invoke(app, [*words[: 1 + (words[0] == "group")], "--help"]).output
+
+
+def test_an_answer_that_has_not_come_is_not_a_yes() -> None:
+    app = typer.Typer()
+    register(app, lambda *_, **__: {"group": "a", "state": "asked"}, lambda _: None)
+    assert "not answered yet" in CliRunner().invoke(app, ["group", "join", "a"]).output
