@@ -16,6 +16,7 @@ from tiercast_cli import jobs
 from tiercast_cli.durations import seconds_of, size_of
 from tiercast_cli.options import OnEndpoints
 from tiercast_cli.terms import taking
+from tiercast_cli.times import OF_INSTALLATION
 
 RUN = """\b
 Examples:
@@ -31,8 +32,9 @@ Examples:
 The text "-" is read from the standard input. The owner reads it with: tiercast-endpoint messages
 """
 RESTART = """\b
-Example:
+Examples:
   tiercast job restart --on pc-17 --watch
+  tiercast job restart --group sales --install-window "daily 22:00-05:00" --spread 1h
 """
 
 _RUN_OPTIONS: dict[str, tuple[Any, Any]] = {
@@ -63,7 +65,7 @@ _RUN_OPTIONS: dict[str, tuple[Any, Any]] = {
 }
 
 
-@taking({"on": (OnEndpoints, []), **jobs.ORDER, **_RUN_OPTIONS})
+@taking({"on": (OnEndpoints, []), **jobs.ORDER, **OF_INSTALLATION, **_RUN_OPTIONS})
 def run(
     argv: Annotated[list[str], typer.Argument(metavar="-- PROGRAM [ARGUMENT]...", help="Absolute, or found in PATH.")],
     **given: Any,
@@ -88,6 +90,7 @@ def run(
     {
         "on": (OnEndpoints, []),
         **jobs.ORDER,
+        **OF_INSTALLATION,
         "title": (Annotated[str, typer.Option("--title", help="One line above the text.")], ""),
     }
 )
@@ -100,7 +103,7 @@ def message(
     jobs.order("message", "", given, what="", options=lambda: {"text": said, "title": given["title"]})
 
 
-@taking({"on": (OnEndpoints, []), **jobs.ORDER})
+@taking({"on": (OnEndpoints, []), **jobs.ORDER, **OF_INSTALLATION})
 def restart(**given: Any) -> None:
     """Restart the agents of endpoints, once no program of theirs runs; the receipt says that they are back."""
     jobs.order("restart", "", given, what="")

@@ -17,8 +17,6 @@ from tiercast_cli.targets import TARGETS, print_dry_run, targets_of
 from tiercast_cli.terms import JOB, taking, terms_of
 from tiercast_cli.times import OF_INSTALLATION, OF_TRANSFER, times_of
 
-_COLUMN = 40
-
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Orders to many machines, and what came of them.")
 
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Stay and watch until every target has ended.")]
@@ -214,7 +212,7 @@ def list_(
             (
                 j["job"],
                 j["type"],
-                f"{j['package']} {j.get('version', '')}".strip() or _short(j.get("about", "")),
+                words.subject(j),
                 "cancelling" if j.get("cancelling") and j["state"] == "open" else j["state"],
                 j["targets"],
                 _counts(j),
@@ -243,7 +241,7 @@ def show(job: Job, *, json: Json = False) -> None:
         if "request" in found:
             _show_draft(found)
             return
-        print(f"job {found['job']}  {found['type']} {found['package']} {found.get('version', '')}  {found['state']}")
+        print(f"job {found['job']}  {found['type']} {words.subject(found)}  {found['state']}")
         by = found.get("by") or "-"
         print(f"ordered {words.moment(found['created'])} by {by}, expires {words.moment(found['expires'])}")
         if found.get("note"):
@@ -314,7 +312,7 @@ def receipt(job: Job, node: Node, *, json: Json = False) -> None:
 
 def _show_draft(found: dict[str, Any]) -> None:
     """A job of which nothing was ordered yet."""
-    print(f"job {found['job']}  {found['type']} {found['about']}  draft")
+    print(f"job {found['job']}  {found['type']} {words.subject(found)}  draft")
     print(f"kept {words.moment(found['created'])} by {found['by']}; order it: tiercast job start {found['job']}")
     words.print_map(found["request"])
 
@@ -322,7 +320,7 @@ def _show_draft(found: dict[str, Any]) -> None:
 def _show_passing(found: dict[str, Any]) -> None:
     """A job as a gateway knows it: what the targets below it said so far."""
     state = "open" if found["open"] else "closed"
-    print(f"job {found['job']}  {found['type']} {found['package']} {found['version']}  {state} here")
+    print(f"job {found['job']}  {found['type']} {words.subject(found)}  {state} here")
     print(f"{words.count(found['targets'], 'target')} below, expires {words.moment(found['expires'])}")
     rows = [
         (r["target"], r["state"], words.share(r["done"], r["total"]), f"{r['code']} {r['detail']}".strip())
@@ -337,11 +335,6 @@ def _field(key: str, value: object) -> str:
     if key in {"started", "finished"} and isinstance(value, int):
         return words.moment(value)
     return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def _short(text: str) -> str:
-    """What fits a column of a table."""
-    return text if len(text) <= _COLUMN else f"{text[: _COLUMN - 3]}..."
 
 
 def _counts(job: dict[str, Any]) -> str:

@@ -85,7 +85,7 @@ class Progress:
         """The job in one line."""
         job = self.snapshot
         counts = ", ".join(f"{n} {state}" for state, n in sorted(job.get("counts", {}).items()) if n)
-        what = " ".join(str(job.get(key, "")) for key in ("type", "package", "version"))
+        what = f"{job.get('type', '')} {words.subject(job)}".strip()
         return f"job {job.get('job', '?')}: {what} - {counts}"
 
     @property

@@ -60,7 +60,7 @@ def lines(found: Body, job: str, now: float, *, everything: bool = False) -> lis
     """The answer as text."""
     if "jobs" in found:  # of an endpoint
         return [line for one in found["jobs"] for line in of_target(one, f"{found['node']}", one["job"], now)]
-    head = [f"job {found['job']}: {found['type']} {found['package']} {found['version']}, {found['state']}"]
+    head = [f"job {found['job']}: {found['type']} {words.subject(found)}, {found['state']}"]
     if "chain" in found:
         head += of_target(found, found["target"], job, now)
     if "reasons" in found:

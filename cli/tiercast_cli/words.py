@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+_COLUMN = 60
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _RATES = ("B/s", "kB/s", "MB/s", "GB/s", "TB/s")
 
@@ -85,6 +86,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def _is_number(cell: str) -> bool:
     return bool(cell) and (cell[0].isdigit() or cell == "-")
+
+
+def subject(job: dict[str, Any]) -> str:
+    """What a job is about: package and version, else its program or text, shortened to a column."""
+    text = f"{job.get('package', '')} {job.get('version', '')}".strip() or str(job.get("about", ""))
+    return text if len(text) <= _COLUMN else f"{text[: _COLUMN - 3]}..."
 
 
 def print_map(values: dict[str, Any]) -> None:

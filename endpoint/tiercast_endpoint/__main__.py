@@ -164,8 +164,7 @@ def jobs(
         return
     for one in found:
         code = f" ({one['code']})" if one["code"] else ""
-        what = f"{one['package']}={one['version']}" if one["package"] else ""
-        print(f"{one['job']}  {one['type']} {what}: {one['state']}{code}")
+        print(f"{one['job']}  {one['type']} {_package(one)}: {one['state']}{code}")
 
 
 @app.command()
@@ -176,7 +175,7 @@ def job(id_: Annotated[str, typer.Argument(metavar="JOB")], *, state: State = No
         _emit({"job": found})
         return
     code = f" ({found['code']})" if found["code"] else ""
-    print(f"{found['job']}  {found['type']} {found['package']}={found['version']}: {found['state']}{code}")
+    print(f"{found['job']}  {found['type']} {_package(found)}: {found['state']}{code}")
     if found["detail"]:
         print(f"  {found['detail']}")
     for program in found["programs"]:
@@ -229,6 +228,7 @@ def _numbers(words: list[str], *, json: bool) -> list[int]:
     return [] if "all" in words else [int(word) for word in words]
 
 
+@app.command()
 def why(
     id_: Annotated[str, typer.Argument(metavar="[JOB]", help="One job; every open one by default.")] = "",
     *,
@@ -246,7 +246,7 @@ def why(
     if not found["jobs"]:
         print("No job is open here.")
     for one in found["jobs"]:
-        print(f"{one['job']}  {one['type']} {one['package']}={one['version']}: {one['state']}")
+        print(f"{one['job']}  {one['type']} {_package(one)}: {one['state']}")
         for reason in one["chain"]:
             print(f"  {reason['code']}: {reason['says']}{_since(reason['since'])}")
             print(f"    freed when {reason['freed'].replace('JOB', one['job'])}")
@@ -255,6 +255,11 @@ def why(
         if result := one["result"]:
             code = f" ({result['code']})" if result["code"] else ""
             print(f"  ended {result['state']}{code}: {result['detail'] or result['means']}")
+
+
+def _package(job: dict[str, Any]) -> str:
+    """The package that a job is about, if it is about one."""
+    return f"{job['package']}={job['version']}" if job["package"] else "(no package)"
 
 
 def _since(moment: int) -> str:

@@ -90,7 +90,7 @@ class JobView:
             if draft is not None:
                 return draft.shown() | {"targets": [], "request": draft.request}
             found = await job_rows.get(connection, job)
-            _, folder = await requests.asked_with(connection, found.id) or ({}, "")
+            said, folder = await requests.asked_with(connection, found.id) or ({}, "")
             rows = await _targets(connection, found.id)
             relayed = await _hops(connection, found.id)
             parents = {node.name: node.parent for node in await nodes.all_nodes(connection)}
@@ -112,6 +112,7 @@ class JobView:
             "cancelling": found.cancelling,
             "by": found.created_by,
             "note": found.note,
+            "about": requests.about(said) or found.package,
             "folder": folder,
             "options": found.options,
             "target": found.target,

@@ -93,7 +93,7 @@ def test_a_receipt_is_for_reading(daemon: Daemon) -> None:
 
 
 def test_a_list_says_what_is_wanted(daemon: Daemon) -> None:
-    job = snapshot("open", 10) | {"targets": 1, "package": "", "version": "", "about": "x" * 60, "folder": "a/b"}
+    job = snapshot("open", 10) | {"targets": 1, "package": "", "version": "", "about": "x" * 80, "folder": "a/b"}
     daemon.answers["job.list"] = [job | {"cancelling": True, "state": "open"}]
     said = daemon.run(
         *(
@@ -112,7 +112,7 @@ def test_a_list_says_what_is_wanted(daemon: Daemon) -> None:
         ),
         *("--target", "pc-1", "--folder", "a", "--search", "df"),
     )
-    assert "x" * 37 + "..." in said
+    assert "x" * 57 + "..." in said
     assert "cancelling" in said
     assert "a/b" in said
     asked = daemon.asked[0][1]

@@ -67,3 +67,9 @@ def test_a_count_has_its_noun() -> None:
 def test_a_map_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
     words.print_map({"b": ["x", "y"], "a": {"k": 1}, "none": None, "empty": "", "zero": 0})
     assert capsys.readouterr().out == "  a           k=1\n  b           x, y\n  zero        0\n"
+
+
+def test_what_a_job_is_about() -> None:
+    assert words.subject({"package": "hello", "version": "1"}) == "hello 1"
+    assert words.subject({"package": "", "version": "", "about": "x" * 99}) == "x" * 57 + "..."
+    assert words.subject({}) == ""
