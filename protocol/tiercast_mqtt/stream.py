@@ -26,7 +26,7 @@ from tiercast_mqtt.errors import MalformedPacket
 SMALL = 8192
 #: Reused buffers are multiples of this, so that packets of like size fit them; and most bytes that wait for reuse.
 GRAIN = 128 * 1024
-MOST_SPARE = 4 * 1024 * 1024
+MOST_SPARE = 8 * 1024 * 1024
 #: Bytes of a large packet that are worth waking for; the usual receive buffer takes several times as much: what does
 #: not fit there would make the kernel clamp its window, and far links slow.
 WORTH_WAKING = 32 * 1024
@@ -82,7 +82,8 @@ class PacketStream(asyncio.BufferedProtocol):
         plain = self._reuse and transport.get_extra_info("ssl_object") is None
         found = transport.get_extra_info("socket") if plain else None
         if found is not None and found.family in {socket.AF_INET, socket.AF_INET6}:
-            self._socket = found
+            with suppress(OSError):  # a descriptor of our own: the transport makes a socket of its own for every call
+                self._socket = socket.fromfd(found.fileno(), found.family, socket.SOCK_STREAM)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         """asyncio: where to put what arrives next."""
@@ -144,6 +145,9 @@ class PacketStream(asyncio.BufferedProtocol):
     def stop(self) -> None:
         """Hand out nothing any more: the connection is being closed."""
         self._stopped = True
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     # -- inside ----------------------------------------------------------------------------------------
 
