@@ -24,6 +24,7 @@ from tiercast_cli import (
     packages,
     why,
 )
+from tiercast_cli.endings import add_endings
 from tiercast_cli.examples import add_examples
 from tiercast_cli.options import set_socket
 from tiercast_cli.suspensions import add_suspensions
@@ -49,6 +50,7 @@ app = typer.Typer(
 )
 actions.add_actions(jobs.app)
 drafts.add_drafts(jobs.app)
+add_endings(jobs.app)
 add_suspensions(jobs.app, links.app, nodes.app)
 why.add(app)
 for noun, part in (

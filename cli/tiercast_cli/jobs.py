@@ -15,7 +15,7 @@ from tiercast_cli.options import InPackage, Job, Json, Node, OnEndpoints, OnGate
 from tiercast_cli.session import ask, emit, run, session
 from tiercast_cli.targets import TARGETS, print_dry_run, targets_of
 from tiercast_cli.terms import JOB, taking, terms_of
-from tiercast_cli.times import OF_INSTALLATION, OF_TRANSFER, times_of
+from tiercast_cli.times import OF_INSTALLATION, OF_TRANSFER, times_of, times_shown
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Orders to many machines, and what came of them.")
 
@@ -246,6 +246,8 @@ def show(job: Job, *, json: Json = False) -> None:
         print(f"ordered {words.moment(found['created'])} by {by}, expires {words.moment(found['expires'])}")
         if found.get("note"):
             print(found["note"])
+        for line in times_shown(found):
+            print(line)
         rows = [
             (
                 t["node"],
@@ -263,17 +265,6 @@ def show(job: Job, *, json: Json = False) -> None:
                 for h in found["hops"]
             ]
             print(words.table(("hop", "state", "held"), hops))
-
-    run(work, as_json=json)
-
-
-@app.command()
-def cancel(job: Job, *, json: Json = False) -> None:
-    """Cancel a job wherever it has not ended; what is installed stays installed."""
-
-    async def work() -> None:
-        result = await ask("job.cancel", job=job)
-        emit(result or {}) if json else print(f"Job {job} is being cancelled; 'tiercast job show {job}' tells where.")
 
     run(work, as_json=json)
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tiercast_cli import words
 from tiercast_cli.durations import moment_of, seconds_of
 from tiercast_protocol.errors import UsageError
 
@@ -80,6 +81,7 @@ OF_INSTALLATION: dict[str, tuple[Any, Any]] = {
         [],
     ),
 }
+_SHOWN = 10
 _MOMENTS = ("distribute_at", "prepare_by", "install_at", "switch_at", "deadline")
 _LENGTHS = {
     "spread": "spread_s",
@@ -118,6 +120,26 @@ def times_of(given: Mapping[str, Any], now: float | None = None) -> dict[str, st
     if when := given.get("install_when"):
         said["install_when"] = when.strip().lower()
     return said
+
+
+def times_shown(job: Mapping[str, Any]) -> list[str]:
+    """What `job show` says of a job's times: what was ordered, and who did not keep to it."""
+    options = job.get("options") or {}
+    said = [f"{_flag(word)[2:]} {words.moment(options[word])}" for word in _MOMENTS if options.get(word)]
+    said += [f"install-window {options['install_window']}"] if options.get("install_window") else []
+    said += [f"install-when {options['install_when']}"] if options.get("install_when", "now") != "now" else []
+    said += [f"{_flag(name)[2:]} {options[word]} s" for name, word in _LENGTHS.items() if options.get(word)]
+    lines = [f"times: {', '.join(said)}"] if said else []
+    if job.get("origin"):
+        lines.append(f"another run of {job['origin']}")
+    for word, names in (job.get("missed") or {}).items():
+        lines.append(f"missed {_flag(word)[2:]} {words.moment(options[word])}: {_few(names)}")
+    return lines
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def _flag(name: str) -> str:

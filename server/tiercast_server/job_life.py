@@ -5,8 +5,8 @@
 Rules
 - A job is open while any target is; its closing state is computed from the counts of its targets and
   from nothing else, so a receipt that comes late corrects it.
-- Cancelling is an order of the next revision: targets that were ordered answer for themselves, those that
-  never were are closed at once.
+- Cancelling is an order of the next revision, to all open targets or to some: those that were ordered answer for
+  themselves, those that never were are closed at once.
 - At expiry (and a grace for receipts under way) the region closes what never answered.
 - Nodes may become targets until the job expires or is cancelled: a job on a group follows it.  That alone opens a
   closed job again; else it issues no order any more.
@@ -35,7 +35,10 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class CancelAsked:
-    """An administrator asked for it."""
+    """An administrator asked for it: for the whole job, or for `nodes`; `force` does not wait for programs that run."""
+
+    nodes: tuple[str, ...] = ()
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +69,18 @@ class Order:
 
     type: Literal["same", "cancel"]
     nodes: tuple[str, ...] = ()
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CloseTargets:
-    """Conclude `state` for open targets: only those never ordered, or every one."""
+    """Conclude `state` for open targets: only those never ordered, or every one; only `nodes`, if there are any."""
 
     state: str
     code: str
     detail: str
     never_ordered: bool
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,7 @@ class JobLife:
             case Counted(counts):
                 return self._counted(counts)
             case CancelAsked():
-                return self._cancel()
+                return self._cancel(event)
             case TargetJoined(node):
                 wanted = self.state == "open" and not self.cancelling and now < self.expires
                 return [Order("same", (node,))] if wanted else []
@@ -153,12 +158,15 @@ class JobLife:
         self.state = "open"
         return [*reopened, Order("same", nodes)]
 
-    def _cancel(self) -> list[Command]:
-        if self.state != "open" or self.cancelling:
+    def _cancel(self, asked: CancelAsked) -> list[Command]:
+        again = self.cancelling and not asked.force and not asked.nodes
+        if self.state != "open" or again:
             return []
-        self.cancelling = True
-        closing = CloseTargets("cancelled", "job.cancelled", "cancelled before it was ordered", never_ordered=True)
-        return [closing, Order("cancel")]
+        # One that is for some targets leaves the job open to whoever joins the others.
+        self.cancelling = self.cancelling or not asked.nodes
+        detail = "cancelled before it was ordered"
+        closing = CloseTargets("cancelled", "job.cancelled", detail, never_ordered=True, nodes=asked.nodes)
+        return [closing, Order("cancel", asked.nodes, asked.force)]
 
     def _time(self, now: int) -> list[Command]:
         if self.state != "open":

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content import jobtypes
+from tiercast_protocol.content.order import CANCEL, FORCE, SOME
 from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
@@ -44,7 +45,7 @@ _NAMES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One row of jobs; times in milliseconds since 1970."""
+    """One row of jobs; times in milliseconds since 1970; `origin` is the job that it is another run of."""
 
     id: str
     number: int
@@ -64,6 +65,7 @@ class Job:
     closed: int | None
     target: str = ""
     follows: bool = False
+    origin: str = ""
 
     @property
     def shown_state(self) -> jobtypes.JobState:
@@ -92,6 +94,7 @@ def _job(row: RowMapping) -> Job:
         closed=row["closed"],
         target=row["target"],
         follows=row["follows"],
+        origin=row["origin"],
     )
 
 
@@ -159,8 +162,8 @@ async def advance(region: Region, connection: AsyncConnection, job: Job, *events
     while queue:
         command = queue.pop(0)
         match command:
-            case Order(type_, names):
-                await order(region, connection, job, type_, names)
+            case Order(type_, names, force):
+                await order(region, connection, job, type_, names, force=force)
             case CloseTargets():
                 await _close_targets(connection, job, command, now)
                 queue += life.handle(Counted(await counts(connection, job.id)), now=now)
@@ -196,6 +199,7 @@ async def insert_job(connection: AsyncConnection, job: Job, found: Sequence[Node
             expires=job.expires,
             target=job.target,
             follows=job.follows,
+            origin=job.origin,
         )
     )
     await add_targets(connection, job, found, job.created)
@@ -243,6 +247,8 @@ async def _close_targets(connection: AsyncConnection, job: Job, command: CloseTa
     which: ColumnElement[bool] = (targets.c.job == job.id) & targets.c.state.in_(OPEN_STATES)
     if command.never_ordered:
         which &= targets.c.ordered == 0
+    if command.nodes:
+        which &= targets.c.node.in_(command.nodes)
     await connection.execute(
         update(targets)
         .where(which)
@@ -250,11 +256,17 @@ async def _close_targets(connection: AsyncConnection, job: Job, command: CloseTa
     )
 
 
-async def order(region: Region, connection: AsyncConnection, job: Job, type_: str, names: Sequence[str]) -> None:
+async def order(
+    region: Region, connection: AsyncConnection, job: Job, type_: str, names: Sequence[str], *, force: bool = False
+) -> None:
     """Sign the job's next order for `names` (or all its open targets) that hold a key, and put it for handover."""
-    if not names:
+    said: dict[str, str | int | bool] = {}
+    if type_ == CANCEL:
+        said.update({word: True for word, is_so in ((SOME, bool(names)), (FORCE, force)) if is_so})
+    if not names or type_ == CANCEL:
         query = select(targets.c.node).where(targets.c.job == job.id, targets.c.state.in_(OPEN_STATES))
-        names = list((await connection.execute(query)).scalars())
+        still = set((await connection.execute(query)).scalars())
+        names = [name for name in names if name in still] if names else sorted(still)
     joined = [node for node in await _existing(connection, names) if node.has_joined]
     if not joined:
         return
@@ -270,7 +282,7 @@ async def order(region: Region, connection: AsyncConnection, job: Job, type_: st
         root=job.root,
         issued=now,
         expires=job.expires,
-        options=job.options,
+        options=said if type_ == CANCEL else job.options,
     )
     signed = sign(subject, revision, joined, region=region.name, epoch=region.epoch, key=region.key)
     await connection.execute(

@@ -8,11 +8,13 @@ from typing import Any
 
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_server.job_checks import DEFAULT_EXPIRY_S, Request
+from tiercast_server.job_parts import Part
 from tiercast_server.job_search import filter_of
 from tiercast_server.job_view import JobView
 from tiercast_server.jobs import Jobs
 from tiercast_server.patches import Patches
 from tiercast_server.requests import Kept
+from tiercast_server.reruns import Reruns
 from tiercast_server.rooms import Rooms
 from tiercast_server.ways import Ways
 
@@ -30,7 +32,7 @@ class JobVerbs:
         rooms: Rooms | None = None,
         ways: Ways | None = None,
     ) -> None:
-        self._jobs = jobs
+        self._jobs, self._reruns = jobs, Reruns(jobs)
         self._rooms, self._ways = rooms, ways
         self._view = view
         self._patches = patches
@@ -81,8 +83,22 @@ class JobVerbs:
         return await self._view.receipt(call.text("job"), call.text("node"))
 
     async def cancel(self, call: Call) -> dict[str, Any]:
-        """Order the open targets to leave the job."""
-        return await self._jobs.cancel(call.text("job"))
+        """Order the open targets, or some of them, to leave the job."""
+        part = Part(*(tuple(call.texts(word, [])) for word in ("nodes", "groups", "below")))
+        return await self._jobs.cancel(call.text("job"), part, force=call.flag("force", default=False))
+
+    async def rerun(self, call: Call) -> dict[str, Any]:
+        """Order a job again where it failed, or reached nobody."""
+        made = await self._reruns.rerun(
+            call.text("job"),
+            failed=call.flag("failed", default=False),
+            unreached=call.flag("unreached", default=False),
+            by=call.user,
+            expires_s=call.number("expires_s", 0),
+        )
+        if self._patches is not None:
+            await self._patches.ordered(made["job"])
+        return made
 
     async def delete(self, call: Call) -> dict[str, Any]:
         """Forget a closed job."""

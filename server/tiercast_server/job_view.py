@@ -22,6 +22,7 @@ from tiercast_server import job_rows, nodes, requests, why
 from tiercast_server.changes import Changes
 from tiercast_server.database.tables import hops, targets
 from tiercast_server.job_search import Filter, matches
+from tiercast_server.missed import missed
 from tiercast_server.region import Region
 
 #: Seconds between two snapshots of a watch.
@@ -93,7 +94,9 @@ class JobView:
             said, folder = await requests.asked_with(connection, found.id) or ({}, "")
             rows = await _targets(connection, found.id)
             relayed = await _hops(connection, found.id)
-            parents = {node.name: node.parent for node in await nodes.all_nodes(connection)}
+            region = await nodes.all_nodes(connection)
+        parents = {node.name: node.parent for node in region}
+        gateways = frozenset(node.name for node in region if node.role == "gateway")
         counted: dict[str, int] = {}
         for row in rows:
             counted[row["state"]] = counted.get(row["state"], 0) + 1
@@ -114,6 +117,7 @@ class JobView:
             "note": found.note,
             "about": requests.about(said) or found.package,
             "folder": folder,
+            "origin": found.origin,
             "options": found.options,
             "target": found.target,
             "follows": found.follows,
@@ -123,6 +127,7 @@ class JobView:
         }
         if self._own_hops is not None:
             shown["hops"] = self._own_hops(shown) + relayed
+        shown["missed"] = missed(found.options, rows, relayed, gateways, now=self._region.clock())
         why.explain(rows, parents, shown["hops"])
         return shown
 

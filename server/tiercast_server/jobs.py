@@ -26,6 +26,7 @@ from tiercast_server.changes import Changes
 from tiercast_server.database.tables import hops, jobs, orders, targets
 from tiercast_server.job_checks import CONFIRM_ABOVE, Request, check_conflict, check_count, check_targets, checked
 from tiercast_server.job_life import CancelAsked, Counted, TargetJoined, TimePassed
+from tiercast_server.job_parts import Part, chosen
 from tiercast_server.job_rows import OPEN_STATES, Job
 from tiercast_server.packages import Package, find_sealed, split_reference
 from tiercast_server.region import Region
@@ -50,8 +51,8 @@ class Jobs:
         targeting: Targeting | None = None,
         confirm_above: int = CONFIRM_ABOVE,
     ) -> None:
-        self._region = region
-        self._targeting = targeting or Targeting(region)
+        self.region = self._region = region
+        self.targeting = self._targeting = targeting or Targeting(region)
         self._confirm_above = confirm_above
         self._changes = changes
         self._wake = wake
@@ -121,21 +122,23 @@ class Jobs:
         self.told(job.id)
         return {"job": job.id, "targets": len(found), "follows": follows}
 
-    async def cancel(self, job: str) -> dict[str, Any]:
-        """Order the job's open targets to leave it.
+    async def cancel(self, job: str, part: Part | None = None, *, force: bool = False) -> dict[str, Any]:
+        """Order the job's open targets, or those of `part`, to leave it; `force` does not wait for programs that run.
 
         Raises:
-            UsageError: job.unknown or job.closed.
+            UsageError: job.unknown, job.closed, job.draft; as `chosen`.
         """
         async with self._region.db.write() as connection:
             found = await job_rows.get(connection, job)
-            if found.follows:
+            if found.follows and not part:
                 await job_rows.unfollow(connection, found.id)
-            if not found.follows or found.state == "open":
+            names: list[str] = []
+            if part or not found.follows or found.state == "open":
                 jobtypes.check("cancel", type_=found.type, state=found.shown_state, job=found.id)
-                await job_rows.advance(self._region, connection, found, CancelAsked())
+                names = await chosen(connection, found, part, self._targeting) if part else []
+                await job_rows.advance(self._region, connection, found, CancelAsked(tuple(names), force))
         self.told(found.id)
-        return {"job": found.id, "again": found.cancelling}
+        return {"job": found.id, "again": found.cancelling, "targets": names}
 
     async def set_terms(self, job: str, new: dict[str, Any], clear: list[str]) -> dict[str, Any]:
         """Change how an open job's content travels: its terms now.

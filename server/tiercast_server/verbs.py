@@ -109,6 +109,7 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
     verbs.add("job.receipt", "viewer", jobs.receipt)
     verbs.add("job.create", "operator", audited(jobs.create))
     verbs.add("job.cancel", "operator", audited(jobs.cancel))
+    verbs.add("job.rerun", "operator", audited(jobs.rerun))
     verbs.add("job.delete", "operator", audited(jobs.delete))
     add_draft_verbs(verbs, desk.region, jobs, audited)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from cli_daemon import Daemon
-from tiercast_cli.times import times_of
+from tiercast_cli.times import times_of, times_shown
 from tiercast_protocol.content import times
 from tiercast_protocol.errors import UsageError
 
@@ -79,3 +79,15 @@ def test_what_is_no_time_names_its_option(given: dict[str, str], where: str, cod
     with pytest.raises(UsageError) as refused:
         times_of(given, NOW)
     assert (refused.value.where, refused.value.code) == (where, code)
+
+
+def test_what_was_ordered_and_who_did_not_keep_to_it_is_shown() -> None:
+    options = {"install_window": "daily 22:00-06:00", "spread_s": 600, "prepare_by": at(18), "deadline": at(20)}
+    late = [f"pc-{number}" for number in range(12)]
+    lines = times_shown({"options": options, "origin": "j1", "missed": {"prepare_by": ["berlin"], "deadline": late}})
+    assert lines[0].startswith("times: prepare-by ")
+    assert "install-window daily 22:00-06:00, spread 600 s" in lines[0]
+    assert lines[1] == "another run of j1"
+    assert lines[2].endswith(": berlin")
+    assert lines[3].endswith("pc-9 and 2 more")
+    assert times_shown({}) == []

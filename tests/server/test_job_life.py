@@ -22,7 +22,10 @@ from tiercast_server.job_life import (
 
 counts = st.dictionaries(st.sampled_from(sorted(STATES)), st.integers(0, 3), min_size=1)
 events = st.one_of(
-    st.builds(Counted, counts), st.just(CancelAsked()), st.just(TargetJoined("n")), st.just(TimePassed())
+    st.builds(Counted, counts),
+    st.builds(CancelAsked, st.sampled_from([(), ("a",)]), st.booleans()),
+    st.just(TargetJoined("n")),
+    st.just(TimePassed()),
 )
 
 
@@ -47,7 +50,8 @@ def test_any_story_keeps_the_invariants(story: list[tuple[Any, int]], expires: i
                 assert command.at > now
         assert not (closed and life.state == "open"), "once closed, never open"
         closed = life.state != "open"
-    assert cancels <= 1
+    asked = [event for event, _ in story if isinstance(event, CancelAsked)]
+    assert cancels <= sum(bool(event.nodes) or event.force for event in asked) + 1
 
 
 def test_the_worst_end_wins() -> None:
@@ -71,3 +75,21 @@ def test_cancelling_twice_is_one_order() -> None:
     assert Order("cancel") in first
     assert life.handle(CancelAsked(), now=0) == []
     assert life.handle(TargetJoined("n"), now=0) == []
+
+
+def test_a_cancel_of_some_does_not_cancel_the_job() -> None:
+    life = JobLife(expires=10)
+    closing, order = life.handle(CancelAsked(("a", "b")), now=0)
+    assert isinstance(closing, CloseTargets)
+    assert closing.nodes == ("a", "b")
+    assert order == Order("cancel", ("a", "b"))
+    assert not life.cancelling
+    assert life.handle(TargetJoined("n"), now=1) == [Order("same", ("n",))]
+
+
+def test_force_may_follow_what_was_asked_for() -> None:
+    life = JobLife(expires=10)
+    assert life.handle(CancelAsked(), now=0)[-1] == Order("cancel")
+    assert life.handle(CancelAsked(), now=0) == []
+    assert life.handle(CancelAsked(force=True), now=0)[-1] == Order("cancel", (), force=True)
+    assert life.handle(CancelAsked(("a",)), now=0)[-1] == Order("cancel", ("a",))

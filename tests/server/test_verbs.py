@@ -25,7 +25,7 @@ EXPECTED = {
     "operator": """group.add group.join group.leave group.delete package.entry package.missing package.store
         package.register package.delete package.patch
         job.draft job.start job.copy job.move job.from job.template.save job.template.delete
-        job.create job.cancel job.delete depot.pin depot.unpin depot.keep depot.audit
+        job.create job.cancel job.rerun job.delete depot.pin depot.unpin depot.keep depot.audit
         chunks.give depot.evict node.suspend node.resume job.suspend job.resume job.set""",
     "admin": """node.invite node.remove cabinet.add cabinet.delete link.set link.suspend link.resume
         link.window.add link.window.remove node.move node.home node.candidates node.retire node.replace""",

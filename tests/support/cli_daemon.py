@@ -87,6 +87,7 @@ VERBS = [
     "job.history",
     "node.history",
     "job.cancel",
+    "job.rerun",
     "job.delete",
     "job.receipt",
     "depot.show",

@@ -86,6 +86,7 @@ VERBS: dict[str, Verb] = {
     "start": Verb(frozenset({DRAFT}), does="order it"),
     "watch": Verb(_ALL - {DRAFT}, does="follow it to its end"),
     "receipt": Verb(_ALL - {DRAFT}, does="what a target signed"),
+    "rerun": Verb(_ALL - {DRAFT}, does="order it again where it failed or reached nobody"),
     "cancel": Verb(RUNNING, does="end it wherever it has not ended"),
     "set": Verb(RUNNING, content=True, does="other terms for its transfer"),
     "suspend": Verb(RUNNING, content=True, does="nothing more of it over a link"),

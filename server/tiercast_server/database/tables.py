@@ -194,6 +194,7 @@ jobs = Table(
     Column("closed", BigInteger, nullable=True),
     Column("target", Text, nullable=False, default="", server_default=""),
     Column("follows", Boolean, nullable=False, default=False, server_default=false()),
+    Column("origin", String(32), nullable=False, server_default=""),
 )
 
 #: One signed order per (job, revision).

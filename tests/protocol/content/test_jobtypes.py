@@ -21,6 +21,7 @@ EXPECTED = {
     "start": ({"draft"}, False),
     "watch": (set(STATES) - {"draft"}, False),
     "receipt": (set(STATES) - {"draft"}, False),
+    "rerun": (set(STATES) - {"draft"}, False),
     "cancel": ({"open", "cancelling"}, False),
     "set": ({"open", "cancelling"}, True),
     "suspend": ({"open", "cancelling"}, True),
