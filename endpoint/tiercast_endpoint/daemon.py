@@ -150,9 +150,7 @@ class Agent:
         self._listen(post, upstream, readings, materials, terms, jobs)
         ledger = await stack.enter_async_context(open_ledger(folder))
         readings.table |= Arrivals(ledger, upstream).readings
-        readings.table |= Why(
-            db, post, lambda: Machine(me.name, upstream.parent, upstream.connected), jobs.looks
-        ).readings
+        readings.table |= Why(db, post, lambda: _machine(me.name, upstream), jobs.looks).readings
         verbs = Verbs()
         readings.register(verbs)
         owner.register(verbs)
@@ -295,6 +293,10 @@ class Agent:
             "patches": materials.patches.shown(),
             "socket": str(self._place.socket),
         }
+
+
+def _machine(me: str, upstream: Upstream) -> Machine:
+    return Machine(me, upstream.parent, upstream.connected, no_room=bool(upstream.waiting))
 
 
 async def serve(stack: AsyncExitStack, place: Place, restart: Restart) -> None:

@@ -50,11 +50,12 @@ _MOST = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What the jobs have in common: the machine's name, its parent, and whether that is there."""
+    """What the jobs have in common: the machine's name, its parent, whether that is there, and lacks room for them."""
 
     me: str
     parent: str
     connected: bool
+    no_room: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,8 @@ def chain(job: Job, among: Sequence[Job], machine: Machine, look: Look) -> list[
         found.append(read(job.code, job.detail))
     if step in _FROM_ABOVE and not machine.connected:
         found.append(because("parent.lost", peer=machine.parent))
+    elif step in _FROM_ABOVE and machine.no_room:
+        found.append(because("depot.full", node=machine.parent))
     if step not in RESTING:
         found.append(of_step(step))
     elif not found:

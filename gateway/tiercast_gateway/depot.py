@@ -32,6 +32,8 @@ Digest = bytes
 SLACK_BYTES = 32 << 20
 #: Seconds for which nothing is fetched after there was no room; those below ask again in the meantime.
 FULL_SECONDS = 2.0
+#: So much longer it counts as short of room, for people: whoever was refused asks again within that time.
+SHORT_SECONDS = 30.0
 FLUSH_SECONDS = 60.0
 
 
@@ -130,6 +132,7 @@ class Depot:
             for n, result in zip(full, await self.store.put_many([chunks[n] for n in full]), strict=True):
                 results[n] = result
         else:
+            self._full = None
             self.room.grown()
         self.bytes_in += sum(len(stored) for (_, stored), taken in zip(chunks, results, strict=True) if taken is True)
         return results
@@ -150,6 +153,11 @@ class Depot:
     def full(self) -> StoreFull | None:
         """Why nothing more is to be fetched now; None when there is room as far as is known."""
         return self._full if self._full is not None and time.monotonic() < self._full_until else None
+
+    @property
+    def short(self) -> StoreFull | None:
+        """The last refusal for want of room, while nothing was stored since and it was not long ago."""
+        return self._full if self._full is not None and time.monotonic() < self._full_until + SHORT_SECONDS else None
 
     def usage(self) -> Usage:
         """Chunks, bytes, quota and what the disk has left."""

@@ -89,7 +89,8 @@ class Progress:
                 self._urgent.clear()
                 for order in list(self._jobs.values()):
                     holding = self.holdings.get(order.root)
-                    if order.root in roots and order.job not in self._own and holding is not None:
+                    known = holding is not None or order.job in self._why  # without room not even the root is here
+                    if order.root in roots and order.job not in self._own and known:
                         await self._tell(self._record(order, holding))
                 try:
                     async with asyncio.timeout(EVERY_SECONDS):
@@ -104,7 +105,7 @@ class Progress:
         if holding is not None and holding.complete:
             self._urgent.set()
 
-    def _record(self, order: Order, holding: Holding) -> StatusRecord:
+    def _record(self, order: Order, holding: Holding | None) -> StatusRecord:
         seq = int((self._began + time.monotonic()) * 1000)
         return StatusRecord(
             job=order.job,
@@ -112,9 +113,9 @@ class Progress:
             target=self._me,
             attempt=0,
             seq=seq,
-            state="held" if holding.complete else "relaying",
+            state="held" if holding is not None and holding.complete else "relaying",
             at=time.time_ns() // 1_000_000,
-            done=holding.done,
-            total=holding.total,
+            done=holding.done if holding is not None else 0,
+            total=holding.total if holding is not None else 0,
             detail=self._why.get(order.job, ""),
         )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 EVERY_SECONDS = 1.0
 #: Most children whose reasons are told of one job; of the rest nobody could read more.
 MOST_CHILDREN = 500
+MIB = 1 << 20
 #: A pause that is longer is told with its end.
 _LONG_PAUSE = 60.0
 #: Reasons that are told to nobody above: they change with every chunk.
@@ -148,8 +149,6 @@ class Reasons:
     def _above(self) -> Reason | None:
         """Why chunks don't come here."""
         tree = self._tree
-        if (full := tree.depot.full) is not None:
-            return because("depot.full", needed=full.needed, free=full.free)
         if not tree.above.connected:
             return because("parent.lost", peer=tree.above.parent)
         if not tree.above.parent and (lost := tree.upkeep.repair.missing):
@@ -157,7 +156,11 @@ class Reasons:
         return because("chunk.awaited", above=tree.above.parent or "its library")
 
     def _find(self, job: str, lanes: Mapping[str, LaneView], most: int | None = None) -> dict[str, Reason]:
-        tree, above = self._tree, self._above()
+        tree = self._tree
+        short = tree.depot.short
+        # To the mebibyte: the same lack of room is the same reason.
+        full = because("depot.full", free=short.free // MIB * MIB) if short is not None else None
+        above = full or self._above()
         found: dict[str, Reason] = {}
         for child in self._open.get(job, ())[:most]:
             if not tree.children.online(child):
@@ -166,6 +169,7 @@ class Reasons:
             lane = lanes.get(child)
             view = next((one for one in lane.jobs if one.job == job), None) if lane is not None else None
             why = reason_of(lane, view, tree.steering.now, child=child, job=job, above=above)
+            why = why or full  # whoever was refused wants nothing for a while, and then asks again
             if why is not None:
                 found[child] = self._dated(job, child, why.at(node=tree.name, peer=child))
         return found

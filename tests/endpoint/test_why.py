@@ -49,6 +49,8 @@ def test_a_turn_is_waited_for_behind_a_job_or_behind_the_others() -> None:
 def test_what_stops_a_step_goes_before_it() -> None:
     assert codes(a_job(Step.FETCH)) == ["fetch"]
     assert codes(a_job(Step.FETCH), machine=ALONE) == ["parent.lost", "fetch"]
+    full = chain(a_job(Step.FETCH), [], replace(HERE, no_room=True), Look())
+    assert [(reason.code, reason.node) for reason in full] == [("depot.full", "low"), ("fetch", "pc")]
     assert codes(a_job(Step.ASSEMBLE), machine=ALONE) == ["assemble"], "it has all that it needs"
     assert codes(a_job(Step.SWITCH), look=Look(no_room=True)) == ["journal.full", "install"]
     assert codes(a_job(Step.WAIT, code="suspended", detail='{"by":"anna"}')) == ["suspended"]

@@ -62,6 +62,16 @@ async def test_it_says_relaying_and_then_held(store: DiskStore, db: Database) ->
         assert told[-1].seq > told[0].seq
 
 
+async def test_why_nothing_goes_is_said_though_not_even_the_root_is_known(store: DiskStore, db: Database) -> None:
+    package = made_package(2)
+    async with running(store, db) as (progress, _, told):
+        progress.job_changed(ordered(package.root), True)
+        progress.holdings.leave(package.root)
+        progress.reasons_changed("j1", "[]")
+        await until(lambda: bool(told) and told[-1].detail == "[]")
+        assert (told[-1].state, told[-1].total) == ("relaying", 0)
+
+
 async def test_two_jobs_share_the_figures_of_one_package(store: DiskStore, db: Database) -> None:
     package = made_package(2)
     async with running(store, db) as (progress, _, told):

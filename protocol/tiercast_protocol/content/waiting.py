@@ -135,8 +135,8 @@ KINDS: dict[str, Kind] = {
         "see its link and its load: tiercast link show {peer} --node {node}",
     ),
     "depot.full": Kind(
-        (GATEWAY,),
-        "the depot of {node} has no room[ for {needed:bytes}][: {free:bytes} are free]",
+        (ENDPOINT, GATEWAY),
+        "the depot of {node} has no room[: {free:bytes} are free]",
         "something leaves the depot, or its disk has room",
         "tiercast depot evict --dry-run --node {node}, or give it a larger quota or disk",
     ),

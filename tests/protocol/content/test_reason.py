@@ -32,9 +32,8 @@ def test_a_reason_says_what_frees_it_and_what_a_person_can_do() -> None:
 
 def test_what_is_not_known_is_left_out() -> None:
     assert words(because("suspended")) == "suspended"
-    assert (
-        words(because("depot.full", node="low", needed=4096, free=0)) == "the depot of low has no room for 4,096 bytes"
-    )
+    assert words(because("depot.full", node="low", free=0)) == "the depot of low has no room"
+    assert words(because("depot.full", node="low", free=4096)) == "the depot of low has no room: 4,096 bytes are free"
     assert words(Reason("away")) == "? is not connected to ?"
     assert words(Reason("of.a.later.version")) == "of.a.later.version"
     assert todo(Reason("of.a.later.version")) == ""
