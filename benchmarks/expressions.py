@@ -63,7 +63,7 @@ async def fill(db: Database) -> None:
     sites = [{"name": f"site-{n}", "role": "gateway", "parent": "server", **plain} for n in range(SITES)]
     ends = [{"name": f"pc-{n}", "role": "endpoint", "parent": f"site-{n % SITES}", **plain} for n in range(COUNT)]
     said = [
-        {"node": f"pc-{n}", "generation": 1, "seq": 1, "at": 1, "received": 1}
+        {"node": f"pc-{n}", "generation": 1, "seq": 1, "at": 1, "received": 1, "wishes": ""}
         | {"facts": msgspec.json.encode(facts_of(n)).decode()}
         for n in range(COUNT)
     ]

@@ -10,6 +10,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 from functools import partial
 from sqlite3 import Connection
@@ -30,8 +31,8 @@ CREATE TABLE inventories(
     data BLOB NOT NULL, signature BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX inventories_untold ON inventories(told) WHERE told = 0;
 """
-#: How long words gather, in seconds.
-GATHER_SECONDS = 2.0
+#: How long words gather, in seconds: after a silence, and while more and more come.
+GATHER_SECONDS, BUSY_SECONDS = 2.0, 15.0
 #: Numbers stay below this; a word and its signature are at most so many bytes.
 _MOST, _LARGEST = 1 << 53, 128 << 10
 _BATCH_BYTES, _BATCH = 512 << 10, 500
@@ -40,8 +41,16 @@ _BATCH_BYTES, _BATCH = 512 << 10, 500
 class Inventories:
     """The inventories of a sub-tree."""
 
-    def __init__(self, db: Database, above: Above, routes: Routes, gather: float = GATHER_SECONDS) -> None:
-        self._db, self._above, self._routes, self._gather = db, above, routes, gather
+    def __init__(
+        self,
+        db: Database,
+        above: Above,
+        routes: Routes,
+        gather: float = GATHER_SECONDS,
+        busy: float = BUSY_SECONDS,
+    ) -> None:
+        self._db, self._above, self._routes = db, above, routes
+        self._gather, self._busy = gather, busy
         self._changed = asyncio.Event()
         self._changed.set()  # the last life may have left some
 
@@ -72,13 +81,18 @@ class Inventories:
 
     async def run(self) -> None:
         """Pass upward what changed, until cancelled."""
+        said = -BUSY_SECONDS
         while True:
             await self._changed.wait()
-            await asyncio.sleep(self._gather)
+            await asyncio.sleep(max(self._gather, said + self._busy - time.monotonic()))
+            said = time.monotonic()
             self._changed.clear()
-            while batch := await self._db.read(_untold):
-                await self._above.send(Said(entries=batch))
-                await self._db.write(partial(_tell, batch))
+            more = True
+            while more:
+                batch, more = await self._db.read(_untold)
+                if batch:
+                    await self._above.send(Said(entries=batch))
+                    await self._db.write(partial(_tell, batch))
 
 
 def _sound(entry: InventoryEntry) -> bool:
@@ -98,16 +112,17 @@ def _upsert(c: Connection, entries: list[InventoryEntry]) -> None:
         )
 
 
-def _untold(c: Connection) -> list[InventoryEntry]:
+def _untold(c: Connection) -> tuple[list[InventoryEntry], bool]:
+    """As many as fit into a message, and whether there are more."""
     found: list[InventoryEntry] = []
     size = 0
     query = "SELECT node, generation, seq, data, signature FROM inventories WHERE told = 0 LIMIT ?"
     for node, generation, seq, data, signature in c.execute(query, (_BATCH,)):
         size += len(data) + len(signature) + 100
         if found and size > _BATCH_BYTES:
-            break
+            return found, True
         found.append(InventoryEntry(node=node, generation=generation, seq=seq, data=data, signature=signature))
-    return found
+    return found, len(found) == _BATCH
 
 
 def _tell(entries: list[InventoryEntry], c: Connection) -> None:

@@ -5,7 +5,8 @@ Rules (docs/protocol.md, sections 4, 5 and 7)
 - An order is here before it is acknowledged upward, and marked as passed on only when it is in the outbox
   downward: a kill in between passes it on twice, which is harmless, for a receiver keeps (job, revision).
 - A target without a route waits, with that reason, until the route is learned or the order expires.
-- A later revision of a job replaces the earlier ones.  A job is closed here when every target below has
+- A later revision of a job replaces the earlier ones for the targets that it names (a cancel of all: for all); for
+  others an earlier one still counts, whenever it comes.  A job is closed here when every target below has
   said something final, or when its order expired; open jobs keep their package in the depot.
 - An order that the region did not sign, or of another region, is refused, whoever brought it.
 """
@@ -17,13 +18,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from sqlite3 import Connection
 from typing import Any
 
 import structlog
 
+from tiercast_gateway import order_rows
 from tiercast_gateway.routes import Routes
-from tiercast_protocol.content.order import CANCEL, INSTALL, PRELOAD, SOME, Order, open_order
+from tiercast_protocol.content.order import INSTALL, PRELOAD, Order, open_order
 from tiercast_protocol.errors import SignatureInvalid
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.post import Post
@@ -101,7 +102,7 @@ class Orders:
     async def take(self, bundle: OrderBundle, cause: str) -> Order | None:
         """Keep an order and pass it on; returns when it is committed and in the outbox downward.
 
-        Gives the order; None when it expired or a later revision is known.
+        Gives the order; None when it expired, or later revisions are known for all its targets.
 
         Raises:
             SignatureInvalid: the region did not sign it, or it is another region's.
@@ -113,9 +114,9 @@ class Orders:
             log.info("order.expired", job=order.job, revision=order.revision)
             return None
         own = any(target.node == self._me for target in bundle.targets)
-        replaced, new = await self._db.write(lambda c: _keep(c, order, bundle, cause, own=own))
-        if order.revision < new:
-            log.info("order.outdated", job=order.job, revision=order.revision, newest=new)
+        replaced = await self._db.write(lambda c: order_rows.keep(c, order, bundle, cause, own=own))
+        if replaced is None:
+            log.info("order.outdated", job=order.job, revision=order.revision)
             return None
         for earlier in replaced:
             self._changed(earlier, False)
@@ -128,7 +129,7 @@ class Orders:
     async def pass_on(self, job: str | None = None) -> None:
         """Send what waits for a route and has one now."""
         async with self._lock:
-            waiting = await self._db.read(lambda c: _waiting(c, job))
+            waiting = await self._db.read(lambda c: order_rows.waiting(c, job))
             for row in waiting:
                 await self._pass_one(*row)
 
@@ -158,7 +159,7 @@ class Orders:
                     await self._post.send(child, bundle, cause=cause, expires=expires)
                     await self._passed(job, child)
                 rows = [(child, job, revision, target.node) for target in some]
-                await self._db.write(partial(_passed, rows))
+                await self._db.write(partial(order_rows.passed, rows))
 
     def _offers_for(self, signed: bytes) -> list[PatchOffer]:
         order = codec.decode(signed, Order)
@@ -185,26 +186,26 @@ class Orders:
     async def settle(self, jobs: set[str]) -> None:
         """Targets said final things: close the jobs of which all have."""
         for job in jobs:
-            for order in await self._db.write(partial(_close_if_final, job)):
+            for order in await self._db.write(partial(order_rows.close_if_final, job)):
                 self._changed(order, False)
 
     async def expire(self, now: int) -> None:
         """Close orders that expired before `now` (milliseconds); forget those closed long ago."""
-        for order in await self._db.write(lambda c: _close(c, "expires <= ?", (now,))):
+        for order in await self._db.write(lambda c: order_rows.close(c, "expires <= ?", (now,))):
             log.info("order.closed", job=order.job, reason="expired")
             self._changed(order, False)
-        await self._db.write(lambda c: _forget(c, now - KEEP_CLOSED_MS))
+        await self._db.write(lambda c: order_rows.forget(c, now - KEEP_CLOSED_MS))
 
     async def reroute(self, nodes: Iterable[str], via: str) -> None:
         """These are reached through `via` now: what was passed on another way, and is not final, goes on this one."""
         names = list(nodes)
-        if await self._db.write(lambda c: _unpass(c, names, via)):
+        if await self._db.write(lambda c: order_rows.unpass(c, names, via)):
             await self.pass_on()
 
     async def drop(self, nodes: Iterable[str]) -> None:
         """These are reached another way: their part of every order is no business of this sub-tree any more."""
         names = list(nodes)
-        for order in await self._db.write(lambda c: _drop(c, names)):
+        for order in await self._db.write(lambda c: order_rows.drop(c, names)):
             log.info("order.closed", job=order.job, reason="its targets moved")
             self._changed(order, False)
 
@@ -246,148 +247,15 @@ class Orders:
 
     async def list(self, limit: int = 100) -> list[dict[str, Any]]:
         """The newest orders, as `job.list` of this tier shows them."""
-        rows = await self._db.read(lambda c: _list(c, limit))
+        rows = await self._db.read(lambda c: order_rows.shown(c, limit))
         for row in rows:
             row["waiting"] = [f"no route to {node}" for node in row["waiting"]]
         return rows
 
 
-#: Orders of a job of which every target below has ended.
-_ALL_FINAL = (
-    "job = ? AND NOT EXISTS (SELECT 1 FROM order_targets t LEFT JOIN statuses s ON s.job = t.job"
-    " AND s.target = t.node AND s.revision >= t.revision AND s.final = 1"
-    " WHERE t.job = orders.job AND t.revision = orders.revision AND s.job IS NULL)"
-)
-
-
 def needs_content(order: Order) -> bool:
     """Whether the order's package must be held for its targets."""
     return order.type in {INSTALL, PRELOAD}
-
-
-def _keep(c: Connection, order: Order, bundle: OrderBundle, cause: str, *, own: bool) -> tuple[list[Order], int]:
-    """Write the order and its targets; earlier revisions that it replaces, and the job's newest revision."""
-    key = (order.job, order.revision)
-    newest = c.execute("SELECT max(revision) FROM orders WHERE job = ?", (order.job,)).fetchone()[0] or 0
-    if order.revision < newest:
-        return [], newest
-    c.execute(
-        "INSERT INTO orders(job, revision, type, package, version, package_revision, root, expires, signed, signature,"
-        " cause, open, own) VALUES (?,?,?,?,?,?,?,?,?,?,?,1,?)"
-        " ON CONFLICT(job, revision) DO UPDATE SET own = max(own, excluded.own)",
-        (
-            *key,
-            order.type,
-            order.package,
-            order.version,
-            order.package_revision,
-            order.root,
-            order.expires,
-            bundle.order,
-            bundle.signature,
-            cause,
-            int(own),
-        ),
-    )
-    c.executemany(
-        "INSERT INTO order_targets(job, revision, node, place, proof) VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING",
-        [(*key, t.node, t.index, codec.encode(t.proof)) for t in bundle.targets],
-    )
-    c.execute(
-        "DELETE FROM order_targets WHERE job = ? AND revision < ? AND node IN"
-        " (SELECT node FROM order_targets WHERE job = ? AND revision = ?)",
-        (order.job, order.revision, *key),
-    )
-    where = (
-        "job = ? AND revision < ? AND NOT EXISTS (SELECT 1 FROM order_targets t"
-        " WHERE t.job = orders.job AND t.revision = orders.revision)"
-    )
-    if order.type == CANCEL:
-        # A cancel of some ends what it names: for those of the others that are not over, the order stands.
-        some = order.options.get(SOME) is True
-        where = f"{_ALL_FINAL} AND revision < ?" if some else "job = ? AND revision < ?"
-    replaced = _close(c, where, key)
-    return replaced, order.revision
-
-
-def _close(c: Connection, where: str, values: tuple[Any, ...]) -> list[Order]:
-    """Close the open orders that match; which they were."""
-    rows = c.execute(f"SELECT signed, job, revision FROM orders WHERE open = 1 AND {where}", values).fetchall()  # noqa: S608 - constants
-    c.executemany("UPDATE orders SET open = 0 WHERE job = ? AND revision = ?", [row[1:] for row in rows])
-    c.executemany("DELETE FROM order_targets WHERE job = ? AND revision = ? AND via = ''", [row[1:] for row in rows])
-    return [codec.decode(row[0], Order) for row in rows]
-
-
-def _close_if_final(job: str, c: Connection) -> list[Order]:
-    return _close(c, _ALL_FINAL, (job,))
-
-
-def _unpass(c: Connection, nodes: list[str], via: str) -> int:
-    """Have targets passed on again that went another way than `via` and said nothing final; how many."""
-    count = 0
-    for node in nodes:
-        count += c.execute(
-            "UPDATE order_targets SET via = '' WHERE node = ? AND via NOT IN ('', ?) AND EXISTS (SELECT 1 FROM orders o"
-            " WHERE o.job = order_targets.job AND o.revision = order_targets.revision AND o.open = 1)"
-            " AND NOT EXISTS (SELECT 1 FROM statuses s WHERE s.job = order_targets.job AND s.target = node"
-            " AND s.revision >= order_targets.revision AND s.final = 1)",
-            (node, via),
-        ).rowcount
-    return count
-
-
-def _drop(c: Connection, nodes: list[str]) -> list[Order]:
-    c.executemany("DELETE FROM order_targets WHERE node = ?", [(node,) for node in nodes])
-    return _close(
-        c,
-        "NOT EXISTS (SELECT 1 FROM order_targets t WHERE t.job = orders.job AND t.revision = orders.revision)",
-        (),
-    )
-
-
-def _passed(rows: list[tuple[str, str, int, str]], c: Connection) -> None:
-    c.executemany("UPDATE order_targets SET via = ? WHERE job = ? AND revision = ? AND node = ?", rows)
-
-
-def _forget(c: Connection, before: int) -> None:
-    rows = c.execute("SELECT job, revision FROM orders WHERE open = 0 AND expires < ?", (before,)).fetchall()
-    c.executemany("DELETE FROM order_targets WHERE job = ? AND revision = ?", rows)
-    c.executemany("DELETE FROM orders WHERE job = ? AND revision = ?", rows)
-    c.executemany("DELETE FROM statuses WHERE job = ? AND revision <= ? AND told = 1", rows)
-
-
-def _waiting(c: Connection, job: str | None) -> list[tuple[Any, ...]]:
-    """Open orders with targets that were not passed on: all columns of `_pass_one`."""
-    which = "" if job is None else " AND o.job = ?"
-    rows = c.execute(
-        "SELECT o.job, o.revision, o.signed, o.signature, o.cause, o.expires, t.node, t.place, t.proof"  # noqa: S608 - constants
-        " FROM order_targets t JOIN orders o USING (job, revision) WHERE t.via = '' AND o.open = 1" + which,
-        () if job is None else (job,),
-    ).fetchall()
-    found: dict[tuple[str, int], tuple[Any, ...]] = {}
-    for row in rows:
-        entry = found.setdefault(row[:2], (*row[:6], []))
-        entry[6].append(OrderTarget(node=row[6], index=row[7], proof=codec.decode(row[8], list[bytes])))
-    return list(found.values())
-
-
-def _list(c: Connection, limit: int) -> list[dict[str, Any]]:
-    names = ("job", "revision", "type", "package", "version", "expires", "open")
-    rows = c.execute(f"SELECT {', '.join(names)} FROM orders ORDER BY expires DESC LIMIT ?", (limit,)).fetchall()  # noqa: S608 - constants
-    found: list[dict[str, Any]] = [dict(zip(names, row, strict=True)) for row in rows]
-    for order in found:
-        key = (order["job"], order["revision"])
-        order["open"] = bool(order["open"])
-        order["targets"] = c.execute(
-            "SELECT count(*) FROM order_targets WHERE job = ? AND revision = ?", key
-        ).fetchone()[0]
-        order["waiting"] = [
-            row[0]
-            for row in c.execute(
-                "SELECT node FROM order_targets WHERE job = ? AND revision = ? AND via = '' LIMIT 100", key
-            )
-        ]
-    return found
 
 
 def _now() -> int:

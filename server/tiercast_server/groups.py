@@ -63,7 +63,10 @@ class Groups:
                     )
                 )
                 await enter(connection, name, found)
-        return {"name": name, "members": len(found)}
+                asking = await _asking(connection, name) if self_join else []
+                by_itself = [node for node in asking if node not in found]
+                await enter(connection, name, by_itself, by_itself=True)
+        return {"name": name, "members": len(found) + len(by_itself)}
 
     async def _true_of(self, where: str) -> list[str]:
         condition = compile_condition(where)
@@ -143,6 +146,12 @@ async def enter(connection: AsyncConnection, group: str, names: Sequence[str], *
     rows = [{"group_name": group, "node": name, "by_itself": by_itself} for name in names]
     if rows:
         await connection.execute(insert(members), rows)
+
+
+async def _asking(connection: AsyncConnection, name: str) -> list[str]:
+    """The machines that asked for the group before it was there: their policy says so."""
+    query = select(inventory.c.node, inventory.c.wishes).where(inventory.c.wishes.contains(name, autoescape=True))
+    return [row.node for row in await connection.execute(query) if name in row.wishes.split()]
 
 
 async def expel(connection: AsyncConnection, group: str, names: Sequence[str]) -> None:

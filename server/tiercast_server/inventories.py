@@ -9,12 +9,12 @@ Rules
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
 import structlog
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_gateway.condition import compile_condition
@@ -24,14 +24,17 @@ from tiercast_protocol.errors import ProtocolError, SignatureInvalid, UsageError
 from tiercast_protocol.wire.facts import GroupsTold, InventoryEntry
 from tiercast_server import handover, nodes
 from tiercast_server.database.tables import groups, inventory, members
+from tiercast_server.database.tables import nodes as nodes_table
 from tiercast_server.followers import follow
 from tiercast_server.groups import enter, expel
 from tiercast_server.jobs import Jobs
 from tiercast_server.region import Region
-from tiercast_server.targeting import Targeting
+from tiercast_server.targeting import Targeting, parts
 
 _log = structlog.get_logger(__name__)
 Joined = dict[str, list[str]]
+#: Why a machine is not in a group that it asked for, by whether that is there.
+_REFUSED = {False: "there is no such group", True: "machines can't join it by themselves"}
 
 
 class Inventories:
@@ -43,9 +46,10 @@ class Inventories:
 
     async def take(self, entries: Iterable[InventoryEntry]) -> int:
         """Keep what is new among `entries`; how many were."""
+        newest_first = sorted(entries, key=lambda one: (one.generation, one.seq), reverse=True)
         async with self._targeting.lock:
             async with self._region.db.read() as connection:
-                fresh = [one for entry in entries if (one := await self._believed(connection, entry)) is not None]
+                fresh = await self._believed(connection, newest_first)
                 expressions = {
                     row.name: row.expression
                     for row in await connection.execute(select(groups).where(groups.c.expression != ""))
@@ -54,72 +58,62 @@ class Inventories:
                 return 0
             facts = {one.node: msgspec.json.encode(one.facts).decode() for one in fresh}
             meant = await asyncio.to_thread(_meant, expressions, facts)
-            touched: list[str] = []
             async with self._region.db.write() as connection:
                 await self._keep(connection, fresh, facts)
                 joined: Joined = {}
                 for group, names in meant.items():
                     await _settle(connection, group, names, facts.keys(), joined)
-                for one in fresh:
-                    await self._wishes(connection, one, joined)
+                await _wishes(connection, fresh, joined)
                 touched = await follow(self._region, self._targeting, connection, joined)
             self._jobs.told(*touched)
         return len(fresh)
 
-    async def _believed(self, connection: AsyncConnection, entry: InventoryEntry) -> Inventory | None:
-        """The word, if it is the node's own and newer than what is held."""
-        node = await nodes.find(connection, entry.node)
-        query = select(inventory.c.generation, inventory.c.seq).where(inventory.c.node == entry.node)
-        held = (await connection.execute(query)).one_or_none()
-        if held is not None and (entry.generation, entry.seq) <= (held.generation, held.seq):
-            return None
-        try:
-            if node is None or not node.has_joined:
-                raise SignatureInvalid("inventory", "the node holds no key of this region")
-            said = open_inventory(entry.data, entry.signature, node.public_key)
-            mine = (self._region.name, node.name, node.generation, entry.seq)
-            if (said.region, said.node, said.generation, said.seq) != mine or entry.generation != node.generation:
-                raise SignatureInvalid("inventory", "it is another node's, or of another generation")
-        except ProtocolError as error:
-            self.refused += 1
-            _log.warning("inventory refused", node=entry.node[:80], reason=str(error))
-            return None
+    async def _believed(self, connection: AsyncConnection, entries: Sequence[InventoryEntry]) -> list[Inventory]:
+        """The words that are their nodes' own, and newer than what is held: the first of each node."""
+        names = {one.node for one in entries}
+        known: dict[str, nodes.Node] = {}
+        held: dict[str, tuple[int, int]] = {}
+        query = select(inventory.c.node, inventory.c.generation, inventory.c.seq)
+        for some in parts(inventory.c.node, names):
+            held |= {row.node: (row.generation, row.seq) for row in await connection.execute(query.where(*some))}
+        for some in parts(nodes_table.c.name, names):
+            known |= {node.name: node for node in await nodes.all_nodes(connection, *some)}
+        found: dict[str, Inventory] = {}
+        for entry in entries:
+            name = entry.node
+            if name in found or (entry.generation, entry.seq) <= held.get(name, (-1, -1)):
+                continue
+            try:
+                found[name] = self._proved(known.get(name), entry)
+            except ProtocolError as error:
+                self.refused += 1
+                _log.warning("inventory refused", node=name[:80], reason=str(error))
+        return list(found.values())
+
+    def _proved(self, node: nodes.Node | None, entry: InventoryEntry) -> Inventory:
+        """The word in `entry`, which is that of `node` at its present generation.
+
+        Raises:
+            ProtocolError: it is not.
+        """
+        if node is None or not node.has_joined:
+            raise SignatureInvalid("inventory", "the node holds no key of this region")
+        said = open_inventory(entry.data, entry.signature, node.public_key)
+        mine = (self._region.name, node.name, node.generation, entry.seq)
+        if (said.region, said.node, said.generation, said.seq) != mine or entry.generation != node.generation:
+            raise SignatureInvalid("inventory", "it is another node's, or of another generation")
         return said
 
     async def _keep(self, connection: AsyncConnection, fresh: Sequence[Inventory], facts: dict[str, str]) -> None:
         now = self._region.clock()
-        for one in fresh:
-            values = {"generation": one.generation, "seq": one.seq, "at": one.at, "received": now}
-            values |= {"facts": facts[one.node]}  # type: ignore[dict-item]
-            done = await connection.execute(update(inventory).where(inventory.c.node == one.node).values(**values))
-            if not done.rowcount:
-                await connection.execute(insert(inventory).values(node=one.node, **values))
-
-    async def _wishes(self, connection: AsyncConnection, said: Inventory, joined: Joined) -> None:
-        """Put the node into the self-joining groups that it asks for, out of those that it asks for no more."""
-        query = select(members.c.group_name, members.c.by_itself).where(members.c.node == said.node)
-        held = {row.group_name: row.by_itself for row in await connection.execute(query)}
-        mine = [name for name, by_itself in held.items() if by_itself]
-        if not said.groups and not mine:
-            return
-        found = await connection.execute(select(groups).where(groups.c.name.in_(said.groups)))
-        known = {row.name: row for row in found}
-        refused: dict[str, str] = {}
-        for name in said.groups:
-            if name in held:
-                continue
-            if name not in known:
-                refused[name] = "there is no such group"
-            elif not known[name].self_join:
-                refused[name] = "machines can't join it by themselves"
-            else:
-                await enter(connection, name, [said.node], by_itself=True)
-                joined.setdefault(said.node, []).append(name)
-        for name in set(mine) - set(said.groups):
-            await expel(connection, name, [said.node])
-        told = [name for name in said.groups if name not in refused]
-        message = GroupsTold(generation=said.generation, seq=said.seq, joined=told, refused=refused)
-        await handover.put(connection, message, receiver=said.node)
+        rows = [
+            {"node": one.node, "generation": one.generation, "seq": one.seq, "at": one.at, "received": now}
+            | {"facts": facts[one.node], "wishes": " ".join(one.groups)}
+            for one in fresh
+        ]
+        for some in parts(inventory.c.node, facts):
+            await connection.execute(delete(inventory).where(*some))
+        await connection.execute(insert(inventory), rows)
 
     # -- for administrators ------------------------------------------------------------------------------
 
@@ -161,6 +155,33 @@ class Inventories:
         return {"nodes": shown, "unknown": unknown, "facts": FACTS}
 
 
+async def _wishes(connection: AsyncConnection, fresh: Sequence[Inventory], joined: Joined) -> None:
+    """Put nodes into the self-joining groups that they ask for, out of those that they ask for no more; tell them."""
+    names = [one.node for one in fresh]
+    held: dict[str, dict[str, bool]] = {name: {} for name in names}
+    query = select(members.c.node, members.c.group_name, members.c.by_itself)
+    for some in parts(members.c.node, names):
+        for row in await connection.execute(query.where(*some)):
+            held[row.node][row.group_name] = row.by_itself
+    asking = [one for one in fresh if one.groups or any(held[one.node].values())]
+    if not asking:
+        return
+    known = {row.name: row.self_join for row in await connection.execute(select(groups.c.name, groups.c.self_join))}
+    for one in asking:
+        mine = held[one.node]
+        refused = {name: _REFUSED[name in known] for name in one.groups if name not in mine and not known.get(name)}
+        for name in one.groups:
+            if name not in mine and name not in refused:
+                await enter(connection, name, [one.node], by_itself=True)
+                joined.setdefault(one.node, []).append(name)
+        for name, by_itself in mine.items():
+            if by_itself and name not in one.groups:
+                await expel(connection, name, [one.node])
+        told = [name for name in one.groups if name not in refused]
+        message = GroupsTold(generation=one.generation, seq=one.seq, joined=told, refused=refused)
+        await handover.put(connection, message, receiver=one.node)
+
+
 def _meant(expressions: dict[str, str], facts: dict[str, str]) -> dict[str, set[str]]:
     """By group, those of the machines that its expression is true of."""
     found: dict[str, set[str]] = {}
@@ -175,14 +196,13 @@ def _meant(expressions: dict[str, str], facts: dict[str, str]) -> dict[str, set[
 
 
 async def _settle(
-    connection: AsyncConnection, group: str, meant: set[str], asked: Iterable[str], joined: Joined
+    connection: AsyncConnection, group: str, meant: set[str], asked: Collection[str], joined: Joined
 ) -> None:
     """Make the members of `group`, as far as `asked` goes, those that are meant."""
-    names = sorted(asked)
     held: set[str] = set()
-    for at in range(0, len(names), 1000):
-        query = select(members.c.node).where(members.c.group_name == group)
-        held.update((await connection.execute(query.where(members.c.node.in_(names[at : at + 1000])))).scalars())
+    query = select(members.c.node).where(members.c.group_name == group)
+    for some in parts(members.c.node, asked):
+        held.update((await connection.execute(query.where(*some))).scalars())
     fresh = sorted(meant - held)
     await enter(connection, group, fresh)
     await expel(connection, group, sorted(held - meant))

@@ -122,8 +122,8 @@ class Targeting:
                 return names, Counter()
             case Named("group", names):
                 query = select(members.c.node).where(members.c.group_name.in_(names))
-                parts = _parts(members.c.node, only)
-                return [row.node for some in parts for row in await connection.execute(query.where(*some))], Counter()
+                split = parts(members.c.node, only)
+                return [row.node for some in split for row in await connection.execute(query.where(*some))], Counter()
             case Named(_, names):
                 below = await _below(connection, names)
                 return (name for name in below if name in known and known[name].role == role), Counter()
@@ -131,7 +131,7 @@ class Targeting:
     async def _where(self, connection: AsyncConnection, condition: str, only: Collection[str] | None) -> Found:
         query = select(inventory.c.node, inventory.c.facts)
         rows: list[tuple[str, str]] = []
-        for some in _parts(inventory.c.node, only):
+        for some in parts(inventory.c.node, only):
             rows += [(row[0], row[1]) for row in await connection.execute(query.where(*some))]
         return await asyncio.to_thread(compile_condition(condition).find, rows)
 
@@ -161,10 +161,10 @@ async def _below(connection: AsyncConnection, above: Iterable[str]) -> set[str]:
 
 
 async def _some(connection: AsyncConnection, only: Collection[str]) -> list[Node]:
-    return [node for some in _parts(nodes_table.c.name, only) for node in await all_nodes(connection, *some)]
+    return [node for some in parts(nodes_table.c.name, only) for node in await all_nodes(connection, *some)]
 
 
-def _parts(column: Column[Any], only: Collection[str] | None) -> list[tuple[ColumnElement[bool], ...]]:
+def parts(column: Column[Any], only: Collection[str] | None) -> list[tuple[ColumnElement[bool], ...]]:
     """Conditions that split a query for `only` into parts that every database takes; one empty one for all."""
     if only is None:
         return [()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -24,11 +25,11 @@ def said(above: FakeAbove) -> list[list[InventoryEntry]]:
 
 
 @asynccontextmanager
-async def running(db: Database, above: FakeAbove, gather: float = 0.05) -> AsyncIterator[Inventories]:
+async def running(db: Database, above: FakeAbove, gather: float = 0.05, busy: float = 0) -> AsyncIterator[Inventories]:
     routes = Routes(db)
     for node in ("pc", "pc2", "site"):
         await routes.learn(node, "site")
-    inventories = Inventories(db, above, routes, gather)
+    inventories = Inventories(db, above, routes, gather, busy)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(inventories.run())
         try:
@@ -81,3 +82,14 @@ async def test_a_message_is_never_too_large(db: Database) -> None:
         await inventories.take("b", Said(entries=[entry(1, "b", size=120_000)]))
         await until(lambda: sum(map(len, said(above))) == 5)
         assert [len(entries) for entries in said(above)] == [4, 1]
+
+
+async def test_while_many_come_few_messages_go(db: Database) -> None:
+    above = FakeAbove()
+    async with running(db, above, 0.01, busy=0.5) as inventories:
+        begin = time.monotonic()
+        for seq in range(1, 10_000):
+            await inventories.take("site", Said(entries=[entry(seq)]))
+            if len(above.said) == 3:
+                break
+        assert time.monotonic() - begin >= 1.0, "the first at once, the others half a second apart"

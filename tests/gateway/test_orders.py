@@ -133,6 +133,20 @@ async def test_a_cancel_of_the_last_that_is_open_closes_the_order(room: Room, db
     assert await room.orders.needed() == set()
 
 
+async def test_an_earlier_revision_still_counts_for_whom_no_later_one_names(room: Room, db: Database) -> None:
+    await room.orders.take(order_for(KEY, {"a": b"a" * 32}, root=ROOT), "")
+    await say_final(db, "j1", "a")
+    await room.orders.settle({"j1"})
+    later = order_for(KEY, {"b1": b"b" * 32}, root=ROOT, revision=2)
+    await room.orders.take(later, "")
+    again = order_for(KEY, {"a": b"a" * 32, "b1": b"b" * 32, "b2": b"b" * 32}, root=ROOT)
+    assert await room.orders.take(again, "") is not None, "b2 came from elsewhere, with what it was ordered there"
+    assert [sent[:2] for sent in room.post.sent] == [("a", ["a"]), ("b", ["b1"]), ("b", ["b2"])]
+    assert await room.orders.take(order_for(KEY, {"b1": b"b" * 32}, root=ROOT), "") is None
+    await room.orders.take(order_for(KEY, {"b2": b"b" * 32}, type_="cancel", revision=3), "")
+    assert await room.orders.take(order_for(KEY, {"late": b"l" * 32}, root=ROOT, revision=2), "") is None
+
+
 async def test_what_this_node_is_a_target_of_is_done_here_until_it_is_done(
     room: Room, db: Database, routes: Routes
 ) -> None:

@@ -82,7 +82,11 @@ async def test_machines_join_by_themselves_where_they_may(world: Any) -> None:
     assert (told.joined, sorted(told.refused)) == (["open"], ["none", "shut"])
     shown = await world.groups.show("open")
     assert (shown["members"], shown["by_itself"]) == (["pc1", "pc2"], ["pc1"])
+    made = await world.groups.add("none", [], self_join=True)
+    assert made["members"] == 1, "who asked before is in it now"
+    assert (await world.groups.show("none"))["by_itself"] == ["pc1"]
     await world.says("pc2", groups=[])
     await world.says("pc1", groups=[])
+    assert (await world.groups.show("none"))["members"] == []
     assert (await world.groups.show("open"))["members"] == ["pc2"], "whom an administrator put there stays"
     assert world.tree.of(GroupsTold)[-1].joined == []

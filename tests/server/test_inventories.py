@@ -34,7 +34,7 @@ async def test_words_that_are_not_the_nodes_own_are_refused(world: Any) -> None:
     ]
     assert await world.inventories.take(forged) == 0
     assert world.inventories.refused == len(forged)
-    assert await world.inventories.take([good]) == 1
+    assert await world.inventories.take([*forged, good]) == 1, "what is forged beside it takes nothing from it"
 
 
 async def test_a_machine_that_left_is_forgotten_and_one_that_came_again_is_believed(world: Any) -> None:

@@ -141,7 +141,8 @@ patches = Table(
     UniqueConstraint("base", "result"),
 )
 
-#: What each endpoint said of itself last: `facts` is JSON (`content.inventory.Facts`), `received` when it came.
+#: What each endpoint said of itself last: `facts` is JSON (`content.inventory.Facts`), `received` when it came,
+#: `wishes` the groups that it asks for, with blanks between.
 inventory = Table(
     "inventory",
     metadata,
@@ -151,6 +152,7 @@ inventory = Table(
     Column("at", BigInteger, nullable=False),
     Column("received", BigInteger, nullable=False),
     Column("facts", Text, nullable=False),
+    Column("wishes", Text, nullable=False),
 )
 
 #: `expression`: whoever it is true of is a member, and nobody else.  `self_join`: machines may join by themselves.

@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("received", sa.BigInteger(), nullable=False),
         sa.Column("facts", sa.Text(), nullable=False),
+        sa.Column("wishes", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["node"], ["nodes.name"], name=op.f("fk_inventory_node"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("node", name=op.f("pk_inventory")),
     )
