@@ -1,4 +1,4 @@
-"""`tiercast job run | message | restart`: jobs that are about no package.
+"""`tiercast job run | message | inventory | restart`: jobs that are about no package.
 
 Rules
 - A program is what stands after `--`, argument by argument: no shell reads it, here or at the endpoint.
@@ -30,6 +30,11 @@ Examples:
   tiercast job message --group sales --title Tonight "Updates come after 20:00; leave the machine on."
   tiercast job message --on pc-17 -
 The text "-" is read from the standard input. The owner reads it with: tiercast-endpoint messages
+"""
+INVENTORY = """\b
+Example:
+  tiercast job inventory --group sales --watch
+What they said: tiercast inventory show NODE
 """
 RESTART = """\b
 Examples:
@@ -104,6 +109,12 @@ def message(
 
 
 @taking({"on": (OnEndpoints, []), **jobs.ORDER, **OF_INSTALLATION})
+def inventory(**given: Any) -> None:
+    """Have endpoints say afresh what they are; it is there a few seconds after the receipt."""
+    jobs.order("inventory", "", given, what="")
+
+
+@taking({"on": (OnEndpoints, []), **jobs.ORDER, **OF_INSTALLATION})
 def restart(**given: Any) -> None:
     """Restart the agents of endpoints, once no program of theirs runs; the receipt says that they are back."""
     jobs.order("restart", "", given, what="")
@@ -113,4 +124,5 @@ def add_actions(app: typer.Typer) -> None:
     """Put the commands into the noun `job`."""
     app.command(epilog=RUN)(run)
     app.command(epilog=MESSAGE)(message)
+    app.command(epilog=INVENTORY)(inventory)
     app.command(epilog=RESTART)(restart)

@@ -14,6 +14,7 @@ import typer
 from tiercast_cli import actions, jobfiles, jobs, words
 from tiercast_cli.jobs import Watch
 from tiercast_cli.options import Job, Json
+from tiercast_cli.options import Template as Name
 from tiercast_cli.session import ask, emit, run, session
 
 draft = typer.Typer(
@@ -25,7 +26,7 @@ template = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Jobs w
 
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="a/b; / is the top.")]
 IntoFolder = Annotated[str | None, typer.Option("--folder", metavar="FOLDER", help="Where it is put: a/b.")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The template's name.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show how many and who, by site.")]
 Confirm = Annotated[int, typer.Option("--confirm", metavar="N", help="Yes, it is for exactly so many nodes.")]
 
 
@@ -35,13 +36,16 @@ def drafting() -> None:
     session.drafting = True
 
 
-def start(job: Job, *, confirm: Confirm = 0, watch: Watch = False, json: Json = False) -> None:
+def start(job: Job, *, dry_run: DryRun = False, confirm: Confirm = 0, watch: Watch = False, json: Json = False) -> None:
     """Order what a draft says."""
     made: dict[str, Any] = {}
 
     async def work() -> None:
-        made.update(await ask("job.start", job=job, **_confirmed(confirm)))
-        await jobs.made(made, "started", watch=watch, json=json)
+        made.update(await ask("job.start", job=job, **_of_call(dry_run, confirm)))
+        if dry_run:
+            jobs.only_shown(made, json=json)
+        else:
+            await jobs.made(made, "started", watch=watch, json=json)
 
     run(work, as_json=json, on_interrupt=lambda: jobs.attach(made.get("job", "")))
 
@@ -73,6 +77,7 @@ def from_(
     ] = None,
     keep: Annotated[bool, typer.Option("--draft", help="Keep it as a draft; order nothing.")] = False,
     folder: IntoFolder = None,
+    dry_run: DryRun = False,
     confirm: Confirm = 0,
     watch: Watch = False,
     json: Json = False,
@@ -81,9 +86,11 @@ def from_(
     done: dict[str, Any] = {}
 
     async def work() -> None:
-        args = {"name": name, "set": _pairs(set_ or []), "draft": keep, "folder": folder or "", **_confirmed(confirm)}
-        done.update(await ask("job.from", **args))
-        if keep:
+        args = {"name": name, "set": _pairs(set_ or []), "draft": keep, "folder": folder or ""}
+        done.update(await ask("job.from", **args, **_of_call(dry_run, confirm)))
+        if dry_run:
+            jobs.only_shown(done, json=json)
+        elif keep:
             jobs.kept(done, json=json)
         else:
             await jobs.made(done, f"from {name}", watch=watch, json=json)
@@ -180,6 +187,7 @@ def add_drafts(app: typer.Typer) -> None:
         (jobs.purge, ""),
         (actions.run, actions.RUN),
         (actions.message, actions.MESSAGE),
+        (actions.inventory, actions.INVENTORY),
         (actions.restart, actions.RESTART),
     ):
         draft.command(epilog=epilog.replace("tiercast job ", "tiercast job draft ") or None)(command)
@@ -187,8 +195,9 @@ def add_drafts(app: typer.Typer) -> None:
     app.add_typer(template, name="template")
 
 
-def _confirmed(confirm: int) -> dict[str, int]:
-    return {"confirm": confirm} if confirm else {}
+def _of_call(dry_run: bool, confirm: int) -> dict[str, Any]:
+    """What is said of this one call, as far as it was said."""
+    return {key: value for key, value in (("dry_run", dry_run), ("confirm", confirm)) if value}
 
 
 def _parameters(parameters: dict[str, str | None]) -> str:

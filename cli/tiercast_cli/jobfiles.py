@@ -25,6 +25,7 @@ _SUBJECT = {
     "purge": "package",
     "run": "program",
     "message": "text",
+    "inventory": "",
     "restart": "",
 }
 _MOST = 1 << 20

@@ -102,7 +102,7 @@ def order(
     watch, json = given["watch"], given["json"]
     shown = " ".join(word for word in (kind, package if what is None else what) if word)
     result: dict[str, Any] = {}
-    keep = session.drafting
+    keep = session.drafting and not given["dry_run"]
 
     async def work() -> None:
         asked = {
@@ -118,7 +118,7 @@ def order(
         if keep:
             kept(result, json=json)
         elif given["dry_run"]:
-            emit({"dry_run": result}) if json else print_dry_run(result)
+            only_shown(result, json=json)
         else:
             await made(result, shown, watch=watch, json=json)
 
@@ -131,6 +131,11 @@ def kept(draft: dict[str, Any], *, json: bool) -> None:
         emit(draft)
     else:
         print(f"Job {draft['job']} is kept as a draft. Order it: tiercast job start {draft['job']}")
+
+
+def only_shown(found: dict[str, Any], *, json: bool) -> None:
+    """Who would get a job."""
+    emit({"dry_run": found}) if json else print_dry_run(found)
 
 
 async def made(job: dict[str, Any], what: str, *, watch: bool, json: bool) -> None:

@@ -51,9 +51,11 @@ _groups = _completion("group")
 _packages = _completion("package")
 _cabinets = _completion("cabinet")
 _jobs = _completion("job")
+_templates = _completion("template")
 
 Json = Annotated[bool, typer.Option("--json", help="One line of JSON instead of text.")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, as 'job list' shows it.", autocompletion=_jobs)]
+Template = Annotated[str, typer.Argument(metavar="NAME", help="The template's name.", autocompletion=_templates)]
 Node = Annotated[str, typer.Argument(metavar="NODE", help="A node's name.", autocompletion=_nodes)]
 At = Annotated[
     str,

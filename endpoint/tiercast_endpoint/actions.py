@@ -1,4 +1,4 @@
-"""The steps of jobs that are about no package: run a program, keep a message, restart the agent (docs/jobs.md).
+"""The steps of jobs about no package: run a program, keep a message, say what the machine is, restart (docs/jobs.md).
 
 Rules
 - Every other step is handed on: this is a performer around another.
@@ -15,7 +15,7 @@ import os
 import pwd
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,16 +73,26 @@ class Actions:
         db: the agent's journal.
         steps: performs the steps of jobs with a package.
         restart: set when the agent is to start again.
+        look: looks at the machine and says what it is; done when that is in the outbox.
         now_ms: the clock.
     """
 
-    def __init__(self, *, db: Database, steps: Performer, restart: asyncio.Event, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        *,
+        db: Database,
+        steps: Performer,
+        restart: asyncio.Event,
+        look: Callable[[], Awaitable[None]],
+        now_ms: Callable[[], int],
+    ) -> None:
         self._db = db
         self._steps = steps
         self._restart = restart
+        self._look = look
         self._now_ms = now_ms
 
-    async def perform(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
+    async def perform(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:  # noqa: PLR0911 - one per step
         """Perform `step` of `job`."""
         match step:
             case Step.RUN:
@@ -98,6 +108,9 @@ class Actions:
                 said = actions.read_message(job.options)
                 now = self._now_ms()
                 await self._db.write(lambda connection: messages.keep(connection, job.job, said.title, said.text, now))
+                return job, StepDone(step)
+            case Step.LOOK:
+                await self._look()
                 return job, StepDone(step)
             case Step.RESTART:
                 self._restart.set()

@@ -121,7 +121,9 @@ class Agent:
             limits=limits,
         )
         inner = Steps(db=db, root=self._root, materials=materials, limits=limits, now_ms=now_ms)
-        steps = Actions(db=db, steps=inner, restart=self._restart.asked, now_ms=now_ms)
+        informer = self._informer(db, post, upstream)
+        asked = self._restart.asked
+        steps = Actions(db=db, steps=inner, restart=asked, look=informer.afresh, now_ms=now_ms)
         reporter = Reporter(
             db=db,
             post=post,
@@ -131,7 +133,6 @@ class Agent:
             key=me.key,
             now_ms=now_ms,
         )
-        informer = self._informer(db, post, upstream)
 
         def on_ended() -> None:
             give_back()

@@ -1,8 +1,8 @@
 """Tells the region what this machine is, and which groups it wants to be in (docs/protocol.md, section 13).
 
 Rules
-- Said at every start, and when something is another than was said; only while the parent is there, so that a cut fills
-  no outbox.  Its number is committed before it is sent.
+- Said at every start, when something is another than was said, and when a job asks for it; but for a job's, only while
+  the parent is there, so that a cut fills no outbox.  Its number is committed before it is sent.
 - The owner's wishes stand in the database until he takes them back or the region refuses them; those of the settings
   always stand.
 - What the region answers to a wish is a word for the owner, no more: nothing is done by it here.
@@ -125,15 +125,21 @@ class Informer:
     async def facts(self) -> Facts:
         """What this machine is now, as it would be said."""
         said = await self._said()
+        return settled(await self._read(), said.facts if said is not None else None)
+
+    async def _read(self) -> Facts:
         installed = await self._db.read(holdings.installed)
         packages = {one.package: one.version for one in installed}
-        now = await asyncio.to_thread(read_facts, self._me.name, self._folder, packages, self._owned.labels)
-        return settled(now, said.facts if said is not None else None)
+        return await asyncio.to_thread(read_facts, self._me.name, self._folder, packages, self._owned.labels)
+
+    async def afresh(self) -> None:
+        """Say what this machine is though nothing changed, to the byte; it is in the outbox then."""
+        await self._db.write(partial(self._write, await self._read(), await self._groups()))
+        await self._send()
 
     async def _look(self) -> None:
         said, facts = await self._said(), await self.facts()
-        wished = await self._db.read(_wished)
-        groups = sorted({*wished, *self._owned.groups})[:MOST_GROUPS]
+        groups = await self._groups()
         # A wish that waits for its answer is said under a new number: what was said before is answered already.
         anew = self._anew and await self._db.read(_waits)
         if anew or said is None or (said.facts, said.groups, said.generation) != (facts, groups, self._me.generation):
@@ -141,6 +147,13 @@ class Informer:
         elif not self._again:
             return
         self._again = self._anew = False
+        await self._send()
+
+    async def _groups(self) -> list[str]:
+        wished = await self._db.read(_wished)
+        return sorted({*wished, *self._owned.groups})[:MOST_GROUPS]
+
+    async def _send(self) -> None:
         row = await self._db.read(lambda c: c.execute("SELECT seq, data, signature FROM inventory").fetchone())
         me = self._me
         entry = InventoryEntry(node=me.name, generation=me.generation, seq=row[0], data=row[1], signature=row[2])

@@ -41,6 +41,7 @@ CODE_OF: dict[Step, str] = {
     Step.RUN: "program",
     Step.STOP: "run",
     Step.KEEP: "run",
+    Step.LOOK: "run",
     Step.RESTART: "run",
 }
 #: Steps that need the parent.

@@ -114,6 +114,14 @@ class _Common:
 
     async def job_list(self, call: Call) -> list[dict[str, Any]]:
         """The newest jobs that passed here."""
+        said = sorted(call.args.keys() - {"limit"})
+        if said:
+            raise UsageError(
+                code="filter.unknown",
+                what=f"A gateway lists the jobs that passed it; it can't choose by {', '.join(said)}.",
+                where=self._tree.name,
+                todo="Ask the server, or take the filters away.",
+            )
         known = await self._tree.orders.list(call.number("limit", 50))
         return [order | {"state": "open" if order["open"] else "closed"} for order in known]
 

@@ -16,8 +16,10 @@ from typing import Any, Protocol
 from sqlalchemy import select
 
 from tiercast_protocol.content import jobtypes
+from tiercast_protocol.content.times import read as read_times
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
+from tiercast_protocol.transfer.terms import job_words
 from tiercast_server import job_rows, requests, templates
 from tiercast_server.database.tables import targets
 from tiercast_server.job_checks import Request, checked
@@ -48,7 +50,7 @@ class DraftVerbs:
 
     async def draft(self, call: Call) -> dict[str, Any]:
         """Keep a request without carrying it out."""
-        checked(self._jobs.request(call))
+        _checked(self._jobs.request(call))
         return await self._keep(call, call.args, call.text("folder", ""))
 
     async def start(self, call: Call) -> dict[str, Any]:
@@ -156,6 +158,16 @@ class DraftVerbs:
             "options": found.options,
         }
         return found.id, args, ""
+
+
+def _checked(request: Request) -> None:
+    """Refuse what could never be started; who is meant, unless it has marks that a template fills."""
+    options = checked(request)
+    read_times(options)
+    if jobtypes.of(request.type).content:
+        job_words(options)
+    if not any("{" in text for text in (request.target, *request.targets, *request.groups)):
+        _ = request.meant
 
 
 def add_draft_verbs(verbs: Verbs, region: Region, jobs: Creating, audited: Callable[[Handler], Handler]) -> None:

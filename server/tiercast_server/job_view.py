@@ -47,7 +47,8 @@ class JobView:
         wanted, limit = wanted or Filter(), max(1, min(limit, _MAX_LIST))
         async with self._region.db.read() as connection:
             found = await job_rows.newest(connection, limit, wanted)
-            drafts = [one for one in await requests.drafts(connection) if matches(one, wanted)][:limit]
+            kept = await requests.drafts(connection) if wanted.drafts else []
+            drafts = [one for one in kept if matches(one, wanted)]
             query = (
                 select(targets.c.job, targets.c.state, func.count().label("n"))
                 .where(targets.c.job.in_([job.id for job, _, _ in found]))

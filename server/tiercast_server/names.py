@@ -8,7 +8,7 @@ from sqlalchemy import Select, select
 
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
-from tiercast_server.database.tables import cabinets, groups, jobs, nodes, packages
+from tiercast_server.database.tables import cabinets, groups, job_requests, jobs, nodes, packages, templates
 from tiercast_server.region import Region
 
 _MOST = 1_000
@@ -20,6 +20,8 @@ async def names(region: Region, call: Call) -> list[str]:
     Raises:
         UsageError: kind.unknown.
     """
+    of_jobs = select(jobs.c.id, jobs.c.number)
+    every_job = of_jobs.union(select(job_requests.c.job, job_requests.c.number)).subquery()  # drafts too
     kinds: dict[str, Select[Any]] = {
         "node": select(nodes.c.name).where(nodes.c.state != "removed").order_by(nodes.c.name),
         "gateway": select(nodes.c.name)
@@ -31,7 +33,8 @@ async def names(region: Region, call: Call) -> list[str]:
         "group": select(groups.c.name).order_by(groups.c.name),
         "package": select(packages.c.name).distinct().order_by(packages.c.name),
         "cabinet": select(cabinets.c.name).order_by(cabinets.c.name),
-        "job": select(jobs.c.id).order_by(jobs.c.number.desc()),
+        "job": select(every_job.c.id).order_by(every_job.c.number.desc()),
+        "template": select(templates.c.name).order_by(templates.c.name),
     }
     kind = call.text("kind")
     if kind not in kinds:

@@ -29,6 +29,8 @@ _OF_THE_CALL = frozenset({"confirm", "dry_run", "draft", "folder"})
 _PART = re.compile(r"[^\W_][\w .+-]{0,62}\Z")
 _DEEPEST = 8
 _SHOWN = 200
+#: Drafts that are looked through for a list.
+_MOST = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +193,9 @@ async def get_draft(connection: AsyncConnection, job: str) -> Draft:
     return found
 
 
-async def drafts(connection: AsyncConnection) -> list[Draft]:
-    """All drafts, newest first."""
-    query = select(job_requests).where(job_requests.c.draft).order_by(job_requests.c.number.desc())
+async def drafts(connection: AsyncConnection, most: int = _MOST) -> list[Draft]:
+    """The newest drafts, newest first."""
+    query = select(job_requests).where(job_requests.c.draft).order_by(job_requests.c.number.desc()).limit(most)
     return [_draft(row) for row in (await connection.execute(query)).mappings()]
 
 

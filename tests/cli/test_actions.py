@@ -37,6 +37,8 @@ def test_a_message_may_come_from_standard_input(daemon: Daemon) -> None:
 def test_a_restart(daemon: Daemon) -> None:
     assert "Job j1: restart on 1 node." in daemon.run("job", "restart", "--on", "pc-1")
     assert daemon.asked[0][1]["type"] == "restart"
+    assert "Job j1: inventory on 1 node." in daemon.run("job", "inventory", "--on", "pc-1", "--spread", "1h")
+    assert (daemon.asked[1][1]["type"], daemon.asked[1][1]["options"]) == ("inventory", {"spread_s": 3600})
 
 
 def test_a_time_out_that_is_none_is_refused_before_anything_is_asked(daemon: Daemon) -> None:

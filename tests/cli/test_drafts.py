@@ -27,6 +27,7 @@ TEMPLATE = {
         (("purge", "editor"), "purge"),
         (("run", "--", "/bin/true"), "run"),
         (("message", "hello"), "message"),
+        (("inventory",), "inventory"),
         (("restart",), "restart"),
     ],
 )
@@ -46,6 +47,15 @@ def test_starting_and_watching(daemon: Daemon) -> None:
     assert daemon.asked == [("job.start", {"job": "j7", "confirm": 2})]
     daemon.streams["job.watch"] = [snapshot("done", 1000)]
     assert daemon.json("job", "start", "j7", "--watch")["job"]["state"] == "done"
+
+
+def test_a_dry_run_orders_and_keeps_nothing(daemon: Daemon) -> None:
+    shown = {"targets": 2, "sites": [{"site": "b", "targets": 2, "nodes": ["x", "y"]}], "unknown": {}, "confirm": False}
+    daemon.answers |= {"job.start": shown, "job.from": shown, "job.create": shown}
+    for words in (("start", "j7"), ("from", "nightly"), ("draft", "restart", "--target", "group g")):
+        assert "2 targets at 1 site; nothing was ordered." in daemon.run("job", *words, "--dry-run")
+        assert daemon.asked[-1][1]["dry_run"] is True
+    assert [verb for verb, _ in daemon.asked] == ["job.start", "job.from", "job.create"]
 
 
 def test_copies_and_folders(daemon: Daemon) -> None:

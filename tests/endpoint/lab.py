@@ -229,6 +229,7 @@ class Agent:
     jobs: Jobs
     materials: Materials
     restart: asyncio.Event
+    looks: list[int]
 
     def offer(self, *packages: Package) -> None:
         for package in packages:
@@ -312,7 +313,12 @@ async def agent_over(
         )
         inner = Steps(db=db, root=root, materials=materials, limits=kept_to, now_ms=clock)
         restart = asyncio.Event()
-        steps = Actions(db=db, steps=inner, restart=restart, now_ms=clock)
+        looks: list[int] = []
+
+        async def look() -> None:
+            looks.append(clock())
+
+        steps = Actions(db=db, steps=inner, restart=restart, look=look, now_ms=clock)
         reporter = Reporter(
             db=db,
             post=post,
@@ -331,4 +337,4 @@ async def agent_over(
         stack.callback(task.cancel)
         async with asyncio.timeout(60):
             await started.wait()
-        yield Agent(folder, region, db, store, root, fetcher, post, inner, jobs, materials, restart)
+        yield Agent(folder, region, db, store, root, fetcher, post, inner, jobs, materials, restart, looks)

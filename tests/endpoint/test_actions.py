@@ -156,6 +156,11 @@ async def test_a_message_is_kept_once(agent: Agent) -> None:
     assert (kept.job, kept.title, kept.text, kept.read) == ("j1", "Tonight", said["text"], 0)
 
 
+async def test_an_inventory_is_said_when_it_is_asked_for(agent: Agent) -> None:
+    assert (await agent.do("j1", "inventory", None)).state == "done"
+    assert len(agent.looks) == 1
+
+
 async def test_a_restart_is_answered_by_the_next_life(tmp_path: Path, region: Region) -> None:
     async with agent_over(tmp_path / "agent", region) as agent:
         await agent.order(agent.region.order("j1", "restart", None))

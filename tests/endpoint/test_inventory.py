@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from tiercast_endpoint import holdings, inventory, journal
@@ -163,3 +164,22 @@ async def _refusal(call: Any) -> UsageError:
         await call
     assert caught.value.code == "group.refused"
     return caught.value
+
+
+async def test_said_afresh_to_the_byte_though_nothing_changed(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    above = Above()
+    async with running(db, above, tmp_path) as informer:
+        first = await above.until(1)
+        real = inventory.read_facts
+
+        def a_little_less(*args: Any) -> Any:
+            facts = real(*args)
+            return msgspec.structs.replace(facts, disk_free=first.facts.disk_free - 1)
+
+        monkeypatch.setattr(inventory, "read_facts", a_little_less)
+        await informer.afresh()
+        second = await above.until(2)
+        assert second.seq > first.seq
+        assert second.facts.disk_free == first.facts.disk_free - 1

@@ -110,6 +110,9 @@ async def test_jobs_are_shown_as_they_are_known_here(top: SubTree) -> None:
     assert shown["waiting"] == ["no route to far"]
     assert [(r["target"], r["state"]) for r in shown["records"] if r["target"] != "top"] == [("mid", "fetching")]
     assert [(job["job"], job["state"]) for job in await socket.call("job.list")] == [("j1", "open")]
+    with pytest.raises(UsageError) as caught:
+        await socket.call("job.list", states=["open"], limit=5)
+    assert (caught.value.code, "states" in caught.value.what) == ("filter.unknown", True)
     assert [message["kind"] for message in await socket.call("outbox.list")] == ["order.v1"]
     with pytest.raises(UsageError, match="did not pass"):
         await socket.call("job.show", job="j9")

@@ -77,6 +77,10 @@ async def test_two_starts_make_one_job(world: Any, call: Any, verbs: DraftVerbs)
         ({"expires_s": 0}, "expiry.invalid"),
         ({"folder": "../x"}, "folder.invalid"),
         ({"targets": "pc1"}, "argument.invalid"),
+        ({"target": "group"}, "target.syntax"),
+        ({"options": {"install_window": "someday"}}, "window.invalid"),
+        ({"options": {"install_tries": 0}}, "times.install_tries"),
+        ({"options": {"priority": 99}}, "transfer.priority"),
     ],
 )
 async def test_a_draft_that_could_never_work_is_not_kept(

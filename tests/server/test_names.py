@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from tiercast_protocol.errors import UsageError
+from tiercast_server.draft_verbs import DraftVerbs
+from tiercast_server.job_verbs import JobVerbs
 from tiercast_server.names import names
 
 
@@ -15,6 +17,9 @@ async def test_each_kind(world: Any, call: Any) -> None:
     await world.join("gw", "gateway")
     await world.groups.add("all", [])
     jobs = [await world.job(targets=("pc1",)) for _ in range(2)]
+    drafts = DraftVerbs(world.region, JobVerbs(world.jobs, world.view))
+    draft = (await drafts.draft(call("job.draft", type="restart", targets=["pc1"])))["job"]
+    await drafts.save_template(call("job.template.save", job=draft, name="nightly"))
     expected = {
         "node": ["gw", "pc1"],
         "gateway": ["gw"],
@@ -22,7 +27,8 @@ async def test_each_kind(world: Any, call: Any) -> None:
         "group": ["all"],
         "package": ["app"],
         "cabinet": ["main"],
-        "job": jobs[::-1],
+        "job": [draft, *jobs[::-1]],
+        "template": ["nightly"],
     }
     assert {kind: await names(world.region, call("names", kind=kind)) for kind in expected} == expected
     with pytest.raises(UsageError) as caught:

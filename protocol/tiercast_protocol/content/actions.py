@@ -24,6 +24,8 @@ from tiercast_protocol.content.definition import (
 from tiercast_protocol.errors import UsageError
 
 MAX_TEXT, MAX_TITLE, MAX_USER = 4_000, 120, 32
+#: Of all arguments together, as the option `argv` has them: an order travels to every target.
+MAX_ARGV = 16_384
 MAX_EXITS, MAX_EXIT = 32, 255
 
 #: The options that each type reads, with their defaults; None where one must be given.
@@ -131,6 +133,10 @@ def _argv(text: object) -> tuple[str, ...]:
     expected = f'1 to {MAX_ARGUMENTS} arguments, as in /usr/bin/systemctl restart cups; a shell is ["/bin/sh","-c",...]'
     if not isinstance(text, str):
         raise _wrong("run.argv", "No program was named", expected)
+    if len(text) > MAX_ARGV:
+        raise _wrong(
+            "run.argv", f"The arguments are {len(text)} characters", f"at most {MAX_ARGV}; a package holds more"
+        )
     try:
         argv = json.loads(text)
     except (ValueError, RecursionError):

@@ -63,6 +63,7 @@ TYPES: dict[str, JobType] = {
         JobType("purge", "gateway", "deletes a package from the depot", package=True, opposite="preload"),
         JobType("run", "endpoint", "runs a program", steps=("running",)),
         JobType("message", "endpoint", "keeps a text for the machine's owner", steps=("running",)),
+        JobType("inventory", "endpoint", "has the machine say afresh what it is", steps=("running",)),
         JobType("restart", "endpoint", "restarts the agent", steps=("running",)),
     )
 }  # fmt: skip

@@ -42,6 +42,7 @@ def test_all_that_can_be_said_of_a_program() -> None:
         ({"argv": argv_text(["/bin/true"] * 65)}, "run.argv"),
         ({"argv": argv_text(["/bin/true", "a\0b"])}, "run.argv"),
         ({"argv": argv_text(["/bin/true", "a" * 5000])}, "run.argv"),
+        ({"argv": argv_text(["/bin/true", *["a" * 4000] * 5])}, "run.argv"),
         ({"argv": argv_text(["./here"])}, "run.argv"),
         ({"argv": argv_text(["bin/here"])}, "run.argv"),
         ({"argv": argv_text([""])}, "run.argv"),
