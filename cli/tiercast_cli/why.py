@@ -104,7 +104,8 @@ def of_job(found: Body, now: float, *, everything: bool = False) -> list[str]:
 def _group(group: Body, now: float) -> str:
     more = f", and {group['count'] - 1:,} more" if group["count"] > 1 else ""
     others = group["place_count"] - 1
-    places = f" at {group['places'][0]}" + (f" and {words.count(others, 'other node')}" if others else "")
+    places = f" at {group['places'][0]}" if group["places"] else ""
+    places += f" and {words.count(others, 'other node')}" if others > 0 else ""
     since = f", for {words.span(now - group['since'] / 1000)}" if group["since"] else ""
     example = f"{group['examples'][0]}{more}"
     return f"{group['count']:>9,}  {group['code']}{places}{since}: {group['says']} ({example}); until {group['freed']}"

@@ -31,6 +31,8 @@ EVERY_SECONDS = 1.0
 #: Most children whose reasons are told of one job; of the rest nobody could read more.
 MOST_CHILDREN = 500
 MIB = 1 << 20
+#: Moments are below it.
+_MOST = 1 << 53
 #: A pause that is longer is told with its end.
 _LONG_PAUSE = 60.0
 #: Reasons that are told to nobody above: they change with every chunk.
@@ -205,11 +207,12 @@ def decoded(text: str, *, node: str = "") -> dict[str, Reason]:
     try:
         rows: Any = json.loads(text) if text else []
         for code, said, children in rows:
+            one = read(str(code), said, node=node)
             since = children if isinstance(children, dict) else {}
-            for child in children:
+            for child in map(str, children):
                 began = since.get(child, 0)
-                facts = {**said, "since": began} if isinstance(said, dict) else said
-                found[str(child)] = read(str(code), facts, node=node, peer=str(child))
+                began = began if isinstance(began, int) and 0 < began < _MOST else one.since
+                found[child] = Reason(one.code, node, one.peer or child, began, one.until, one.facts)
     except (ValueError, TypeError, RecursionError):
         return {}
     return found

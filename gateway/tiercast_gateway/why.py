@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from tiercast_protocol.content.reason import Reason, because, kind_of, read, shown
 from tiercast_protocol.content.receipt import STATES
@@ -28,6 +28,8 @@ CODE_OF: dict[str, str] = {
     "removing": "remove",
     "running": "run",
 }
+_STATES = {state: because(code) for state, code in CODE_OF.items()}
+_UNHEARD = because("order.way")
 #: States in which the transfer matters, so that what is said of the links on the way does.
 _TRANSFER = frozenset({"ordered", "waiting", "fetching"})
 _LONGEST_WAY = 64
@@ -86,6 +88,47 @@ def chain(target: Target, parents: Mapping[str, str], said: Said, first: Reason 
     return [*cuts, own, *stops, *moves]
 
 
+class Way(NamedTuple):
+    """What counts of all that is said above one node: what cuts it off, what stops it, what slows it."""
+
+    cut: Reason | None
+    stop: Reason | None
+    move: Reason | None
+
+
+def way_of(node: str, parents: Mapping[str, str], said: Said) -> Way:
+    """Of `node` and all above it: the same for every target below it."""
+    found = _on_the_way(node, parents, said)
+    others = [reason for reason in found if not _cuts(reason)]
+    return Way(
+        cut=next((reason for reason in reversed(found) if _cuts(reason)), None),
+        stop=next((reason for reason in others if not _moves(reason)), None),
+        move=next((reason for reason in others if _moves(reason)), None),
+    )
+
+
+def first_of(target: Target, direct: Reason | None, way: Way) -> Reason:
+    """The first link of the chain of a target that says nothing itself: for the many targets of a job.
+
+    Without a place where it is the target's state alone.
+
+    Args:
+        target: it has not ended, and has no code.
+        direct: what its parent says of it.
+        way: what is said above that parent.
+    """
+    if way.cut is not None:
+        return way.cut
+    if direct is not None and _cuts(direct):
+        return direct
+    if target.state in _TRANSFER:
+        stops = direct is not None and not _moves(direct)
+        found = (direct if stops else None) or way.stop or direct or way.move
+        if found is not None:
+            return found
+    return _STATES.get(target.state, _UNHEARD)
+
+
 def _on_the_way(node: str, parents: Mapping[str, str], said: Said) -> list[Reason]:
     """What each tier says of the next one, the nearest first."""
     found: list[Reason] = []
@@ -139,13 +182,14 @@ class Group:
     places: dict[str, int] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
 
-    def add(self, node: str, reason: Reason) -> None:
+    def add(self, node: str, reason: Reason, since: int) -> None:
         """One target more."""
         self.count += 1
-        if reason.since and (not self.since or reason.since < self.since):
-            self.since = reason.since
+        if since and (not self.since or since < self.since):
+            self.since = since
         self.until = max(self.until, reason.until)
-        self.places[reason.node] = self.places.get(reason.node, 0) + 1
+        if reason.node:
+            self.places[reason.node] = self.places.get(reason.node, 0) + 1
         if len(self.examples) < EXAMPLES:
             self.examples.append(node)
 
@@ -153,7 +197,7 @@ class Group:
         """As it is shown; words are those of its first target."""
         places = sorted(self.places, key=lambda place: (-self.places[place], place))
         return {
-            **shown(self.reason),
+            **shown(self.reason.at(node=self.examples[0], peer=self.examples[0])),
             "count": self.count,
             "since": self.since,
             "until": self.until,
@@ -163,14 +207,14 @@ class Group:
         }
 
 
-def grouped(chains: Iterable[tuple[str, Reason]]) -> list[dict[str, Any]]:
-    """The first links of chains, by node, counted by code: the largest group first."""
+def grouped(chains: Iterable[tuple[str, Reason, int]]) -> list[dict[str, Any]]:
+    """The first links of chains, with node and since when, counted by code: the largest group first."""
     groups: dict[str, Group] = {}
-    for node, reason in chains:
+    for node, reason, since in chains:
         group = groups.get(reason.code)
         if group is None:
             group = groups[reason.code] = Group(reason)
-        group.add(node, reason)
+        group.add(node, reason, since)
     return [group.body() for group in sorted(groups.values(), key=lambda group: (-group.count, group.reason.code))]
 
 

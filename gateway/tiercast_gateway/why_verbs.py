@@ -82,7 +82,7 @@ class WhyVerbs:
         }
         if only:
             return head | self._one(only, targets, chains, said, parents)
-        waiting = [(name, told[0]) for name, told in chains.items() if told]
+        waiting = [(name, told[0], told[0].since) for name, told in chains.items() if told]
         counts: dict[tuple[str, str], int] = {}
         for target in targets:
             key = (target.state, target.code)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiercast_gateway.why import Target, chain, ended, grouped, result
+from tiercast_gateway.why import Target, chain, ended, first_of, grouped, result, way_of
 from tiercast_protocol.content.reason import Reason, because
 from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.content.waiting import KINDS
@@ -60,10 +61,8 @@ def test_an_ended_target_has_a_result() -> None:
 
 
 def test_ten_thousand_are_a_few_lines() -> None:
-    chains = [
-        (f"pc-{n:05}", because("away", node=f"site-{n % 20}", peer=f"pc-{n:05}", since=n)) for n in range(1, 9001)
-    ]
-    chains += [(f"pd-{n}", because("window.shut", node="server", peer="mid", until=n)) for n in range(1000)]
+    chains = [(f"pc-{n:05}", because("away", node=f"site-{n % 20}", peer=f"pc-{n:05}"), n) for n in range(1, 9001)]
+    chains += [(f"pd-{n}", because("window.shut", node="server", peer="mid", until=n), 0) for n in range(1000)]
     found = grouped(chains)
     assert [(row["code"], row["count"]) for row in found] == [("away", 9000), ("window.shut", 1000)]
     assert (found[0]["since"], found[0]["place_count"], len(found[0]["places"])) == (1, 20, 5)
@@ -100,3 +99,16 @@ def test_why_is_never_empty_for_what_is_not_final(
     found = chain(target, PARENTS | parents, said)
     assert bool(found) is not target.final
     assert bool(result(target)) is target.final
+
+
+@given(targets, said_)
+def test_of_many_targets_the_first_link_is_found_the_short_way(
+    target: Target, said: dict[str, dict[str, Reason]]
+) -> None:
+    target = replace(target, code="")
+    if target.final or target.node not in PARENTS:
+        return
+    parent = PARENTS[target.node]
+    long = chain(target, PARENTS, said)[0]
+    short = first_of(target, said.get(parent, {}).get(target.node), way_of(parent, PARENTS, said))
+    assert short.at(node=target.node, peer=target.node) == long.at(node=target.node, peer=target.node)
