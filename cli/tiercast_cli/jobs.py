@@ -251,6 +251,8 @@ def show(job: Job, *, json: Json = False) -> None:
         print(f"ordered {words.moment(found['created'])} by {by}, expires {words.moment(found['expires'])}")
         if found.get("note"):
             print(found["note"])
+        if found.get("follows"):
+            print(f"for {found['target']}; also for those who join later")
         for line in times_shown(found):
             print(line)
         rows = [

@@ -149,7 +149,7 @@ class JobLife:
 
     def takes_more(self, now: int) -> bool:
         """Whether nodes may still become targets."""
-        return self.state not in {"cancelled", "expired"} and not self.cancelling and now < self.expires
+        return self.state != "expired" and not self.cancelling and now < self.expires
 
     def _added(self, nodes: tuple[str, ...], now: int) -> list[Command]:
         if not self.takes_more(now):

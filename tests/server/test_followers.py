@@ -59,7 +59,7 @@ async def test_it_ends_with_the_job_and_with_a_cancel(world: Any) -> None:
     await _ready(world, "pc1", "pc2", "pc3")
     job = await world.job(groups=("office",), expires_s=60)
     await world.intake.take([world.record(job, "pc1", "done")])
-    assert (await world.jobs.cancel(job)) == {"job": job, "again": False}
+    assert (await world.jobs.cancel(job)) == {"job": job, "again": False, "targets": []}
     assert await _joins(world, "pc2") == []
     with pytest.raises(UsageError, match="done already"):
         await world.jobs.cancel(job)

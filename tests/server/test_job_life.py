@@ -14,7 +14,9 @@ from tiercast_server.job_life import (
     Counted,
     JobLife,
     Order,
+    Reopen,
     TargetJoined,
+    TargetsAdded,
     TimePassed,
     WakeAt,
     closing_state,
@@ -25,6 +27,7 @@ events = st.one_of(
     st.builds(Counted, counts),
     st.builds(CancelAsked, st.sampled_from([(), ("a",)]), st.booleans()),
     st.just(TargetJoined("n")),
+    st.just(TargetsAdded(("m",))),
     st.just(TimePassed()),
 )
 
@@ -35,6 +38,11 @@ def test_any_story_keeps_the_invariants(story: list[tuple[Any, int]], expires: i
     for event, passed in story:
         now += passed
         commands = life.handle(event, now=now)
+        if Reopen() in commands:
+            assert closed
+            assert isinstance(event, TargetsAdded)
+            assert commands == [Reopen(), Order("same", ("m",))]
+            closed = False
         for command in commands:
             if isinstance(command, Order):
                 assert not closed, "a closed job orders nothing"
@@ -48,7 +56,7 @@ def test_any_story_keeps_the_invariants(story: list[tuple[Any, int]], expires: i
                 assert command.state == closing_state(event.counts) != "open"
             if isinstance(command, WakeAt):
                 assert command.at > now
-        assert not (closed and life.state == "open"), "once closed, never open"
+        assert not (closed and life.state == "open"), "once closed, never open but for newcomers"
         closed = life.state != "open"
     asked = [event for event, _ in story if isinstance(event, CancelAsked)]
     assert cancels <= sum(bool(event.nodes) or event.force for event in asked) + 1
@@ -93,3 +101,15 @@ def test_force_may_follow_what_was_asked_for() -> None:
     assert life.handle(CancelAsked(), now=0) == []
     assert life.handle(CancelAsked(force=True), now=0)[-1] == Order("cancel", (), force=True)
     assert life.handle(CancelAsked(("a",)), now=0)[-1] == Order("cancel", ("a",))
+
+
+def test_newcomers_open_what_was_done_but_not_what_was_cancelled_or_expired() -> None:
+    life = JobLife(expires=10)
+    assert life.handle(TargetsAdded(("a",)), now=0) == [Order("same", ("a",))]
+    life.handle(Counted({"done": 2}), now=1)
+    assert life.handle(TargetsAdded(("b",)), now=2) == [Reopen(), Order("same", ("b",))]
+    assert life.state == "open"
+    assert life.handle(TargetsAdded(("c",)), now=10) == []
+    assert JobLife(expires=10, state="expired").handle(TargetsAdded(("c",)), now=5) == []
+    life.handle(CancelAsked(), now=3)
+    assert life.handle(TargetsAdded(("c",)), now=4) == []

@@ -22,7 +22,9 @@ async def who(world: Any, build_package: Any) -> Who:
     async with world.region.db.write() as connection:
         await connection.exec_driver_sql("update nodes set state = 'joined', joined = 5")
         await connection.exec_driver_sql(
-            "insert into jobs values ('j1', 1, 'install', 1, 'open', 0, 'app', '1', 1, ?, '', 't', ?, 1, 2, null)",
+            "insert into jobs (id, number, type, revision, state, cancelling, package, version, package_revision, root,"
+            " note, created_by, options, created, expires, closed)"
+            " values ('j1', 1, 'install', 1, 'open', 0, 'app', '1', 1, ?, '', 't', ?, 1, 2, null)",
             (root, bytes([128])),
         )
         await connection.exec_driver_sql(

@@ -17,7 +17,7 @@ Rules
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypeVar
 
@@ -132,16 +132,16 @@ def evaluate(expression: Expression, all_: frozenset[T], members: Callable[[Leaf
             return members(leaf)
 
 
-def union(names: tuple[str, ...], groups: tuple[str, ...], text: str) -> Expression | None:
+def union(names: Iterable[str], groups: Iterable[str], text: str) -> Expression | None:
     """All of these together; None where nothing was named.
 
     Raises:
         UsageError: target.syntax.
     """
     parts: list[Expression] = []
-    if names:
+    if names := tuple(names):
         parts.append(Named("node", names))
-    if groups:
+    if groups := tuple(groups):
         parts.append(Named("group", groups))
     if text.strip():
         parts.append(parse(text))
