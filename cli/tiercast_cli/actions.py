@@ -110,7 +110,7 @@ def message(
 
 @taking({"on": (OnEndpoints, []), **jobs.ORDER, **OF_INSTALLATION})
 def inventory(**given: Any) -> None:
-    """Have endpoints say afresh what they are; it is there a few seconds after the receipt."""
+    """Have endpoints say afresh what they are; that reaches the server within a minute."""
     jobs.order("inventory", "", given, what="")
 
 
