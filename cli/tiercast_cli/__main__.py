@@ -16,6 +16,7 @@ from tiercast_cli import (
     depots,
     drafts,
     groups,
+    history,
     inventories,
     jobs,
     ledgers,
@@ -53,6 +54,7 @@ drafts.add_drafts(jobs.app)
 add_endings(jobs.app)
 add_suspensions(jobs.app, links.app, nodes.app)
 why.add(app)
+history.add(jobs.app, nodes.app)
 for noun, part in (
     ("job", jobs),
     ("package", packages),

@@ -212,7 +212,7 @@ def decoded(text: str, *, node: str = "") -> dict[str, Reason]:
             for child in map(str, children):
                 began = since.get(child, 0)
                 began = began if isinstance(began, int) and 0 < began < _MOST else one.since
-                found[child] = Reason(one.code, node, one.peer or child, began, one.until, one.facts)
+                found[child] = one.about(one.peer or child, began)
     except (ValueError, TypeError, RecursionError):
         return {}
     return found

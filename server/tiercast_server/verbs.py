@@ -21,6 +21,7 @@ from tiercast_server.depot_verbs import DepotVerbs
 from tiercast_server.draft_verbs import add_draft_verbs
 from tiercast_server.enrolment import Enrolment
 from tiercast_server.groups import Groups
+from tiercast_server.history import History
 from tiercast_server.inventories import Inventories
 from tiercast_server.job_verbs import JobVerbs
 from tiercast_server.move_verbs import add_move_verbs
@@ -106,6 +107,9 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
     verbs.add("job.show", "viewer", jobs.show)
     verbs.add("job.watch", "viewer", jobs.watch)
     verbs.add("job.why", "viewer", desk.why.why)
+    history = History(desk.region)
+    verbs.add("job.history", "viewer", history.job)
+    verbs.add("node.history", "viewer", history.node)
     verbs.add("job.receipt", "viewer", jobs.receipt)
     verbs.add("job.create", "operator", audited(jobs.create))
     verbs.add("job.cancel", "operator", audited(jobs.cancel))

@@ -55,6 +55,10 @@ class Reason:
         """The same reason, told where and since when as far as it does not say so itself."""
         return replace(self, node=self.node or node, peer=self.peer or peer, since=self.since or since)
 
+    def about(self, peer: str, since: int) -> Reason:
+        """The same reason of another machine: quicker than `replace`, for there may be thousands."""
+        return Reason(self.code, self.node, peer, since, self.until, self.facts)
+
     def get(self, name: str) -> Fact:
         """The figure `name`; "" without one."""
         return dict(self.facts).get(name, "")
