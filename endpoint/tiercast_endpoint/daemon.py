@@ -140,7 +140,14 @@ class Agent:
 
         identity = Identity(me.region, me.region_key, me.name, me.key.public, me.generation)
         jobs = Jobs(
-            db=db, me=identity, steps=steps, reporter=reporter, now_ms=now_ms, on_ended=on_ended, roots=materials
+            db=db,
+            me=identity,
+            steps=steps,
+            reporter=reporter,
+            now_ms=now_ms,
+            on_ended=on_ended,
+            roots=materials,
+            windows=limits.windows,
         )
         roaming = self._roaming(kept, upstream, post, (reporter.retell, informer.retell))
         status = partial(self._status, db, store, post, upstream, materials)

@@ -12,16 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import tzinfo
 
+from tiercast_endpoint.openings import Openings
 from tiercast_endpoint.programs import GRACE_S
 from tiercast_protocol.content.digest import digest_of
 from tiercast_protocol.content.reason import Reason, because
 from tiercast_protocol.content.times import SHUTDOWN, START, Times
 from tiercast_protocol.transfer import calendar
 
-#: A window recurs within a week; a little more, for the borders of summer time.
-_LOOK_BACK_S = 9 * 86_400.0
-#: Openings that are looked at for one that is long enough: more than any week has.
-_MOST_OPENINGS = 150
 NO_TIMES = Times()
 _EVENTS = {START: "agent.start", SHUTDOWN: "agent.stop"}
 
@@ -46,6 +43,7 @@ class Gate:
         share: of the spread, 0 to 1.
         observed_s: how long the package's programs took here before.
         zone: of local windows; None is this machine's.
+        machine: the owner's own windows; besides the job's.
     """
 
     times: Times = NO_TIMES
@@ -53,6 +51,7 @@ class Gate:
     share: float = 0.0
     observed_s: float = 0.0
     zone: tzinfo | None = None
+    machine: tuple[calendar.Window, ...] = ()
 
     @property
     def expected_s(self) -> float:
@@ -73,12 +72,15 @@ class Gate:
             return because(_EVENTS[times.when])
         return self._window(now)
 
+    @property
+    def openings(self) -> Openings:
+        """The job's install window and the machine's."""
+        return Openings(tuple(one for one in (self.times.window, self.machine) if one), self.zone)
+
     def closes(self, now: int) -> int | None:
-        """When the window that is open at `now` closes, in milliseconds since 1970; None where none does."""
-        if not self.times.window:
-            return None
-        change = calendar.next_change(self.times.window, now / 1000, self.zone)
-        return None if change == calendar.NEVER else int(change * 1000)
+        """When the windows that are open at `now` close, in milliseconds since 1970; None where none does."""
+        turn = self.openings.turn(now / 1000)
+        return None if turn == calendar.NEVER else int(turn * 1000)
 
     def ends(self, begun: int) -> int | None:
         """When an installation that began at `begun` is over at the latest; None where nothing says."""
@@ -98,56 +100,31 @@ class Gate:
         if timeout_s <= left - grace:
             return own
         if ends == self.closes(begun):
-            code, why = "window.closed", f"its window {calendar.shown(self.times.window)} shuts at {_said(ends)}"
+            code, why = "window.closed", f"its window {self.openings.text()} shuts at {_said(ends)}"
         else:
             code, why = "duration.over", f"the installation may take {self.times.max_duration_s:,} s"
         return Allowed(max(left - grace, 0.0), grace, code, why)
 
     def _window(self, now: int) -> Reason | None:
-        windows, wall = self.times.window, now / 1000
-        since = max(self.times.not_before, self.issued)
-        if windows:
-            text = calendar.shown(windows)
-            if calendar.rate_at(windows, wall, self.zone) == 0.0:
-                until = self._next_fitting(wall)
-                return because("window.shut", window=text, until=until)
+        openings, wall = self.openings, now / 1000
+        since, room = max(self.times.not_before, self.issued), None
+        if openings:
+            if not openings.open(wall):
+                return because("window.shut", window=openings.text(wall), until=self._next_fitting(wall))
             close = self.closes(now)
             if close is not None and now + self.expected_s * 1000 > close:
-                until = self._next_fitting(close / 1000)
-                left = round((close - now) / 1000)
-                return because("window.short", window=text, expected=round(self.expected_s), left=left, until=until)
-            since = max(since, int(opened(windows, wall, self.zone) * 1000))
+                until, left = self._next_fitting(close / 1000), round((close - now) / 1000)
+                expected = round(self.expected_s)
+                return because("window.short", window=openings.text(), expected=expected, left=left, until=until)
+            since = max(since, int(openings.since(wall) * 1000))
             room = None if close is None else max(0.0, close - since - self.expected_s * 1000)
-        else:
-            room = None
         spread = self.times.spread_s * 1000.0 if not self.times.switch_at else 0.0
         due = since + int(self.share * (spread if room is None else min(spread, room)))
         return because("time.spread", until=due) if now < due else None
 
     def _next_fitting(self, wall: float) -> int:
         """The next opening at or after `wall` that is long enough, in milliseconds; 0 where none is."""
-        at = wall
-        for _ in range(_MOST_OPENINGS):
-            if calendar.rate_at(self.times.window, at, self.zone) != 0.0:
-                close = calendar.next_change(self.times.window, at, self.zone)
-                if close - at >= self.expected_s:
-                    return int(at * 1000)
-                at = close
-            else:
-                at = calendar.next_change(self.times.window, at, self.zone)
-            if at == calendar.NEVER:
-                break
-        return 0
-
-
-def opened(windows: tuple[calendar.Window, ...], wall: float, zone: tzinfo | None = None) -> float:
-    """When the window that is open at `wall` opened; a little more than a week before where it never was shut."""
-    since = at = wall - _LOOK_BACK_S
-    while (change := calendar.next_change(windows, at, zone)) <= wall:
-        if calendar.rate_at(windows, at, zone) == 0.0:
-            since = change
-        at = change
-    return since
+        return int((self.openings.fitting(wall, self.expected_s) or 0.0) * 1000)
 
 
 def share_of(node: str) -> float:

@@ -46,6 +46,7 @@ from tiercast_protocol.content import times
 from tiercast_protocol.content.order import Order
 from tiercast_protocol.content.reason import told
 from tiercast_protocol.node.database import Database
+from tiercast_protocol.transfer.calendar import Window
 from tiercast_protocol.wire.envelope import Envelope
 from tiercast_protocol.wire.messages import OrderBundle, body_of
 
@@ -82,6 +83,7 @@ class Jobs:
         watch: see `Run`.
         on_ended: called after each job.
         roots: fetches package roots beforehand.
+        windows: in which packages may be installed here; none is always.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Jobs:
         watch: Watch = _unwatched,
         on_ended: Callable[[], None] = lambda: None,
         roots: Roots | None = None,
+        windows: tuple[Window, ...] = (),
     ) -> None:
         self._db = db
         self._me = me
@@ -103,7 +106,7 @@ class Jobs:
         self._clock = now_ms
         self._watch = watch
         self._on_ended = on_ended
-        self._roots = roots
+        self._roots, self._windows = roots, windows
         self._signed_time = 0
         self._slots, self._prepared_slots = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(AT_ONCE)
         self._tasks: asyncio.TaskGroup | None = None
@@ -207,7 +210,7 @@ class Jobs:
             steps=self._steps,
             reporter=self._reporter,
             now_ms=self.now_ms,
-            gate=Gate(times.read(job.options), job.issued, share_of(self._me.name)),
+            gate=self._gate(job),
             turns=self,
             watch=self._watch,
         )
@@ -215,6 +218,11 @@ class Jobs:
         if not run.waits():
             self.seek(run)
         self._tasks.create_task(self._live(run))
+
+    def _gate(self, job: Job) -> Gate:
+        """The job's times here; the owner's windows are for packages."""
+        windows = self._windows if job.type in {o.INSTALL, o.REMOVE} else ()
+        return Gate(times.read(job.options), job.issued, share_of(self._me.name), machine=windows)
 
     # -- turns -------------------------------------------------------------------------------------------
 

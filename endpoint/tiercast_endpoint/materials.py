@@ -32,6 +32,7 @@ from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError
 from tiercast_protocol.node import fetch
 from tiercast_protocol.node.chunks.port import WritableStore
 from tiercast_protocol.node.database import Database
+from tiercast_protocol.transfer.calendar import Window
 
 log = structlog.get_logger(__name__)
 
@@ -86,11 +87,13 @@ class Limits:
         reserve: bytes to leave free on every disk.
         keep_previous: whether one older version is kept for undo.
         ask_again_s: pauses before chunks are asked for again that no tier above held: one may be coming up just now.
+        windows: the owner's, in which packages may be installed; none is always.
     """
 
     reserve: int = 64 << 20
     keep_previous: bool = True
     ask_again_s: tuple[float, ...] = (1.0, 5.0)
+    windows: tuple[Window, ...] = ()
 
 
 class Failed(Exception):

@@ -162,7 +162,7 @@ class Run:
     async def _look_back(self) -> None:
         """How long the package's programs took here before: what does not end in its window does not begin."""
         gate = self._machine.gate
-        if gate.times.window and not gate.times.max_duration_s:
+        if gate.openings and not gate.times.max_duration_s:
             seconds = await self._db.read(lambda connection: journal.observed_s(connection, self.job.package))
             self._machine.gate = replace(gate, observed_s=seconds)
 

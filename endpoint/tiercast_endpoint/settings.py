@@ -14,11 +14,13 @@ from pathlib import Path
 
 from tiercast_endpoint.materials import Limits
 from tiercast_protocol.content.inventory import MOST_GROUPS
+from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.address import TlsFiles
 from tiercast_protocol.node.config import Duration, Size, setting
 from tiercast_protocol.node.logs import Format, Level
 from tiercast_protocol.node.owner import TransferSettings
 from tiercast_protocol.node.standing import ParentSettings
+from tiercast_protocol.transfer import calendar
 from tiercast_protocol.wire.topics import valid_name
 
 TITLE = "Settings of this Tiercast endpoint.  Restart the agent after a change."
@@ -31,6 +33,14 @@ _MOST_LABELS, _LONGEST = 100, 255
 
 def _absolute(path: Path) -> str | None:
     return None if path.is_absolute() else "an absolute path"
+
+
+def _windows(text: str) -> str | None:
+    try:
+        windows = calendar.parse(text) if text else ()
+    except UsageError as error:
+        return error.todo.removeprefix("Write ").removesuffix(".")
+    return "windows without a rate" if any(one.rate is not None for one in windows) else None
 
 
 def _window(size: int) -> str | None:
@@ -62,6 +72,11 @@ class Settings:
     keep_previous: bool = setting(
         default=True, doc="Keep one older version of each package, so that going back needs nothing from above."
     )
+    install_window: str = setting(
+        "",
+        doc='Packages are installed and removed only inside: "mon-fri 18:00-07:00; sat,sun 00:00-24:00"; "" is always.',
+        check=_windows,
+    )
     at_stop: Duration = setting(
         Duration(45.0), doc="When the agent is stopped, jobs that wait for that (--install-when shutdown) have so long."
     )
@@ -84,9 +99,13 @@ class Settings:
     parents: ParentSettings = setting(ParentSettings, doc="What it does while its parent is away.")
     tls: TlsFiles = setting(TlsFiles, doc="Only where the parent's broker is reached by mqtts://.")
 
+    def windows(self) -> tuple[calendar.Window, ...]:
+        """When packages may be installed here."""
+        return calendar.parse(self.install_window) if self.install_window else ()
+
     def limits(self) -> Limits:
         """What the installer keeps to."""
-        return Limits(reserve=self.reserve, keep_previous=self.keep_previous)
+        return Limits(reserve=self.reserve, keep_previous=self.keep_previous, windows=self.windows())
 
 
 def default_root(state: Path) -> Path:

@@ -183,7 +183,7 @@ class Steps:
             # An earlier life started it and it still runs: two at once is what nobody declares itself safe for.
             await in_thread(programs.kill_leftover, job.running)
         tree = self._root.path / job.tree
-        gate = Gate(times.read(job.options))
+        gate = Gate(times.read(job.options), machine=self._limits.windows)
         allowed = gate.allowed(program.timeout_s, begun=job.snapshot.begun, now=self._now_ms())
         if allowed.timeout_s <= 0:
             raise Failed(allowed.code, f"{which} was not started: {allowed.detail}.")

@@ -5,7 +5,8 @@ Rules
 - Idempotent: after a restart the same order is begun again, and what is held is not fetched again.
 - It ends with a receipt signed by this node's key, exactly one per (job, revision) that counts; `seq` is the
   clock in milliseconds, so it grows over restarts.
-- A failed preload says why; full disk and absent chunks are tried again for a while, for both may pass.
+- A failed preload says why; full disk and absent chunks are tried again, for both may pass: as the order says, else
+  for a while.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING
 
 import structlog
 
+from tiercast_protocol.content import times
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.content.order import CANCEL, PRELOAD, PURGE, Order, check_target
 from tiercast_protocol.content.reason import Reason, because, packed
@@ -35,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 Digest = bytes
 
-#: Pauses before a preload that lacks chunks or room is tried again, in seconds.
+#: Pauses before a preload that lacks chunks or room is tried again, in seconds, where its order says nothing of tries.
 RETRIES = (2.0, 10.0, 30.0)
 _TELL_SECONDS = 1.0
 
@@ -166,11 +169,12 @@ class OwnWork:
             raise failure
 
     async def _fetch(self, order: Order, progress: Callable[[int, int], None]) -> None:
-        for pause in (*RETRIES, None):
+        for failed in count(1):
             try:
                 await self._bring(order.root, order.job)
                 await fetch_package(order.root, self._fetcher, self._depot, job=order.job, on_progress=progress)
             except (ChunkMissing, ChunkCorrupt, StoreFull) as error:
+                pause = pause_after(order, failed, "store.full" if isinstance(error, StoreFull) else "chunk.missing")
                 if pause is None:
                     raise
                 log.warning("preload.again", job=order.job, reason=str(error), again_in=pause)
@@ -236,6 +240,18 @@ class OwnWork:
             receipt=receipt,
             signature=signature,
         )
+
+
+def pause_after(order: Order, failed: int, code: str) -> float | None:
+    """Seconds until the next try after the `failed`-th failed with `code`; None where there is none.
+
+    Raises:
+        UsageError: the order's times can't be read.
+    """
+    if times.TRIES in order.options:
+        pause = times.read(order.options).transfer.pause_after(failed, code)
+        return None if pause is None else pause / 1000
+    return RETRIES[failed - 1] if failed <= len(RETRIES) else None
 
 
 def _now() -> int:

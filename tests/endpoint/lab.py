@@ -286,6 +286,7 @@ async def agent_over(
     limits: Limits | None = None,
     watch: Callable[[str, Step], Awaitable[None]] = unwatched,
     chunks: dict[bytes, bytes] | None = None,
+    clock: Callable[[], int] = lambda: int(time.time() * 1000),
 ) -> AsyncIterator[Agent]:
     """An agent whose parent is a dictionary of chunks."""
     async with AsyncExitStack() as stack:
@@ -303,9 +304,6 @@ async def agent_over(
         kept = await db.read(holdings.trees)
         root.sweep({tree.tree for tree in kept})
         fetcher, post = FakeFetcher(store, dict(chunks or {})), FakePost()
-
-        def clock() -> int:
-            return int(time.time() * 1000)
 
         kept_to = limits or Limits(reserve=0, ask_again_s=(0.01,))
         materials = Materials(
@@ -329,7 +327,14 @@ async def agent_over(
             now_ms=clock,
         )
         jobs = Jobs(
-            db=db, me=region.identity, steps=steps, reporter=reporter, now_ms=clock, watch=watch, roots=materials
+            db=db,
+            me=region.identity,
+            steps=steps,
+            reporter=reporter,
+            now_ms=clock,
+            watch=watch,
+            roots=materials,
+            windows=kept_to.windows,
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         started = asyncio.Event()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiercast_endpoint.gate import Gate, opened, share_of
+from tiercast_endpoint.gate import Gate, share_of
 from tiercast_protocol.content import times as t
 from tiercast_protocol.content.reason import words
 from tiercast_protocol.transfer import calendar
@@ -122,6 +122,21 @@ def test_programs_are_cut_to_the_window_and_to_the_declared_time() -> None:
     assert gate(max_duration_s=100).allowed(3600, begun=0, now=51_000).timeout_s == 3600
 
 
+def test_the_owners_window_is_kept_besides_the_jobs() -> None:
+    owner = calendar.parse("daily 20:00-22:30 utc")
+    one = Gate(t.read({"install_window": "daily 22:00-23:00 utc"}), zone=UTC, machine=owner)
+    early = one.before_installation(at("2026-11-21 21:00"))
+    assert early is not None
+    assert (early.until, early.get("window")) == (at("2026-11-21 22:00"), "daily 22:00-23:00 utc")
+    assert one.before_installation(at("2026-11-21 22:10")) is None
+    late = one.before_installation(at("2026-11-21 22:40"))
+    assert late is not None
+    assert (late.until, late.get("window")) == (at("2026-11-22 22:00"), "daily 20:00-22:30 utc")
+    assert one.ends(at("2026-11-21 22:10")) == at("2026-11-21 22:30")
+    alone = Gate(zone=UTC, machine=owner)
+    assert alone.before_installation(at("2026-11-21 12:00")).code == "window.shut"  # type: ignore[union-attr]
+
+
 windows = st.sampled_from(
     [
         "daily 22:00-06:00",
@@ -145,7 +160,7 @@ def test_what_may_begin_is_inside_and_ends_inside(
         assert calendar.rate_at(one.times.window, now / 1000, BERLIN) != 0.0
         close = one.closes(now)
         assert close is None or now + longest * 1000 <= close
-        assert opened(one.times.window, now / 1000, BERLIN) <= now / 1000
+        assert one.openings.since(now / 1000) <= now / 1000
     elif wait.until:
         assert wait.until > now
         again = one.before_installation(wait.until)

@@ -11,8 +11,10 @@ import pytest
 from msgspec.structs import replace
 from tests.endpoint.lab import Agent, Region, agent_over, pack
 
-from tiercast_endpoint import holdings, jobs
+from tiercast_endpoint import holdings, jobs, run
+from tiercast_endpoint.materials import Limits
 from tiercast_protocol.content.definition import Program
+from tiercast_protocol.transfer import calendar
 from tiercast_protocol.wire.messages import StatusRecord
 
 BIG = random.Random(7).randbytes(300_000)
@@ -331,3 +333,41 @@ async def test_what_waits_for_the_stop_is_installed_as_the_agent_stops(tmp_path:
         await told(agent, "agent.stop")
         await agent.jobs.stopping(30)
         assert (await agent.ended("j1")).state == "done"
+
+
+async def test_a_clock_that_is_set_frees_what_waits_and_one_set_back_does_not(
+    tmp_path: Path, region: Region, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_REST_LOOK_S", 0.02)
+    package = pack("hello", "1.0", {"a": b"one"})
+    step = 0
+
+    def clock() -> int:
+        return int(time.time() * 1000) + step
+
+    async with agent_over(tmp_path / "a", region, chunks=package.chunks, clock=clock) as agent:
+        options = soon(install_at=7200)
+        await agent.order(replace(region.order("j1", "install", package, life_ms=90_000_000), options=options))
+        await told(agent, "time.install")
+        step = -86_400_000
+        other = pack("other", "1.0", {"a": b"x"})
+        agent.offer(other)
+        assert (await agent.do("j2", "install", other)).state == "done"
+        assert agent.tree("hello") is None
+        assert (await agent.row("j1")).finished == 0
+        step = 7_300_000
+        assert (await agent.ended("j1")).state == "done"
+
+
+async def test_the_owners_window_is_kept_for_packages_and_nothing_else(tmp_path: Path, region: Region) -> None:
+    today = time.localtime().tm_wday
+    shut = calendar.parse(f"{calendar.DAYS[(today + 3) % 7]} 01:00-02:00")
+    package = pack("hello", "1.0", {"a": b"one"})
+    limits = Limits(reserve=0, windows=shut)
+    async with agent_over(tmp_path / "a", region, chunks=package.chunks, limits=limits) as agent:
+        await agent.order(region.order("j1", "install", package))
+        waits = await told(agent, "window.shut")
+        assert waits.state == "staged"
+        options: dict[str, str | int | bool] = {"text": "hello"}
+        await agent.order(replace(region.order("j2", "message", None), options=options))
+        assert (await agent.ended("j2")).state == "done"

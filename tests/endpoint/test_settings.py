@@ -23,6 +23,7 @@ def test_what_join_writes_is_what_run_reads(tmp_path: Path) -> None:
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "endpoint.toml").write_text(
         'install_root = "apps"\nwindow = "1KiB"\nreserve = "many"\nlog_level = "loud"\nkeep_previus = true\n'
+        'install_window = "at night"\n'
     )
     with pytest.raises(ConfigError) as raised:
         config.load(tmp_path / "endpoint.toml", Settings)
@@ -32,9 +33,21 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         "reserve",
         "log_level",
         "keep_previus",
+        "install_window",
     }
 
 
 def test_where_packages_go_by_default(tmp_path: Path) -> None:
     assert default_root(tmp_path) == tmp_path / "apps"
     assert default_root(Path("/var/lib/tiercast/endpoint")) == Path("/opt/tiercast")
+
+
+@pytest.mark.parametrize(("text", "fine"), [("", True), ("sat 10:00-11:00", True), ("sat 10:00-11:00 at 5000", False)])
+def test_the_owners_window(tmp_path: Path, text: str, fine: bool) -> None:
+    file = tmp_path / "endpoint.toml"
+    file.write_text(f'install_root = "/x"\ninstall_window = "{text}"\n')
+    if fine:
+        assert len(config.load(file, Settings).limits().windows) == bool(text)
+        return
+    with pytest.raises(ConfigError, match="rate"):
+        config.load(file, Settings)

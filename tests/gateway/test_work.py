@@ -66,8 +66,10 @@ class Desk:
     async def _done(self, order: Order) -> None:
         self.done.append((order.job, order.revision))
 
-    def do(self, type_: str, root: bytes, *, revision: int = 1, key: PrivateKey = KEY) -> None:
-        bundle = order_for(REGION_KEY, {"me": key.public}, type_=type_, root=root, revision=revision)
+    def do(self, type_: str, root: bytes, *, revision: int = 1, key: PrivateKey = KEY, **options: int | str) -> None:
+        bundle = order_for(
+            REGION_KEY, {"me": key.public}, type_=type_, root=root, revision=revision, options=dict(options)
+        )
         self.work.do(OwnOrder(codec.decode(bundle.order, Order), bundle.targets[0], "c"))
 
     async def ended(self, count: int = 1) -> StatusRecord:
@@ -115,6 +117,19 @@ async def test_absent_chunks_are_asked_for_again_and_in_the_end_said(
         at.do("preload", b"x" * 32)
         final = await at.ended()
         assert (final.state, final.code) == ("failed", "chunk.missing")
+
+
+async def test_a_preload_is_tried_as_often_as_its_order_says(store: DiskStore, db: Database) -> None:
+    package = made_package(3)
+    async with desk(store, db, package, refuse=1) as at:
+        at.do("preload", package.root, tries=2, try_pause_s=1)
+        assert (await at.ended()).state == "done"
+    async with desk(store, db, package) as at:
+        at.do("preload", b"x" * 32, tries=1)
+        assert (await at.ended()).code == "chunk.missing"
+    async with desk(store, db, package) as at:
+        at.do("preload", b"x" * 32, tries=9, try_codes="store.full")
+        assert (await at.ended()).code == "chunk.missing", "not for this code"
 
 
 async def test_a_purge_lets_the_package_go_and_a_cancel_ends_a_preload(store: DiskStore, db: Database) -> None:
