@@ -17,6 +17,8 @@ from tiercast_cli.targets import TARGETS, print_dry_run, targets_of
 from tiercast_cli.terms import JOB, taking, terms_of
 from tiercast_cli.times import OF_INSTALLATION, OF_TRANSFER, times_of, times_shown
 
+#: Targets that `show` prints.
+_MOST = 100
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Orders to many machines, and what came of them.")
 
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Stay and watch until every target has ended.")]
@@ -232,11 +234,16 @@ def list_(
 
 
 @app.command()
-def show(job: Job, *, json: Json = False) -> None:
-    """Show a job: every target, every hop, and why."""
+def show(
+    job: Job,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Every target, not a hundred of them.")] = False,
+    json: Json = False,
+) -> None:
+    """Show a job: its targets, every hop, and why.  Of many targets those that ended badly, and those at work."""
 
     async def work() -> None:
-        found: dict[str, Any] = await ask("job.show", job=job)
+        found: dict[str, Any] = await ask("job.show", job=job, most=0 if everything or json else _MOST)
         if json:
             emit({"job": found})
             return
@@ -260,18 +267,17 @@ def show(job: Job, *, json: Json = False) -> None:
                 t["node"],
                 t.get("parent") or "-",
                 t["state"],
-                words.share(int(t.get("done") or 0), int(t.get("total") or 0)),
+                words.part(t),
                 " ".join(x for x in (t.get("code") or "", t.get("detail") or "") if x),
             )
             for t in found["targets"]
         ]
         print(words.table(("target", "parent", "state", "held", "why"), rows))
+        if found.get("left_out"):
+            print(f"{found['left_out']:,} more; --all shows them, 'tiercast why {found['job']}' counts what waits")
         if found.get("hops"):
-            hops = [
-                (h["node"], h["state"], words.share(int(h.get("done") or 0), int(h.get("total") or 0)))
-                for h in found["hops"]
-            ]
-            print(words.table(("hop", "state", "held"), hops))
+            hops = [(h["node"], h["state"], words.part(h), words.rate(h.get("rate") or 0)) for h in found["hops"]]
+            print(words.table(("hop", "state", "held", "rate"), hops))
 
     run(work, as_json=json)
 

@@ -15,6 +15,9 @@ from typing import Any
 from tiercast_cli.progress import Progress
 from tiercast_cli.session import connected
 
+#: Targets that a watch shows: those that ended badly, and those at work; of the others their number.
+MOST = 200
+
 
 async def follow(job: str, *, quiet: bool = False) -> Progress:
     """Watch `job` until it has ended.
@@ -27,7 +30,7 @@ async def follow(job: str, *, quiet: bool = False) -> Progress:
         The last state seen.
     """
     progress = Progress()
-    async with connected() as client, aclosing(client.stream("job.watch", job=job)) as snapshots:
+    async with connected() as client, aclosing(client.stream("job.watch", job=job, most=MOST)) as snapshots:
         if quiet or not sys.stdout.isatty():
             async for snapshot in snapshots:
                 progress.take(snapshot, now=time.monotonic())

@@ -84,7 +84,7 @@ class Progress:
     def headline(self) -> str:
         """The job in one line."""
         job = self.snapshot
-        counts = ", ".join(f"{n} {state}" for state, n in sorted(job.get("counts", {}).items()) if n)
+        counts = ", ".join(f"{n:,} {state}" for state, n in sorted(job.get("counts", {}).items()) if n)
         what = f"{job.get('type', '')} {words.subject(job)}".strip()
         return f"job {job.get('job', '?')}: {what} - {counts}"
 
@@ -96,7 +96,7 @@ class Progress:
     @property
     def well(self) -> bool:
         """Whether every target ended `done`."""
-        return self.ended and all(t["state"] == "done" for t in self.snapshot.get("targets", []))
+        return self.ended and all(state == "done" for state, n in self.snapshot.get("counts", {}).items() if n)
 
 
 def _note(row: Snapshot) -> str:

@@ -9,7 +9,7 @@ Rules
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _COLUMN = 60
@@ -66,6 +66,12 @@ def ago(milliseconds: int, *, now: float) -> str:
 def share(done: int, total: int) -> str:
     """How much of `total` is done, in per cent; empty where there is nothing to do."""
     return f"{100 * done // total}%" if total > 0 else ""
+
+
+def part(row: Mapping[str, Any]) -> str:
+    """How much of how many bytes a row has: "47% of 9.5 MiB"; empty where there is nothing to do."""
+    done, total = int(row.get("done") or 0), int(row.get("total") or 0)
+    return f"{share(done, total)} of {size(total)}" if total > 0 else ""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -71,11 +71,11 @@ class JobVerbs:
 
     async def show(self, call: Call) -> dict[str, Any]:
         """One job, its targets and hops."""
-        return await self._view.show(call.text("job"))
+        return await self._view.show(call.text("job"), max(0, call.number("most", 0)))
 
     async def watch(self, call: Call) -> AsyncIterator[dict[str, Any]]:
         """Snapshots of a job until it has ended."""
-        async for snapshot in self._view.watch(call.text("job")):
+        async for snapshot in self._view.watch(call.text("job"), max(0, call.number("most", 0))):
             yield snapshot
 
     async def receipt(self, call: Call) -> dict[str, Any]:

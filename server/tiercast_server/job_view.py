@@ -11,20 +11,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content import jobtypes
-from tiercast_protocol.content.receipt import Receipt
+from tiercast_protocol.content.receipt import STATES, Receipt
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
-from tiercast_server import job_rows, nodes, requests, why
+from tiercast_server import job_rows, requests, why
 from tiercast_server.changes import Changes
-from tiercast_server.database.tables import hops, targets
+from tiercast_server.database.tables import hops, placings, targets
+from tiercast_server.database.tables import nodes as nodes_table
 from tiercast_server.job_search import Filter, matches
 from tiercast_server.missed import missed
 from tiercast_server.region import Region
 
+_BAD = tuple(state for state, final in STATES.items() if final and state != "done")
 #: Seconds between two snapshots of a watch.
 PUSH_S = 0.5
 _LOOK_S = 5.0
@@ -81,8 +83,12 @@ class JobView:
         ] + [(draft.number, draft.shown()) for draft in drafts]
         return [one for _, one in sorted(shown, key=lambda pair: -pair[0])][:limit]
 
-    async def show(self, job: str) -> dict[str, Any]:
+    async def show(self, job: str, most: int = 0) -> dict[str, Any]:
         """One job, its targets and hops; or a draft, and what it was asked with.
+
+        Args:
+            job: its id or number.
+            most: rows of targets at most (0: all): who ended badly first, then who is at work, who waits, who is done.
 
         Raises:
             UsageError: job.unknown.
@@ -93,14 +99,13 @@ class JobView:
                 return draft.shown() | {"targets": [], "request": draft.request}
             found = await job_rows.get(connection, job)
             said, folder = await requests.asked_with(connection, found.id) or ({}, "")
-            rows = await _targets(connection, found.id)
+            rows = await _targets(connection, found.id, most)
+            counted, held = await _counts(connection, found.id)
             relayed = await _hops(connection, found.id)
-            region = await nodes.all_nodes(connection)
-        parents = {node.name: node.parent for node in region}
-        gateways = frozenset(node.name for node in region if node.role == "gateway")
-        counted: dict[str, int] = {}
-        for row in rows:
-            counted[row["state"]] = counted.get(row["state"], 0) + 1
+            parents = await why.gateways(connection)
+        left_out = sum(counted.values()) - len(rows)
+        gateways = frozenset(parents)
+        parents |= {row["node"]: row.pop("present") for row in rows}
         shown: dict[str, Any] = {
             "job": found.id,
             "type": found.type,
@@ -123,21 +128,25 @@ class JobView:
             "target": found.target,
             "follows": found.follows,
             "counts": counted,
+            "bytes": held,
             "targets": rows,
+            "left_out": left_out,
             "hops": relayed,
         }
         if self._own_hops is not None:
             shown["hops"] = self._own_hops(shown) + relayed
-        shown["missed"] = missed(found.options, rows, relayed, gateways, now=self._region.clock())
+        # Of a part of the targets nothing is told of all.
+        late = {} if left_out else missed(found.options, rows, relayed, gateways, now=self._region.clock())
+        shown["missed"] = late
         why.explain(rows, parents, shown["hops"])
         return shown
 
-    async def watch(self, job: str) -> AsyncIterator[dict[str, Any]]:
+    async def watch(self, job: str, most: int = 0) -> AsyncIterator[dict[str, Any]]:
         """Snapshots as `show` gives them: the present one, each change, the final one."""
         last: dict[str, Any] | None = None
         while True:
             seen = self._changes.count(last["job"]) if last else 0
-            now = await self.show(job)
+            now = await self.show(job, most)
             if now["state"] == jobtypes.DRAFT:
                 jobtypes.check("watch", type_=now["type"], state=jobtypes.DRAFT, job=now["job"])
             if now != last:
@@ -179,8 +188,34 @@ class JobView:
         return {**shown, "receipt": row.receipt, "signature": row.signature}
 
 
-async def _targets(connection: AsyncConnection, job: str) -> list[dict[str, Any]]:
-    query = select(targets).where(targets.c.job == job).order_by(targets.c.node)
+async def _counts(connection: AsyncConnection, job: str) -> tuple[dict[str, int], dict[str, int]]:
+    """Targets by state, and the bytes that all of them together hold and want in their present step."""
+    c = targets.c
+    query = (
+        select(c.state, func.count().label("n"), func.sum(c.done).label("done"), func.sum(c.total).label("total"))
+        .where(c.job == job)
+        .group_by(c.state)
+        .order_by(c.state)
+    )
+    rows = (await connection.execute(query)).all()
+    held = {"done": sum(int(row.done) for row in rows), "total": sum(int(row.total) for row in rows)}
+    return {row.state: row.n for row in rows}, held
+
+
+async def _targets(connection: AsyncConnection, job: str, most: int) -> list[dict[str, Any]]:
+    c = targets.c
+    columns = (c.node, c.parent, c.state, c.code, c.detail, c.done, c.total, c.at, c.attempt, c.proved)
+    present = func.coalesce(func.nullif(placings.c.parent, ""), nodes_table.c.parent, c.parent).label("present")
+    query = (
+        select(*columns, present)
+        .outerjoin(nodes_table, nodes_table.c.name == c.node)
+        .outerjoin(placings, placings.c.node == c.node)
+        .where(c.job == job)
+    )
+    if most:
+        rank = case((c.state == "done", 3), (c.state.in_(_BAD), 0), (c.done > 0, 1), else_=2)
+        query = query.order_by(rank, c.node).limit(most)
+    rows = sorted(await connection.execute(query), key=lambda row: str(row.node))
     return [
         {
             "node": row.node,
@@ -193,8 +228,9 @@ async def _targets(connection: AsyncConnection, job: str) -> list[dict[str, Any]
             "at": row.at,
             "attempt": row.attempt,
             "proved": row.proved,
+            "present": row.present,
         }
-        for row in await connection.execute(query)
+        for row in rows
     ]
 
 

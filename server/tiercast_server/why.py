@@ -69,7 +69,7 @@ class JobWhy:
             rows = [tuple(row) for row in await connection.execute(_open(job.id))]
             counts = await _counts(connection, job.id)
             said = await self._said(connection, job)
-            parents = await self._parents(connection)
+            parents = await gateways(connection)
             first = await self._first(connection, job)
         chains = list(_firsts(rows, parents, said, first, below))
         return {
@@ -90,7 +90,7 @@ class JobWhy:
             job = await job_rows.get(connection, name)
             row = (await connection.execute(_one(job.id, node))).one_or_none()
             said = await self._said(connection, job)
-            parents = await self._parents(connection)
+            parents = await gateways(connection)
             first = await self._first(connection, job)
         if row is None:
             if node not in parents:
@@ -124,15 +124,6 @@ class JobWhy:
         }
         return {**said, self._region.server: self._own(job.id)}
 
-    async def _parents(self, connection: AsyncConnection) -> dict[str, str]:
-        """The present parent of every gateway."""
-        query = (
-            select(nodes.c.name, nodes.c.parent, placings.c.parent.label("present"))
-            .outerjoin(placings, placings.c.node == nodes.c.name)
-            .where(nodes.c.role == "gateway", nodes.c.state != "removed")
-        )
-        return {row.name: row.present or row.parent for row in await connection.execute(query)}
-
     async def _first(self, connection: AsyncConnection, job: Job) -> Reason | None:
         """What holds for every target of the job that says nothing itself."""
         me = self._region.server
@@ -144,6 +135,16 @@ class JobWhy:
         if (await connection.execute(query)).scalar_one():
             return because("order.handing", node=me)
         return None
+
+
+async def gateways(connection: AsyncConnection) -> dict[str, str]:
+    """The present parent of every gateway."""
+    query = (
+        select(nodes.c.name, nodes.c.parent, placings.c.parent.label("present"))
+        .outerjoin(placings, placings.c.node == nodes.c.name)
+        .where(nodes.c.role == "gateway", nodes.c.state != "removed")
+    )
+    return {row.name: row.present or row.parent for row in await connection.execute(query)}
 
 
 def explain(rows: list[dict[str, Any]], parents: Mapping[str, str], told: list[dict[str, Any]]) -> None:

@@ -73,3 +73,8 @@ def test_what_a_job_is_about() -> None:
     assert words.subject({"package": "hello", "version": "1"}) == "hello 1"
     assert words.subject({"package": "", "version": "", "about": "x" * 99}) == "x" * 57 + "..."
     assert words.subject({}) == ""
+
+
+def test_a_part_names_the_whole() -> None:
+    assert words.part({"done": 512, "total": 1024}) == "50% of 1.00 KiB"
+    assert words.part({"done": None, "total": 0}) == ""
