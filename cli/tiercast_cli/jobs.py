@@ -132,6 +132,8 @@ def kept(draft: dict[str, Any], *, json: bool) -> None:
     if json:
         emit(draft)
     else:
+        if over := draft.get("dropped"):
+            print(f"Left out, for they are over: {', '.join(word.replace('_', '-') for word in over)}.")
         print(f"Job {draft['job']} is kept as a draft. Order it: tiercast job start {draft['job']}")
 
 

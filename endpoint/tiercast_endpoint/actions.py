@@ -2,8 +2,10 @@
 
 Rules
 - Every other step is handed on: this is a performer around another.
-- A program runs with the agent's rights, or, where the agent is root, with those of a user that the order names; then
-  groups and ids are given up by a small process that becomes the program, so that the agent itself never holds them.
+- A program is begun by a small process that becomes it.  It waits for a line first, which comes when the journal knows
+  it: killed at any instant, the agent's next life finds what is left, or nothing was begun.
+- A program runs with the agent's rights, or, where the agent is root, with those of a user that the order names; the
+  same small process gives groups and ids up.
 - Which codes count as success is the order's word; a time-out never does.
 - A restart is not answered: this life ends before it could be, and the next one knows from the journal.
 """
@@ -30,17 +32,24 @@ from tiercast_protocol.content.receipt import ProgramResult
 from tiercast_protocol.node.database import Database
 
 _FOLDER = Path("/")
-#: Becomes another user and then the program; its arguments: uid, gid, groups, program, arguments.
+#: Becomes another user, if one is named, and the program; its arguments: uid, gid, groups, program, arguments.
 _BECOME = """
 import os, sys
+if os.read(0, 1) != b"\\n":
+    os._exit(125)
+nothing = os.open(os.devnull, os.O_RDONLY)
+os.dup2(nothing, 0)
+os.close(nothing)
 uid, gid, groups = sys.argv[1:4]
-os.setgroups([int(group) for group in groups.split(",")])
-os.setgid(int(gid))
-os.setuid(int(uid))
+if uid:
+    os.setgroups([int(group) for group in groups.split(",")])
+    os.setgid(int(gid))
+    os.setuid(int(uid))
 try:
     os.execv(sys.argv[4], sys.argv[4:])
 except OSError as error:
-    sys.exit(f"{sys.argv[4]}: {error.strerror}")
+    os.write(2, f"{sys.argv[4]}: {error.strerror}\\n".encode())
+    os._exit(127)
 """
 
 Progress = Callable[[int, int], None]
@@ -138,6 +147,7 @@ class Actions:
                 grace_s=allowed.grace_s,
                 output_limit=said.output,
                 on_started=lambda pid: self._started(job, pid),
+                gated=True,
             )
         except OSError as error:
             raise _CanNotRunError("program.start", f"{program} could not be started: {error.strerror}.") from error
@@ -190,14 +200,15 @@ def _found(program: str) -> str:
     path = program if program.startswith("/") else shutil.which(program, path=programs.PATH)
     if path is None:
         raise _CanNotRunError("program.start", f"{program} is not to be found in {programs.PATH}.")
+    if not Path(path).is_file() or not os.access(path, os.X_OK):
+        why = "it may not be executed" if Path(path).is_file() else "there is no such file"
+        raise _CanNotRunError("program.start", f"{path} could not be started: {why}.")
     return path
 
 
 def _command(user: _User, program: str, arguments: Sequence[str]) -> list[str]:
-    if not user.change:
-        return [program, *arguments]
-    groups = ",".join(map(str, user.groups))
-    return [sys.executable, "-I", "-S", "-c", _BECOME, str(user.uid), str(user.gid), groups, program, *arguments]
+    ids = (str(user.uid), str(user.gid), ",".join(map(str, user.groups))) if user.change else ("", "", "")
+    return [sys.executable, "-I", "-S", "-c", _BECOME, *ids, program, *arguments]
 
 
 def _environment(job: Job, user: _User) -> dict[str, str]:

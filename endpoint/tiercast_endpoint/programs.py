@@ -100,6 +100,7 @@ async def run_program(  # noqa: PLR0915 - one story, and what it opened is close
     output_limit: int,
     on_started: Callable[[int], Awaitable[None]] | None = None,
     grace_s: float = GRACE_S,
+    gated: bool = False,
 ) -> Ran:
     """Run `argv` to its end.
 
@@ -111,6 +112,7 @@ async def run_program(  # noqa: PLR0915 - one story, and what it opened is close
         output_limit: bytes of output kept.
         on_started: told the process id, which is also its group.
         grace_s: seconds between SIGTERM and SIGKILL.
+        gated: the command begins nothing before it reads a line, which it gets once `on_started` is done.
 
     Raises:
         OSError: it could not be started.
@@ -144,7 +146,7 @@ async def run_program(  # noqa: PLR0915 - one story, and what it opened is close
             process = await asyncio.create_subprocess_exec(
                 program,
                 *argv[1:],
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE if gated else asyncio.subprocess.DEVNULL,
                 stdout=write_end,
                 stderr=write_end,
                 cwd=cwd,
@@ -158,6 +160,9 @@ async def run_program(  # noqa: PLR0915 - one story, and what it opened is close
         try:
             if on_started is not None:
                 await on_started(process.pid)
+            if process.stdin is not None:
+                process.stdin.write(b"\n")
+                process.stdin.close()
             try:
                 async with asyncio.timeout(timeout_s):
                     await process.wait()

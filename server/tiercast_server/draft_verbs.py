@@ -25,6 +25,7 @@ from tiercast_server.database.tables import targets
 from tiercast_server.job_checks import Request, checked
 from tiercast_server.region import Region
 from tiercast_server.requests import Kept
+from tiercast_server.reruns import again
 from tiercast_server.template_fill import declare, fill
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -67,9 +68,11 @@ class DraftVerbs:
         return await self._jobs.create(replace(call, args=args), draft.job)
 
     async def copy(self, call: Call) -> dict[str, Any]:
-        """A draft like a job, or like another draft."""
+        """A draft like a job, or like another draft, without the times that are over."""
         _, args, folder = await self._asked(call.text("job"))
-        return await self._keep(call, args, call.text("folder", folder))
+        options, dropped = again(args.get("options") or {}, self._region.clock())
+        kept = await self._keep(call, {**args, "options": options}, call.text("folder", folder))
+        return kept | {"dropped": dropped}
 
     async def move(self, call: Call) -> dict[str, Any]:
         """Put a job or a draft into a folder."""

@@ -82,6 +82,7 @@ class SteeringVerbs:
         """The job goes on: at some nodes, or wherever it was suspended."""
         async with self._region.db.read() as connection:
             job = await job_rows.get(connection, call.text("job"))
+        jobtypes.check("resume", type_=job.type, state=job.shown_state, job=job.id)
         return await self._resume(job.id, await self._names(call.texts("nodes", [])))
 
     async def set_job(self, call: Call) -> dict[str, Any]:

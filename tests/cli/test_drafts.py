@@ -59,8 +59,10 @@ def test_a_dry_run_orders_and_keeps_nothing(daemon: Daemon) -> None:
 
 
 def test_copies_and_folders(daemon: Daemon) -> None:
-    daemon.answers |= {"job.copy": KEPT, "job.move": {"job": "j7", "folder": "a/b"}}
-    assert "kept as a draft" in daemon.run("job", "copy", "j3")
+    daemon.answers |= {"job.copy": KEPT | {"dropped": ["install_at"]}, "job.move": {"job": "j7", "folder": "a/b"}}
+    said = daemon.run("job", "copy", "j3")
+    assert "kept as a draft" in said
+    assert "they are over: install-at." in said
     assert daemon.json("job", "copy", "j3", "--folder", "x")["job"] == "j7-ab12"
     assert daemon.asked == [("job.copy", {"job": "j3"}), ("job.copy", {"job": "j3", "folder": "x"})]
     assert "is in a/b now" in daemon.run("job", "move", "j7", "a/b")

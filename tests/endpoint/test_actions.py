@@ -6,11 +6,9 @@ import asyncio
 import os
 import pwd
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import pytest
 from tests.endpoint.lab import Agent, Region, agent_over
 
 from tiercast_endpoint import messages, programs
+from tiercast_endpoint.actions import Actions
 from tiercast_protocol.content.actions import argv_text
 from tiercast_protocol.wire.messages import StatusRecord
 
@@ -112,8 +111,12 @@ async def test_another_user_has_no_right_of_the_agents(agent: Agent) -> None:
     assert lines[:4] == ["nobody", str(nobody.pw_uid), groups, nobody.pw_dir]
     assert "Permission denied" in lines[4]
     assert ran.argv[0] == "sh"
-    record = await agent.do("j2", "run", None, options=options("/no/such", user="nobody"))
-    assert (record.code, "/no/such" in agent.receipt(record).programs[0].output) == ("program.failed", True)
+    secret = agent.folder / "secret.sh"
+    secret.write_text("#!/bin/sh\n")
+    secret.chmod(0o700)
+    record = await agent.do("j2", "run", None, options=options(str(secret), user="nobody"))
+    assert record.code == "program.failed"
+    assert "Permission denied" in agent.receipt(record).programs[0].output
 
 
 async def test_programs_run_one_after_the_other_and_wait_for_no_package(agent: Agent) -> None:
@@ -186,17 +189,11 @@ async def live(folder: Path, ran: Path, region: Region, *, idempotent: bool) -> 
         env={**os.environ, "PYTHONPATH": ":".join([str(REPOSITORY), *sys.path])},
         stdout=subprocess.DEVNULL,
     )
-    await wait_for(lambda: ran.exists() and bool(ran.read_text().strip()) and known(folder / "agent/agent.db"))
+    await wait_for(lambda: ran.exists() and bool(ran.read_text().strip()))
     child.send_signal(signal.SIGKILL)
     await child.wait()
     pids = [int(line) for line in ran.read_text().split()]
     return pids[-1], len(pids)
-
-
-def known(journal: Path) -> bool:
-    """Whether the journal names the program that runs."""
-    with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as connection:
-        return bool(connection.execute("SELECT running FROM job").fetchone()[0])
 
 
 async def wait_for(true: Any) -> None:
@@ -234,6 +231,27 @@ def _dead(pid: int) -> bool:
     """A zombie whose parent has not looked yet runs no more."""
     stat = Path(f"/proc/{pid}/stat")
     return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+async def test_nothing_is_begun_before_the_journal_knows_it(
+    tmp_path: Path, region: Region, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = asyncio.Event()
+
+    async def forever(_connection: object, *_args: object) -> None:
+        stopped.set()
+        await asyncio.Event().wait()
+
+    ran = tmp_path / "ran"
+    async with agent_over(tmp_path / "agent", region) as agent:
+        monkeypatch.setattr(Actions, "_started", forever)
+        await agent.order(region.order("j1", "run", None, options=options("touch", str(ran))))
+        async with asyncio.timeout(30):
+            await stopped.wait()
+    monkeypatch.undo()
+    async with agent_over(tmp_path / "agent", region) as agent:
+        assert (await agent.ended("j1")).state == "interrupted"
+    assert not ran.exists()
 
 
 async def test_records_say_running(agent: Agent) -> None:

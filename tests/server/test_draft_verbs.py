@@ -103,9 +103,8 @@ async def test_a_draft_is_forgotten_and_a_job_keeps_what_it_was_asked_with(
     await _refused(jobs.delete(call("job.delete", job=job)), "job.open")
     copy = (await verbs.copy(call("job.copy", job=job)))["job"]
     assert copy != job
-    assert (await jobs.show(call("job.show", job=copy)))["request"] == {
-        key: value for key, value in WANTED.items() if key != "folder"
-    }
+    request = (await jobs.show(call("job.show", job=copy)))["request"]
+    assert request == {**{key: value for key, value in WANTED.items() if key != "folder"}, "options": {}}
     again = (await verbs.copy(call("job.copy", job=copy, folder="c")))["job"]
     assert (await jobs.show(call("job.show", job=again)))["folder"] == "c"
     assert (await verbs.move(call("job.move", job=job, folder="d/e"))) == {"job": job, "folder": "d/e"}
@@ -113,6 +112,16 @@ async def test_a_draft_is_forgotten_and_a_job_keeps_what_it_was_asked_with(
     await world.intake.take([world.record(job, "pc1", "done")])
     await jobs.delete(call("job.delete", job=job))
     await _refused(verbs.copy(call("job.copy", job=job)), "job.unknown")
+
+
+async def test_a_copy_leaves_times_out_that_are_over(world: Any, call: Any, verbs: DraftVerbs) -> None:
+    options = {"install_at": world.now[0] + 1000, "deadline": world.now[0] + 9000, "spread_s": 5}
+    draft = (await verbs.draft(call("job.draft", **WANTED, options=options)))["job"]
+    world.now[0] += 2000
+    copy = await verbs.copy(call("job.copy", job=draft))
+    assert copy["dropped"] == ["install_at"]
+    request = (await JobVerbs(world.jobs, world.view).show(call("job.show", job=copy["job"])))["request"]
+    assert request["options"].keys() == {"deadline", "spread_s"}
 
 
 async def test_a_job_of_which_no_request_was_kept(world: Any, call: Any, verbs: DraftVerbs) -> None:
