@@ -158,8 +158,15 @@ class Install:
         return self._go(FIRST[at.type] if at.step is Step.WAIT else self._first_of_installation())
 
     def _look(self, now: int) -> list[Command]:
-        wait = self.wait(now)
-        return [Seek()] if wait is None else self._rest(wait)
+        if (wait := self.wait(now)) is not None:
+            return self._rest(wait)
+        told, self._told = self._told, None
+        if told is None:
+            return [Seek()]
+        # What it waited for came; that it waits for its turn now is told, or the old reason would stand.
+        step = self.snapshot.step
+        turn = because("hold") if step is Step.HOLD else because("turn")
+        return [Tell(STATE_OF[step], *packed(turn)), Seek()]
 
     def _rest(self, wait: Reason) -> list[Command]:
         """Give the turn back, and say why, once."""

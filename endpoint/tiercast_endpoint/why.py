@@ -46,6 +46,8 @@ CODE_OF: dict[Step, str] = {
 }
 #: Steps that need the parent.
 _FROM_ABOVE = frozenset({Step.PLAN, Step.FETCH})
+#: What is known better here than it was told.
+_TURNS = frozenset({"turn", "hold"})
 _MOST = 10_000
 
 
@@ -90,7 +92,7 @@ def chain(job: Job, among: Sequence[Job], machine: Machine, look: Look) -> list[
     found: list[Reason] = []
     if look.no_room:
         found.append(because("journal.full"))
-    if job.code in KINDS:
+    if job.code in KINDS and job.code not in _TURNS:
         found.append(read(job.code, job.detail))
     if step in _FROM_ABOVE and not machine.connected:
         found.append(because("parent.lost", peer=machine.parent))
@@ -111,7 +113,9 @@ def _turn(job: Job, among: Sequence[Job]) -> Reason:
     before = [
         one.job
         for one in among
-        if one.package == job.package and one.n < job.n and not (one.snapshot.step in RESTING and one.code in KINDS)
+        if one.package == job.package
+        and one.n < job.n
+        and not (one.snapshot.step in RESTING and one.code in KINDS and one.code not in _TURNS)
     ]
     return because("turn", before=before[0]) if before else because("turn", busy=busy)
 

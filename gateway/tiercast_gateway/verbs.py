@@ -19,9 +19,11 @@ from tiercast_gateway import snapshot
 from tiercast_gateway.depot_verbs import DepotVerbs
 from tiercast_gateway.ledgers import Ledgers
 from tiercast_gateway.media import MediaVerbs
+from tiercast_gateway.reasons import decoded
 from tiercast_gateway.steering_verbs import SteeringVerbs
 from tiercast_gateway.why_verbs import WhyVerbs
-from tiercast_protocol.content.reason import told
+from tiercast_protocol.content.reason import told, words
+from tiercast_protocol.content.receipt import RELAY_STATES
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.kernel import Peer
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
     from tiercast_protocol.node.roaming import Roaming
 
 Handler = Callable[[Call], Awaitable[Any]]
+
+
+#: Children whose reasons stand in the row of their gateway.
+_SHOWN = 3
 
 
 def add_common_verbs(verbs: Verbs, tree: SubTree, *, jobs: bool = True) -> None:
@@ -143,4 +149,8 @@ def _shown(record: StatusRecord) -> dict[str, Any]:
     plain = msgspec.structs.asdict(record)
     del plain["receipt"], plain["signature"]
     plain["detail"] = told(record.code, record.detail)
+    if record.state in RELAY_STATES:
+        below = list(decoded(record.detail, node=record.target).items())
+        more = f"; {len(below) - _SHOWN:,} more" if len(below) > _SHOWN else ""
+        plain["detail"] = "; ".join(f"{child}: {words(reason)}" for child, reason in below[:_SHOWN]) + more
     return plain

@@ -86,6 +86,10 @@ def test_each_cause_of_waiting_is_named_at_the_tiers_that_can_know(tmp_path: Pat
         assert shown["since"] > 0
         assert "job resume" in shown["todo"]
 
+        # what a gateway and a machine know themselves, asked over the tree
+        assert region.cli("why", job, "pc-1", "--node", "mid")["why"]["chain"][0]["code"] == "suspended"
+        assert region.cli("why", job, "--node", "pc-1")["why"]["jobs"][0]["chain"][-1]["node"] == "pc-1"
+
         # the parent is gone, and the endpoint with it
         region.kill("mid")
         first(region, job, "pc-1", "away", server="server")

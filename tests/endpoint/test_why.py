@@ -44,6 +44,10 @@ def test_a_turn_is_waited_for_behind_a_job_or_behind_the_others() -> None:
     assert (found.node, found.since) == ("pc", 7)
     found = chain(mine, [other, mine], HERE, Look())[0]
     assert words(found) == "waits for its turn: 1 other jobs are at work"
+    told = a_job(Step.HOLD, "j3", 3, code="hold", detail="{}")
+    assert words(chain(told, [other, mine, told], HERE, Look())[0]) == (
+        "is prepared, and waits for its turn: 1 other jobs are at work"
+    )
 
 
 def test_what_stops_a_step_goes_before_it() -> None:

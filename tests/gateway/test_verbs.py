@@ -109,6 +109,12 @@ async def test_jobs_are_shown_as_they_are_known_here(top: SubTree) -> None:
     assert (shown["type"], shown["open"], shown["targets"]) == ("install", True, 2)
     assert shown["waiting"] == ["no route to far"]
     assert [(r["target"], r["state"]) for r in shown["records"] if r["target"] != "top"] == [("mid", "fetching")]
+    said = '[["rate", {"rate": 5}, {"a": 1, "b": 1, "c": 1, "d": 1}]]'
+    hop = StatusRecord(job="j1", revision=1, target="mid", attempt=2, seq=2, state="relaying", at=1, detail=said)
+    await top.statuses.take("mid", Status(records=[hop]))
+    row = next(r for r in (await socket.call("job.show", job="j1"))["records"] if r["target"] == "mid")
+    assert row["detail"].startswith("a: 5 bytes per second at most; b: ")
+    assert row["detail"].endswith("; 1 more")
     assert [(job["job"], job["state"]) for job in await socket.call("job.list")] == [("j1", "open")]
     with pytest.raises(UsageError) as caught:
         await socket.call("job.list", states=["open"], limit=5)
