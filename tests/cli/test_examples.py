@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,3 +40,22 @@ def test_each_help_shows_an_example_that_can_be_typed(path: tuple[str, ...]) -> 
 
 def test_the_table_names_commands_only() -> None:
     assert {tuple(key.split()) for key in EXAMPLES} <= set(ALL)
+
+
+def typed(page: str) -> list[str]:
+    """The lines of a page that are typed, without their comments."""
+    text = (Path(__file__).parents[2] / "docs" / page).read_text()
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line.startswith("tiercast ")]
+
+
+@pytest.mark.parametrize("line", typed("jobs.md"))
+def test_what_the_page_of_jobs_types_can_be_typed(line: str) -> None:
+    words = shlex.split(line, comments=True)[1:]
+    if words[0] == "--socket":
+        del words[:2]
+    command, name = ROOT, ""
+    while hasattr(command, "commands"):
+        name = words.pop(0)
+        command = command.commands[name]
+    command.make_context(name, words)  # raises where it would be refused

@@ -18,6 +18,7 @@ from tiercast_endpoint.install import (
     PROGRAMS,
     REMOVE,
     RESTING,
+    RUN,
     Abort,
     CancelAsked,
     Command,
@@ -60,6 +61,7 @@ class World:
     #: When the installation was begun, by the first step of it; again after a crash that says nothing new.
     begun: list[int] = field(default_factory=list)
     cancelled: bool = False
+    ran: bool = False
     journal: Snapshot = field(init=False)
     machine: Install = field(init=False)
     performing: Step | None = None
@@ -99,6 +101,10 @@ class World:
                 assert self.journal.step is step, "a step is journaled before it is performed"
                 assert self.performing is None, "one step at a time"
                 self.performing = step
+                if step in {Step.BEFORE, Step.RUN}:
+                    # The first program of all, also when it is begun again after a crash.
+                    assert self.now >= self.gate.times.not_before
+                    assert calendar.rate_at(self.gate.times.window, self.now / 1000, UTC) != 0.0
                 if step in PROGRAMS:
                     self.started[step] = self.started.get(step, 0) + 1
                     assert step is not Step.BEFORE or self.link == "old"
@@ -110,6 +116,7 @@ class World:
             case Finish(outcome):
                 assert self.journal.step is Step.END
                 assert outcome.state in FINAL
+                assert outcome.state != "done" or self.type != RUN or self.ran
                 self.outcomes.add(outcome)
                 self.cancelled |= outcome.state == "cancelled"
             case Tell(state, code):
@@ -127,6 +134,7 @@ class World:
         step = self.performing
         if step is None:
             return None
+        self.ran |= ok and step is Step.RUN
         if ok or half:
             match step:
                 case Step.ASSEMBLE:
@@ -294,6 +302,35 @@ def test_no_story_installs_outside_its_times_nor_twice(
     assert len(world.outcomes) == 1
 
 
+prepared = st.one_of(
+    st.tuples(st.just("tick"), st.integers(-8, 40)), st.tuples(st.sampled_from(["time", "turn", "crash"]), st.none())
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from([INSTALL, REMOVE, RUN]), plans, gates, st.lists(prepared, min_size=3, max_size=30))
+def test_who_is_prepared_begins_only_inside_whatever_the_clock_does(
+    type_: str, plan: Plan, gate: Gate, story: list[tuple[str, int | None]]
+) -> None:
+    world = World(type_, plan, gate, now=HOUR)
+    if type_ == INSTALL:
+        world.journal = Snapshot(INSTALL, Step.HOLD, plan)
+        world.staged = True
+    world.crash()
+    for move, number in story:
+        match move:
+            case "tick":
+                world.now = max(HOUR, world.now + (number or 0) * HOUR // 2)
+            case "time" if world.resting:
+                world.feed(TimeCame())
+            case "turn":
+                world.feed(TurnCame())
+            case "crash":
+                world.crash()
+    world.check()
+    alone(world)
+
+
 def alone(world: World) -> None:
     """With working disks and programs, and a clock that goes on, the job ends by itself."""
     world.crash()
@@ -395,6 +432,23 @@ def test_an_idempotent_program_waits_for_the_window_again_after_a_crash() -> Non
     commands = machine.handle(Recovered(), now=23 * HOUR)
     assert machine.snapshot.step is Step.HOLD
     assert commands[-1] == Rest(46 * HOUR)
+
+
+def test_an_idempotent_program_of_a_job_waits_for_the_window_again_after_a_crash() -> None:
+    gate = Gate(t.read({"install_window": "daily 22:00-23:00 utc"}), zone=UTC)
+    machine = Install(Snapshot(RUN, Step.RUN, Plan(before=True), begun=22 * HOUR), gate)
+    machine.handle(Recovered(), now=23 * HOUR)
+    assert machine.snapshot.step is Step.STOP, "what is left of it is ended first"
+    assert machine.handle(StepDone(Step.STOP), now=23 * HOUR)[-1] == Rest(46 * HOUR)
+    assert machine.snapshot.step is Step.WAIT
+
+
+def test_a_program_that_can_not_be_ended_before_its_next_try_is_no_success() -> None:
+    machine = Install(Snapshot(RUN, Step.RUN), Gate(t.read({"install_tries": 2})))
+    machine.handle(StepFailed(Step.RUN, "program.failed"), now=HOUR)
+    assert machine.snapshot.step is Step.STOP
+    machine.handle(StepFailed(Step.STOP, "x"), now=HOUR)
+    assert machine.snapshot.outcome == Outcome("failed", "program.failed")
 
 
 def run(world: World, *answers: bool) -> None:
