@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from tiercast_server import job_rows
 from tiercast_server.database.tables import orders
@@ -39,3 +39,10 @@ async def test_what_is_undone_leaves_neither_job_nor_order(world: Any) -> None:
         assert await job_rows.counts(connection, job) == {"ordered": 1}
         assert [found.id for found in await job_rows.open_jobs(connection)] == [job]
     assert await world.handover.drain() == 0
+
+
+async def test_counting_reads_the_index_alone(world: Any) -> None:
+    query = "EXPLAIN QUERY PLAN SELECT state, count(*) FROM targets WHERE job = 'j' GROUP BY state"
+    async with world.region.db.read() as connection:
+        plan = str((await connection.execute(text(query))).all())
+    assert "COVERING INDEX ix_targets_job_state" in plan

@@ -233,6 +233,8 @@ targets = Table(
     Column("proved", Boolean, nullable=False, default=False),
     Column("receipt", LargeBinary, nullable=False, default=b""),
     Column("signature", LargeBinary, nullable=False, default=b""),
+    # Counts by state are asked for with every receipt and for every list: they read this and nothing else.
+    Index("ix_targets_job_state", "job", "state"),
 )
 
 #: What a gateway on the way says of passing the content on.  `rate` is bytes per second; `why` is what it says of
