@@ -150,13 +150,18 @@ async def gateways(connection: AsyncConnection) -> dict[str, str]:
 def explain(rows: list[dict[str, Any]], parents: Mapping[str, str], told: list[dict[str, Any]]) -> None:
     """Write code and words into those rows of targets that wait; takes what hops said out of the rows of hops."""
     said = {hop["node"]: reasons.decoded(hop.pop("why", ""), node=hop["node"]) for hop in told}
+    ways: dict[str, why.Way] = {}
     for row in rows:
         if STATES.get(row["state"], False):
             continue
         if not row["code"]:
-            found = why.chain(Target(row["node"], row["state"]), parents, said)
-            if len(found) > 1:  # more than its state
-                row["code"], row["detail"] = found[0].code, words(found[0])
+            parent = parents.get(row["node"], "")
+            if parent not in ways:
+                ways[parent] = why.way_of(parent, parents, said)
+            direct = said.get(parent, _NOTHING).get(row["node"])
+            found = why.first_of(Target(row["node"], row["state"]), direct, ways[parent])
+            if found.node:  # more than its state
+                row["code"], row["detail"] = found.code, words(found)
         elif row["code"] in KINDS:
             row["detail"] = words(read(row["code"], row["detail"], node=row["node"], peer=row["node"]))
 
