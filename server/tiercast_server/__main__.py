@@ -62,6 +62,13 @@ def init(
     broker: Annotated[
         str, typer.Option(help="auto, embedded, mosquitto, or the URL of a broker that you run.")
     ] = "auto",
+    database: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="An empty PostgreSQL database (postgresql://USER@HOST/NAME); left out, a file in the state folder.",
+        ),
+    ] = "",
 ) -> None:
     """Make a new region: its folder, its order key, its database, and server.toml.
 
@@ -71,7 +78,11 @@ def init(
     from tiercast_server.founding import found_region
 
     here = place("server", state)
-    _run(found_region(here, region=region, server=name, listen=listen, advertise=advertise, broker=broker))
+    _run(
+        found_region(
+            here, region=region, server=name, listen=listen, advertise=advertise, broker=broker, database=database
+        )
+    )
     typer.echo(f"The region {region} stands in {here.folder}; settings: {here.config}")
     typer.echo("Keep region.key safe: it signs every order of this region.\n\nNext:")
     typer.echo("  tiercast-server run" + (f" --state {state}" if state else ""))

@@ -31,6 +31,16 @@ class LibrarySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """Where the region's records lie."""
+
+    url: str = setting(
+        "",
+        doc='"" is a file in the state folder (SQLite); or "postgresql://USER@HOST/NAME", without a password.',
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class PatchSettings:
     """What is made so that upgrades travel as differences."""
 
@@ -66,6 +76,7 @@ class ServerSettings:
     """The whole file."""
 
     broker: BrokerConfig = setting(BrokerConfig, doc="The broker that the server's children connect to.")
+    database: DatabaseSettings = setting(DatabaseSettings, doc="The records of the region.")
     library: LibrarySettings = setting(LibrarySettings, doc="The packages of the region.")
     patches: PatchSettings = setting(PatchSettings, doc="Patches between versions of a package.")
     guests: GuestSettings = setting(GuestSettings, doc="Whom it lets in while their parents are away.")

@@ -29,7 +29,7 @@ from tiercast_server.config import JobSettings, ServerSettings
 from tiercast_server.database.engine import Database
 from tiercast_server.depot_verbs import DepotVerbs
 from tiercast_server.enrolment import Enrolment
-from tiercast_server.founding import DATABASE_FILE, KEY_FILE
+from tiercast_server.founding import KEY_FILE, database_of
 from tiercast_server.groups import Groups
 from tiercast_server.handover import Handover
 from tiercast_server.inventories import Inventories
@@ -92,7 +92,7 @@ async def serve(stack: AsyncExitStack, here: Place) -> None:
     settings = config.load(here.config, ServerSettings)
     logs.configure(settings.log.level, settings.log.format)
     key = PrivateKey.load(here.folder / KEY_FILE)
-    db = await stack.enter_async_context(Database.open(here.folder / DATABASE_FILE))
+    db = await stack.enter_async_context(Database.open(database_of(settings, here)))
     region = await open_region(db, key)
     parts = Parts.of(region, settings.jobs)
     above = RegionAbove(parts.below, parts.enrolment, parts.intake, parts.moves, parts.inventories)

@@ -9,13 +9,15 @@ Rules
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.errors import StateError, UsageError
 from tiercast_protocol.node import config, lifecycle, settings_file
 from tiercast_protocol.node.broker import check_options, free_port
 from tiercast_protocol.node.brokers import BrokerConfig
 from tiercast_protocol.node.places import Place
-from tiercast_server.config import TITLE, ServerSettings
+from tiercast_server.config import TITLE, DatabaseSettings, ServerSettings
 from tiercast_server.database.engine import Database
 from tiercast_server.nodes import check_name
 from tiercast_server.region import create_region, open_region, wall_clock
@@ -23,8 +25,17 @@ from tiercast_server.region import create_region, open_region, wall_clock
 KEY_FILE, DATABASE_FILE = "region.key", "region.db"
 
 
-async def found_region(here: Place, *, region: str, server: str, listen: str, advertise: str, broker: str) -> None:
+def database_of(settings: ServerSettings, here: Place) -> Path | str:
+    """Where the region's database is."""
+    return settings.database.url or here.folder / DATABASE_FILE
+
+
+async def found_region(
+    here: Place, *, region: str, server: str, listen: str, advertise: str, broker: str, database: str = ""
+) -> None:
     """Make the region `region` with the server `server` in the folder of `here`.
+
+    `database` is the address of an empty PostgreSQL database; "" is a file in the folder.
 
     Raises:
         UsageError: a name or setting that can't be, or the folder holds a region.
@@ -34,7 +45,7 @@ async def found_region(here: Place, *, region: str, server: str, listen: str, ad
     check_name("node", server)
     check_options(broker, listen, advertise)
     own = BrokerConfig(mode=broker, listen=listen or f"127.0.0.1:{free_port('127.0.0.1')}", advertise=advertise)
-    settings = ServerSettings(broker=own)
+    settings = ServerSettings(broker=own, database=DatabaseSettings(url=database))
     config.parse(settings_file.render(settings), ServerSettings, here.config)
     with lifecycle.StateLock(here.folder):
         if here.config.exists():
@@ -48,7 +59,7 @@ async def found_region(here: Place, *, region: str, server: str, listen: str, ad
         if not key_file.exists():
             PrivateKey.generate().save(key_file)
         key = PrivateKey.load(key_file)
-        async with Database.open(here.folder / DATABASE_FILE) as db:
+        async with Database.open(database_of(settings, here)) as db:
             try:
                 await create_region(db, name=region, server=server, now=wall_clock())
             except StateError:

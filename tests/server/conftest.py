@@ -1,11 +1,14 @@
 """A region without a network: a real database and real keys, and a tree that only notes what it is told."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.postgres import Postgres, running
 
 from tiercast_gateway.subtree import SubTree, SubTreeConfig, open_subtree
 from tiercast_mqtt.password import hash_password
@@ -53,6 +56,8 @@ from tiercast_server.status_intake import StatusIntake
 from tiercast_server.targeting import Targeting
 from tiercast_server.tree import Child
 
+#: Gives the place of another database.
+NewDatabase = Callable[[], Path | str]
 START = 1_800_000_000_000
 PASSWORD_HASH = hash_password("secret", iterations=1)
 
@@ -192,7 +197,6 @@ class World:
     """A region and everything around it."""
 
     region: Region
-    path: Path
     tree: FakeTree
     store: MemoryStore
     changes: Changes
@@ -319,7 +323,7 @@ class World:
         return StatusRecord(job=job, target=node, state=state, receipt=receipt, signature=signature, **values)
 
 
-def assemble(region: Region, path: Path, now: list[int], tree: FakeTree, store: MemoryStore) -> World:
+def assemble(region: Region, now: list[int], tree: FakeTree, store: MemoryStore) -> World:
     """The region's parts around one database."""
     changes = Changes()
     handover = Handover(region.db, tree)
@@ -329,7 +333,6 @@ def assemble(region: Region, path: Path, now: list[int], tree: FakeTree, store: 
     enrolment = Enrolment(region, jobs, changes, handover.wake, settling)
     return World(
         region=region,
-        path=path,
         tree=tree,
         store=store,
         changes=changes,
@@ -347,15 +350,34 @@ def assemble(region: Region, path: Path, now: list[int], tree: FakeTree, store: 
     )
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of this process, with one database at the newest schema to copy from."""
+    with running() as server:
+        server.make_ground()
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewDatabase]:
+    """Gives places for databases, a new one each time: files, or databases at a server."""
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            numbers = count()
+            yield lambda: tmp_path / f"region{next(numbers)}.db"
+        else:
+            server: Postgres = request.getfixturevalue("postgres")
+            yield lambda: stack.enter_context(server.database())
+
+
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def world(new_database: NewDatabase) -> AsyncIterator[World]:
     """A new region named "r" with the server "server"."""
     now = [START]
-    path = tmp_path / "region.db"
-    async with Database.open(path) as db:
+    async with Database.open(new_database()) as db:
         await create_region(db, name="r", server="server", now=now[0])
         region = await open_region(db, PrivateKey.generate(), clock=lambda: now[0])
-        yield assemble(region, path, now, FakeTree(), MemoryStore())
+        yield assemble(region, now, FakeTree(), MemoryStore())
 
 
 @dataclass
@@ -370,9 +392,9 @@ class Rooted:
 
 
 @pytest.fixture
-async def rooted(tmp_path: Path) -> AsyncIterator[Rooted]:
+async def rooted(tmp_path: Path, new_database: NewDatabase) -> AsyncIterator[Rooted]:
     """The region "r" whose server has an embedded broker and a disk."""
-    async with Database.open(tmp_path / "rooted.db") as db:
+    async with Database.open(new_database()) as db:
         await create_region(db, name="r", server="server", now=wall_clock())
         region = await open_region(db, PrivateKey.generate())
         parts = Parts.of(region)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
+from tests.support.postgres import Postgres
 
 from tiercast_protocol.errors import StateError, UsageError
 from tiercast_protocol.node.control.client import connect
@@ -89,3 +90,17 @@ async def _waiting(db: Database) -> int:
     async with db.read() as connection:
         left: int = (await connection.execute(select(func.count()).select_from(handovers))).scalar_one()
         return left
+
+
+async def test_a_region_whose_records_lie_at_a_database_server(tmp_path: Path, postgres: Postgres) -> None:
+    folder, other = tmp_path / "s", tmp_path / "other"
+    with postgres.database(ground=False) as url:
+        common = {"server": "server", "listen": "", "advertise": "", "broker": "embedded", "database": url}
+        await found_region(place("server", folder), region="r", **common)
+        with pytest.raises(StateError, match="already holds the region 'r'"):
+            await found_region(place("server", other), region="q", **common)
+        async with running(folder, signal.SIGKILL), connect(place("server", folder).socket) as client:
+            await client.call("node.invite", name="pc1", role="endpoint", parent="", ttl_s=60)
+        async with running(folder, signal.SIGTERM), connect(place("server", folder).socket) as client:
+            assert [node["name"] for node in await client.call("node.list")] == ["server", "pc1"]
+        assert not (folder / DATABASE_FILE).exists()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from tiercast_protocol.errors import UsageError
+from tiercast_server.database.tables import hops, jobs
 from tiercast_server.presence import Presence
 from tiercast_server.tree import Child
 from tiercast_server.who import Who
@@ -21,16 +23,19 @@ async def who(world: Any, build_package: Any) -> Who:
         await world.enrolment.invite(name, "gateway", "", 60, url="mqtt://h:1")
     async with world.region.db.write() as connection:
         await connection.exec_driver_sql("update nodes set state = 'joined', joined = 5")
-        await connection.exec_driver_sql(
-            "insert into jobs (id, number, type, revision, state, cancelling, package, version, package_revision, root,"
-            " note, created_by, options, created, expires, closed)"
-            " values ('j1', 1, 'install', 1, 'open', 0, 'app', '1', 1, ?, '', 't', ?, 1, 2, null)",
-            (root, bytes([128])),
-        )
-        await connection.exec_driver_sql(
-            "insert into hops (job, node, state, revision, attempt, seq, done, total, rate, at)"
-            " values ('j1', 'far', 'relaying', 1, 0, 1, 3, 9, 0, 77)"
-        )
+        job = {
+            "id": "j1",
+            "number": 1,
+            "type": "install",
+            "revision": 1,
+            "state": "open",
+            "note": "",
+            "created_by": "t",
+        }
+        about = {"package": "app", "version": "1", "package_revision": 1, "root": root, "options": bytes([128])}
+        await connection.execute(insert(jobs).values(**job, **about, created=1, expires=2))
+        said = {"state": "relaying", "revision": 1, "attempt": 0, "seq": 1, "done": 3, "total": 9, "rate": 0, "at": 77}
+        await connection.execute(insert(hops).values(job="j1", node="far", **said))
     world.tree.present = [Child("gw", True, 1), Child("far", False, 1), Child("mute", True, 1)]
     world.tree.answers[("gw", "depot.holds")] = {"chunks": 2, "bytes": 7, "installed": 0}
 

@@ -1,10 +1,9 @@
-"""One database file of a region: how it is opened, read and written.
+"""The database of a region: how it is opened, read and written.
 
 Rules
-- One writer: `write()` holds a lock and one transaction (BEGIN IMMEDIATE on SQLite); nobody awaits the
-  network inside it.  `read()` sees the last commit and can't write.
-- On SQLite the journal is WAL and every commit is synced (synchronous=FULL); both are read back, because
-  a file system may refuse either silently.
+- It is one SQLite file, or a database at a PostgreSQL server; nobody above this room knows which.
+- One writer: `write()` holds a lock and one transaction; nobody awaits the network inside it.  `read()` sees the last
+  commit and can't write.
 - Opening migrates to the newest schema; a schema that this code does not know is a StateError.
 """
 
@@ -12,20 +11,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import event, text
-from sqlalchemy.exc import DatabaseError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tiercast_protocol.errors import StateError
-from tiercast_server.database.migrate import upgrade
-
-_FULL = 2
-#: How long a statement waits for another process's lock (a backup tool, say), in seconds.
-_BUSY_S = 10
+from tiercast_server.database import postgres, sqlite
 
 
 class Database:
@@ -38,26 +29,17 @@ class Database:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, path: Path) -> AsyncIterator[Database]:
-        """Open (or make) the SQLite database at `path` and bring it to the newest schema.
+    async def open(cls, where: Path | str) -> AsyncIterator[Database]:
+        """Open the database and bring it to the newest schema.
+
+        Args:
+            where: the path of an SQLite file, made when it is missing; or the address of a PostgreSQL database.
 
         Raises:
-            StateError: the file is not ours, is of a newer Tiercast, or can't be made durable.
+            StateError: it is not ours, is of a newer Tiercast, is in use, or can't be made durable.
         """
-        url = f"sqlite+aiosqlite:///{path}"
-        async with AsyncExitStack() as stack:
-            writer = _engine(url, begin="BEGIN IMMEDIATE", query_only=False, size=1)
-            stack.push_async_callback(writer.dispose)
-            reader = _engine(url, begin="BEGIN", query_only=True, size=3)
-            stack.push_async_callback(reader.dispose)
-            try:
-                async with writer.begin() as connection:
-                    await _check_durable(connection, path)
-                    await connection.run_sync(upgrade, str(path))
-            except DatabaseError as error:
-                raise StateError(
-                    str(path), f"the database can't be used: {error.orig}", "Restore a backup, or free the disk."
-                ) from error
+        backend = sqlite.opened(where) if isinstance(where, Path) else postgres.opened(where)
+        async with backend as (writer, reader):
             yield cls(writer, reader)
 
     @asynccontextmanager
@@ -71,33 +53,3 @@ class Database:
         """A transaction that sees one state and can't change it."""
         async with self._reader.connect() as connection, connection.begin():
             yield connection
-
-
-def _engine(url: str, *, begin: str, query_only: bool, size: int) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=size, max_overflow=0, connect_args={"timeout": _BUSY_S})
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def on_connect(connection: Any, _record: Any) -> None:
-        # The driver must not open transactions by itself: `on_begin` does, with the lock that we want.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"query_only={int(query_only)}"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def on_begin(connection: Any) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine
-
-
-async def _check_durable(connection: AsyncConnection, path: Path) -> None:
-    journal = (await connection.execute(text("PRAGMA journal_mode"))).scalar_one()
-    synchronous = (await connection.execute(text("PRAGMA synchronous"))).scalar_one()
-    if journal != "wal" or synchronous != _FULL:
-        raise StateError(
-            str(path),
-            f"the file system does not take a durable database (journal {journal}, synchronous {synchronous})",
-            "Put the state directory on a local disk.",
-        )
