@@ -171,10 +171,16 @@ class Reasons:
             lane = lanes.get(child)
             view = next((one for one in lane.jobs if one.job == job), None) if lane is not None else None
             why = reason_of(lane, view, tree.steering.now, child=child, job=job, above=above)
-            why = why or full  # whoever was refused wants nothing for a while, and then asks again
+            # Whoever was refused, or told that nobody has it, wants nothing for a while, and then asks again.
+            why = why or full or (above if self._seeks(job, child, above) else None)
             if why is not None:
                 found[child] = self._dated(job, child, why.at(node=tree.name, peer=child))
         return found
+
+    def _seeks(self, job: str, child: str, above: Reason) -> bool:
+        """Whether the child last waited for chunks that are still sought."""
+        known = self._seen.get(job, {}).get(child)
+        return above.code == "chunk.sought" and known is not None and known[0].code == above.code
 
     def _dated(self, job: str, child: str, reason: Reason) -> Reason:
         seen = self._seen.setdefault(job, {})

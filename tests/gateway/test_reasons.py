@@ -15,6 +15,7 @@ from tiercast_gateway.holds import Hold
 from tiercast_gateway.reasons import CODE_OF, PASSING, Reasons, decoded, encoded, reason_of
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.content.reason import Reason, because, words
+from tiercast_protocol.errors import StoreFull
 from tiercast_protocol.transfer import adaptive, gates, views
 from tiercast_protocol.transfer.policy import JobPolicy, LinkPolicy, Pace
 from tiercast_protocol.transfer.queues import JobBytes
@@ -171,3 +172,39 @@ async def test_a_reason_is_told_once_and_taken_back(tmp_path: Path) -> None:
             assert len(told) == count + 1
             assert not PASSING & {reason.code for _, text in told for reason in decoded(text).values()}
         running.cancel()
+
+
+async def test_who_waits_for_what_is_sought_does_so_until_it_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    above = FakeAbove()
+    above.parent = ""
+    async with parent_node(tmp_path, children=["pc"], key=KEY, name="top", above=above) as tree:
+        reasons = Reasons(tree, lambda _job, _text: None)
+        monkeypatch.setattr(tree.children, "online", lambda _name: True)
+        monkeypatch.setattr(reasons, "_open", {"j1": ["pc"]})
+        lanes = [a_lane(a_view(views.FROM_ABOVE))]
+        monkeypatch.setattr(type(tree.streams.machine), "lanes", lambda _self: lanes)
+        assert reasons.now("j1")["pc"].code == "chunk.awaited"
+        await tree.upkeep.repair.note({b"d" * 32: "lost"}, seek=True)
+        sought = reasons.now("j1")["pc"]
+        assert (sought.code, sought.facts) == ("chunk.sought", (("chunks", 1),))
+        lanes.clear()  # it was told that nobody has it, and asks again in a while
+        assert reasons.now("j1")["pc"] == sought
+        monkeypatch.setattr(type(tree.upkeep.repair), "missing", 0)
+        assert reasons.now("j1") == {}
+
+
+async def test_a_depot_without_room_is_the_reason_of_all_below(tmp_path: Path) -> None:
+    async with parent_node(tmp_path, children=["pc"], key=KEY, name="top", above=FakeAbove()) as tree:
+        reasons = Reasons(tree, lambda _job, _text: None)
+        digest, stored = next(iter(chunks(1, 50_000).items()))
+        tree.depot._refuse(StoreFull(50_000, 5 << 20, "quota"))
+        assert tree.depot.short is not None
+        assert reason_of(None, None, Desired(), child="pc", job="j1", above=None) is None
+        reasons._open = {"j1": ["pc"]}
+        tree.children.get("pc").online = True
+        found = reasons.now("j1")["pc"]
+        assert words(found) == "the depot of top has no room: 5,242,880 bytes are free"
+        await tree.depot.put(digest, stored)
+        assert reasons.now("j1") == {}, "something was stored since"
