@@ -69,12 +69,30 @@ def move(job: Job, folder: Folder, *, json: Json = False) -> None:
     run(work, as_json=json)
 
 
+def folders(*, json: Json = False) -> None:
+    """List the folders in which something is."""
+
+    async def work() -> None:
+        found: list[dict[str, Any]] = await ask("job.folders")
+        if json:
+            emit({"folders": found})
+            return
+        rows = [(one["folder"] or "/", one["jobs"], one["drafts"]) for one in found]
+        print(words.table(("folder", "jobs", "drafts"), rows))
+
+    run(work, as_json=json)
+
+
 def from_(
     name: Name,
     *,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter; may be given several times.")
     ] = None,
+    file: Annotated[
+        str,
+        typer.Option("--file", metavar="FILE", help="Parameters in TOML; - reads standard input."),
+    ] = "",
     keep: Annotated[bool, typer.Option("--draft", help="Keep it as a draft; order nothing.")] = False,
     folder: IntoFolder = None,
     dry_run: DryRun = False,
@@ -86,7 +104,8 @@ def from_(
     done: dict[str, Any] = {}
 
     async def work() -> None:
-        args = {"name": name, "set": _pairs(set_ or []), "draft": keep, "folder": folder or ""}
+        values = (_values(file) if file else {}) | _pairs(set_ or [])
+        args = {"name": name, "set": values, "draft": keep, "folder": folder or ""}
         done.update(await ask("job.from", **args, **_of_call(dry_run, confirm)))
         if dry_run:
             jobs.only_shown(done, json=json)
@@ -179,6 +198,7 @@ def add_drafts(app: typer.Typer) -> None:
     app.command()(start)
     app.command()(copy)
     app.command()(move)
+    app.command()(folders)
     app.command("from")(from_)
     for command, epilog in (
         (jobs.install, jobs.INSTALL),
@@ -202,6 +222,17 @@ def _of_call(dry_run: bool, confirm: int) -> dict[str, Any]:
 
 def _parameters(parameters: dict[str, str | None]) -> str:
     return ", ".join(name if default is None else f"{name}={default}" for name, default in sorted(parameters.items()))
+
+
+def _values(file: str) -> dict[str, str]:
+    """The parameters in a file: texts and numbers as they stand, lists as texts with commas."""
+    found: dict[str, str] = {}
+    for name, value in jobfiles.read(file).items():
+        values = value if isinstance(value, list) else [value]
+        if not all(type(one) in {str, int, float, bool} for one in values):
+            raise jobfiles.wrong("file.value", f"The key `{name[:60]}` can't be a parameter", file, "Write a text.")
+        found[name] = ",".join(str(one).lower() if isinstance(one, bool) else str(one) for one in values)
+    return found
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

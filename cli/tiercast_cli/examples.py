@@ -21,7 +21,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "job start": ("job start j-17 --watch",),
     "job copy": ("job copy j-17", "job copy j-17 --folder drafts"),
     "job move": ("job move j-17 sites/berlin", "job move j-17 /"),
-    "job from": ("job from nightly --set package=editor=2.1 --set on=pc-17", "job from nightly --set on=pc-17 --draft"),
+    "job folders": ("job folders",),
+    "job from": (
+        "job from nightly --set package=editor=2.1 --set on=pc-17",
+        "job from nightly --file values.toml --set on=pc-17 --draft",
+    ),
     "job draft purge": ("job draft purge hello --on berlin",),
     "job template save": (
         "job template save j-17 nightly --parameter package --parameter on --parameter expires=7d",

@@ -42,7 +42,7 @@ def create(
     line: list[str] = []
 
     async def work() -> None:
-        line.extend(line_of(_table(file), file, _commands(context)))
+        line.extend(line_of(read(file), file, _commands(context)))
 
     run_(work, as_json=json)
     parent = context.parent
@@ -65,7 +65,7 @@ def line_of(table: dict[str, Any], where: str, commands: dict[str, Any]) -> list
     kind = table.get("type")
     if kind not in _SUBJECT:
         todo = f'Write type = "install", or one of: {", ".join(_SUBJECT)}.'
-        raise _wrong("file.type", f"The key `type` is {'missing' if kind is None else repr(kind)}", where, todo)
+        raise wrong("file.type", f"The key `type` is {'missing' if kind is None else repr(kind)}", where, todo)
     flags = {
         parameter.name: (parameter.opts, parameter.secondary_opts)
         for parameter in commands[kind].params
@@ -80,7 +80,7 @@ def line_of(table: dict[str, Any], where: str, commands: dict[str, Any]) -> list
         found = names.get(key.replace("-", "_"))
         if found is None:
             known = ", ".join(sorted(name for name in names if not name.startswith("_") and len(name) > 1))
-            raise _wrong("file.key", f"The key `{key[:60]}` is unknown", where, f"Of {kind} there are: {known}.")
+            raise wrong("file.key", f"The key `{key[:60]}` is unknown", where, f"Of {kind} there are: {known}.")
         line += _option(key, value, found, where)
     if not subject:
         return line
@@ -89,7 +89,7 @@ def line_of(table: dict[str, Any], where: str, commands: dict[str, Any]) -> list
     if not words or not all(isinstance(word, str) and word for word in words):
         example = '["/bin/true"]' if subject == "program" else '"..."'
         todo = f"Write {subject} = {example}."
-        raise _wrong("file.value", f"The key `{subject}` is missing or no text", where, todo)
+        raise wrong("file.value", f"The key `{subject}` is missing or no text", where, todo)
     return [*line, "--", *words]
 
 
@@ -102,13 +102,16 @@ def _option(key: str, value: Any, found: tuple[list[str], list[str]], where: str
         return [flag] if value else []
     values = value if isinstance(value, list) else [value]
     if not all(type(one) in {str, int, float} for one in values):
-        raise _wrong(
-            "file.value", f"The key `{key[:60]}` is {type(value).__name__}", where, "Write a text or a number."
-        )
+        raise wrong("file.value", f"The key `{key[:60]}` is {type(value).__name__}", where, "Write a text or a number.")
     return [f"{flag}={one}" for one in values]
 
 
-def _table(file: str) -> dict[str, Any]:
+def read(file: str) -> dict[str, Any]:
+    """What stands in `file`; "-" is the standard input.
+
+    Raises:
+        UsageError: file.unreadable or file.invalid.
+    """
     import tomllib  # noqa: PLC0415 - late: only who has a file pays for it
     from pathlib import Path  # noqa: PLC0415 - as above
 
@@ -116,16 +119,17 @@ def _table(file: str) -> dict[str, Any]:
         text = sys.stdin.read(_MOST) if file == "-" else Path(file).read_text("utf-8")
         return tomllib.loads(text)
     except OSError as error:
-        raise _wrong("file.unreadable", f"It can't be read: {error.strerror}", file, "Name a file, or - .") from None
+        raise wrong("file.unreadable", f"It can't be read: {error.strerror}", file, "Name a file, or - .") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _wrong("file.invalid", f"It is no TOML: {error}", _place(file), "See `job create --help`.") from None
+        raise wrong("file.invalid", f"It is no TOML: {error}", _place(file), "See `job create --help`.") from None
 
 
 def _place(file: str) -> str:
     return "standard input" if file == "-" else file
 
 
-def _wrong(code: str, what: str, where: str, todo: str) -> Exception:
+def wrong(code: str, what: str, where: str, todo: str) -> Exception:
+    """The error for a mistake in the file `where`."""
     from tiercast_protocol.errors import UsageError  # noqa: PLC0415 - late: most runs have no error
 
     return UsageError(code, f"{what}.", _place(where), f"{todo} Nothing was done.")

@@ -86,6 +86,11 @@ class DraftVerbs:
                 await requests.keep(connection, identity, kept, found.created_by, found.created, draft=False)
         return {"job": job, "folder": folder}
 
+    async def folders(self, _call: Call) -> list[dict[str, Any]]:
+        """Every folder in which something is."""
+        async with self._region.db.read() as connection:
+            return await requests.folders(connection)
+
     async def save_template(self, call: Call) -> dict[str, Any]:
         """Make a template of a job or a draft."""
         _, args, _ = await self._asked(call.text("job"))
@@ -186,5 +191,6 @@ def add_draft_verbs(verbs: Verbs, region: Region, jobs: Creating, audited: Calla
         "template.delete": drafts.delete_template,
     }.items():
         verbs.add(f"job.{name}", "operator", audited(handler))
+    verbs.add("job.folders", "viewer", drafts.folders)
     verbs.add("job.template.list", "viewer", drafts.templates)
     verbs.add("job.template.show", "viewer", drafts.template)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import RowMapping, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content import jobtypes
@@ -212,6 +212,17 @@ async def move(connection: AsyncConnection, job: str, folder: str) -> bool:
         update(job_requests).where(job_requests.c.job == job).values(folder=check_folder(folder))
     )
     return bool(done.rowcount)
+
+
+async def folders(connection: AsyncConnection) -> list[dict[str, Any]]:
+    """Every folder in which something is, by name: how many drafts, and how many jobs; "" is the top."""
+    columns = (job_requests.c.folder, job_requests.c.draft)
+    query = select(*columns, func.count().label("n")).group_by(*columns)
+    found: dict[str, dict[str, Any]] = {}
+    for row in await connection.execute(query):
+        one = found.setdefault(row.folder, {"folder": row.folder, "jobs": 0, "drafts": 0})
+        one["drafts" if row.draft else "jobs"] = row.n
+    return [found[name] for name in sorted(found)]
 
 
 async def forget(connection: AsyncConnection, job: str) -> None:

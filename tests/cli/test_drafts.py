@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cli_daemon import Daemon, snapshot
@@ -93,6 +95,24 @@ def test_a_job_or_a_draft_from_a_template(daemon: Daemon) -> None:
     assert daemon.asked[0][1] == {"name": "nightly", "set": {"note": "a=b", "x": ""}, "draft": False, "folder": ""}
     daemon.answers["job.from"] = KEPT
     assert daemon.json("job", "from", "nightly", "--draft")["draft"] is True
+
+
+def test_parameters_out_of_a_file_or_the_standard_input(daemon: Daemon, tmp_path: Path) -> None:
+    daemon.answers["job.from"] = {"job": "j9", "targets": 1}
+    file = tmp_path / "values.toml"
+    file.write_text('version = "2.1"\non = ["pc-1", "pc-2"]\npriority = 9\nmetered = true\n')
+    daemon.run("job", "from", "nightly", "--file", str(file), "--set", "version=3")
+    assert daemon.asked[0][1]["set"] == {"version": "3", "on": "pc-1,pc-2", "priority": "9", "metered": "true"}
+    daemon.run("job", "from", "nightly", "--file", "-", stdin="x = 1")
+    assert daemon.asked[1][1]["set"] == {"x": "1"}
+    assert "`x` can't be a parameter" in daemon.run("job", "from", "t", "--file", "-", stdin="[x]\ny = 1", code=2)
+    assert len(daemon.asked) == 2
+
+
+def test_folders(daemon: Daemon) -> None:
+    daemon.answers["job.folders"] = [{"folder": "", "jobs": 1, "drafts": 0}, {"folder": "a/b", "jobs": 2, "drafts": 3}]
+    assert "a/b" in daemon.run("job", "folders")
+    assert daemon.json("job", "folders")["folders"][1]["drafts"] == 3
 
 
 @pytest.mark.parametrize("sets", [("colour",), ("=1",), ("a=1", "a=2")])

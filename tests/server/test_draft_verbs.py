@@ -114,6 +114,21 @@ async def test_a_draft_is_forgotten_and_a_job_keeps_what_it_was_asked_with(
     await _refused(verbs.copy(call("job.copy", job=job)), "job.unknown")
 
 
+async def test_folders_are_there_while_something_is_in_them(world: Any, call: Any, verbs: DraftVerbs) -> None:
+    jobs = JobVerbs(world.jobs, world.view)
+    await world.package("app", "1")
+    await world.join("pc1")
+    await jobs.create(call("job.create", **WANTED))
+    draft = (await verbs.draft(call("job.draft", **WANTED)))["job"]
+    await verbs.draft(call("job.draft", **{**WANTED, "folder": ""}))
+    expected = [{"folder": "", "jobs": 0, "drafts": 1}, {"folder": "a/b", "jobs": 1, "drafts": 1}]
+    assert await verbs.folders(call("job.folders")) == expected
+    await verbs.move(call("job.move", job=draft, folder="c"))
+    assert [one["folder"] for one in await verbs.folders(call("job.folders"))] == ["", "a/b", "c"]
+    await jobs.delete(call("job.delete", job=draft))
+    assert [one["folder"] for one in await verbs.folders(call("job.folders"))] == ["", "a/b"]
+
+
 async def test_a_copy_leaves_times_out_that_are_over(world: Any, call: Any, verbs: DraftVerbs) -> None:
     options = {"install_at": world.now[0] + 1000, "deadline": world.now[0] + 9000, "spread_s": 5}
     draft = (await verbs.draft(call("job.draft", **WANTED, options=options)))["job"]

@@ -18,7 +18,7 @@ from tiercast_server.why import JobWhy
 
 EXPECTED = {
     "viewer": """status names node.list node.show group.list group.show cabinet.list cabinet.show package.list
-        package.show package.patches job.template.list job.template.show
+        package.show package.patches job.folders job.template.list job.template.show
         job.list job.show job.watch job.receipt job.why job.history node.history depot.show depot.members depot.who
         link.list outbox.list inventory.list inventory.show
         link.show hold.list ledger.show ledger.check""",

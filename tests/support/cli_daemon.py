@@ -73,6 +73,7 @@ VERBS = [
     "package.delete",
     "job.create",
     "job.draft",
+    "job.folders",
     "job.start",
     "job.copy",
     "job.move",
