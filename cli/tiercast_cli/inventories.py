@@ -36,6 +36,11 @@ def list_(*, target: Target = "", json: Json = False) -> None:
 
     async def work() -> None:
         found: dict[str, Any] = await ask("inventory.list", target=target)
+        more = found["next"]
+        while more:
+            page = await ask("inventory.list", target=target, after=more)
+            found["nodes"] += page["nodes"]
+            more = page["next"]
         if json:
             emit({"inventories": found["nodes"], "unknown": found["unknown"]})
             return

@@ -2,6 +2,7 @@
 
 Rules
 - What can't be read is "" or 0: a fact is known or it is not, never guessed.
+- What can't be told whole is told as far as it goes: it never keeps the rest from being told.
 - Free bytes change with every file; they count as another fact only by a twentieth of the disk.
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from tiercast_protocol import __version__
-from tiercast_protocol.content.inventory import Facts
+from tiercast_protocol.content.inventory import LONGEST, MOST_ENTRIES, Facts
 
 #: So many steps has a disk.
 _STEPS = 20
@@ -41,9 +42,9 @@ def read_facts(name: str, folder: Path, packages: Mapping[str, str], labels: Map
     return Facts(
         name=name,
         os=platform.system().lower(),
-        distribution=release.get("ID", ""),
-        version=release.get("VERSION_ID", ""),
-        kernel=platform.release(),
+        distribution=release.get("ID", "")[:LONGEST],
+        version=release.get("VERSION_ID", "")[:LONGEST],
+        kernel=platform.release()[:LONGEST],
         architecture=platform.machine(),
         cpus=os.cpu_count() or 0,
         memory=_memory(),
@@ -51,8 +52,8 @@ def read_facts(name: str, folder: Path, packages: Mapping[str, str], labels: Map
         disk_total=total,
         python=platform.python_version(),
         agent=__version__,
-        packages=dict(packages),
-        labels=dict(labels),
+        packages=_bounded(packages),
+        labels=_bounded(labels),
     )
 
 
@@ -63,6 +64,12 @@ def settled(facts: Facts, said: Facts | None) -> Facts:
     if abs(said.disk_free - facts.disk_free) >= max(1, facts.disk_total // _STEPS):
         return facts
     return msgspec.structs.replace(facts, disk_free=said.disk_free)
+
+
+def _bounded(held: Mapping[str, str]) -> dict[str, str]:
+    """As much of it as can be told: the first entries by name."""
+    fitting = sorted((key, value) for key, value in held.items() if max(len(key), len(value)) <= LONGEST)
+    return dict(fitting[:MOST_ENTRIES])
 
 
 def _memory() -> int:

@@ -25,7 +25,7 @@ import structlog
 from tiercast_endpoint import holdings
 from tiercast_endpoint.facts import read_facts, settled
 from tiercast_protocol.content.inventory import MOST_GROUPS, Facts, Inventory, sign_inventory
-from tiercast_protocol.errors import MessageInvalid, UsageError
+from tiercast_protocol.errors import MessageInvalid, TiercastError, UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.joined import Enrolled
@@ -116,7 +116,10 @@ class Informer:
             self._looking.clear()
             connected = self._upstream.connected
             if connected:
-                await self._look()
+                try:
+                    await self._look()
+                except (TiercastError, OSError) as error:  # a full disk, for one: it is said when there is room
+                    log.warning("inventory not told", reason=str(error))
             with suppress(TimeoutError):
                 async with asyncio.timeout(EVERY_S if connected else AWAY_S):
                     await self._looking.wait()
@@ -135,7 +138,7 @@ class Informer:
     async def afresh(self) -> None:
         """Say what this machine is though nothing changed, to the byte; it is in the outbox then."""
         await self._db.write(partial(self._write, await self._read(), await self._groups()))
-        await self._send()
+        await self._send(urgent=True)
 
     async def _look(self) -> None:
         said, facts = await self._said(), await self.facts()
@@ -147,16 +150,18 @@ class Informer:
         elif not self._again:
             return
         self._again = self._anew = False
-        await self._send()
+        await self._send(urgent=anew or said is None)
 
     async def _groups(self) -> list[str]:
         wished = await self._db.read(_wished)
         return sorted({*wished, *self._owned.groups})[:MOST_GROUPS]
 
-    async def _send(self) -> None:
+    async def _send(self, *, urgent: bool) -> None:
         row = await self._db.read(lambda c: c.execute("SELECT seq, data, signature FROM inventory").fetchone())
         me = self._me
-        entry = InventoryEntry(node=me.name, generation=me.generation, seq=row[0], data=row[1], signature=row[2])
+        entry = InventoryEntry(
+            node=me.name, generation=me.generation, seq=row[0], data=row[1], signature=row[2], urgent=urgent
+        )
         await self._post.send(self._upstream.parent, Inventories(entries=[entry]))
 
     async def _said(self) -> Inventory | None:

@@ -4,7 +4,8 @@ Rules
 - One row per node; of two the higher generation, then the higher number stands, so duplicates and late ones change
   nothing.  A child may bring its own word and that of nodes below it; anything else is dropped.
 - A word is in this database before it is acknowledged, and stays marked until it is in the outbox upward.
-- Nobody waits for it: words gather for a while, so that a thousand machines that installed the same are a few messages.
+- Words gather for a while, so that a thousand machines that installed the same are a few messages; those for which
+  somebody waits go at once.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from sqlite3 import Connection
 
 import structlog
+from msgspec.structs import replace
 
 from tiercast_gateway.above import Above
 from tiercast_gateway.routes import Routes
+from tiercast_protocol.errors import TiercastError
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire.facts import Inventories as Said
 from tiercast_protocol.wire.facts import InventoryEntry
@@ -32,10 +36,12 @@ CREATE TABLE inventories(
 CREATE INDEX inventories_untold ON inventories(told) WHERE told = 0;
 """
 #: How long words gather, in seconds: after a silence, and while more and more come.
-GATHER_SECONDS, BUSY_SECONDS = 2.0, 15.0
+GATHER_SECONDS, BUSY_SECONDS = 2.0, 5.0
+#: And those for which somebody waits.
+URGENT_SECONDS = 0.05
 #: Numbers stay below this; a word and its signature are at most so many bytes.
-_MOST, _LARGEST = 1 << 53, 128 << 10
-_BATCH_BYTES, _BATCH = 512 << 10, 500
+_MOST, _LARGEST = 1 << 53, 512 << 10
+_BATCH_BYTES, _BATCH = 256 << 10, 500
 
 
 class Inventories:
@@ -52,6 +58,8 @@ class Inventories:
         self._db, self._above, self._routes = db, above, routes
         self._gather, self._busy = gather, busy
         self._changed = asyncio.Event()
+        self._urgent: set[tuple[str, int, int]] = set()
+        self._hurry = asyncio.Event()
         self._changed.set()  # the last life may have left some
 
     async def take(self, peer: str, said: Said) -> None:
@@ -64,9 +72,12 @@ class Inventories:
                 good.append(entry)
             else:
                 log.warning("inventory.foreign", peer=peer, node=entry.node)
+        self._urgent.update(_key(entry) for entry in good if entry.urgent)
         if good:
             await self._db.write(lambda c: _upsert(c, good))
             self._changed.set()
+            if self._urgent:
+                self._hurry.set()
 
     async def tell_again(self, nodes: Iterable[str] | None = None) -> None:
         """Pass upward once more what these said (None: all): there it may have been lost, or dropped."""
@@ -84,15 +95,33 @@ class Inventories:
         said = -BUSY_SECONDS
         while True:
             await self._changed.wait()
-            await asyncio.sleep(max(self._gather, said + self._busy - time.monotonic()))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(self._gather, said + self._busy - time.monotonic())):
+                    await self._hurry.wait()
+                    await asyncio.sleep(URGENT_SECONDS)
+            self._hurry.clear()
             said = time.monotonic()
             self._changed.clear()
-            more = True
-            while more:
-                batch, more = await self._db.read(_untold)
-                if batch:
-                    await self._above.send(Said(entries=batch))
-                    await self._db.write(partial(_tell, batch))
+            try:
+                await self._tell()
+            except (TiercastError, OSError) as error:  # a full disk, for one: it is said when there is room
+                log.warning("inventories not told", reason=str(error))
+                self._changed.set()
+                await asyncio.sleep(self._busy)
+
+    async def _tell(self) -> None:
+        more = True
+        while more:
+            batch, more = await self._db.read(_untold)
+            if batch:
+                entries = [replace(entry, urgent=_key(entry) in self._urgent) for entry in batch]
+                await self._above.send(Said(entries=entries))
+                await self._db.write(partial(_told, batch))
+                self._urgent.difference_update(map(_key, batch))
+
+
+def _key(entry: InventoryEntry) -> tuple[str, int, int]:
+    return entry.node, entry.generation, entry.seq
 
 
 def _sound(entry: InventoryEntry) -> bool:
@@ -125,7 +154,7 @@ def _untold(c: Connection) -> tuple[list[InventoryEntry], bool]:
     return found, len(found) == _BATCH
 
 
-def _tell(entries: list[InventoryEntry], c: Connection) -> None:
+def _told(entries: list[InventoryEntry], c: Connection) -> None:
     c.executemany(
         "UPDATE inventories SET told = 1 WHERE node = ? AND generation = ? AND seq = ?",
         [(e.node, e.generation, e.seq) for e in entries],

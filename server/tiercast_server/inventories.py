@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_gateway.condition import compile_condition
 from tiercast_protocol.content import target
-from tiercast_protocol.content.inventory import FACTS, Inventory, open_inventory
+from tiercast_protocol.content.inventory import Inventory, open_inventory
 from tiercast_protocol.errors import ProtocolError, SignatureInvalid, UsageError
 from tiercast_protocol.wire.facts import GroupsTold, InventoryEntry
 from tiercast_server import handover, nodes
@@ -33,6 +33,8 @@ from tiercast_server.targeting import Targeting, parts
 
 _log = structlog.get_logger(__name__)
 Joined = dict[str, list[str]]
+#: An answer ends after so many bytes of facts, far below what a socket takes.
+_ANSWER_BYTES = 1 << 20
 #: Why a machine is not in a group that it asked for, by whether that is there.
 _REFUSED = {False: "there is no such group", True: "machines can't join it by themselves"}
 
@@ -134,8 +136,10 @@ class Inventories:
             )
         return {"node": name, "at": row.at, "received": row.received, "facts": msgspec.json.decode(row.facts)}
 
-    async def list_(self, text: str = "") -> dict[str, Any]:
-        """What all endpoints (or those that `text` means) said: {nodes: [{node, received, facts}], unknown}.
+    async def list_(self, text: str = "", after: str = "") -> dict[str, Any]:
+        """What endpoints (those that `text` means) said, by name: {nodes: [{node, received, facts}], unknown, next}.
+
+        As many as fit into an answer, of those after the name `after`; `next` is what to ask with for more, or "".
 
         Raises:
             UsageError: target.syntax, node.unknown, group.unknown, condition.*, fact.unknown.
@@ -146,13 +150,17 @@ class Inventories:
             if expression is not None:
                 picked = await self._targeting.pick(connection, expression, "endpoint")
                 names, unknown = {node.name for node in picked.nodes}, dict(picked.unknown)
-            rows = (await connection.execute(select(inventory).order_by(inventory.c.node))).all()
-        shown = [
-            {"node": row.node, "received": row.received, "facts": msgspec.json.decode(row.facts)}
-            for row in rows
-            if names is None or row.node in names
-        ]
-        return {"nodes": shown, "unknown": unknown, "facts": FACTS}
+            query = select(inventory).where(inventory.c.node > after).order_by(inventory.c.node)
+            rows = await connection.execute(query)
+        shown: list[dict[str, Any]] = []
+        size = 0
+        for row in rows:
+            if names is None or row.node in names:
+                if size > _ANSWER_BYTES:
+                    return {"nodes": shown, "unknown": unknown, "next": shown[-1]["node"]}
+                size += len(row.facts)
+                shown.append({"node": row.node, "received": row.received, "facts": msgspec.json.decode(row.facts)})
+        return {"nodes": shown, "unknown": unknown, "next": ""}
 
 
 async def _wishes(connection: AsyncConnection, fresh: Sequence[Inventory], joined: Joined) -> None:

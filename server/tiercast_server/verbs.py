@@ -186,7 +186,7 @@ def _node_remove(desk: Desk) -> Handler:
 
 def _add_inventories(verbs: Verbs, inventories: Inventories) -> None:
     async def list_(call: Call) -> dict[str, Any]:
-        return await inventories.list_(call.text("target", ""))
+        return await inventories.list_(call.text("target", ""), call.text("after", ""))
 
     async def show(call: Call) -> dict[str, Any]:
         return await inventories.show(call.text("node"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cli_daemon import Daemon
 
 FACTS = {
@@ -20,18 +22,23 @@ FACTS = {
     "packages": {"editor": "2.1"},
     "labels": {},
 }
-ONE = {"node": "pc-1", "at": 1, "received": 1_700_000_000_000, "facts": FACTS}
+ONE: dict[str, Any] = {"node": "pc-1", "at": 1, "received": 1_700_000_000_000, "facts": FACTS}
+PAGES = {
+    "": {"nodes": [ONE], "unknown": {"floor": 2}, "next": "pc-1"},
+    "pc-1": {"nodes": [ONE | {"node": "pc-2"}], "unknown": {"floor": 2}, "next": ""},
+}
 
 
 def test_list_and_show(daemon: Daemon) -> None:
     daemon.answers |= {
-        "inventory.list": {"nodes": [ONE], "unknown": {"floor": 2}},
+        "inventory.list": lambda args: PAGES[args.get("after", "")],
         "inventory.show": ONE,
     }
     text = daemon.run("inventory", "list", "--target", "group sales")
     assert "debian 12 x86_64" in text
     assert "2 machines left out: floor" in text
-    assert daemon.asked == [("inventory.list", {"target": "group sales"})]
+    assert [args for _, args in daemon.asked] == [{"target": "group sales"}, {"target": "group sales", "after": "pc-1"}]
+    assert "pc-2" in text
     assert daemon.json("inventory", "list")["inventories"][0]["facts"]["cpus"] == 4
     text = daemon.run("inventory", "show", "pc-1")
     assert "editor=2.1" in text

@@ -31,6 +31,12 @@ def test_what_can_not_be_read_is_empty(tmp_path: Path, monkeypatch: pytest.Monke
     assert (facts.disk_free, facts.disk_total, facts.memory, facts.distribution, facts.version) == (0, 0, 0, "", "")
 
 
+def test_what_is_too_much_is_told_as_far_as_it_goes(tmp_path: Path) -> None:
+    many = {f"p{number:05}": "1" for number in range(1500)} | {"long": "1" * 300}
+    facts = read_facts("pc", tmp_path, many, {})
+    assert list(facts.packages) == [f"p{number:05}" for number in range(1000)]
+
+
 def test_free_bytes_count_by_the_twentieth_of_the_disk(tmp_path: Path) -> None:
     change = msgspec.structs.replace
     said = change(read_facts("pc", tmp_path, {}, {}), disk_free=1000, disk_total=2000)

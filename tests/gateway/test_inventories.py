@@ -16,8 +16,9 @@ from tiercast_protocol.wire.facts import Inventories as Said
 from tiercast_protocol.wire.facts import InventoryEntry
 
 
-def entry(seq: int, node: str = "pc", generation: int = 1, size: int = 3) -> InventoryEntry:
-    return InventoryEntry(node=node, generation=generation, seq=seq, data=b"d" * size, signature=b"s")
+def entry(seq: int, node: str = "pc", generation: int = 1, size: int = 3, *, urgent: bool = False) -> InventoryEntry:
+    data = b"d" * size
+    return InventoryEntry(node=node, generation=generation, seq=seq, data=data, signature=b"s", urgent=urgent)
 
 
 def said(above: FakeAbove) -> list[list[InventoryEntry]]:
@@ -53,7 +54,7 @@ async def test_what_comes_closely_goes_up_together_and_once(db: Database) -> Non
 async def test_strangers_and_nonsense_are_dropped(db: Database) -> None:
     above = FakeAbove()
     async with running(db, above) as inventories:
-        wrong = [entry(1), entry(-1, "other"), entry(1, "other", size=200_000), entry(1 << 60, "other")]
+        wrong = [entry(1), entry(-1, "other"), entry(1, "other", size=600_000), entry(1 << 60, "other")]
         await inventories.take("other", Said(entries=[*wrong, entry(5, "other")]))
         await until(lambda: bool(above.said))
         assert said(above) == [[entry(5, "other")]]
@@ -77,9 +78,9 @@ async def test_what_was_not_told_before_a_stop_is_told_after_it(db: Database) ->
 async def test_a_message_is_never_too_large(db: Database) -> None:
     above = FakeAbove()
     async with running(db, above, 0.2) as inventories:
-        await inventories.take("site", Said(entries=[entry(1, node, size=120_000) for node in ("pc", "pc2", "site")]))
-        await inventories.take("a", Said(entries=[entry(1, "a", size=120_000)]))
-        await inventories.take("b", Said(entries=[entry(1, "b", size=120_000)]))
+        await inventories.take("site", Said(entries=[entry(1, node, size=60_000) for node in ("pc", "pc2", "site")]))
+        await inventories.take("a", Said(entries=[entry(1, "a", size=60_000)]))
+        await inventories.take("b", Said(entries=[entry(1, "b", size=60_000)]))
         await until(lambda: sum(map(len, said(above))) == 5)
         assert [len(entries) for entries in said(above)] == [4, 1]
 
@@ -93,3 +94,15 @@ async def test_while_many_come_few_messages_go(db: Database) -> None:
             if len(above.said) == 3:
                 break
         assert time.monotonic() - begin >= 1.0, "the first at once, the others half a second apart"
+
+
+async def test_what_somebody_waits_for_goes_at_once_at_every_tier(db: Database) -> None:
+    above = FakeAbove()
+    async with running(db, above, 30, busy=60) as inventories:
+        await inventories.take("site", Said(entries=[entry(1)]))
+        await inventories.take("site", Said(entries=[entry(1, "pc2", urgent=True)]))
+        await until(lambda: bool(above.said))
+        assert said(above) == [[entry(1), entry(1, "pc2", urgent=True)]]
+        await inventories.take("site", Said(entries=[entry(2, urgent=True)]))
+        await until(lambda: len(above.said) > 1)
+        assert said(above)[1:] == [[entry(2, urgent=True)]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -130,3 +131,53 @@ async def test_who_was_invited_waits_and_a_group_that_is_gone_stops_nothing(worl
     await world.join("new")
     await world.groups.leave("other", ["pc1"])
     assert await _joins(world, "pc1", "other") == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_in_any_story_nobody_is_ordered_twice_and_no_newcomer_is_forgotten(world: Any, seed: int) -> None:
+    rng = random.Random(seed)
+    names = [f"pc{number}" for number in range(6)]
+    await _ready(world, *names)
+    await world.groups.add("big", [], where="cpus > 4")
+    await world.groups.add("open", [], self_join=True)
+    jobs: dict[str, str] = {}
+    for package in ("app", "other"):
+        await world.package(package, "1")
+        jobs[package] = await world.job(
+            package=package, target="group office, big, open minus node pc5", expires_s=1000
+        )
+    ended: set[str] = set()
+    wanted: dict[str, set[str]] = {job: {"pc0"} for job in jobs.values()}
+    wishes: dict[str, list[str]] = {}
+    for _ in range(30):
+        node, package = rng.choice(names), rng.choice(list(jobs))
+        job = jobs[package]
+        match rng.randrange(8):
+            case 0 | 1:
+                await world.groups.join("office", [node])
+            case 2:
+                if node in (await world.groups.show("office"))["members"]:
+                    await world.groups.leave("office", [node])
+            case 3 | 4:
+                await world.says(node, cpus=rng.choice([1, 8]), groups=wishes.get(node, []))
+            case 5:
+                wishes[node] = rng.choice([[], ["open"]])
+                await world.says(node, groups=wishes[node])
+            case 6:
+                states = await _states(world, job)
+                if states.get(node) == "ordered":
+                    revision = max(order.revision for order, who in world.orders() if order.job == job and node in who)
+                    await world.intake.take([world.record(job, node, "done", revision=revision)])
+            case _ if rng.random() < 0.2 and job not in ended:
+                await world.jobs.cancel(job)
+                ended.add(job)
+        await world.handover.drain()
+        members = {name for group in ("office", "big", "open") for name in (await world.groups.show(group))["members"]}
+        for open_ in wanted.keys() - ended:
+            wanted[open_] |= members - {"pc5"}
+    for job in jobs.values():
+        assert set(await _states(world, job)) == wanted[job]
+        ordered = [
+            name for order, who in world.orders() if order.job == job and order.type == "install" for name in who
+        ]
+        assert sorted(ordered) == sorted(wanted[job])

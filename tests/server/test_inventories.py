@@ -68,3 +68,20 @@ async def test_the_list_takes_an_expression(world: Any) -> None:
     assert ([one["node"] for one in found["nodes"]], found["unknown"]) == (["pc2"], {"inventory": 1})
     with pytest.raises(UsageError):
         await world.inventories.list_("where (cpus)")
+
+
+async def test_a_long_list_comes_in_parts(world: Any) -> None:
+    names = [f"pc{number}" for number in range(12)]
+    for name in names:
+        await world.join(name)
+        await world.says(name, packages={f"p{number}": "1" * 255 for number in range(500)})
+    found: list[str] = []
+    answers, after = 0, ""  # each of 130 KB
+    while True:
+        page = await world.inventories.list_("not node pc4", after)
+        found += [one["node"] for one in page["nodes"]]
+        answers += 1
+        if not (after := page["next"]):
+            break
+    assert found == sorted(name for name in names if name != "pc4")
+    assert answers == 2

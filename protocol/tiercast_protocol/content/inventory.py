@@ -20,7 +20,7 @@ from tiercast_protocol.wire.topics import valid_name
 
 DOMAIN = "tiercast inventory 1"
 #: Numbers stay below this, texts and maps are at most so long.
-_MOST, _LONGEST, _MOST_ENTRIES = 1 << 53, 255, 500
+_MOST, LONGEST, MOST_ENTRIES = 1 << 53, 255, 1000
 #: Most groups that a node may ask for.
 MOST_GROUPS = 64
 
@@ -64,7 +64,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Refuse what not every tier could keep."""
         texts = (self.os, self.distribution, self.version, self.kernel, self.architecture, self.python, self.agent)
-        if not valid_name(self.name) or max(map(len, texts)) > _LONGEST:
+        if not valid_name(self.name) or max(map(len, texts)) > LONGEST:
             raise ValueError("a text is too long, or the name is none")
         if not all(0 <= number < _MOST for number in (self.cpus, self.memory, self.disk_free, self.disk_total)):
             raise ValueError("a number is out of range")
@@ -73,7 +73,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _check_map(held: Mapping[str, str]) -> None:
-    if len(held) > _MOST_ENTRIES or any(len(key) > _LONGEST or len(value) > _LONGEST for key, value in held.items()):
+    if len(held) > MOST_ENTRIES or any(len(key) > LONGEST or len(value) > LONGEST for key, value in held.items()):
         raise ValueError("a map has too many entries, or too long ones")
 
 

@@ -13,13 +13,17 @@ from tiercast_protocol.wire.root import Message
 
 
 class InventoryEntry(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """What `node` said of itself: a `content.inventory.Inventory`, the `seq`th of its `generation`, signed by it."""
+    """What `node` said of itself: a `content.inventory.Inventory`, the `seq`th of its `generation`, signed by it.
+
+    `urgent`: somebody waits for what comes of it.
+    """
 
     node: str
     generation: int
     seq: int
     data: bytes
     signature: bytes
+    urgent: bool = False
 
 
 class Inventories(Message, frozen=True, kw_only=True, omit_defaults=True):

@@ -45,7 +45,7 @@ def test_only_the_key_that_signed_opens_it() -> None:
         {"facts": {"kernel": "x" * 300}},
         {"facts": {"memory": -1}},
         {"facts": {"labels": {"a": "x" * 300}}},
-        {"facts": {"packages": {f"p{number}": "1" for number in range(501)}}},
+        {"facts": {"packages": {f"p{number}": "1" for number in range(1001)}}},
         {"facts": {"cpus": "two"}},
     ],
 )
