@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import pwd
 import signal
 import subprocess
@@ -177,8 +178,6 @@ async def test_a_restart_is_answered_by_the_next_life(tmp_path: Path, region: Re
 
 async def live(folder: Path, ran: Path, region: Region, *, idempotent: bool) -> tuple[int, int]:
     """An agent that is killed while its program runs; the program's id and how often it has run."""
-    import pickle  # noqa: PLC0415 - the child reads it
-
     folder.mkdir()
     script = f"echo $$ >> {ran}; exec sleep 600"
     order = region.order("j1", "run", None, options=options("sh", "-c", script, idempotent=idempotent))
@@ -215,6 +214,42 @@ async def test_a_killed_agents_program_is_interrupted_ended_and_never_run_again(
     await wait_for(lambda: not programs.identity_of(pid) or _dead(pid))
     assert len(ran.read_text().split()) == 1
     assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize("kind", ["moments", "changes"])
+async def test_a_kill_at_any_instant_runs_the_program_once_at_most(tmp_path: Path, region: Region, kind: str) -> None:
+    instants, fatal = 1, 0
+    while fatal <= instants:
+        folder = tmp_path / str(fatal)
+        folder.mkdir()
+        ran = folder / "ran"
+        order = region.order("j1", "run", None, options=options("sh", "-c", f"echo x >> {ran}"))
+        (folder / "order.pickle").write_bytes(pickle.dumps((region, {}, order)))
+        done = await asyncio.to_thread(crash, folder, fatal, kind)
+        if fatal == 0:
+            instants = int(done.stdout.split()[-1])
+            assert instants > 0
+        else:
+            assert done.returncode == -signal.SIGKILL, done.stderr
+        async with agent_over(folder / "agent", region) as agent:
+            await agent.order(order)  # the server repeats what was not acknowledged
+            record = await agent.ended("j1")
+        times = len(ran.read_text().split()) if ran.exists() else 0
+        assert (record.state, times) in {("done", 1), ("interrupted", 1), ("interrupted", 0)}, f"{kind} {fatal}"
+        fatal += 1
+
+
+def crash(folder: Path, fatal: int, kind: str) -> subprocess.CompletedProcess[str]:
+    """A life that ends at the instant `fatal`."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.endpoint.crash_child", str(folder), str(fatal), kind],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": ":".join([str(REPOSITORY), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 async def test_one_that_is_declared_idempotent_runs_again_alone(tmp_path: Path, region: Region) -> None:
