@@ -148,7 +148,7 @@ class Reasons:
     def _lanes(self) -> dict[str, LaneView]:
         return {lane.child: lane for lane in self._tree.streams.machine.lanes()}
 
-    def _above(self) -> Reason | None:
+    def _above(self) -> Reason:
         """Why chunks don't come here."""
         tree = self._tree
         if not tree.above.connected:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content.reason import told
@@ -116,13 +116,13 @@ async def _orders_of(connection: AsyncConnection, job: str, since: int) -> list[
 
 async def _targets(
     connection: AsyncConnection, which: Any, since: int, states: Collection[str], limit: int
-) -> tuple[list[Row[Any]], int]:
+) -> tuple[list[Any], int]:
     """The newest rows of targets, and how many there are in all."""
     which &= targets.c.at >= since
     if states:
         which &= targets.c.state.in_(states)
     c = targets.c
-    query: Select[Any] = (
+    query = (
         select(
             *(c.node, c.job, c.state, c.code, c.detail, c.since, c.at, c.attempt, c.receipt),
             *(jobs.c.type, jobs.c.package, jobs.c.version, jobs.c.created),
@@ -136,7 +136,7 @@ async def _targets(
     return list((await connection.execute(query)).all()), int(count)
 
 
-def _what_became(row: Row[Any]) -> dict[str, Any]:
+def _what_became(row: Any) -> dict[str, Any]:
     """One row of a target; beginning and end by its own receipt, 0 where it gave none."""
     began = ended = 0
     if row.receipt:

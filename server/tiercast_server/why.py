@@ -192,7 +192,7 @@ def _stands(first: Reason | None, state: str) -> Reason | None:
     return first if first is None or first.code != "order.handing" or state == "ordered" else None
 
 
-def _select() -> Select[Any]:
+def _select() -> Select[*tuple[Any, ...]]:
     c = targets.c
     return (
         select(
@@ -205,11 +205,11 @@ def _select() -> Select[Any]:
     )
 
 
-def _open(job: str) -> Select[Any]:
+def _open(job: str) -> Select[*tuple[Any, ...]]:
     return _select().where(targets.c.job == job, targets.c.state.in_(OPEN_STATES)).order_by(targets.c.node)
 
 
-def _one(job: str, node: str) -> Select[Any]:
+def _one(job: str, node: str) -> Select[*tuple[Any, ...]]:
     return _select().where(targets.c.job == job, targets.c.node == node)
 
 

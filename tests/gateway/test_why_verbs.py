@@ -46,7 +46,7 @@ async def codes(tree: SubTree, target: str) -> list[tuple[str, str]]:
 
 async def test_an_order_is_followed_on_its_way(top: SubTree) -> None:
     await top.take_order(order_for(KEY, {"pc": b"p" * 32, "far": b"f" * 32, "deep": b"d" * 32}, root=b"r" * 32), "j1")
-    await until(lambda: top.steering.reasons.now("j1"))
+    await until(lambda: bool(top.steering.reasons.now("j1")))
     assert await codes(top, "far") == [("route.unknown", "top")]
     found = await why(top, "pc")
     assert [reason["code"] for reason in found["chain"]] == ["away", "order.unheard"]
