@@ -67,6 +67,13 @@ OF_INSTALLATION: dict[str, tuple[Any, Any]] = {
         ],
         "",
     ),
+    "install_unless": (
+        Annotated[
+            list[str],
+            typer.Option("--install-unless", metavar="PROGRAM", help="Not while this program runs there; repeatable."),
+        ],
+        [],
+    ),
     "switch_at": _text("--switch-at", "TIME", "Prepared before, and switched on all at once at this time."),
     "spread": _text("--spread", "TIME", "Spread the start over so long, by the machines' names."),
     "max_duration": _text("--max-duration", "TIME", "It takes no longer; what can't end in its window does not begin."),
@@ -92,6 +99,7 @@ _LENGTHS = {
 #: And what stands between several.
 _LISTS = {
     "install_window": ("install_window", "; "),
+    "install_unless": ("install_unless", ","),
     "try_on": ("try_codes", ","),
     "install_on": ("install_codes", ","),
 }
@@ -128,6 +136,7 @@ def times_shown(job: Mapping[str, Any]) -> list[str]:
     said = [f"{_flag(word)[2:]} {words.moment(options[word])}" for word in _MOMENTS if options.get(word)]
     said += [f"install-window {options['install_window']}"] if options.get("install_window") else []
     said += [f"install-when {options['install_when']}"] if options.get("install_when", "now") != "now" else []
+    said += [f"install-unless {options['install_unless']}"] if options.get("install_unless") else []
     said += [f"{_flag(name)[2:]} {options[word]} s" for name, word in _LENGTHS.items() if options.get(word)]
     lines = [f"times: {', '.join(said)}"] if said else []
     if job.get("origin"):

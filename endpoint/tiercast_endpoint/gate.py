@@ -63,14 +63,21 @@ class Gate:
         at = self.times.distribute_at
         return because("time.distribute", until=at) if now < at else None
 
-    def before_installation(self, now: int, happened: frozenset[str] = frozenset()) -> Reason | None:
-        """Why nothing may be installed at `now`; `happened` are those of `START` and `SHUTDOWN` that came."""
+    def before_installation(self, now: int, happened: frozenset[str] = frozenset(), running: str = "") -> Reason | None:
+        """Why nothing may be installed at `now`.
+
+        Args:
+            now: milliseconds since 1970.
+            happened: those of `START` and `SHUTDOWN` that came.
+            running: a program that runs, of those during which it is not to be; "" for none.
+        """
         times = self.times
         if now < times.not_before:
             return because("time.install", until=times.not_before)
         if times.when in _EVENTS and times.when not in happened:
             return because(_EVENTS[times.when])
-        return self._window(now)
+        wait = self._window(now)
+        return because("app.running", app=running) if wait is None and running else wait
 
     @property
     def openings(self) -> Openings:

@@ -46,6 +46,7 @@ from tiercast_endpoint.story import (
     Record,
     Recovered,
     Rest,
+    Running,
     Seek,
     Snapshot,
     Step,
@@ -84,6 +85,7 @@ __all__ = [
     "Record",
     "Recovered",
     "Rest",
+    "Running",
     "Seek",
     "Snapshot",
     "Step",
@@ -110,6 +112,7 @@ class Install:
         self.snapshot = snapshot
         self.gate = gate or Gate()
         self._happened: frozenset[str] = frozenset()
+        self._running = ""
         self._told: Reason | None = None
 
     def handle(self, event: Event, *, now: int) -> list[Command]:  # noqa: PLR0911 - one line per event
@@ -123,6 +126,9 @@ class Install:
             case Stopping():
                 self._happened |= {SHUTDOWN}
                 return self._look(now) if at.step in RESTING else []
+            case Running(app):
+                self._running = app
+                return []
             case Recovered():
                 return self._recovered(now)
             case StepDone():
@@ -144,7 +150,11 @@ class Install:
             return because("retry.pause", attempt=at.attempt, error=error, until=at.again)
         if at.step is Step.WAIT and at.type == INSTALL:
             return self.gate.before_transfer(now)
-        return self.gate.before_installation(now, self._happened)
+        return self.wait_to_begin(now)
+
+    def wait_to_begin(self, now: int) -> Reason | None:
+        """Why an installation may not begin."""
+        return self.gate.before_installation(now, self._happened, self._running)
 
     # -- what each event means ---------------------------------------------------------------------
 
@@ -200,7 +210,7 @@ class Install:
         if at.step is Step.BEFORE and not at.cancel:
             # Nothing but that program was begun, and it may be begun again: when the gate is open.
             return self._ready(now)
-        if at.step is Step.RUN and self.gate.before_installation(now, self._happened) is not None:
+        if at.step is Step.RUN and self.wait_to_begin(now) is not None:
             return self._go(Step.STOP)
         return [Tell(STATE_OF[at.step]), Perform(at.step)]
 

@@ -22,7 +22,9 @@ from tiercast_endpoint import install as i
 from tiercast_endpoint import journal
 from tiercast_endpoint.gate import Gate
 from tiercast_endpoint.journal import Job
+from tiercast_endpoint.processes import first_running
 from tiercast_endpoint.reports import Progress, Reporter
+from tiercast_endpoint.threads import in_thread
 from tiercast_protocol.errors import StoreFull
 from tiercast_protocol.node.database import Database
 
@@ -32,6 +34,8 @@ log = structlog.get_logger(__name__)
 _LOOK_S = 600.0
 #: And so often while a job waits for a time.
 _REST_LOOK_S = 15.0
+#: And so often for programs that are to be ended first.
+_PROGRAMS_LOOK_S = 5.0
 
 
 class Performer(Protocol):
@@ -159,6 +163,12 @@ class Run:
         finally:
             self._progress.stop()
 
+    async def _see_programs(self) -> None:
+        """Tell the machine whether a program runs during which it is not to be installed."""
+        if names := self._machine.gate.times.unless:
+            app = await in_thread(first_running, names)
+            self._machine.handle(i.Running(app), now=self._now_ms())
+
     async def _look_back(self) -> None:
         """How long the package's programs took here before: what does not end in its window does not begin."""
         gate = self._machine.gate
@@ -189,10 +199,12 @@ class Run:
                 if 0 < until <= now:
                     self._rests_until = None
                     return i.TimeCame()
-                look = min(look, _REST_LOOK_S, (until - now) / 1000 if until else _REST_LOOK_S)
+                look = min(look, _REST_LOOK_S, (until - now) / 1000 if until else _PROGRAMS_LOOK_S)
             with suppress(TimeoutError):
                 async with asyncio.timeout(look):
                     return await self._events.get()
+            if self._rests_until == 0 and self._machine.gate.times.unless:
+                return i.TimeCame()
 
     async def _take(self, event: i.Event | _Answered | _Progressed, tasks: asyncio.TaskGroup) -> None:
         if isinstance(event, _Progressed):
@@ -210,6 +222,7 @@ class Run:
             await self._handle(event, tasks)
 
     async def _handle(self, event: i.Event, tasks: asyncio.TaskGroup) -> None:
+        await self._see_programs()
         for command in self._machine.handle(event, now=self._now_ms()):
             await self._act(command, tasks)
 

@@ -172,6 +172,13 @@ class TimeCame:
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """What was seen of the programs during which it is not to be installed: one that runs, or ""."""
+
+    app: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stopping:
     """The agent is being stopped: what was to wait for that may begin."""
 
@@ -212,7 +219,7 @@ class OrderExpired:
     """The order's last instant has passed."""
 
 
-Event = TurnCame | TimeCame | Stopping | Recovered | StepDone | StepFailed | CancelAsked | OrderExpired
+Event = TurnCame | TimeCame | Running | Stopping | Recovered | StepDone | StepFailed | CancelAsked | OrderExpired
 
 
 # == commands ==========================================================================================

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, func, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, func, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content import jobtypes
@@ -247,13 +247,11 @@ async def _close_targets(connection: AsyncConnection, job: Job, command: CloseTa
     which: ColumnElement[bool] = (targets.c.job == job.id) & targets.c.state.in_(OPEN_STATES)
     if command.never_ordered:
         which &= targets.c.ordered == 0
-    if command.nodes:
-        which &= targets.c.node.in_(command.nodes)
-    await connection.execute(
-        update(targets)
-        .where(which)
-        .values(state=command.state, code=command.code, detail=command.detail, at=now, since=now, proved=False)
-    )
+    said = {"state": command.state, "code": command.code, "detail": command.detail, "at": now, "since": now}
+    # An empty part is the whole; of a large one so many at a time, for a statement has only so many values.
+    for at in range(0, len(command.nodes), _NAMES) or (0,):
+        some = targets.c.node.in_(command.nodes[at : at + _NAMES]) if command.nodes else true()
+        await connection.execute(update(targets).where(which & some).values(**said, proved=False))
 
 
 async def order(

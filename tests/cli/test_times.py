@@ -35,11 +35,13 @@ def test_all_options_become_words_that_an_agent_reads() -> None:
             "install_tries": "2",
             "install_pause": "1h",
             "install_on": [],
+            "install_unless": ["editor", "viewer"],
         },
         NOW,
     )
     assert said["distribute_at"] == at(18)
     assert said["prepare_by"] == at(6, 22)
+    assert said["install_unless"] == "editor,viewer"
     assert said["install_window"] == "mon-fri 22:00-06:00; not wed 00:00-24:00 utc"
     read = times.read(said)
     assert (read.when, read.spread_s, read.max_duration_s) == ("shutdown", 1800, 900)

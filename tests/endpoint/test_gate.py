@@ -122,6 +122,16 @@ def test_programs_are_cut_to_the_window_and_to_the_declared_time() -> None:
     assert gate(max_duration_s=100).allowed(3600, begun=0, now=51_000).timeout_s == 3600
 
 
+def test_a_program_that_runs_is_told_last() -> None:
+    one = gate(install_at=5000, install_unless="editor, viewer")
+    assert one.times.unless == ("editor", "viewer")
+    assert one.before_installation(4999, running="editor").code == "time.install"  # type: ignore[union-attr]
+    wait = one.before_installation(5000, running="editor")
+    assert wait is not None
+    assert (wait.code, wait.until, wait.get("app")) == ("app.running", 0, "editor")
+    assert one.before_installation(5000) is None
+
+
 def test_the_owners_window_is_kept_besides_the_jobs() -> None:
     owner = calendar.parse("daily 20:00-22:30 utc")
     one = Gate(t.read({"install_window": "daily 22:00-23:00 utc"}), zone=UTC, machine=owner)

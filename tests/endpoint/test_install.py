@@ -32,6 +32,7 @@ from tiercast_endpoint.install import (
     Record,
     Recovered,
     Rest,
+    Running,
     Seek,
     Snapshot,
     Step,
@@ -62,6 +63,7 @@ class World:
     begun: list[int] = field(default_factory=list)
     cancelled: bool = False
     ran: bool = False
+    app: str = ""
     journal: Snapshot = field(init=False)
     machine: Install = field(init=False)
     performing: Step | None = None
@@ -96,6 +98,7 @@ class World:
                     self.begun.append(snapshot.begun)
                     assert not self.cancelled, "no installation begins after a cancel was acknowledged"
                     assert snapshot.begun >= self.gate.times.not_before
+                    assert not self.app
                     assert calendar.rate_at(self.gate.times.window, snapshot.begun / 1000, UTC) != 0.0
             case Perform(step):
                 assert self.journal.step is step, "a step is journaled before it is performed"
@@ -161,6 +164,7 @@ class World:
         self.performing = None
         self.resting, self.sought = False, self.journal.step in RESTING
         self.machine = Install(self.journal, self.gate)
+        self.machine.handle(Running(self.app), now=self.now)
         for command in self.machine.handle(Recovered(), now=self.now):
             self.act(command)
 
@@ -257,7 +261,7 @@ gates = st.builds(
 timed = st.one_of(
     moves,
     st.tuples(st.just("tick"), st.integers(-50, 200)),
-    st.tuples(st.sampled_from(["time", "turn", "stop", "ok", "force"]), st.none()),
+    st.tuples(st.sampled_from(["time", "turn", "stop", "ok", "force", "app"]), st.none()),
 )
 
 
@@ -289,6 +293,9 @@ def test_no_story_installs_outside_its_times_nor_twice(
                 world.feed(TimeCame())
             case "stop":
                 world.feed(Stopping())
+            case "app":
+                world.app = "" if world.app else "editor"
+                world.feed(Running(world.app))
             case "turn":
                 world.feed(TurnCame())
         world.check()
@@ -333,6 +340,7 @@ def test_who_is_prepared_begins_only_inside_whatever_the_clock_does(
 
 def alone(world: World) -> None:
     """With working disks and programs, and a clock that goes on, the job ends by itself."""
+    world.app = ""
     world.crash()
     for _ in range(200):
         if world.outcomes:

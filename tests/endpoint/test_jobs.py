@@ -371,3 +371,20 @@ async def test_the_owners_window_is_kept_for_packages_and_nothing_else(tmp_path:
         options: dict[str, str | int | bool] = {"text": "hello"}
         await agent.order(replace(region.order("j2", "message", None), options=options))
         assert (await agent.ended("j2")).state == "done"
+
+
+async def test_it_waits_for_a_program_to_be_ended(
+    tmp_path: Path, region: Region, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_PROGRAMS_LOOK_S", 0.02)
+    runs = ["editor"]
+    monkeypatch.setattr(run, "first_running", lambda names: next((name for name in names if name in runs), ""))
+    package = pack("hello", "1.0", {"a": b"one"})
+    async with agent_over(tmp_path / "a", region, chunks=package.chunks) as agent:
+        options: dict[str, str | int | bool] = {"install_unless": "viewer,editor"}
+        await agent.order(replace(region.order("j1", "install", package), options=options))
+        waits = await told(agent, "app.running")
+        assert waits.state == "staged"
+        assert "editor" in waits.detail
+        runs.clear()
+        assert (await agent.ended("j1")).state == "done"

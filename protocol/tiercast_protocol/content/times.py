@@ -20,6 +20,7 @@ from tiercast_protocol.transfer.terms import BEGINS
 DISTRIBUTE_AT, INSTALL_AT, SWITCH_AT = BEGINS, "install_at", "switch_at"
 PREPARE_BY, DEADLINE = "prepare_by", "deadline"
 INSTALL_WINDOW, INSTALL_WHEN = "install_window", "install_when"
+INSTALL_UNLESS = "install_unless"
 SPREAD, MAX_DURATION = "spread_s", "max_duration_s"
 TRIES, PAUSE, CODES = "tries", "try_pause_s", "try_codes"
 INSTALL_TRIES, INSTALL_PAUSE, INSTALL_CODES = "install_tries", "install_pause_s", "install_codes"
@@ -27,7 +28,7 @@ MOMENTS = (DISTRIBUTE_AT, INSTALL_AT, SWITCH_AT, PREPARE_BY, DEADLINE)
 #: Words of an installation; the others are also of a preload.
 OF_INSTALLATION = frozenset(
     {
-        *(INSTALL_AT, SWITCH_AT, INSTALL_WINDOW, INSTALL_WHEN, SPREAD, MAX_DURATION),
+        *(INSTALL_AT, SWITCH_AT, INSTALL_WINDOW, INSTALL_WHEN, INSTALL_UNLESS, SPREAD, MAX_DURATION),
         *(INSTALL_TRIES, INSTALL_PAUSE, INSTALL_CODES),
     }
 )
@@ -39,6 +40,7 @@ NOW, START, SHUTDOWN = "now", "start", "shutdown"
 WHENS = (NOW, START, SHUTDOWN)
 LONGEST_SPREAD_S, LONGEST_DURATION_S = 7 * 86_400, 7 * 86_400
 MOST_TRIES, LONGEST_PAUSE_S = 100, 86_400
+MOST_PROGRAMS, _LONGEST_NAME = 20, 255
 _USUAL_PAUSE_S = 60
 #: Pauses double up to this, or to the first one where that is longer.
 _GROWN_PAUSE_S = 3600
@@ -84,6 +86,7 @@ class Times:
         deadline: it is to be installed by then.
         window: installed only inside.
         when: at once, or at the agent's next start, or as it is stopped.
+        unless: not while a program of one of these names runs.
         spread_s: the start is spread over so long, by the node's name.
         max_duration_s: longer no installation takes, or is let take.
     """
@@ -95,6 +98,7 @@ class Times:
     deadline: int = 0
     window: tuple[Window, ...] = ()
     when: str = NOW
+    unless: tuple[str, ...] = ()
     spread_s: int = 0
     max_duration_s: int = 0
     transfer: Tries = Tries()
@@ -120,6 +124,7 @@ def read(options: Mapping[str, object]) -> Times:
         **moments,
         window=_window(options),
         when=str(when),
+        unless=_programs(options),
         spread_s=_whole(options, SPREAD, 1, LONGEST_SPREAD_S, "1 s to 7 days") or 0,
         max_duration_s=_whole(options, MAX_DURATION, 1, LONGEST_DURATION_S, "1 s to 7 days") or 0,
         transfer=_tries(options, TRIES, PAUSE, CODES),
@@ -135,6 +140,14 @@ def _window(options: Mapping[str, object]) -> tuple[Window, ...]:
     if any(window.rate is not None for window in windows):
         raise _wrong(INSTALL_WINDOW, text, "windows without a rate: an installation has none")
     return windows
+
+
+def _programs(options: Mapping[str, object]) -> tuple[str, ...]:
+    text = options.get(INSTALL_UNLESS, "")
+    names = tuple(name.strip() for name in text.split(",") if name.strip()) if isinstance(text, str) else None
+    if names is None or len(names) > MOST_PROGRAMS or any("/" in name or len(name) > _LONGEST_NAME for name in names):
+        raise _wrong(INSTALL_UNLESS, text, f"at most {MOST_PROGRAMS} names of programs, without a path")
+    return names
 
 
 def _tries(options: Mapping[str, object], most: str, pause: str, codes: str) -> Tries:

@@ -108,6 +108,9 @@ KINDS: dict[str, Kind] = {
         (ENDPOINT,), "waits for the agent's next start", "the agent starts", "tiercast job restart --on {peer}"
     ),
     "agent.stop": Kind((ENDPOINT,), "waits for the agent to be stopped", "the agent, or the machine, is stopped"),
+    "app.running": Kind(
+        (ENDPOINT,), "waits while {app} runs on {node}", "{app} is ended there", "close {app} on the machine"
+    ),
     "window.short": Kind(
         (ENDPOINT,),
         "may take {expected:s}, and its window {window} shuts in {left:s}",

@@ -60,6 +60,8 @@ def test_all_words() -> None:
         ("install_tries", "2"),
         ("try_pause_s", -1),
         ("install_codes", 5),
+        ("install_unless", "/usr/bin/editor"),
+        ("install_unless", 5),
     ],
 )
 def test_what_is_absurd_is_refused_with_its_value(word: str, value: object) -> None:
