@@ -128,8 +128,10 @@ class WhyVerbs:
         return Target(name, record.state, record.code, record.detail, record.at)
 
     def _first(self, target: Target, row: Ordered, unheard: Mapping[str, int]) -> Reason | None:
-        """What is known here of an order that its target has not answered."""
-        me = self._tree.name
+        """What is known here of an order that its target has not answered, or that this node itself carries out."""
+        me, above = self._tree.name, self._tree.above
+        if target.node == me:
+            return None if above.connected else because("parent.lost", node=me, peer=above.parent)
         if target.state != "ordered":
             return None
         if not row.via:

@@ -82,7 +82,7 @@ async def test_the_socket_tells_of_one_job_or_of_all_open_ones(db: Database) -> 
     post = Post(db, me="pc", transmit=nowhere)
     why = Why(db, post, lambda: ALONE, lambda: {("j1", 1): Look(since=8)})
     for job in (a_job(Step.FETCH, "j1"), a_job(Step.WAIT, "j2")):
-        await db.write(lambda connection, job=job: journal.add_job(connection, job))
+        await db.write(lambda connection, job=job: journal.add_job(connection, job))  # type: ignore[misc]
     told = await why.why({})
     assert told["node"] == "pc"
     assert [[reason["code"] for reason in job["chain"]] for job in told["jobs"]] == [["parent.lost", "fetch"], ["turn"]]

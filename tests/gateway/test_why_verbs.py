@@ -97,3 +97,11 @@ async def test_what_is_not_known_is_said(top: SubTree) -> None:
     await top.take_order(order_for(KEY, {"pc": b"p" * 32}, root=b"r" * 32), "j1")
     with pytest.raises(UsageError, match="no target below top"):
         await why(top, "nobody")
+
+
+async def test_what_this_node_carries_out_itself_waits_for_its_parent(top: SubTree) -> None:
+    await top.take_order(order_for(KEY, {"top": b"t" * 32}, root=b"r" * 32), "j1")
+    assert (await codes(top, "top"))[-1] == ("order.way", "top")
+    assert isinstance(top.above, FakeAbove)
+    top.above.connected, top.above.parent = False, "hub"
+    assert (await why(top, "top"))["chain"][0]["says"] == "top can't reach its parent hub"
