@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -48,7 +49,8 @@ def test_nothing_moves_before_one_time_and_nothing_is_installed_before_the_other
     first, moves = clock(1.5)
     second, installs = clock(5)
     targets = ("--on", "pc-1", "--on", "pc-2")
-    job = site.cli("job", "install", "app", *targets, "--distribute-at", first, "--install-at", second)["job"]
+    times = ("--distribute-at", first, "--prepare-by", second, "--install-at", second)
+    job = site.cli("job", "install", "app", *targets, *times)["job"]
     until(lambda: codes(site, job)["pc-1"][1] == "time.distribute", "it says what it waits for")
     (link,) = (row for row in asked(site, "link.list") if row["child"] == "berlin")
     assert time.time() > moves or link["jobs"] == [] or all(one["sent_bytes"] == 0 for one in link["jobs"])
@@ -60,6 +62,7 @@ def test_nothing_moves_before_one_time_and_nothing_is_installed_before_the_other
     site.restart("pc-1")
     until(lambda: asked(site, "job.show", job=job)["state"] == "done", "both are installed")
     assert_installed(site, ["pc-1", "pc-2"], "app", source)
+    until(lambda: asked(site, "job.show", job=job)["missed"] == {}, "the gateway is known to hold it")
     for node in ("pc-1", "pc-2"):
         receipt = asked(site, "job.receipt", job=job, node=node)
         assert installs * 1000 <= receipt["finished"] <= (installs + 20) * 1000
@@ -106,3 +109,14 @@ def test_times_that_can_not_be_are_refused_with_figures(site: Region) -> None:
         answer = site.cli("job", "install", "app", "--on", "pc-1", *options, check=False)
         assert answer["error"]["code"] == code
         assert figure in answer["error"]["what"]
+
+
+def test_what_waits_for_the_stop_is_installed_as_the_agent_is_stopped(site: Region, tmp_path: Path) -> None:
+    source = random_tree(tmp_path / "quiet", seed=3, files=3, size=100_000)
+    build(site, source, "quiet", "1")
+    job = site.cli("job", "install", "quiet", "--on", "pc-1", "--install-when", "shutdown")["job"]
+    until(lambda: codes(site, job) == {"pc-1": ("staged", "agent.stop")}, "it is prepared")
+    site.kill("pc-1", signal.SIGTERM)
+    assert_installed(site, ["pc-1"], "quiet", source)
+    site.restart("pc-1")
+    until(lambda: states(site, job) == {"pc-1": "done"}, "its receipt")
