@@ -185,50 +185,6 @@ def job(id_: Annotated[str, typer.Argument(metavar="JOB")], *, state: State = No
 
 
 @app.command()
-def messages(
-    *,
-    unread: Annotated[bool, typer.Option("--unread", help="Only those that were not read.")] = False,
-    read: Annotated[
-        list[str] | None, typer.Option("--read", metavar="NUMBER", help="Mark it as read; or all. May be repeated.")
-    ] = None,
-    state: State = None,
-    json: Json = False,
-) -> None:
-    """List what the region's administrators wrote to the owner of this machine.
-
-    Example: tiercast-endpoint messages --unread, then tiercast-endpoint messages --read 3
-    """
-    args = {"numbers": _numbers(read, json=json)} if read else {"unread": unread}
-    found = _ask(state, "messages.read" if read else "messages", json=json, **args)
-    if json:
-        _emit({"messages": found})
-        return
-    import time
-
-    for one in found:
-        at = time.strftime("%Y-%m-%d %H:%M", time.localtime(one["at"] / 1000))
-        mark = "" if one["read"] else "  (new)"
-        print(f"{one['n']}  {at}  {one['title'] or one['job']}{mark}")
-        for line in one["text"].splitlines():
-            print(f"    {line}")
-
-
-def _numbers(words: list[str], *, json: bool) -> list[int]:
-    """The numbers that were given; none for "all"."""
-
-    async def work() -> None:
-        from tiercast_protocol.errors import UsageError
-
-        wrong = [word for word in words if word != "all" and not word.isdecimal()]
-        if wrong:
-            todo = "`tiercast-endpoint messages` shows every message's number; `--read all` marks them all."
-            raise UsageError("message.unknown", f"{wrong[0]!r} is no message's number.", "messages --read", todo)
-
-    _run(work, json=json)
-    return [] if "all" in words else [int(word) for word in words]
-
-
-@app.command()
 def why(
     id_: Annotated[str, typer.Argument(metavar="[JOB]", help="One job; every open one by default.")] = "",
     *,

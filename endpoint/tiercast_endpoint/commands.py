@@ -1,4 +1,4 @@
-"""`tiercast-endpoint inventory` and `tiercast-endpoint group ...`: what the machine says of itself, and asks for.
+"""`tiercast-endpoint inventory`, `group ...` and `messages`: what the machine says, asks for, and was told.
 
 Rules
 - The ways to ask the agent and to print come from `__main__`, so that errors look alike everywhere.
@@ -7,6 +7,7 @@ Rules
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -34,6 +35,7 @@ class Ask(Protocol):
 def register(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None]) -> None:
     """Add the commands to `app`."""
     _add_inventory(app, ask, emit)
+    _add_messages(app, ask, emit)
     group = typer.Typer(
         no_args_is_help=True, rich_markup_mode=None, help="Groups of the region that this machine asks to be in."
     )
@@ -52,6 +54,41 @@ def _add_inventory(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], 
         for fact, value in found.items():
             said = ", ".join(f"{key}={one}" for key, one in sorted(value.items())) if isinstance(value, dict) else value
             typer.echo(f"{fact:>13}  {said}")
+
+
+def _add_messages(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None]) -> None:
+    epilog = "Example: tiercast-endpoint messages --unread, then tiercast-endpoint messages --read 3"
+
+    @app.command(epilog=epilog)
+    def messages(
+        *,
+        unread: Annotated[bool, typer.Option("--unread", help="Only those that were not read.")] = False,
+        read: Annotated[
+            list[str] | None, typer.Option("--read", metavar="NUMBER", help="Mark it as read; or all. May be repeated.")
+        ] = None,
+        state: State = None,
+        json: Json = False,
+    ) -> None:
+        """List what the region's administrators wrote to the owner of this machine."""
+        args: dict[str, Any] = {"numbers": _numbers(read)} if read else {"unread": unread}
+        found: list[dict[str, Any]] = ask(state, "messages.read" if read else "messages", json=json, **args)
+        if json:
+            emit({"messages": found})
+            return
+        for one in found:
+            at = time.strftime("%Y-%m-%d %H:%M", time.localtime(one["at"] / 1000))
+            typer.echo(f"{one['n']}  {at}  {one['title'] or one['job']}{'' if one['read'] else '  (new)'}")
+            for line in one["text"].splitlines():
+                typer.echo(f"    {line}")
+
+
+def _numbers(words: list[str]) -> list[int]:
+    """The numbers that were given; none for "all"."""
+    wrong = [word for word in words if word != "all" and not (word.isascii() and word.isdecimal())]
+    if wrong:
+        todo = "`tiercast-endpoint messages` shows them; all marks every one."
+        raise typer.BadParameter(f"{wrong[0]!r} is no message's number. {todo}", param_hint="--read")
+    return [] if "all" in words else [int(word) for word in words]
 
 
 def _add_groups(group: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None]) -> None:

@@ -1,4 +1,4 @@
-"""`tiercast-endpoint inventory` and `group`: what goes to the agent, and what is printed."""
+"""`tiercast-endpoint inventory`, `messages` and `group`: what goes to the agent, and what is printed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from tiercast_endpoint.commands import register
 ANSWERS: dict[str, Any] = {
     "inventory": {"name": "pc", "labels": {"site": "b"}},
     "group.list": [{"group": "a", "state": "joined", "reason": ""}, {"group": "b", "state": "refused", "reason": "no"}],
+    "messages": [{"n": 3, "job": "j1", "title": "", "text": "one\ntwo", "at": 5, "read": 0}],
+    "messages.read": [{"n": 3, "job": "j1", "title": "T", "text": "one", "at": 5, "read": 6}],
     "group.join": {"group": "a", "state": "joined"},
     "group.leave": {"group": "a", "state": "left"},
 }
@@ -22,6 +24,10 @@ ANSWERS: dict[str, Any] = {
     ("words", "verb", "args", "text"),
     [
         (["inventory"], "inventory", {}, "site=b"),
+        (["messages"], "messages", {"unread": False}, "j1  (new)\n    one\n    two\n"),
+        (["messages", "--unread"], "messages", {"unread": True}, "(new)"),
+        (["messages", "--read", "3", "--read", "4"], "messages.read", {"numbers": [3, 4]}, "  T\n"),
+        (["messages", "--read", "all"], "messages.read", {"numbers": []}, "  T\n"),
         (["group", "list"], "group.list", {}, "b: refused, no"),
         (["group", "join", "a"], "group.join", {"group": "a", "wait_s": 20}, "is in a"),
         (["group", "join", "a", "--wait", "0"], "group.join", {"group": "a", "wait_s": 0}, "is in a"),

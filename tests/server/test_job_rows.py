@@ -41,8 +41,12 @@ async def test_what_is_undone_leaves_neither_job_nor_order(world: Any) -> None:
     assert await world.handover.drain() == 0
 
 
-async def test_counting_reads_the_index_alone(world: Any) -> None:
-    query = "EXPLAIN QUERY PLAN SELECT state, count(*) FROM targets WHERE job = 'j' GROUP BY state"
+async def test_counting_has_an_index_of_its_own(world: Any) -> None:
+    query = "SELECT state, count(*) FROM targets WHERE job = 'j' GROUP BY state"
     async with world.region.db.read() as connection:
-        plan = str((await connection.execute(text(query))).all())
-    assert "COVERING INDEX ix_targets_job_state" in plan
+        if connection.dialect.name == "sqlite":  # PostgreSQL takes what the table's size suggests
+            plan = str((await connection.execute(text(f"EXPLAIN QUERY PLAN {query}"))).all())
+            assert "COVERING INDEX ix_targets_job_state" in plan
+        else:
+            names = await connection.execute(text("SELECT indexname FROM pg_indexes WHERE tablename = 'targets'"))
+            assert "ix_targets_job_state" in names.scalars().all()
