@@ -44,6 +44,10 @@ class Node:
         return self.state == "joined"
 
 
+#: In the order of the fields of `Node`.
+_COLUMNS = tuple(nodes.c[name] for name in Node.__slots__)
+
+
 def _node(row: RowMapping) -> Node:
     return Node(
         name=row["name"],
@@ -108,8 +112,8 @@ async def get(connection: AsyncConnection, name: str) -> Node:
 
 async def all_nodes(connection: AsyncConnection, *where: ColumnElement[bool]) -> list[Node]:
     """Every node (for which `where` is true), by name."""
-    query = select(nodes).where(nodes.c.state != "removed", *where).order_by(nodes.c.name)
-    return [_node(row) for row in (await connection.execute(query)).mappings()]
+    query = select(*_COLUMNS).where(nodes.c.state != "removed", *where).order_by(nodes.c.name)
+    return [Node(*row) for row in await connection.execute(query)]
 
 
 async def resolve(connection: AsyncConnection, names: Iterable[str], group_names: Iterable[str]) -> list[Node]:

@@ -64,6 +64,7 @@ class Targeting:
         for leaf in target.leaves(expression):
             if isinstance(leaf, Where):
                 compile_condition(leaf.condition)
+                _check_role(role)
         found = await all_nodes(connection) if only is None else await _some(connection, only)
         known = {node.name: node for node in found}
         if only is None:
@@ -144,6 +145,15 @@ def shown(picked: Picked, *, confirm: bool) -> dict[str, Any]:
     rows = [{"site": site, "targets": len(names), "nodes": names} for site, names in sites.items()]
     rows.sort(key=lambda row: (-int(str(row["targets"])), str(row["site"])))
     return {"targets": len(picked.nodes), "sites": rows, "unknown": dict(picked.unknown), "confirm": confirm}
+
+
+def _check_role(role: str) -> None:
+    if role != "endpoint":
+        raise UsageError(
+            code="condition.role",
+            what=f"`where` is about endpoints; {role}s say nothing of themselves.",
+            todo="Name gateways, groups of them, or `below` one: --target 'below server minus node berlin'.",
+        )
 
 
 async def _below(connection: AsyncConnection, above: Iterable[str]) -> set[str]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +45,16 @@ def test_what_is_true_of_a_machine(text: str, is_true: bool) -> None:
     condition = compile_condition(text)
     assert condition.find([("pc", FACTS)]).names == (["pc"] if is_true else [])
     assert condition.is_true("pc", FACTS) == is_true
+
+
+def test_the_library_brings_no_command_line_of_its_own() -> None:
+    code = (
+        "import sys; from tiercast_gateway.condition import compile_condition; compile_condition('cpus > 1');"
+        "print([name for name in ('prompt_toolkit', 'pygments', 'cel.cli') if name in sys.modules])"
+    )
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_only_what_is_asked_for_is_read() -> None:

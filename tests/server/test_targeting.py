@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiercast_protocol.content.target import parse
+from tiercast_protocol.errors import UsageError
 from tiercast_server.nodes import Node
 from tiercast_server.targeting import Picked, shown
 
@@ -36,7 +37,6 @@ async def _region(world: Any) -> None:
         ("group big and below floor", "endpoint", "pc3 pc4"),
         ("not group big", "endpoint", "pc1 pc2"),
         ("where (cpus > 1 && cpus < 8)", "endpoint", "pc2 pc3"),
-        ("where (cpus > 1)", "gateway", ""),
         ('where (labels.site == "floor")', "endpoint", "pc3 pc4"),
         ('not where (labels.site == "floor")', "endpoint", "pc1 pc2"),
         ("not not not node pc1", "gateway", "berlin floor"),
@@ -50,6 +50,14 @@ async def test_who_is_meant(world: Any, text: str, role: str, names: str) -> Non
     found = [node.name for node in whole.nodes]
     assert found == names.split()
     assert [node.name for node in some.nodes] == [name for name in found if name in {"pc1", "pc3", "berlin"}]
+
+
+async def test_conditions_are_about_endpoints(world: Any) -> None:
+    await _region(world)
+    async with world.region.db.read() as connection:
+        with pytest.raises(UsageError) as caught:
+            await world.targeting.pick(connection, parse("below server minus where (cpus > 1)"), "gateway")
+    assert caught.value.code == "condition.role"
 
 
 async def test_what_is_not_known_is_counted(world: Any) -> None:
