@@ -53,7 +53,7 @@ KINDS: dict[str, Kind] = {
     "suspended": Kind(
         (GATEWAY, SERVER),
         "suspended[ by {by}][ until {until:at}]",
-        "whoever suspended it resumes it[, or {until:at}]",
+        "whoever suspended it resumes it[, or it is {until:at}]",
         "tiercast job resume JOB, tiercast node resume {peer}, or tiercast link resume {peer} --node {node}",
     ),
     "window.shut": Kind(
@@ -197,7 +197,7 @@ KINDS: dict[str, Kind] = {
     "order.way": Kind(
         (GATEWAY, SERVER),
         "the order is on its way to {peer}, which said nothing yet",
-        "the first word of {peer}",
+        "{peer} says its first word",
         "tiercast why JOB {peer}, at the gateways on the way",
         moves=True,
     ),
@@ -223,13 +223,13 @@ KINDS: dict[str, Kind] = {
     "cancel.way": Kind(
         (SERVER,),
         "the job is cancelled, and {peer} has not said yet how it ended there",
-        "the receipt of {peer}",
+        "the receipt of {peer} comes",
         "see whether it is there: tiercast node show {peer}",
     ),
     "receipts": Kind(
         (SERVER,),
         "the order has expired; receipts under way still count[ until {until:at}]",
-        "the receipt of {peer}[, or {until:at}]",
+        "the receipt of {peer} comes[, or it is {until:at}]",
     ),
     # -- what an endpoint is at ----------------------------------------------------------------------------
     "turn": Kind(

@@ -19,7 +19,7 @@ anything = st.recursive(
 def test_a_reason_says_what_frees_it_and_what_a_person_can_do() -> None:
     reason = because("suspended", node="berlin", peer="pc-1", by="anna@server", since=5, until=1_800_000_000_000)
     assert words(reason).startswith("suspended by anna@server until 2027-01-15")
-    assert freed(reason).startswith("whoever suspended it resumes it, or 2027")
+    assert freed(reason).startswith("whoever suspended it resumes it, or it is 2027")
     assert "tiercast link resume pc-1 --node berlin" in todo(reason)
     body = shown(reason)
     assert (body["code"], body["node"], body["since"], body["facts"]) == (
