@@ -7,6 +7,7 @@ Rules
 - A program runs with the agent's rights, or, where the agent is root, with those of a user that the order names; the
   same small process gives groups and ids up.
 - Which codes count as success is the order's word; a time-out never does.
+- Whatever goes wrong, with the disk or with us, ends the job with a code; it never ends the agent.
 - A restart is not answered: this life ends before it could be, and the next one knows from the journal.
 """
 
@@ -21,6 +22,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import structlog
+
 from tiercast_endpoint import journal, messages, programs
 from tiercast_endpoint.gate import Allowed, Gate
 from tiercast_endpoint.install import Event, Step, StepDone, StepFailed
@@ -29,7 +32,10 @@ from tiercast_endpoint.run import Performer
 from tiercast_endpoint.threads import in_thread
 from tiercast_protocol.content import actions, times
 from tiercast_protocol.content.receipt import ProgramResult
+from tiercast_protocol.errors import StoreFull
 from tiercast_protocol.node.database import Database
+
+log = structlog.get_logger(__name__)
 
 _FOLDER = Path("/")
 #: Becomes another user, if one is named, and the program; its arguments: uid, gid, groups, program, arguments.
@@ -51,6 +57,8 @@ except OSError as error:
     os.write(2, f"{sys.argv[4]}: {error.strerror}\\n".encode())
     os._exit(127)
 """
+
+_OWN = frozenset({Step.RUN, Step.STOP, Step.KEEP, Step.LOOK, Step.RESTART})
 
 Progress = Callable[[int, int], None]
 
@@ -101,14 +109,27 @@ class Actions:
         self._look = look
         self._now_ms = now_ms
 
-    async def perform(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:  # noqa: PLR0911 - one per step
+    async def perform(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
         """Perform `step` of `job`."""
+        if step not in _OWN:
+            return await self._steps.perform(job, step, tell)
+        try:
+            return await self._perform(job, step)
+        except _CanNotRunError as error:
+            return job, StepFailed(step, error.code, error.detail)
+        except StoreFull as error:
+            return job, StepFailed(step, "disk.full", f"{error.needed} bytes were to be stored, {error.free} are free.")
+        except Exception as error:
+            # A job must end, whatever is wrong with us.
+            log.exception("step failed", step=step, job=job.job)
+            return job, StepFailed(
+                step, "agent.bug", f"The agent failed ({type(error).__name__}); its log has the details."
+            )
+
+    async def _perform(self, job: Job, step: Step) -> tuple[Job, Event]:
         match step:
             case Step.RUN:
-                try:
-                    return await self._run(job)
-                except _CanNotRunError as error:
-                    return job, StepFailed(step, error.code, error.detail)
+                return await self._run(job)
             case Step.STOP:
                 if job.running:
                     await in_thread(programs.kill_leftover, job.running)
@@ -117,15 +138,12 @@ class Actions:
                 said = actions.read_message(job.options)
                 now = self._now_ms()
                 await self._db.write(lambda connection: messages.keep(connection, job.job, said.title, said.text, now))
-                return job, StepDone(step)
             case Step.LOOK:
                 await self._look()
-                return job, StepDone(step)
-            case Step.RESTART:
-                self._restart.set()
-                return await asyncio.Event().wait(), StepDone(step)  # type: ignore[return-value]
             case _:
-                return await self._steps.perform(job, step, tell)
+                self._restart.set()
+                await asyncio.Event().wait()
+        return job, StepDone(step)
 
     async def _run(self, job: Job) -> tuple[Job, Event]:
         said = actions.read_run(job.options)

@@ -111,8 +111,8 @@ async def get(connection: AsyncConnection, job: str) -> Job:
         UsageError: job.unknown, or job.draft.
     """
     found = await find(connection, job)
-    if found is None and job.removeprefix("j").isdecimal():
-        query = select(jobs).where(jobs.c.number == int(job.removeprefix("j")))
+    if found is None and (number := requests.number_of(job)) is not None:
+        query = select(jobs).where(jobs.c.number == number)
         row = (await connection.execute(query)).mappings().one_or_none()
         found = None if row is None else _job(row)
     if found is None:

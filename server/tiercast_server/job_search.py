@@ -21,6 +21,8 @@ from tiercast_server.database.tables import job_requests, jobs, targets
 from tiercast_server.requests import Draft, check_folder
 
 _MAX_SEARCH = 200
+#: No job was made after it.
+_LAST = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def filter_of(call: Call) -> Filter:
         types=types,
         package=call.text("package", ""),
         target=call.text("target", ""),
-        since=call.number("since", 0),
+        since=max(0, min(call.number("since", 0), _LAST)),
         folder=check_folder(call.text("folder", "")),
         search=search,
     )

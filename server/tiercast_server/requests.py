@@ -29,6 +29,8 @@ _OF_THE_CALL = frozenset({"confirm", "dry_run", "draft", "folder"})
 _PART = re.compile(r"[^\W_][\w .+-]{0,62}\Z")
 _DEEPEST = 8
 _SHOWN = 200
+#: Numbers of jobs have no more: what a database counts with.
+_DIGITS = 18
 #: Drafts that are looked through for a list.
 _MOST = 1_000
 
@@ -167,11 +169,17 @@ async def keep(
     )
 
 
+def number_of(job: str) -> int | None:
+    """The number that a person typed for a job: "17" or "j17"; None for anything else."""
+    digits = job.removeprefix("j")
+    return int(digits) if digits.isdecimal() and len(digits) <= _DIGITS else None
+
+
 async def find_draft(connection: AsyncConnection, job: str) -> Draft | None:
     """The draft `job`, by its id or its number."""
     which = job_requests.c.job == job
-    if job.removeprefix("j").isdecimal():
-        which |= job_requests.c.number == int(job.removeprefix("j"))
+    if (number := number_of(job)) is not None:
+        which |= job_requests.c.number == number
     query = select(job_requests).where(which, job_requests.c.draft)
     row = (await connection.execute(query)).mappings().first()
     return None if row is None else _draft(row)

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 from tests.endpoint.lab import Agent, Region, agent_over
 
-from tiercast_endpoint import messages, programs
+from tiercast_endpoint import journal, messages, programs
 from tiercast_endpoint.actions import Actions
 from tiercast_protocol.content.actions import argv_text
+from tiercast_protocol.errors import StoreFull
 from tiercast_protocol.wire.messages import StatusRecord
 
 REPOSITORY = Path(__file__).parents[2]
@@ -158,6 +159,26 @@ async def test_a_message_is_kept_once(agent: Agent) -> None:
     await agent.order(agent.region.order("j1", "message", None, options=said))
     (kept,) = await agent.db.read(messages.listed)
     assert (kept.job, kept.title, kept.text, kept.read) == ("j1", "Tonight", said["text"], 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(StoreFull(10, 5, "disk"), "disk.full"), (RuntimeError("ours"), "agent.bug")]
+)
+async def test_what_goes_wrong_ends_the_job_and_not_the_agent(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
+) -> None:
+    def fails(*_args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(messages, "keep", fails)
+    monkeypatch.setattr(journal, "set_running", fails)
+    ran = agent.folder / "ran"
+    for job, type_, said in (("j1", "message", {"text": "x"}), ("j2", "run", options("touch", str(ran)))):
+        record = await agent.do(job, type_, None, options=dict(said))
+        assert (record.state, record.code) == ("failed", code)
+    assert not ran.exists()
+    monkeypatch.undo()
+    assert (await agent.do("j3", "message", None, options={"text": "x"})).state == "done"
 
 
 async def test_an_inventory_is_said_when_it_is_asked_for(agent: Agent) -> None:

@@ -51,7 +51,8 @@ async def test_a_draft_orders_nothing_until_it_is_started(world: Any, call: Any,
     shown = await jobs.show(call("job.show", job=draft))
     assert (shown["state"], shown["note"], shown["folder"]) == ("open", "n", "a/b")
     assert "started already" in (await _refused(verbs.start(call("job.start", job=draft)), "job.open")).todo.lower()
-    await _refused(verbs.start(call("job.start", job="j99")), "job.unknown")
+    for unknown in ("j99", "9" * 40, "", "j"):
+        await _refused(verbs.start(call("job.start", job=unknown)), "job.unknown")
 
 
 async def test_two_starts_make_one_job(world: Any, call: Any, verbs: DraftVerbs) -> None:
