@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from tiercast_protocol.content.order import open_order
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire.messages import OrderBundle
+from tiercast_server import requests
+from tiercast_server.database.tables import packages
 from tiercast_server.reruns import Reruns, again
 
 DAY = 86_400_000
@@ -93,3 +96,26 @@ async def test_what_can_not_be_run_again_is_refused(world: Any) -> None:
     with pytest.raises(UsageError) as caught:
         await reruns.rerun(job, failed=True, unreached=False, by="me")
     assert caught.value.code == "job.conflict"
+
+
+async def test_a_job_about_no_package_is_run_again_and_may_be_copied(world: Any) -> None:
+    await world.join("pc1")
+    options = {"argv": '["/bin/true"]', "install_window": "daily 22:00-06:00"}
+    job = await world.job("run", package="", targets=("pc1",), options=options)
+    await world.intake.take([world.record(job, "pc1", "failed")])
+    made = await Reruns(world.jobs).rerun(job, failed=True, unreached=False, by="me")
+    shown = await world.view.show(made["job"])
+    assert (shown["type"], shown["options"], shown["package"]) == ("run", options, "")
+    async with world.region.db.read() as connection:
+        asked = await requests.asked_with(connection, made["job"])
+    assert asked is not None
+    assert (asked[0]["type"], asked[0]["targets"], asked[0]["options"]) == ("run", ["pc1"], options)
+
+
+async def test_content_that_left_the_library_can_not_be_run_again(world: Any) -> None:
+    job = await ended(world)
+    async with world.region.db.write() as connection:
+        await connection.execute(delete(packages))
+    with pytest.raises(UsageError) as caught:
+        await Reruns(world.jobs).rerun(job, failed=True, unreached=False, by="me")
+    assert caught.value.code == "package.gone"
