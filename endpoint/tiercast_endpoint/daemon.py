@@ -180,6 +180,7 @@ class Agent:
         try:
             await until_signal()
         except Stop:
+            self._restart.stopped = True
             await jobs.stopping(self._settings.at_stop)
             raise
 

@@ -5,6 +5,8 @@ Rules
   command line that it was started with.  So it comes back also where no service manager would start it again, and one
   that watches it sees the same process.
 - The order's job ends in the next life: its receipt says that the agent is back.
+- Whoever stops the agent by a signal means it: an order that is under way then ends with the next start, whenever that
+  is.
 - A program that runs is waited for: ended by us, it would be `interrupted`.
 """
 
@@ -27,8 +29,14 @@ class Restart:
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
-        #: All is unwinding, or unwound: what follows the end of this life is the next one.
-        self.due = False
+        #: A signal told the agent to stop: whatever was ordered, it stays stopped.
+        self.stopped = False
+        self._unwinding = False
+
+    @property
+    def due(self) -> bool:
+        """Whether what follows the end of this life is the next one."""
+        return self._unwinding and not self.stopped
 
     async def wait(self, quiet: Callable[[], Awaitable[None]]) -> None:
         """Until it was asked for and `quiet` says when; then ends the daemon's tasks.
@@ -38,7 +46,7 @@ class Restart:
         """
         await self.asked.wait()
         await quiet()
-        self.due = True
+        self._unwinding = True
         log.info("stopping", reason="restart ordered")
         raise Stop
 

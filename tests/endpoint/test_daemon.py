@@ -362,3 +362,19 @@ async def test_a_restart_by_order_ends_no_program_and_is_answered_by_the_next_li
                 code, _, err = await run_tool(folder, "messages", "--read", wrong)
                 assert (code, "tiercast-endpoint messages" in err) == (2, True)
             assert await stop(process) == 0
+
+
+async def test_who_stops_the_agent_while_a_restart_is_ordered_has_it_stopped(tmp_path: Path, region: Region) -> None:
+    async with parent(tmp_path / "parent") as (above, url):
+        folder = tmp_path / "pc1"
+        enrolled(folder, region, url)
+        async with daemon(folder) as process:
+            await above.until(lambda: above.hellos)
+            order = region.order("j1", "restart", None, options={"install_when": "shutdown"})
+            await above.say(region.bundle(order), "order.v1")
+            await above.until(lambda: any(r.job == "j1" and r.code == "agent.stop" for r in above.records))
+            assert await stop(process) == 0, "and not another life"
+        assert not [r for r in above.records if r.receipt]
+        async with daemon(folder) as process:
+            assert (await above.final("j1")).state == "done"
+            assert await stop(process) == 0

@@ -48,6 +48,8 @@ async def test_it_waits_to_be_asked_and_for_quiet() -> None:
         await both()
     assert [type(error) for error in caught.value.exceptions] == [Stop]
     assert restart.due
+    restart.stopped = True
+    assert not restart.due, "a signal goes before an order"
 
 
 def test_the_same_process_with_the_same_command_line(tmp_path: Path) -> None:
