@@ -31,7 +31,8 @@ from tiercast_server.nodes import Node, all_nodes
 from tiercast_server.region import Region
 
 _MANY = 10_000
-parsed = lru_cache(maxsize=512)(target.parse)
+#: The tree of what is kept of a job.
+parsed = lru_cache(maxsize=512)(target.parse_kept)
 #: What stands in `Picked.unknown` for machines that never said anything.
 NO_INVENTORY = "inventory"
 

@@ -26,8 +26,10 @@ from tiercast_protocol.wire.topics import valid_name
 
 T = TypeVar("T")
 
-#: Longest expression, in characters, and deepest nesting.
-LONGEST, DEEPEST = 8_000, 32
+#: Longest expression, in characters, deepest nesting, and most terms.
+LONGEST, DEEPEST, MOST_TERMS = 8_000, 32, 200
+#: What is kept of a job is the union of an expression with names: so much deeper, and of so many terms more.
+_UNION = 4
 Kind = Literal["node", "group", "below"]
 _NAMED: tuple[Kind, ...] = ("node", "group", "below")
 _WORD = re.compile(r"[^\s(),]+")
@@ -62,7 +64,7 @@ class Not:
     part: Expression
 
     def __str__(self) -> str:
-        return f"not {_within(self.part)}"
+        return f"not {_bracketed(self.part, isinstance(self.part, Both))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +76,18 @@ class Both:
     right: Expression
 
     def __str__(self) -> str:
-        return f"{_within(self.left)} {self.operator} {_within(self.right)}"
+        # Read from the left, and "and" before the others: brackets only where that would read another tree.
+        one = isinstance(self.left, Both) and self.operator == "and" and self.left.operator != "and"
+        other = isinstance(self.right, Both) and (self.operator == "and" or self.right.operator != "and")
+        return f"{_bracketed(self.left, one)} {self.operator} {_bracketed(self.right, other)}"
 
 
 Leaf: TypeAlias = Named | Where
 Expression: TypeAlias = Named | Where | Not | Both
 
 
-def _within(part: Expression) -> str:
-    return f"({part})" if isinstance(part, Both) else str(part)
+def _bracketed(part: Expression, needed: bool) -> str:  # noqa: FBT001 - the answer to a question
+    return f"({part})" if needed else str(part)
 
 
 def parse(text: str) -> Expression:
@@ -97,7 +102,16 @@ def parse(text: str) -> Expression:
             what=f"The expression is {len(text)} characters long; {LONGEST} are the most.",
             todo="Make groups of its parts: `tiercast group create`.",
         )
-    reader = _Reader(text)
+    return _read(text, DEEPEST, MOST_TERMS)
+
+
+def parse_kept(text: str) -> Expression:
+    """The tree of a text that `str` made of a `union`, which may be longer than what somebody may write."""
+    return _read(text, DEEPEST + _UNION, MOST_TERMS + _UNION)
+
+
+def _read(text: str, deepest: int, most_terms: int) -> Expression:
+    reader = _Reader(text, deepest, most_terms)
     found = reader.expression(0)
     reader.end()
     return found
@@ -154,9 +168,9 @@ def union(names: Iterable[str], groups: Iterable[str], text: str) -> Expression 
 class _Reader:
     """Reads one text from left to right."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._at = 0
+    def __init__(self, text: str, deepest: int, most_terms: int) -> None:
+        self._text, self._deepest, self._most_terms = text, deepest, most_terms
+        self._at = self._terms = 0
 
     def expression(self, depth: int) -> Expression:
         found = self._meet(depth)
@@ -177,9 +191,12 @@ class _Reader:
         return found
 
     def _part(self, depth: int) -> Expression:
-        if depth > DEEPEST:
-            raise self._error(f"at most {DEEPEST} brackets and `not` within each other", self._peek())
         word = self._peek()
+        if depth > self._deepest:
+            raise self._error(f"at most {self._deepest} brackets and `not` within each other", word)
+        self._terms += 1
+        if self._terms > self._most_terms:
+            raise self._error(f"at most {self._most_terms} terms (`node a, b, c` is one)", word)
         for kind in _NAMED:
             if word == kind:
                 self._take()

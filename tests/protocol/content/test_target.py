@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tiercast_protocol.content.target import (
     DEEPEST,
     LONGEST,
+    MOST_TERMS,
     Both,
     Expression,
     Leaf,
@@ -19,6 +20,7 @@ from tiercast_protocol.content.target import (
     leaves,
     names_of,
     parse,
+    parse_kept,
     union,
 )
 from tiercast_protocol.errors import UsageError
@@ -125,10 +127,24 @@ def test_what_is_too_long_is_refused() -> None:
         parse("node a or " * LONGEST + "node a")
 
 
+def test_the_largest_expression_is_kept_and_read_back() -> None:
+    many = " or ".join(["node a"] * MOST_TERMS)
+    deep = "group b or (" * DEEPEST + "group c" + ")" * DEEPEST
+    names = tuple(f"pc-{number}" for number in range(10_000))
+    for text in (many, deep, "not " * DEEPEST + "node a"):
+        tree = union(names, ("sales",), text)
+        assert tree is not None
+        assert parse_kept(str(tree)) == tree
+        assert evaluate(tree, frozenset({1}), lambda _: frozenset()) <= {1}
+        assert sum(1 for _ in leaves(tree)) >= 3
+    with pytest.raises(UsageError, match="terms"):
+        parse(many + " or node a")
+
+
 def test_names_and_the_union() -> None:
     tree = union(("pc-1",), ("sales",), "below berlin minus where (cpus > 1) or group b, c")
     assert tree is not None
-    assert str(tree) == "(node pc-1 or group sales) or ((below berlin minus where (cpus > 1)) or group b, c)"
+    assert str(tree) == "node pc-1 or group sales or (below berlin minus where (cpus > 1) or group b, c)"
     assert (names_of(tree, "group"), names_of(tree, "node"), names_of(tree, "below")) == (
         {"sales", "b", "c"},
         {"pc-1"},
