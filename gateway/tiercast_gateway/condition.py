@@ -4,6 +4,8 @@ Rules
 - All that can be told from the text is told before anything is looked at: syntax, unknown facts, unknown functions.
 - CEL has no budget of steps, so nothing that loops is let in: functions are those of `FUNCTIONS`, macros over lists
   are none of them; the text, its words and its depth are limited, and a whole evaluation has a time limit.
+- It is tried on an example before it is taken: what makes no sense, or costs too much, is refused where no machine has
+  said anything yet.
 - A machine of which a fact that the condition needs is not known is not meant, and is counted with the fact's name.
 - Only the facts that the condition names are read; of a map only the entries that it names, where it names entries.
 - Blocking (CPU): to be run in a thread.  The library is imported when the first condition is compiled.
@@ -43,8 +45,15 @@ _TOKEN = re.compile(
 _WORDS_OF_CEL = {"true", "false", "null", "in"}
 _MAPS = ("packages", "labels")
 #: How long a condition may take over all machines, and over one of them, in seconds.
-TIME_LIMIT_S, ONE_LIMIT_S = 5.0, 0.05
+TIME_LIMIT_S, ONE_LIMIT_S = 5.0, 0.02
 _Token = tuple[str, str]
+#: A machine as many are.
+_NAME = "the example"
+_FACTS = (
+    '{"name":"pc-1","os":"linux","distribution":"debian","version":"12","kernel":"6.1.0-18-amd64",'
+    '"architecture":"x86_64","cpus":4,"memory":8000000000,"disk_free":100000000000,"disk_total":200000000000,'
+    '"python":"3.11.2","agent":"1.0.0","packages":{},"labels":{}}'
+)
 
 
 @dataclass(slots=True)
@@ -120,7 +129,7 @@ class Condition:
                 code="condition.invalid",
                 what=f"The condition makes no sense for {name}: {_first_line(error)}",
                 where=self.text,
-                todo=f"`tiercast inventory show {name}` shows its facts.",
+                todo=f"`tiercast inventory show {'NODE' if name == _NAME else name}` shows facts.",
             ) from error
         if not isinstance(answer, bool):
             raise UsageError(
@@ -137,7 +146,7 @@ def compile_condition(text: str) -> Condition:
     """The condition in `text`.
 
     Raises:
-        UsageError: condition.long, condition.syntax, condition.macro, condition.function or fact.unknown.
+        UsageError: condition.long, .syntax, .macro, .function, .constant, .invalid or .slow, or fact.unknown.
     """
     tokens = _tokens(text)
     _check_calls(text, tokens)
@@ -146,7 +155,9 @@ def compile_condition(text: str) -> Condition:
     except ValueError as error:
         raise _syntax(text, _first_line(error).split("ERROR: ")[-1]) from error
     facts = _check_facts(text, program.variables())
-    return Condition(text, program, facts, _entries(tokens, facts), _decoder_of(facts))
+    condition = Condition(text, program, facts, _entries(tokens, facts), _decoder_of(facts))
+    condition.find([(_NAME, _FACTS)] * 3)
+    return condition
 
 
 def _library() -> ModuleType:
