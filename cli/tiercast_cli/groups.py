@@ -15,7 +15,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Named sets 
 _CREATE = """\b
 Examples:
   tiercast group create sales pc-1 pc-2 pc-3
-  tiercast group create old --where 'distribution == "debian" && version < "12"'
+  tiercast group create old --where 'distribution == "debian" && version == "11"'
   tiercast group create testers --self-join
 """
 
