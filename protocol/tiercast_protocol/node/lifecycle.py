@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import gc
 import importlib
 import os
 import signal
@@ -30,8 +29,6 @@ from tiercast_protocol.errors import ConfigError, StateError, TiercastError, Usa
 
 log = structlog.get_logger()
 
-#: Objects that may be made, and not freed, before the collector looks for circles.
-_COLLECT_AFTER = 10_000
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_JOB_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
@@ -79,9 +76,6 @@ def run_daemon(main: Callable[[contextlib.AsyncExitStack], Awaitable[object]]) -
 
     An error that a human can mend is written to stderr as it is; any other is logged with its traceback.
     """
-    # What stands now stands to the end: the collector need not walk over it, nor look after every few hundred objects.
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER, *gc.get_threshold()[1:])
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_live(main))
