@@ -23,6 +23,7 @@ from tiercast_cli import (
     links,
     nodes,
     packages,
+    plans,
     why,
 )
 from tiercast_cli.endings import add_endings
@@ -57,6 +58,7 @@ why.add(app)
 history.add(jobs.app, nodes.app)
 for noun, part in (
     ("job", jobs),
+    ("plan", plans),
     ("package", packages),
     ("cabinet", cabinets),
     ("node", nodes),

@@ -116,6 +116,9 @@ def order(
             "expires_s": seconds_of(given["expires"], "--expires"),
             "options": terms_of(given).options | times_of(given) | options(),
         }
+        if session.collected is not None:
+            session.collected.append(asked)
+            return
         result.update(await ask("job.draft" if keep else "job.create", **asked))
         if keep:
             kept(result, json=json)

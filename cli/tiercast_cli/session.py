@@ -28,10 +28,14 @@ SCHEMA = 1
 
 @dataclass(slots=True)
 class Session:
-    """What the options before the noun set, and whether the command stands below `job draft`."""
+    """What the options before the noun set, and whether the command stands below `job draft`.
+
+    Where `collected` is a list, commands that make jobs put what they would ask into it and ask nothing.
+    """
 
     socket: str = ""
     drafting: bool = False
+    collected: list[dict[str, Any]] | None = None
 
     @property
     def path(self) -> Path:
@@ -93,6 +97,8 @@ def run(work: Callable[[], Awaitable[T]], *, as_json: bool = False, on_interrupt
     async def main() -> T:
         return await work()
 
+    if session.collected is not None:  # a step of a plan: whoever reads that tells its mistakes
+        return asyncio.run(main())
     try:
         return asyncio.run(main())
     except KeyboardInterrupt:

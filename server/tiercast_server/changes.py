@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 
 class Changes:
@@ -41,6 +41,10 @@ class Changes:
     async def wait(self, job: str, seen: int, *, timeout: float) -> None:
         """Until `job` was touched more than `seen` times, at most `timeout` seconds."""
         await self._until(lambda: self._counts[job] > seen, timeout)
+
+    async def wait_any(self, seen: Mapping[str, int], *, timeout: float) -> None:
+        """Until one of these jobs was touched more often than was seen, at most `timeout` seconds."""
+        await self._until(lambda: any(self._counts[job] > count for job, count in seen.items()), timeout)
 
     async def _until(self, true: Callable[[], bool], seconds: float) -> None:
         try:

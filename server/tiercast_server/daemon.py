@@ -41,6 +41,7 @@ from tiercast_server.moves import Moves
 from tiercast_server.package_verbs import PackageVerbs
 from tiercast_server.patches import Patches
 from tiercast_server.placings import Settling
+from tiercast_server.plans import Plans
 from tiercast_server.presence import Presence
 from tiercast_server.region import Region, open_region
 from tiercast_server.rooms import Rooms
@@ -106,6 +107,7 @@ async def serve(stack: AsyncExitStack, here: Place) -> None:
         tasks.create_task(parts.handover.run())
         tasks.create_task(parts.jobs.run())
         tasks.create_task(desk.patches.run())
+        tasks.create_task(desk.plans.follow())
         tasks.create_task(_say_ready(subtree, here))
 
 
@@ -156,6 +158,13 @@ def _desk(region: Region, settings: ServerSettings, parts: Parts, subtree: SubTr
         return [hop | {"why": encoded(lasting(subtree.steering.reasons.now(job["job"])))}]
 
     view = JobView(region, parts.changes, own_hops)
+    jobs = JobVerbs(
+        parts.jobs,
+        view,
+        patches,
+        Rooms(region, parts.below, parts.targeting),
+        Ways(region, parts.below, lambda: snapshot.links(parts.below.subtree), parts.targeting),
+    )
     return Desk(
         region=region,
         enrolment=parts.enrolment,
@@ -164,15 +173,10 @@ def _desk(region: Region, settings: ServerSettings, parts: Parts, subtree: SubTr
         inventories=parts.inventories,
         presence=Presence(region, parts.below),
         packages=PackageVerbs(region, library, patches),
-        jobs=JobVerbs(
-            parts.jobs,
-            view,
-            patches,
-            Rooms(region, parts.below, parts.targeting),
-            Ways(region, parts.below, lambda: snapshot.links(parts.below.subtree), parts.targeting),
-        ),
+        jobs=jobs,
         depots=DepotVerbs(region, parts.below, library),
         patches=patches,
         steering=SteeringVerbs(region, parts.below, parts.jobs),
         why=JobWhy(region, parts.below, subtree.steering.reasons.now),
+        plans=Plans(parts.jobs, parts.changes, jobs),
     )

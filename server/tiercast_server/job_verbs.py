@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tiercast_protocol.node.control.verbs import Call
+from tiercast_protocol.transfer.overlap import Limit
 from tiercast_server.job_checks import DEFAULT_EXPIRY_S, Request
 from tiercast_server.job_parts import Part
 from tiercast_server.job_search import filter_of
@@ -57,13 +58,21 @@ class JobVerbs:
     async def create(self, call: Call, draft: str = "") -> dict[str, Any]:
         """Create a job and order it; `draft` is the one that it is the start of."""
         request = replace(self.request(call), kept=Kept(call.args, call.text("folder", ""), draft))
+        made = await self._jobs.create(request, await self.prepare(request))
+        if "job" in made:
+            await self.ordered(made["job"])
+        return made
+
+    async def prepare(self, request: Request) -> list[list[Limit]]:
+        """Ask the gateways on the way: refuse what has no room there; the limits of the ways."""
         if self._rooms is not None:
             await self._rooms.check(request)
-        ways = [] if self._ways is None else await self._ways.of(request)
-        made = await self._jobs.create(request, ways)
-        if self._patches is not None and "job" in made:
-            await self._patches.ordered(made["job"])
-        return made
+        return [] if self._ways is None else await self._ways.of(request)
+
+    async def ordered(self, job: str) -> None:
+        """The job was made: patches that it can use are wanted first."""
+        if self._patches is not None:
+            await self._patches.ordered(job)
 
     async def list_(self, call: Call) -> list[dict[str, Any]]:
         """The newest jobs, of those that are wanted."""
@@ -96,8 +105,7 @@ class JobVerbs:
             by=call.user,
             expires_s=call.number("expires_s", 0),
         )
-        if self._patches is not None:
-            await self._patches.ordered(made["job"])
+        await self.ordered(made["job"])
         return made
 
     async def delete(self, call: Call) -> dict[str, Any]:

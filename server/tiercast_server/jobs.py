@@ -53,7 +53,7 @@ class Jobs:
     ) -> None:
         self.region = self._region = region
         self.targeting = self._targeting = targeting or Targeting(region)
-        self._confirm_above = confirm_above
+        self.confirm_above = confirm_above
         self._changes = changes
         self._wake = wake
         self._look = asyncio.Event()
@@ -73,53 +73,64 @@ class Jobs:
             async with self._region.db.read() as connection:
                 picked = await self._targeting.pick(connection, meant, jobtypes.of(request.type).role)
             check_targets(request, picked)
-            return await self._create(request, options, picked, ways)
+            async with self._region.db.write() as connection:
+                made = await self.place(connection, request, options, picked, ways)
+        if "job" in made:
+            self.told(made["job"])
+        return made
 
-    async def _create(
-        self, request: Request, options: dict[str, str | int | bool], picked: Picked, ways: Sequence[Sequence[Limit]]
+    async def place(
+        self,
+        connection: AsyncConnection,
+        request: Request,
+        options: dict[str, str | int | bool],
+        picked: Picked,
+        ways: Sequence[Sequence[Limit]],
     ) -> dict[str, Any]:
+        """`create` in the caller's transaction, who holds the targets' lock and says `told` after the commit.
+
+        What it raises was found before it wrote anything, but for an impossible folder.
+        """
         found = picked.nodes
         follows = request.follow and request.meant is not None and bool(names_of(request.meant, "group"))
-        async with self._region.db.write() as connection:
-            kind = jobtypes.of(request.type)
-            package = await find_sealed(connection, request.package) if kind.package else _NO_PACKAGE
-            await check_conflict(connection, request.type, package.name, found)
-            now = self._region.clock()
-            if kind.content:
-                check_possible(options, size=package.stored_bytes, now=now / 1000, left=request.expires_s)
-            size = package.stored_bytes if kind.content else 0
-            expires = now / 1000 + request.expires_s
-            check_times(Plan(request.type, options, now / 1000, expires, size, ways))
-            if request.dry_run:
-                return shown(picked, confirm=len(found) > self._confirm_above)
-            check_count(request, len(found), self._confirm_above)
-            id_, number = await requests.identity(connection, request.kept)
-            if request.type == "remove" and not split_reference(request.package)[1]:
-                options.setdefault("any_version", True)
-            job = Job(
-                id=id_,
-                number=number,
-                type=request.type,
-                revision=0,
-                state="open",
-                cancelling=False,
-                package=package.name,
-                version=package.version,
-                package_revision=package.revision,
-                root=package.root,
-                note=request.note,
-                created_by=request.by,
-                options=options,
-                created=now,
-                expires=now + request.expires_s * 1000,
-                closed=None,
-                target=str(request.meant),
-                follows=follows,
-            )
-            await job_rows.insert_job(connection, job, found)
-            await requests.keep(connection, (id_, number), request.kept, request.by, now, draft=False)
-            await job_rows.order(self._region, connection, job, "same", ())
-        self.told(job.id)
+        kind = jobtypes.of(request.type)
+        package = await find_sealed(connection, request.package) if kind.package else _NO_PACKAGE
+        await check_conflict(connection, request.type, package.name, found)
+        now = self._region.clock()
+        if kind.content:
+            check_possible(options, size=package.stored_bytes, now=now / 1000, left=request.expires_s)
+        size = package.stored_bytes if kind.content else 0
+        expires = now / 1000 + request.expires_s
+        check_times(Plan(request.type, options, now / 1000, expires, size, ways))
+        if request.dry_run:
+            return shown(picked, confirm=len(found) > self.confirm_above)
+        check_count(request, len(found), self.confirm_above)
+        id_, number = await requests.identity(connection, request.kept)
+        if request.type == "remove" and not split_reference(request.package)[1]:
+            options.setdefault("any_version", True)
+        job = Job(
+            id=id_,
+            number=number,
+            type=request.type,
+            revision=0,
+            state="open",
+            cancelling=False,
+            package=package.name,
+            version=package.version,
+            package_revision=package.revision,
+            root=package.root,
+            note=request.note,
+            created_by=request.by,
+            options=options,
+            created=now,
+            expires=now + request.expires_s * 1000,
+            closed=None,
+            target=str(request.meant),
+            follows=follows,
+        )
+        await job_rows.insert_job(connection, job, found)
+        await requests.keep(connection, (id_, number), request.kept, request.by, now, draft=False)
+        await job_rows.order(self._region, connection, job, "same", ())
         return {"job": job.id, "targets": len(found), "follows": follows}
 
     async def cancel(self, job: str, part: Part | None = None, *, force: bool = False) -> dict[str, Any]:

@@ -29,6 +29,8 @@ from tiercast_server.moves import Moves
 from tiercast_server.names import names
 from tiercast_server.package_verbs import PackageVerbs
 from tiercast_server.patches import Patches
+from tiercast_server.plan_verbs import add_plan_verbs
+from tiercast_server.plans import Plans
 from tiercast_server.presence import Presence
 from tiercast_server.region import Region
 from tiercast_server.steering_verbs import SteeringVerbs
@@ -57,6 +59,7 @@ class Desk:
     patches: Patches
     steering: SteeringVerbs
     why: JobWhy
+    plans: Plans
 
 
 def audited(handler: Handler) -> Handler:
@@ -116,6 +119,7 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
     verbs.add("job.rerun", "operator", audited(jobs.rerun))
     verbs.add("job.delete", "operator", audited(jobs.delete))
     add_draft_verbs(verbs, desk.region, jobs, audited)
+    add_plan_verbs(verbs, desk.plans, audited)
 
     verbs.add("depot.show", "viewer", depots.show)
     verbs.add("depot.pin", "operator", audited(depots.pin))

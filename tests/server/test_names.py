@@ -28,6 +28,7 @@ async def test_each_kind(world: Any, call: Any) -> None:
         "package": ["app"],
         "cabinet": ["main"],
         "job": [draft, *jobs[::-1]],
+        "plan": [],
         "template": ["nightly"],
     }
     assert {kind: await names(world.region, call("names", kind=kind)) for kind in expected} == expected

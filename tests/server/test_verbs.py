@@ -11,6 +11,7 @@ from tiercast_server.depot_verbs import DepotVerbs
 from tiercast_server.job_verbs import JobVerbs
 from tiercast_server.package_verbs import PackageVerbs
 from tiercast_server.patches import Patches
+from tiercast_server.plans import Plans
 from tiercast_server.presence import Presence
 from tiercast_server.steering_verbs import SteeringVerbs
 from tiercast_server.verbs import Desk, add_verbs, audited
@@ -18,14 +19,14 @@ from tiercast_server.why import JobWhy
 
 EXPECTED = {
     "viewer": """status names node.list node.show group.list group.show cabinet.list cabinet.show package.list
-        package.show package.patches job.folders job.template.list job.template.show
+        package.show package.patches plan.check plan.show plan.list job.folders job.template.list job.template.show
         job.list job.show job.watch job.receipt job.why job.history node.history depot.show depot.members depot.who
         link.list outbox.list inventory.list inventory.show
         link.show hold.list ledger.show ledger.check""",
     "operator": """group.add group.join group.leave group.delete package.entry package.missing package.store
         package.register package.delete package.patch
         job.draft job.start job.copy job.move job.from job.template.save job.template.delete
-        job.create job.cancel job.rerun job.delete depot.pin depot.unpin depot.keep depot.audit
+        job.create job.cancel job.rerun job.delete plan.run plan.cancel depot.pin depot.unpin depot.keep depot.audit
         chunks.give depot.evict node.suspend node.resume job.suspend job.resume job.set""",
     "admin": """node.invite node.remove cabinet.add cabinet.delete link.set link.suspend link.resume
         link.window.add link.window.remove node.move node.home node.candidates node.retire node.replace""",
@@ -52,6 +53,7 @@ def table(world: Any) -> Verbs:
         steering=SteeringVerbs(world.region, world.tree, world.jobs),
         why=JobWhy(world.region, world.tree, lambda _job: {}),
         patches=Patches(world.region, world.library, world.store, nothing, withdraw=nothing),
+        plans=Plans(world.jobs, world.changes, JobVerbs(world.jobs, world.view)),
     )
     add_verbs(verbs, desk)
     return verbs

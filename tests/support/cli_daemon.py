@@ -117,6 +117,11 @@ VERBS = [
     "hold.list",
     "inventory.list",
     "inventory.show",
+    "plan.check",
+    "plan.run",
+    "plan.show",
+    "plan.list",
+    "plan.cancel",
     "names",
 ]
 

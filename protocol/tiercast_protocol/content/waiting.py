@@ -270,4 +270,11 @@ KINDS: dict[str, Kind] = {
         "{peer} acknowledges it",
         "see whether {peer} is there: tiercast node show {peer}",
     ),
+    # -- a step of an activity plan, which has no job yet -----------------------------------------------------
+    "plan.step": Kind(
+        (SERVER,),
+        "comes after {steps}",
+        "{steps} ends on all its targets",
+        "tiercast plan show {plan}; tiercast plan cancel {plan}",
+    ),
 }

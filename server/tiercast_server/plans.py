@@ -1,0 +1,313 @@
+"""Activity plans at work: what `plan_life` commands becomes jobs, and the ends of jobs become its events.
+
+Rules
+- A plan is checked whole, each step as if its job were ordered, before anything of it is written.
+- A step's state and its job are written in one transaction: a kill at any moment leaves no step twice, and none half.
+- Everything that a plan knows stands in its rows; after a restart it is looked at again, and goes on.
+- A step that can't begin when its time has come (its group is empty by then) has failed, with the reason.
+- One plan moves at a time (`_turn`), so that what gateways were asked before a transaction holds in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tiercast_protocol.content import jobtypes
+from tiercast_protocol.content.reason import because
+from tiercast_protocol.content.reason import shown as reason_shown
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node.control.verbs import Call
+from tiercast_protocol.node.kernel import Peer
+from tiercast_protocol.transfer.overlap import Limit
+from tiercast_server import job_life, job_rows, plan_rows
+from tiercast_server.changes import Changes
+from tiercast_server.job_checks import Request, check_count, check_targets, checked
+from tiercast_server.jobs import Jobs
+from tiercast_server.packages import find_sealed
+from tiercast_server.plan_checks import Planned, Timed, check_all_times, of_step
+from tiercast_server.plan_life import Begun, CancelAsked, CancelJob, Close, Event, PlanLife, Settle, Start, StepEnded
+from tiercast_server.plan_rows import PlanRow
+from tiercast_server.requests import Kept, check_folder
+from tiercast_server.transfer_checks import check_possible
+
+#: What is touched (`Changes`) when any plan has moved.
+_PLANS = "plans"
+_LOOK_S = 60.0
+
+
+class Creating(Protocol):
+    """Reads requests and knows what is to be asked before a job is made (`JobVerbs`)."""
+
+    def request(self, call: Call) -> Request:
+        """The request in a call's arguments."""
+        ...
+
+    async def prepare(self, request: Request) -> list[list[Limit]]:
+        """Ask the gateways on the way; the limits of the ways."""
+        ...
+
+    async def ordered(self, job: str) -> None:
+        """The job was made."""
+        ...
+
+
+@dataclass(slots=True)
+class _Prepared:
+    """What was found out before the transaction in which steps begin, by step."""
+
+    requests: dict[str, Request] = field(default_factory=dict)
+    ways: dict[str, Sequence[Sequence[Limit]]] = field(default_factory=dict)
+    refused: dict[str, UsageError] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Moved:
+    """What became of a transaction: jobs that were made and changed; whether it is to be looked at again."""
+
+    made: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    again: bool = False
+
+
+class Plans:
+    """The region's plans."""
+
+    def __init__(self, jobs: Jobs, changes: Changes, creating: Creating) -> None:
+        self._jobs, self._changes, self._creating = jobs, changes, creating
+        self._region, self._targeting = jobs.region, jobs.targeting
+        self._turn = asyncio.Lock()
+
+    async def check(self, steps: Sequence[Planned], by: str) -> list[dict[str, Any]]:
+        """Look at every step as if its job were ordered: {step, type, targets} each.
+
+        Raises:
+            UsageError: as `Jobs.create`, and plan.*; the first mistake, with the number of steps that have one.
+        """
+        found: list[dict[str, Any]] = []
+        timed: list[Timed] = []
+        wrong: list[UsageError] = []
+        for planned in steps:
+            try:
+                count, one = await self._check_step(planned, by)
+            except UsageError as error:
+                wrong.append(of_step(error, planned.step.name))
+                continue
+            timed.append(one)
+            found.append({"step": planned.step.name, "type": one.type, "targets": count})
+        if wrong:
+            more = "".join(f"\n  {error.what}" for error in wrong[1:])
+            raise replace(wrong[0], what=wrong[0].what + more)
+        check_all_times(timed, self._region.clock())
+        return found
+
+    async def _check_step(self, planned: Planned, by: str) -> tuple[int, Timed]:
+        request = self._request(planned.args, by)
+        options = checked(request)
+        check_folder(request.kept.folder)
+        kind = jobtypes.of(request.type)
+        async with self._targeting.lock, self._region.db.read() as connection:
+            picked = await self._targeting.pick(connection, request.meant, kind.role)
+            check_targets(request, picked)
+            package = await find_sealed(connection, request.package) if kind.package else None
+        size = package.stored_bytes if package is not None and kind.content else 0
+        if kind.content:
+            check_possible(options, size=size, now=self._region.clock() / 1000, left=request.expires_s)
+        check_count(request, len(picked.nodes), self._jobs.confirm_above)
+        await self._creating.prepare(request)
+        return len(picked.nodes), Timed(planned, request.type, options, request.expires_s, size)
+
+    async def run(self, name: str, note: str, steps: Sequence[Planned], by: str) -> PlanRow:
+        """Accept a plan, and begin what waits for nothing.
+
+        Raises:
+            UsageError: as `check`; then nothing of it is there.
+        """
+        await self.check(steps, by)
+        first = _Prepared()
+        args = {planned.step.name: planned.args for planned in steps}
+        for command in PlanLife(tuple(planned.step for planned in steps)).handle(Begun(), now=0):
+            if isinstance(command, Start):
+                await self._prepare(first, command.step, self._request(args[command.step], by))
+        async with self._turn:
+            async with self._targeting.lock, self._region.db.write() as connection:
+                plan = await plan_rows.add(connection, name, note, steps, by=by, now=self._region.clock())
+                moved = await self._move(connection, plan, [Begun()], first, strict=True)
+            await self._told(plan.id, moved)
+        async with self._region.db.read() as connection:
+            return await plan_rows.get(connection, plan.id)
+
+    async def cancel(self, name: str) -> dict[str, Any]:
+        """Begin nothing more of a plan, and cancel the jobs of it that are open.
+
+        Raises:
+            UsageError: plan.unknown or plan.closed.
+        """
+        async with self._turn:
+            async with self._targeting.lock, self._region.db.write() as connection:
+                plan = await plan_rows.get(connection, name)
+                if plan.state != "running":
+                    todo = f"`tiercast plan show {plan.id}` shows what became of it. Nothing was done."
+                    raise UsageError("plan.closed", f"The plan {plan.id} has ended: {plan.state}.", todo=todo)
+                moved = await self._move(connection, plan, [CancelAsked()], _Prepared())
+            await self._told(plan.id, moved)
+        return {"plan": plan.id, "again": plan.cancelling, "jobs": moved.changed}
+
+    async def show(self, name: str) -> dict[str, Any]:
+        """A plan, its steps, and why those wait that do.
+
+        Raises:
+            UsageError: plan.unknown.
+        """
+        async with self._region.db.read() as connection:
+            plan = await plan_rows.get(connection, name)
+            life = plan.life()
+            steps: list[dict[str, Any]] = []
+            for row in plan.steps:
+                more: dict[str, Any] = {"targets": 0, "counts": {}}
+                if row.job:
+                    counts = await job_rows.counts(connection, row.job)
+                    more = {"targets": sum(counts.values()), "counts": counts}
+                if row.state == "waiting":
+                    names = ", ".join(life.waits_for(row.step.name))
+                    why = because("plan.step", node=self._region.server, since=row.since, steps=names, plan=plan.id)
+                    more["why"] = reason_shown(why)
+                steps.append(row.shown() | more)
+        return plan.shown() | {"steps": steps}
+
+    async def list_(self, limit: int) -> list[dict[str, Any]]:
+        """The newest plans."""
+        async with self._region.db.read() as connection:
+            return await plan_rows.newest(connection, limit)
+
+    async def follow(self) -> None:
+        """For ever: go on with plans as the jobs of their steps end."""
+        while True:
+            seen = {_PLANS: self._changes.count(_PLANS)}
+            for job in await self.go_on():
+                seen[job] = self._changes.count(job)
+            # a job that ended between the look and the count is seen now: nothing is lost between two looks
+            if not await self._anything():
+                await self._changes.wait_any(seen, timeout=_LOOK_S)
+
+    async def go_on(self) -> list[str]:
+        """Take every plan as far as it goes now; the jobs that are waited for."""
+        waited: list[str] = []
+        async with self._region.db.read() as connection:
+            names = await plan_rows.running(connection)
+        for name in names:
+            while await self._go_on(name):
+                pass
+            async with self._region.db.read() as connection:
+                plan = await plan_rows.get(connection, name)
+            waited += [row.job for row in plan.steps if row.state == "running"]
+        return waited
+
+    async def _anything(self) -> bool:
+        """Whether any plan can go on at this moment."""
+        async with self._region.db.read() as connection:
+            for name in await plan_rows.running(connection):
+                if _ended(await plan_rows.job_states(connection, await plan_rows.get(connection, name))):
+                    return True
+        return False
+
+    async def _go_on(self, name: str) -> bool:
+        """One round of one plan; whether there is to be another."""
+        async with self._turn:
+            async with self._region.db.read() as connection:
+                plan = await plan_rows.get(connection, name)
+                events: list[Event] = [*_ended(await plan_rows.job_states(connection, plan)), Begun()]
+            life, now = plan.life(), self._region.clock()
+            prepared = _Prepared()
+            commands = [command for event in events for command in life.handle(event, now=now)]
+            if not commands:
+                return False
+            for command in commands:
+                if isinstance(command, Start):
+                    request = self._request(plan.named(command.step).request, plan.created_by)
+                    await self._prepare(prepared, command.step, request)
+            async with self._targeting.lock, self._region.db.write() as connection:
+                moved = await self._move(connection, plan, events, prepared)
+            await self._told(plan.id, moved)
+            return moved.again
+
+    async def _prepare(self, prepared: _Prepared, step: str, request: Request) -> None:
+        prepared.requests[step] = request
+        try:
+            prepared.ways[step] = await self._creating.prepare(request)
+        except UsageError as error:
+            prepared.refused[step] = error
+
+    async def _move(
+        self,
+        connection: AsyncConnection,
+        plan: PlanRow,
+        events: Sequence[Event],
+        prepared: _Prepared,
+        *,
+        strict: bool = False,
+    ) -> _Moved:
+        """Tell the plan's machine, and do what it commands; `strict`: what can't begin is raised."""
+        life, now, moved = plan.life(), self._region.clock(), _Moved()
+        for command in [command for event in events for command in life.handle(event, now=now)]:
+            match command:
+                case Start(step):
+                    try:
+                        values = {"state": "running", "job": await self._start(connection, step, prepared)}
+                        moved.made.append(values["job"])
+                    except UsageError as error:
+                        if strict:
+                            raise of_step(error, step) from error
+                        # The machine hears of it in the next round, out of the row, as it would after a restart.
+                        values = {"state": "failed", "code": error.code[:64], "detail": error.what}
+                        moved.again = True
+                    await plan_rows.set_step(connection, plan, step, since=now, **values)
+                case Settle(step, state):
+                    await plan_rows.set_step(connection, plan, step, state=state, since=now)
+                case CancelJob(step):
+                    moved.changed += await self._cancel(connection, plan.named(step).job)
+                case Close(state):
+                    await plan_rows.set_plan(connection, plan, state=state, ended=now)
+        if life.cancelling != plan.cancelling:
+            await plan_rows.set_plan(connection, plan, cancelling=life.cancelling)
+        return moved
+
+    async def _start(self, connection: AsyncConnection, step: str, prepared: _Prepared) -> str:
+        if step in prepared.refused:
+            raise prepared.refused[step]
+        request = prepared.requests[step]
+        options = checked(request)
+        picked = await self._targeting.pick(connection, request.meant, jobtypes.of(request.type).role)
+        check_targets(request, picked)
+        made = await self._jobs.place(connection, request, options, picked, prepared.ways[step])
+        return str(made["job"])
+
+    async def _cancel(self, connection: AsyncConnection, name: str) -> list[str]:
+        job = await job_rows.find(connection, name)
+        if job is None or job.state != "open":
+            return []
+        if job.follows:
+            await job_rows.unfollow(connection, job.id)
+        await job_rows.advance(self._region, connection, job, job_life.CancelAsked())
+        return [name]
+
+    async def _told(self, plan: str, moved: _Moved) -> None:
+        self._jobs.told(*moved.made, *moved.changed)
+        self._changes.touch(_PLANS, plan)
+        for job in moved.made:
+            await self._creating.ordered(job)
+
+    def _request(self, args: Mapping[str, Any], by: str) -> Request:
+        peer = Peer(pid=0, uid=0, gid=0)
+        call = Call(verb="job.create", args=dict(args), peer=peer, role="operator", user=by, cause="plan")
+        kept = Kept(call.args, call.text("folder", ""))
+        return replace(self._creating.request(call), kept=kept)
+
+
+def _ended(states: Mapping[str, str]) -> list[Event]:
+    """The ends that the states of jobs tell, by step."""
+    return [StepEnded(step, well=state == "done") for step, state in states.items() if state != "open"]
