@@ -37,3 +37,12 @@ async def test_who_paces_himself_hears_of_the_end_at_once() -> None:
         changes.end("other")
         changes.end("j")
         await pacing
+
+
+async def test_any_of_several_jobs_wakes_who_waits_for_them() -> None:
+    changes = Changes()
+    seen = {"a": changes.count("a"), "b": changes.count("b")}
+    await changes.wait_any(seen, timeout=0.01)
+    changes.touch("b")
+    async with asyncio.timeout(60):
+        await changes.wait_any(seen, timeout=60)
