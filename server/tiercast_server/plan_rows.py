@@ -164,6 +164,20 @@ async def job_states(connection: AsyncConnection, plan: PlanRow) -> dict[str, st
     return {step: str(found.get(job, "")) for job, step in wanted.items()}
 
 
+async def open_steps(connection: AsyncConnection) -> list[str]:
+    """The jobs of all steps that run."""
+    query = select(plan_steps.c.job).where(plan_steps.c.state == "running")
+    return list((await connection.execute(query)).scalars())
+
+
+async def with_ended_steps(connection: AsyncConnection) -> list[str]:
+    """The plans with a step that runs, and whose job has ended, or is gone."""
+    both = plan_steps.outerjoin(jobs, jobs.c.id == plan_steps.c.job)
+    over = jobs.c.id.is_(None) | (jobs.c.state != "open")
+    query = select(plan_steps.c.plan).select_from(both).where(plan_steps.c.state == "running", over).distinct()
+    return list((await connection.execute(query)).scalars())
+
+
 async def set_step(connection: AsyncConnection, plan: PlanRow, step: str, **values: Any) -> None:
     """Change the row of a step."""
     which = (plan_steps.c.plan == plan.id) & (plan_steps.c.name == step)

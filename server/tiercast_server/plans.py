@@ -132,7 +132,7 @@ class Plans:
         args = {planned.step.name: planned.args for planned in steps}
         for command in PlanLife(tuple(planned.step for planned in steps)).handle(Begun(), now=0):
             if isinstance(command, Start):
-                await self._prepare(first, command.step, self._request(args[command.step], by))
+                await self._prepare(first, command.step, args[command.step], by)
         async with self._turn:
             async with self._targeting.lock, self._region.db.write() as connection:
                 plan = await plan_rows.add(connection, name, note, steps, by=by, now=self._region.clock())
@@ -186,34 +186,28 @@ class Plans:
 
     async def follow(self) -> None:
         """For ever: go on with plans as the jobs of their steps end."""
+        await self.go_on()
         while True:
             seen = {_PLANS: self._changes.count(_PLANS)}
-            for job in await self.go_on():
-                seen[job] = self._changes.count(job)
-            # a job that ended between the look and the count is seen now: nothing is lost between two looks
-            if not await self._anything():
+            async with self._region.db.read() as connection:
+                waited = await plan_rows.open_steps(connection)
+            seen |= {job: self._changes.count(job) for job in waited}
+            # what ended before it was counted is seen here: nothing is lost between two looks
+            async with self._region.db.read() as connection:
+                ended = await plan_rows.with_ended_steps(connection)
+            if ended:
+                await self.go_on(ended)
+            else:
                 await self._changes.wait_any(seen, timeout=_LOOK_S)
 
-    async def go_on(self) -> list[str]:
-        """Take every plan as far as it goes now; the jobs that are waited for."""
-        waited: list[str] = []
-        async with self._region.db.read() as connection:
-            names = await plan_rows.running(connection)
-        for name in names:
+    async def go_on(self, plans: Sequence[str] | None = None) -> None:
+        """Take these plans, or all that run, as far as they go now."""
+        if plans is None:
+            async with self._region.db.read() as connection:
+                plans = await plan_rows.running(connection)
+        for name in plans:
             while await self._go_on(name):
                 pass
-            async with self._region.db.read() as connection:
-                plan = await plan_rows.get(connection, name)
-            waited += [row.job for row in plan.steps if row.state == "running"]
-        return waited
-
-    async def _anything(self) -> bool:
-        """Whether any plan can go on at this moment."""
-        async with self._region.db.read() as connection:
-            for name in await plan_rows.running(connection):
-                if _ended(await plan_rows.job_states(connection, await plan_rows.get(connection, name))):
-                    return True
-        return False
 
     async def _go_on(self, name: str) -> bool:
         """One round of one plan; whether there is to be another."""
@@ -228,16 +222,15 @@ class Plans:
                 return False
             for command in commands:
                 if isinstance(command, Start):
-                    request = self._request(plan.named(command.step).request, plan.created_by)
-                    await self._prepare(prepared, command.step, request)
+                    await self._prepare(prepared, command.step, plan.named(command.step).request, plan.created_by)
             async with self._targeting.lock, self._region.db.write() as connection:
                 moved = await self._move(connection, plan, events, prepared)
             await self._told(plan.id, moved)
             return moved.again
 
-    async def _prepare(self, prepared: _Prepared, step: str, request: Request) -> None:
-        prepared.requests[step] = request
+    async def _prepare(self, prepared: _Prepared, step: str, args: Mapping[str, Any], by: str) -> None:
         try:
+            request = prepared.requests[step] = self._request(args, by)
             prepared.ways[step] = await self._creating.prepare(request)
         except UsageError as error:
             prepared.refused[step] = error

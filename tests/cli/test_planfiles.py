@@ -56,6 +56,13 @@ def test_steps_are_what_their_commands_would_ask(tmp_path: Path) -> None:
     assert session.collected is None
 
 
+def test_the_plan_on_the_page_can_be_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/jobs.md").read_text("utf-8")
+    block = page.partition("\n## Plans\n")[2].partition("```toml\n")[2].partition("```")[0]
+    plan = plan_of(write(tmp_path, block))
+    assert [step["name"] for step in plan["steps"]] == ["stop", "update", "start", "restore"]
+
+
 @pytest.mark.parametrize(
     ("text", "code", "says"),
     [

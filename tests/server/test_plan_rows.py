@@ -33,6 +33,8 @@ async def test_a_plan_is_read_as_it_was_written(world: Any) -> None:
         assert found.named("b").step.after == ("a",)
         assert await plan_rows.job_states(connection, found) == {"a": ""}
         assert await plan_rows.job_states(connection, first) == {}
+        assert await plan_rows.open_steps(connection) == ["j9"]
+        assert await plan_rows.with_ended_steps(connection) == [second.id]
         counts = [(one["plan"], one["steps"]) for one in await plan_rows.newest(connection, 5)]
         assert counts == [(second.id, {"running": 1, "waiting": 1}), (first.id, {"waiting": 2})]
         for unknown in ("p3", "", "p", "9" * 40, "night"):

@@ -344,7 +344,7 @@ plan_steps = Table(
     Column("name", _Name, nullable=False),
     Column("after", LargeBinary, nullable=False),
     Column("on_failure", _Name, nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("state", String(16), nullable=False, index=True),
     Column("since", BigInteger, nullable=False),
     Column("job", String(32), nullable=False),
     Column("code", String(64), nullable=False),

@@ -44,3 +44,4 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["plan"], ["plans.id"], name=op.f("fk_plan_steps_plan_plans"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("plan", "position", name=op.f("pk_plan_steps")),
     )
+    op.create_index(op.f("ix_plan_steps_state"), "plan_steps", ["state"], unique=False)
