@@ -27,13 +27,13 @@ Examples:
 \b
 A plan:
   [[step]]
-  name = "stop"
+  name = "stop-cups"
   type = "run"
   program = ["/usr/bin/systemctl", "stop", "cups"]
   group = "printers"
   [[step]]
   name = "update"
-  after = ["stop"]
+  after = ["stop-cups"]
   on_failure = "go-on"      # or "stop" (the default), or the name of a step to run instead
   type = "install"
   package = "cups-filters=2.0"

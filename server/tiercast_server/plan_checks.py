@@ -61,7 +61,7 @@ def read_steps(said: Sequence[Any]) -> list[Planned]:
 def _read(said: Any, number: int) -> Planned:
     name = said.get("name") if isinstance(said, dict) else None
     if not isinstance(name, str) or not _NAME.match(name) or name in {STOP, GO_ON}:
-        todo = f"Letters, digits and _ . - (at most 63), and not {STOP} or {GO_ON}."
+        todo = f"Letters, digits and _ . - (at most 63); {STOP} and {GO_ON} are words of `on_failure`."
         raise _wrong("plan.step", f"Step {number}: {str(name)[:60]!r} is no name of a step", todo)
     after, on_failure, args = said.get("after", []), said.get("on_failure", STOP), said.get("job")
     if not isinstance(after, list) or not all(isinstance(one, str) for one in after):

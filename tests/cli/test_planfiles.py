@@ -60,7 +60,7 @@ def test_the_plan_on_the_page_can_be_read(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs/jobs.md").read_text("utf-8")
     block = page.partition("\n## Plans\n")[2].partition("```toml\n")[2].partition("```")[0]
     plan = plan_of(write(tmp_path, block))
-    assert [step["name"] for step in plan["steps"]] == ["stop", "update", "start", "restore"]
+    assert [step["name"] for step in plan["steps"]] == ["stop-cups", "update", "start-cups", "restore"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +33,15 @@ def test_a_plan_is_read_as_it_was_written() -> None:
     assert found[0].args == {"type": "restart"}
     steps = {one.step.name: one.step for one in found}
     assert [waits_for(steps, name) for name in steps] == [[], ["a"], ["a"]]
+
+
+def test_the_plan_on_the_page_is_sound() -> None:
+    page = (Path(__file__).parents[2] / "docs/jobs.md").read_text("utf-8")
+    block = page.partition("\n## Plans\n")[2].partition("```toml\n")[2].partition("```")[0]
+    own = {"name", "after", "on_failure"}
+    steps = tomllib.loads(block)["step"]
+    found = read_steps([{key: one[key] for key in own & one.keys()} | {"job": {"type": one["type"]}} for one in steps])
+    assert waits_for({one.step.name: one.step for one in found}, "restore") == ["update"]
 
 
 def test_circles_are_walked() -> None:
