@@ -24,6 +24,7 @@ from tiercast_cli import (
     nodes,
     packages,
     plans,
+    rollouts,
     why,
 )
 from tiercast_cli.endings import add_endings
@@ -59,6 +60,7 @@ history.add(jobs.app, nodes.app)
 for noun, part in (
     ("job", jobs),
     ("plan", plans),
+    ("rollout", rollouts),
     ("package", packages),
     ("cabinet", cabinets),
     ("node", nodes),

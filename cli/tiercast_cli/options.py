@@ -51,12 +51,16 @@ _groups = _completion("group")
 _packages = _completion("package")
 _cabinets = _completion("cabinet")
 _jobs = _completion("job")
+_rollouts = _completion("rollout")
 _templates = _completion("template")
 _plans = _completion("plan")
 
 Json = Annotated[bool, typer.Option("--json", help="One line of JSON instead of text.")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, as 'job list' shows it.", autocompletion=_jobs)]
 Plan = Annotated[str, typer.Argument(metavar="PLAN", help="The plan's id or number.", autocompletion=_plans)]
+Rollout = Annotated[
+    str, typer.Argument(metavar="ROLLOUT", help="Its id, as 'rollout list' shows it.", autocompletion=_rollouts)
+]
 Template = Annotated[str, typer.Argument(metavar="NAME", help="The template's name.", autocompletion=_templates)]
 Node = Annotated[str, typer.Argument(metavar="NODE", help="A node's name.", autocompletion=_nodes)]
 At = Annotated[

@@ -46,6 +46,14 @@ class Changes:
         """Until one of these jobs was touched more often than was seen, at most `timeout` seconds."""
         await self._until(lambda: any(self._counts[job] > count for job, count in seen.items()), timeout)
 
+    def touches(self) -> int:
+        """How often any job was touched; as `count`, for `wait_touch`."""
+        return self._counts.total()
+
+    async def wait_touch(self, seen: int, *, timeout: float) -> None:
+        """Until there were more than `seen` touches, at most `timeout` seconds."""
+        await self._until(lambda: self.touches() > seen, timeout)
+
     async def _until(self, true: Callable[[], bool], seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):

@@ -44,6 +44,7 @@ from tiercast_server.placings import Settling
 from tiercast_server.plans import Plans
 from tiercast_server.presence import Presence
 from tiercast_server.region import Region, open_region
+from tiercast_server.rollouts import Rollouts
 from tiercast_server.rooms import Rooms
 from tiercast_server.status_intake import StatusIntake
 from tiercast_server.steering_verbs import SteeringVerbs
@@ -67,6 +68,7 @@ class Parts:
     targeting: Targeting
     groups: Groups
     inventories: Inventories
+    rollouts: Rollouts
 
     @classmethod
     def of(cls, region: Region, settings: JobSettings | None = None) -> Parts:
@@ -79,8 +81,8 @@ class Parts:
         enrolment = Enrolment(region, jobs, changes, handover.wake, settling)
         moves = Moves(region, enrolment, settling, changes, handover.wake)
         inventories, groups = Inventories(region, targeting, jobs), Groups(region, targeting, jobs)
-        intake = StatusIntake(region, changes)
-        return cls(below, changes, handover, jobs, enrolment, intake, moves, targeting, groups, inventories)
+        intake, rollouts = StatusIntake(region, changes), Rollouts(region, jobs, changes)
+        return cls(below, changes, handover, jobs, enrolment, intake, moves, targeting, groups, inventories, rollouts)
 
 
 async def serve(stack: AsyncExitStack, here: Place) -> None:
@@ -108,6 +110,7 @@ async def serve(stack: AsyncExitStack, here: Place) -> None:
         tasks.create_task(parts.jobs.run())
         tasks.create_task(desk.patches.run())
         tasks.create_task(desk.plans.follow())
+        tasks.create_task(parts.rollouts.run(desk.patches.ordered))
         tasks.create_task(_say_ready(subtree, here))
 
 
@@ -177,6 +180,7 @@ def _desk(region: Region, settings: ServerSettings, parts: Parts, subtree: SubTr
         depots=DepotVerbs(region, parts.below, library),
         patches=patches,
         steering=SteeringVerbs(region, parts.below, parts.jobs),
+        rollouts=parts.rollouts,
         why=JobWhy(region, parts.below, subtree.steering.reasons.now),
         plans=Plans(parts.jobs, parts.changes, jobs),
     )

@@ -8,7 +8,17 @@ from sqlalchemy import Select, select
 
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
-from tiercast_server.database.tables import cabinets, groups, job_requests, jobs, nodes, packages, plans, templates
+from tiercast_server.database.tables import (
+    cabinets,
+    groups,
+    job_requests,
+    jobs,
+    nodes,
+    packages,
+    plans,
+    rollouts,
+    templates,
+)
 from tiercast_server.region import Region
 
 _MOST = 1_000
@@ -35,6 +45,7 @@ async def names(region: Region, call: Call) -> list[str]:
         "cabinet": select(cabinets.c.name).order_by(cabinets.c.name),
         "job": select(every_job.c.id).order_by(every_job.c.number.desc()),
         "plan": select(plans.c.id).order_by(plans.c.number.desc()),
+        "rollout": select(rollouts.c.id).order_by(rollouts.c.number.desc()),
         "template": select(templates.c.name).order_by(templates.c.name),
     }
     kind = call.text("kind")

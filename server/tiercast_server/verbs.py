@@ -33,6 +33,8 @@ from tiercast_server.plan_verbs import add_plan_verbs
 from tiercast_server.plans import Plans
 from tiercast_server.presence import Presence
 from tiercast_server.region import Region
+from tiercast_server.rollout_verbs import add_rollout_verbs
+from tiercast_server.rollouts import Rollouts
 from tiercast_server.steering_verbs import SteeringVerbs
 from tiercast_server.why import JobWhy
 
@@ -60,6 +62,7 @@ class Desk:
     steering: SteeringVerbs
     why: JobWhy
     plans: Plans
+    rollouts: Rollouts
 
 
 def audited(handler: Handler) -> Handler:
@@ -120,6 +123,7 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
     verbs.add("job.delete", "operator", audited(jobs.delete))
     add_draft_verbs(verbs, desk.region, jobs, audited)
     add_plan_verbs(verbs, desk.plans, audited)
+    add_rollout_verbs(verbs, desk, audited)
 
     verbs.add("depot.show", "viewer", depots.show)
     verbs.add("depot.pin", "operator", audited(depots.pin))

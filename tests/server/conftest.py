@@ -52,6 +52,7 @@ from tiercast_server.library import Library
 from tiercast_server.moves import Moves
 from tiercast_server.placings import Settling
 from tiercast_server.region import Region, create_region, open_region, wall_clock
+from tiercast_server.rollouts import Rollouts
 from tiercast_server.status_intake import StatusIntake
 from tiercast_server.targeting import Targeting
 from tiercast_server.tree import Child
@@ -210,6 +211,7 @@ class World:
     targeting: Targeting
     groups: Groups
     inventories: Inventories
+    rollouts: Rollouts
     now: list[int]
     nodes: dict[str, Joined] = field(default_factory=dict)
 
@@ -346,6 +348,7 @@ def assemble(region: Region, now: list[int], tree: FakeTree, store: MemoryStore)
         targeting=targeting,
         groups=Groups(region, targeting, jobs),
         inventories=Inventories(region, targeting, jobs),
+        rollouts=Rollouts(region, jobs, changes),
         now=now,
     )
 

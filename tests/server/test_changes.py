@@ -46,3 +46,15 @@ async def test_any_of_several_jobs_wakes_who_waits_for_them() -> None:
     changes.touch("b")
     async with asyncio.timeout(60):
         await changes.wait_any(seen, timeout=60)
+
+
+async def test_who_waits_for_any_job_hears_of_every_one() -> None:
+    changes = Changes()
+    changes.touch("j")
+    await changes.wait_touch(0, timeout=60)
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(changes.wait_touch(changes.touches(), timeout=60))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        changes.touch("other")
+        await waiting

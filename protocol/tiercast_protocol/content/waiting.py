@@ -231,6 +231,25 @@ KINDS: dict[str, Kind] = {
         "the order has expired; receipts under way still count[ until {until:at}]",
         "the receipt of {peer} comes[, or it is {until:at}]",
     ),
+    "gate.shut": Kind(
+        (SERVER,),
+        "wave {wave:n} of {rollout} has not begun: its gate is shut"
+        "[: {have} targets of the wave before are done, {needs} are needed][, and {hand} is needed]",
+        "the gate opens[: {needs} of the wave before are done][ at {until:at}][, by {hand}]",
+        "tiercast rollout next {rollout} begins it now; how far it is: tiercast rollout show {rollout}",
+    ),
+    "breaker.open": Kind(
+        (SERVER,),
+        "the rollout {rollout} stopped: {have} targets failed, and it stops at {limit}; wave {wave:n} does not begin",
+        "another rollout, or a job, is ordered for {peer}",
+        "see who failed: tiercast rollout show {rollout}; take it back: tiercast rollout undo {rollout}",
+    ),
+    "rollout.paused": Kind(
+        (SERVER,),
+        "wave {wave:n} of {rollout} has not begun: the rollout is paused[: {error}]",
+        "somebody resumes it",
+        "tiercast rollout resume {rollout}",
+    ),
     # -- what an endpoint is at ----------------------------------------------------------------------------
     "turn": Kind(
         (ENDPOINT,),

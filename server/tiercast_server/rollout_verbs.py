@@ -1,0 +1,120 @@
+"""The verbs of rollouts: `rollout.start`, `.list`, `.show`, `.next`, `.pause`, `.resume`, `.cancel`, `.undo`.
+
+Rules
+- Viewers list and show; operators do the rest, and leave a line in the audit log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node.control.verbs import Call, Verbs
+from tiercast_server import rollout_undo, rollout_view
+from tiercast_server.job_checks import MAX_EXPIRY_S, Request
+from tiercast_server.rollout_life import Rules
+from tiercast_server.waves import share_of
+
+if TYPE_CHECKING:
+    from tiercast_server.verbs import Desk
+
+Handler = Callable[[Call], Awaitable[Any]]
+_LIST, _DAYS_30 = 50, 30 * 86_400
+_MOST_NUMBER = 10_000_000
+
+
+def add_rollout_verbs(verbs: Verbs, desk: Desk, audited: Callable[[Handler], Handler]) -> None:
+    """Put them into `verbs`."""
+    region, rollouts = desk.region, desk.rollouts
+
+    async def list_(call: Call) -> list[dict[str, Any]]:
+        return await rollout_view.list_(region, max(1, call.number("limit", _LIST)))
+
+    async def show(call: Call) -> dict[str, Any]:
+        return await rollout_view.show(region, call.text("rollout"))
+
+    async def start(call: Call) -> dict[str, Any]:
+        request = Request(
+            type="install",
+            package=call.text("package"),
+            by=call.user,
+            targets=tuple(call.texts("targets", [])),
+            groups=tuple(call.texts("groups", [])),
+            note=call.text("note", ""),
+            expires_s=call.number("expires_s", _DAYS_30),
+            options=call.mapping("options", {}),
+            target=call.text("target", ""),
+            follow=False,
+            dry_run=call.flag("dry_run", default=False),
+            confirm=call.number("confirm", 0),
+        )
+        made = await rollouts.start(request, call.texts("waves", []), rules_of(call))
+        for job in made.get("jobs", ()):
+            await desk.patches.ordered(job)
+        return made
+
+    async def undo(call: Call) -> dict[str, Any]:
+        made = await rollout_undo.undo(
+            region,
+            rollouts,
+            call.text("rollout"),
+            call.user,
+            call.number("expires_s", _DAYS_30),
+            go_on=share_of(call.text("go_on", "0%"), "rollout.go-on", "Going on at"),
+            dry_run=call.flag("dry_run", default=False),
+        )
+        for job in made.get("jobs", ()):
+            await desk.patches.ordered(job)
+        return made
+
+    def word(said: Literal["next", "pause", "resume", "cancel"]) -> Handler:
+        async def handle(call: Call) -> dict[str, Any]:
+            made = await rollouts.say(call.text("rollout"), said)
+            for job in made["jobs"]:
+                await desk.patches.ordered(job)
+            return made
+
+        return audited(handle)
+
+    verbs.add("rollout.list", "viewer", list_)
+    verbs.add("rollout.show", "viewer", show)
+    verbs.add("rollout.start", "operator", audited(start))
+    verbs.add("rollout.undo", "operator", audited(undo))
+    verbs.add("rollout.next", "operator", word("next"))
+    verbs.add("rollout.pause", "operator", word("pause"))
+    verbs.add("rollout.resume", "operator", word("resume"))
+    verbs.add("rollout.cancel", "operator", word("cancel"))
+
+
+def rules_of(call: Call) -> Rules:
+    """When the rollout goes on and stops, as the call says.
+
+    Raises:
+        UsageError: rollout.go-on, rollout.stop-at or rollout.soak.
+    """
+    soak = call.number("soak_s", 0)
+    if not 0 <= soak <= MAX_EXPIRY_S:
+        raise UsageError(
+            code="rollout.soak",
+            what=f"A pause of {soak} seconds after a wave is none.",
+            todo=f"Choose 0 to {MAX_EXPIRY_S} seconds. Nothing was done.",
+        )
+    stop, share, number = call.text("stop_at", "").strip(), 0, 0
+    if stop.isdecimal() and len(stop) <= len(str(_MOST_NUMBER)):
+        number = int(stop)
+    elif stop:
+        share = share_of(stop, "rollout.stop-at", "Stopping at")
+    if stop and not share and not number:
+        raise UsageError(
+            code="rollout.stop-at",
+            what=f"A rollout that stops at {stop} failed targets would never begin.",
+            todo="Say --stop-at 1 for the first one that fails. Nothing was done.",
+        )
+    return Rules(
+        go_on=share_of(call.text("go_on", "100%"), "rollout.go-on", "Going on at"),
+        soak_ms=soak * 1000,
+        by_hand=call.flag("by_hand", default=False),
+        stop_share=share,
+        stop_number=number,
+    )

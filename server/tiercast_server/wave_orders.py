@@ -1,0 +1,123 @@
+"""The jobs of one wave, made inside the transaction that begins it.
+
+Rules
+- A wave is a job; one that takes back what machines had before is one job for each version that they had.
+- All jobs of a wave are checked before the first of them is written.
+- It is the same sealed content in every wave, also where a newer revision exists by now.
+- Who left the region meanwhile is left out; times that are over are left out, as of a rerun.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import insert, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tiercast_protocol.content import jobtypes
+from tiercast_server import job_rows, requests, rollout_rows
+from tiercast_server.database.tables import nodes as nodes_table
+from tiercast_server.database.tables import rollout_jobs, rollout_members
+from tiercast_server.job_checks import check_conflict
+from tiercast_server.job_rows import Job
+from tiercast_server.nodes import Node, all_nodes
+from tiercast_server.packages import Package, find_sealed
+from tiercast_server.region import Region
+from tiercast_server.requests import Kept
+from tiercast_server.reruns import again
+from tiercast_server.rollout_rows import Rollout
+from tiercast_server.standing import versions
+from tiercast_server.targeting import parts
+from tiercast_server.time_checks import Plan, check_times
+from tiercast_server.transfer_checks import check_possible
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """One job to be written."""
+
+    type: str
+    package: Package
+    nodes: list[Node]
+    options: dict[str, str | int | bool]
+
+
+async def order_wave(region: Region, connection: AsyncConnection, one: Rollout, wave: int) -> list[str]:
+    """Make the jobs of a wave; their ids.
+
+    Raises:
+        UsageError: package.unknown, job.conflict, transfer.*, times.*, window.*; nothing was written then.
+    """
+    wanted: dict[tuple[str, int], list[str]] = {}
+    for member in await rollout_rows.members(connection, one.id):
+        if member.wave == wave:
+            wanted.setdefault((member.version, member.revision), []).append(member.node)
+    names = [name for some in wanted.values() for name in some]
+    there = {
+        node.name: node for some in parts(nodes_table.c.name, names) for node in await all_nodes(connection, *some)
+    }
+    now = region.clock()
+    made: list[_Made] = []
+    for (version, revision), some in sorted(wanted.items()):
+        if found := [there[name] for name in some if name in there]:
+            made.append(await _checked(connection, one, now, (version, revision), found))
+    held = await versions(connection, one.package, names)
+    for name, version in held.items():
+        if version:
+            which = (rollout_members.c.rollout == one.id) & (rollout_members.c.node == name)
+            await connection.execute(update(rollout_members).where(which).values(former=version))
+    return [await _write(region, connection, one, wave, job) for job in made]
+
+
+async def _checked(
+    connection: AsyncConnection, one: Rollout, now: int, content: tuple[str, int], found: list[Node]
+) -> _Made:
+    version, revision = content
+    kind = jobtypes.of("install" if version else "remove")
+    reference = f"{one.package}={version or one.version}/{revision or one.package_revision}"
+    package = await find_sealed(connection, reference)
+    await check_conflict(connection, kind.name, one.package, found)
+    options, _ = again(one.options if kind.content else {}, now)
+    size = package.stored_bytes if kind.content else 0
+    if size:
+        check_possible(options, size=size, now=now / 1000, left=(one.expires - now) / 1000)
+    check_times(Plan(kind.name, options, now / 1000, one.expires / 1000, size))
+    return _Made(kind.name, package, found, options)
+
+
+async def _write(region: Region, connection: AsyncConnection, one: Rollout, wave: int, made: _Made) -> str:
+    now = region.clock()
+    note = f"{one.id}, wave {wave + 1} of {len(one.texts)}{f': {one.note}' if one.note else ''}"
+    args = {
+        "type": made.type,
+        "package": f"{made.package.name}={made.package.version}",
+        "targets": [node.name for node in made.nodes],
+        "note": note,
+        "expires_s": max(1, (one.expires - now) // 1000),
+        "options": made.options,
+    }
+    kept = Kept(args, folder=f"rollouts/{one.id}")
+    id_, number = await requests.identity(connection, kept)
+    job = Job(
+        id=id_,
+        number=number,
+        type=made.type,
+        revision=0,
+        state="open",
+        cancelling=False,
+        package=made.package.name,
+        version=made.package.version,
+        package_revision=made.package.revision,
+        root=made.package.root,
+        note=note,
+        created_by=one.created_by,
+        options=made.options,
+        created=now,
+        expires=one.expires,
+        closed=None,
+    )
+    await job_rows.insert_job(connection, job, made.nodes)
+    await requests.keep(connection, (id_, number), kept, one.created_by, now, draft=False)
+    await job_rows.order(region, connection, job, "same", ())
+    await connection.execute(insert(rollout_jobs).values(rollout=one.id, job=id_, number=number, wave=wave))
+    return id_
