@@ -8,6 +8,7 @@ from sqlalchemy import Select, select
 
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
+from tiercast_server.database.rollout_tables import rollouts
 from tiercast_server.database.tables import (
     cabinets,
     groups,
@@ -16,7 +17,6 @@ from tiercast_server.database.tables import (
     nodes,
     packages,
     plans,
-    rollouts,
     templates,
 )
 from tiercast_server.region import Region

@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
-from tiercast_server.database.tables import rollout_jobs, rollout_members, rollouts, targets
+from tiercast_server.database.rollout_tables import rollout_jobs, rollout_members, rollouts
+from tiercast_server.database.tables import targets
 from tiercast_server.rollout_life import FINAL, OPEN, Counts, RolloutLife, Rules, State
 
 BAD = frozenset({"failed", "interrupted", "rejected"})

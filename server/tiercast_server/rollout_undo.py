@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.errors import UsageError
 from tiercast_server import rollout_rows
-from tiercast_server.database.tables import rollout_jobs, rollout_members, targets
+from tiercast_server.database.rollout_tables import rollout_jobs, rollout_members
+from tiercast_server.database.tables import targets
 from tiercast_server.job_checks import MAX_EXPIRY_S
 from tiercast_server.packages import find_sealed
 from tiercast_server.region import Region

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.content.reason import Reason, because, shown
 from tiercast_protocol.content.receipt import STATES
 from tiercast_server import rollout_rows
-from tiercast_server.database.tables import rollout_jobs, targets
+from tiercast_server.database.rollout_tables import rollout_jobs
+from tiercast_server.database.tables import targets
 from tiercast_server.region import Region
 from tiercast_server.rollout_life import WHOLE, Counts
 from tiercast_server.rollout_rows import Rollout

@@ -23,9 +23,11 @@ class OfJobs(Protocol):
 
     async def job(self, name: str, below: str = "") -> dict[str, Any]:
         """Of a whole job."""
+        ...
 
     async def target(self, name: str, node: str) -> dict[str, Any]:
         """Of one target."""
+        ...
 
 
 async def answer(jobs: OfJobs, region: Region, text: str, node: str) -> dict[str, Any]:

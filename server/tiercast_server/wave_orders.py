@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content import jobtypes
 from tiercast_server import job_rows, requests, rollout_rows
+from tiercast_server.database.rollout_tables import rollout_jobs, rollout_members
 from tiercast_server.database.tables import nodes as nodes_table
-from tiercast_server.database.tables import rollout_jobs, rollout_members
 from tiercast_server.job_checks import check_conflict
 from tiercast_server.job_rows import Job
 from tiercast_server.nodes import Node, all_nodes

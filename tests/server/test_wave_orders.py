@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from tiercast_server import job_rows, rollout_rows
-from tiercast_server.database.tables import rollout_members
+from tiercast_server.database.rollout_tables import rollout_members
 from tiercast_server.rollout_life import Rules
 from tiercast_server.rollout_rows import Member, Rollout
 from tiercast_server.wave_orders import order_wave

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from alembic import context
 
-from tiercast_server.database.tables import metadata
+from tiercast_server.database.rollout_tables import rollouts
 
 # Batch mode: SQLite can't alter most things in place; on PostgreSQL it is plain ALTER TABLE.
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
+    target_metadata=rollouts.metadata,
     render_as_batch=True,
     transactional_ddl=True,
 )
