@@ -159,6 +159,31 @@ async def test_a_step_that_can_not_begin_later_has_failed_with_the_reason(world:
     assert (await states(plans, plan))["plan"] == "failed"
 
 
+async def test_what_gateways_say_when_a_step_is_to_begin_counts(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    verbs = JobVerbs(world.jobs, world.view)
+    plans = Plans(world.jobs, world.changes, verbs)
+    await world.join("pc1")
+    plan = await run(plans, step("a"), step("b", "a", on_failure="go-on"), step("c", "b"))
+    prepare, asked = verbs.prepare, list[str]()
+
+    async def small(request: Any) -> Any:
+        asked.append(request.by)
+        if len(asked) == 1:
+            raise UsageError("depot.small", "A depot on its way is less.")
+        return await prepare(request)
+
+    monkeypatch.setattr(verbs, "prepare", small)
+    await end(world, plans, plan, "a")
+    shown = await plans.show(plan)
+    assert [(one["state"], one["code"]) for one in shown["steps"]] == [
+        ("done", ""),
+        ("failed", "depot.small"),
+        ("running", ""),
+    ]
+    assert asked == ["ann", "ann"]
+    assert len(await every_job(world)) == 2
+
+
 async def test_a_cancelled_plan_begins_nothing_and_cancels_what_is_open(world: Any) -> None:
     plans = plans_of(world)
     await world.join("pc1")
