@@ -33,6 +33,7 @@ from tiercast_server.plan_checks import Planned, Timed, check_all_times, of_step
 from tiercast_server.plan_life import Begun, CancelAsked, CancelJob, Close, Event, PlanLife, Settle, Start, StepEnded
 from tiercast_server.plan_rows import PlanRow
 from tiercast_server.requests import Kept, check_folder
+from tiercast_server.targeting import Picked
 from tiercast_server.transfer_checks import check_possible
 
 #: What is touched (`Changes`) when any plan has moved.
@@ -91,9 +92,10 @@ class Plans:
         found: list[dict[str, Any]] = []
         timed: list[Timed] = []
         wrong: list[UsageError] = []
+        known: dict[tuple[str, str], Picked] = {}
         for planned in steps:
             try:
-                count, one = await self._check_step(planned, by)
+                count, one = await self._check_step(planned, by, known)
             except UsageError as error:
                 wrong.append(of_step(error, planned.step.name))
                 continue
@@ -105,13 +107,17 @@ class Plans:
         check_all_times(timed, self._region.clock())
         return found
 
-    async def _check_step(self, planned: Planned, by: str) -> tuple[int, Timed]:
+    async def _check_step(self, planned: Planned, by: str, known: dict[tuple[str, str], Picked]) -> tuple[int, Timed]:
+        """How many targets it has now, and its times; `known` is who is meant by what, for most steps mean the same."""
         request = self._request(planned.args, by)
         options = checked(request)
         check_folder(request.kept.folder)
         kind = jobtypes.of(request.type)
         async with self._targeting.lock, self._region.db.read() as connection:
-            picked = await self._targeting.pick(connection, request.meant, kind.role)
+            meant = (str(request.meant), kind.role)
+            if meant not in known:
+                known[meant] = await self._targeting.pick(connection, request.meant, kind.role)
+            picked = known[meant]
             check_targets(request, picked)
             package = await find_sealed(connection, request.package) if kind.package else None
         size = package.stored_bytes if package is not None and kind.content else 0
