@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.content.digest import DIGEST_SIZE
 from tiercast_protocol.content.manifest import Root
 from tiercast_protocol.errors import ChunkCorrupt, StoreFull, UsageError
+from tiercast_server import rollout_rows
 from tiercast_server.cabinets import check_cabinet
 from tiercast_server.database.tables import jobs, package_chunks, packages
 from tiercast_server.package_check import LibraryStore, read_package
@@ -208,4 +209,11 @@ async def _refuse_in_use(connection: AsyncConnection, found: Package) -> None:
             code="package.in-use",
             what=f"{found.reference} is used by {len(users)} open jobs: {', '.join(users[:10])}.",
             todo=f"Wait for them, or `tiercast job cancel {users[0]}`.",
+        )
+    waves = await rollout_rows.users_of(connection, found.name, found.version, found.revision)
+    if waves:
+        raise UsageError(
+            code="package.in-use",
+            what=f"{found.reference} is rolled out by {', '.join(waves[:10])}.",
+            todo=f"Wait, or `tiercast rollout cancel {waves[0]}`.",
         )

@@ -213,6 +213,20 @@ async def check_unused(connection: AsyncConnection, job: str) -> None:
         )
 
 
+async def users_of(connection: AsyncConnection, package: str, version: str, revision: int) -> list[str]:
+    """The rollouts that have not ended and give somebody this version of a package."""
+    c = rollout_members.c
+    query = (
+        select(rollouts.c.id)
+        .join(rollout_members, c.rollout == rollouts.c.id)
+        .where(
+            rollouts.c.state.not_in(FINAL), rollouts.c.package == package, c.version == version, c.revision == revision
+        )
+        .distinct()
+    )
+    return sorted((await connection.execute(query)).scalars())
+
+
 def check_open(one: Rollout, verb: str) -> None:
     """Refuse `verb` where no further wave can begin.
 

@@ -168,7 +168,11 @@ class Rollouts:
         whole = Outcome()
         async with self._region.db.read() as connection:
             open_now = await rollout_rows.still_open(connection)
+            idle = {one.id: await self._idle(connection, one) for one in open_now}
         for one in open_now:
+            if (wake := idle[one.id]) is not None:
+                whole.wake = wake if whole.wake is None else min(whole.wake, wake)
+                continue
             async with self._region.db.write() as connection:
                 fresh = await rollout_rows.get(connection, one.id)
                 done = await self._advance(connection, fresh)
@@ -194,6 +198,17 @@ class Rollouts:
         """After a commit."""
         self._jobs.told(*done.made, *done.touched)
         self._changes.touch(rollout)
+
+    async def _idle(self, connection: AsyncConnection, one: Rollout) -> int | None:
+        """When to look again, where nothing is to be done now: so that counting alone takes no writer's turn."""
+        life = one.life()
+        commands = await self._count(connection, one, life, self._region.clock())
+        if (life.state, life.begun, life.reached, life.word) != (one.state, one.begun, one.reached, one.word):
+            return None
+        if not commands:
+            return self._region.clock() + int(_LOOK_S * 1000)
+        first = commands[0]
+        return first.at if isinstance(first, WakeAt) and len(commands) == 1 else None
 
     async def _advance(self, connection: AsyncConnection, one: Rollout, *events: Event, first: bool = False) -> Outcome:
         now = self._region.clock()

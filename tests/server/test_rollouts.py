@@ -249,6 +249,27 @@ async def test_a_job_that_a_rollout_counts_is_not_deleted(world: Any) -> None:
     await world.jobs.delete(made["jobs"][0])
 
 
+async def test_a_package_that_is_rolled_out_is_not_deleted(world: Any) -> None:
+    await region_of(world)
+    made = await start(world, "1", "rest")
+    await end(world, made["jobs"][0])
+    with pytest.raises(UsageError) as caught:
+        await world.library.delete("app=1")
+    assert caught.value.code == "package.in-use"
+    assert made["rollout"] in caught.value.what
+    await world.rollouts.say(made["rollout"], "cancel")
+    await world.library.delete("app=1")
+
+
+async def test_counting_alone_writes_nothing(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    await region_of(world)
+    made = await start(world, "2", "rest")
+    await end(world, made["jobs"][0], "done", (await targets_of(world, made["jobs"][0]))[0])
+    monkeypatch.setattr(world.region.db, "write", None)
+    found = await world.rollouts.look()
+    assert (found.made, found.wake) == ([], world.now[0] + 7 * 86_400_000)
+
+
 async def test_it_looks_by_itself_when_a_receipt_comes(world: Any) -> None:
     await region_of(world)
     heard: asyncio.Queue[str] = asyncio.Queue()
