@@ -8,6 +8,7 @@ Rules
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -210,6 +211,30 @@ async def check_unused(connection: AsyncConnection, job: str) -> None:
             code="job.rollout",
             what=f"The rollout {user} still counts what came of {job}.",
             todo=f"`tiercast rollout cancel {user}` first, or wait until it has ended.",
+        )
+
+
+async def check_apart(connection: AsyncConnection, package: str, nodes: Collection[str]) -> None:
+    """Refuse a rollout of what another one that has not ended gives to one of the same nodes.
+
+    Raises:
+        UsageError: rollout.conflict, naming the first such rollout.
+    """
+    query = (
+        select(rollouts.c.id, rollouts.c.created_by, rollout_members.c.node)
+        .join(rollout_members, rollout_members.c.rollout == rollouts.c.id)
+        .where(rollouts.c.state.not_in(FINAL), rollouts.c.package == package)
+        .order_by(rollouts.c.number, rollout_members.c.node)
+    )
+    names = set(nodes)
+    both = [row for row in await connection.execute(query) if row.node in names]
+    if both:
+        first = both[0]
+        more = f" and {len(both) - 1} more of these targets" if len(both) > 1 else ""
+        raise UsageError(
+            code="rollout.conflict",
+            what=f"The rollout {first.id} of {first.created_by} is about {package} on {first.node}{more}.",
+            todo=f"Wait for it, or `tiercast rollout cancel {first.id}` and order again. Nothing was done.",
         )
 
 

@@ -47,8 +47,8 @@ async def undo(
     """Take a rollout back that has ended: {rollout, undoes, waves, same, moved_on, jobs}.
 
     Raises:
-        UsageError: rollout.unknown, rollout.open, rollout.undo, rollout.nobody, package.gone, expiry.invalid, and what
-            is said of jobs that can't be.
+        UsageError: rollout.unknown, rollout.open, rollout.undo, rollout.nobody, rollout.conflict, package.gone,
+            expiry.invalid, and what is said of jobs that can't be.
     """
     if not 0 < expires_s <= MAX_EXPIRY_S:
         what = f"An undo can't expire {expires_s} seconds from now."
@@ -58,6 +58,9 @@ async def undo(
         await _check(connection, one)
         taken = await _taken(connection, one)
         numbers = sorted(taken.waves, reverse=True)
+        await rollout_rows.check_apart(
+            connection, one.package, {name for wave in taken.waves.values() for name in wave}
+        )
         revisions = await _revisions(connection, one, taken)
         waves = [
             {"wave": n + 1, "text": f"wave {number + 1} of {one.id}", "targets": len(taken.waves[number])}

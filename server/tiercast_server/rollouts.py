@@ -70,7 +70,7 @@ class Rollouts:
         """Begin a rollout of `request` in the waves `texts`: {rollout, waves, job}; a dry run shows who is in which.
 
         Raises:
-            UsageError: wave.*, and what `Jobs.create` says of a job that can't be.
+            UsageError: wave.*, rollout.conflict, and what `Jobs.create` says of a job that can't be.
         """
         waves = parse(texts)
         options = checked(request)
@@ -91,6 +91,7 @@ class Rollouts:
                 found = shared(waves, nodes, meant, id_)
                 package = await find_sealed(connection, request.package)
                 await check_conflict(connection, "install", package.name, picked.nodes)
+                await rollout_rows.check_apart(connection, package.name, nodes)
                 now = self._region.clock()
                 expires = now + request.expires_s * 1000
                 check_times(Plan("install", options, now / 1000, expires / 1000, package.stored_bytes))

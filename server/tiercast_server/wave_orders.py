@@ -62,10 +62,10 @@ async def order_wave(region: Region, connection: AsyncConnection, one: Rollout, 
         if found := [there[name] for name in some if name in there]:
             made.append(await _checked(connection, one, now, (version, revision), found))
     held = await versions(connection, one.package, names)
-    for name, version in held.items():
-        if version:
-            which = (rollout_members.c.rollout == one.id) & (rollout_members.c.node == name)
-            await connection.execute(update(rollout_members).where(which).values(former=version))
+    for former in sorted({*held.values()} - {""}):
+        for which in parts(rollout_members.c.node, [name for name, version in held.items() if version == former]):
+            kept = update(rollout_members).where(rollout_members.c.rollout == one.id, *which)
+            await connection.execute(kept.values(former=former))
     return [await _write(region, connection, one, wave, job) for job in made]
 
 

@@ -238,6 +238,16 @@ async def test_an_open_opposite_of_any_target_is_refused_at_once(world: Any) -> 
     assert caught.value.code == "job.conflict"
 
 
+async def test_two_rollouts_of_one_package_do_not_share_a_target(world: Any) -> None:
+    await region_of(world)
+    first = await start(world, "1", "rest", targets=("pc1", "pc2"))
+    with pytest.raises(UsageError) as caught:
+        await start(world, "rest", targets=("pc2", "pc3"))
+    assert caught.value.code == "rollout.conflict"
+    assert first["rollout"] in caught.value.what
+    await start(world, "rest", targets=("pc3", "pc4"))
+
+
 async def test_a_job_that_a_rollout_counts_is_not_deleted(world: Any) -> None:
     await region_of(world)
     made = await start(world, "1", "rest", by_hand=True)
