@@ -242,6 +242,7 @@ class Patches:
             while True:
                 match await _hear(reading):
                     case ["want", bytes() as digest]:
+                        _look(process.pid, made)  # it waits for the answer, so it is seen however short its work is
                         await _say(writing, await self._stored(digest))
                     case ["chunk", bytes() as digest, bytes() as stored]:
                         made.chunks.append(digest)
@@ -281,9 +282,13 @@ async def _hear(reading: asyncio.StreamReader) -> Any:
 async def _watch(pid: int, made: _Made) -> None:
     """Its greatest memory, as the kernel counts it."""
     while True:
-        with suppress(OSError):
-            made.memory = max(made.memory, await asyncio.to_thread(_peak, pid))
+        await asyncio.to_thread(_look, pid, made)
         await asyncio.sleep(_SAMPLE_SECONDS)
+
+
+def _look(pid: int, made: _Made) -> None:
+    with suppress(OSError):
+        made.memory = max(made.memory, _peak(pid))
 
 
 def _peak(pid: int) -> int:

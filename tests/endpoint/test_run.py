@@ -66,7 +66,7 @@ def live(folder: Path, fatal: int, kind: str) -> subprocess.CompletedProcess[str
 
 def shown(folder: Path) -> dict[str, bytes | str | None]:
     """What a reader of the package's name sees."""
-    top = (folder / "agent/root/hello").resolve(strict=True)
+    top = (folder / "agent" / "root" / "hello").resolve(strict=True)
     return {
         str(p.relative_to(top)): str(p.readlink()) if p.is_symlink() else p.read_bytes() if p.is_file() else None
         for p in sorted(top.rglob("*"))

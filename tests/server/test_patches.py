@@ -74,7 +74,7 @@ async def test_a_new_version_gets_a_patch_that_is_offered_now_and_after_a_restar
         (row,) = await settled(patches, call)
         assert row["state"] == "made", row
         assert 0 < row["bytes"] < row["chunk_bytes"] / 2
-        assert row["memory"] > 0  # seen from time to time, so of a short work little is seen
+        assert row["memory"] > 1 << 20
         await until(lambda: bool(told.offers))
     (offer,) = told.offers
     assert (offer.base, offer.result, offer.size) == (pair[0].digest, pair[1].digest, row["bytes"])

@@ -82,7 +82,7 @@ class Membership:
             child = next(iter(self._candidates))
             del self._candidates[child]
             lane = lanes.get(child)
-            if lane is None or lane.group is not None or not self._free(lane, lanes, now):
+            if lane is None or not self._free(lane, lanes, now):
                 continue
             for fanout in ("multicast", "auto"):
                 want = head(sharable(lane, fanout), self._supply)
@@ -114,11 +114,7 @@ class Membership:
         if any(child in self._invited for child in fits):
             self._candidates[lane.child] = None  # once they have answered
             return False
-        others = [
-            other
-            for other in fits.values()
-            if other.group is None and self._free(other, lanes, now) and share_most(lane, other, job)
-        ]
+        others = [other for other in fits.values() if self._free(other, lanes, now) and share_most(lane, other, job)]
         groups = self._fitting(lane, job, fits, even=even)
         if not groups and (not others or len(self.groups) >= MOST_GROUPS):
             return False
@@ -146,14 +142,15 @@ class Membership:
         return sorted(found, key=lambda group: len(group.members), reverse=True)
 
     def _free(self, lane: Lane, lanes: dict[Child, Lane], now: float) -> bool:
+        """Whether the lane is in no group, and may come into one now: who is late would have all the others wait."""
         return (
-            lane.state == "active"
-            and not lane.link.suspended
-            and (lane.group is not None or now <= max(lane.lag_due(), lane.flow.oldest + usual(lanes.values(), lane)))
-            and not (lane.link.chain and lane.link.shut(now))
-            and (lane.group is None or not lane.group.invited)
+            lane.group is None
             and lane.child not in self._invited
+            and lane.state == "active"
+            and not lane.link.suspended
+            and not (lane.link.chain and lane.link.shut(now))
             and self._not_before.get(lane.child, now) <= now
+            and now <= max(lane.lag_due(), lane.flow.oldest + usual(lanes.values(), lane))
         )
 
     def _found(self, now: float) -> Group:
@@ -277,7 +274,7 @@ class Membership:
             for lane in [lane for lane in group.members.values() if not lane.wanted]:
                 if group.alive:
                     self.leave(lane, now, out)
-        if len(group.members) + len(group.invited) < PAIR or now - group.used_at >= IDLE_END:
+        if len(group.members) < PAIR or now - group.used_at >= IDLE_END:
             if group.alive:
                 self._end(group, now, out)
             return []

@@ -52,6 +52,15 @@ def test_no_slivers_while_something_is_under_way() -> None:
     assert flow.room(FRAME) == 10
 
 
+def test_who_has_little_under_way_waits_for_more() -> None:
+    flow = Flow(0, 4 * FRAME, 0.0)
+    assert flow.dry(FRAME)
+    flow.charge(FRAME, 0.0)
+    assert flow.dry(FRAME)
+    flow.charge(1, 0.0)
+    assert not flow.dry(FRAME)
+
+
 def test_too_many_small_frames_wait() -> None:
     flow = Flow(0, 8 << 20, 0.0)
     for _ in range(MOST_FRAMES):

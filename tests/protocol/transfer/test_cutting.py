@@ -67,6 +67,14 @@ def test_a_frame_is_what_the_link_carries_in_50_ms() -> None:
     assert frame_size(None, None) == FIRST_FRAME
 
 
+def test_frames_for_many_are_larger_but_where_a_cap_may_hold_for_all_together() -> None:
+    assert frame_size(None, 6e6) == DEFAULT_FRAME
+    assert frame_size(None, 6e6, 4) == 480_000
+    assert frame_size(None, 6e6, 32) == 600_000, "never more than one link carries in 50 ms"
+    assert frame_size(None, 6e7, 32) == LARGEST_FRAME
+    assert frame_size(20e6, None, 8) == frame_size(20e6, None)
+
+
 @pytest.mark.parametrize(("cap", "expected"), [(None, 20_000), (1e5, 5_000)])
 def test_a_link_that_turned_out_slow_gets_small_frames(cap: float | None, expected: int) -> None:
     assert frame_size(cap, 2e5) == expected

@@ -115,6 +115,50 @@ def test_one_that_lags_leaves_and_the_others_go_on() -> None:
     assert lanes["c"].sent.first == SIZE * len(D)
 
 
+def test_who_is_lost_leaves_the_group_without_ending_it() -> None:
+    site = Site("a", "b", "c")
+    number = site.form()
+    site.tell(e.ChildLost("c"))
+    assert site.take(e.DismissFromGroup) == [e.DismissFromGroup("c", number)]
+    assert site.groups() == {"a": number, "b": number}
+    site.take(e.PublishFrame)
+    while any(lane.wanted for lane in site.sender.lanes()):
+        site.now += 0.01
+        site.catch_up("a", "b")
+    frames = [command for command in site.take(e.PublishFrame) if isinstance(command, e.PublishFrame)]
+    assert frames
+    assert all(frame.group == number and sorted(frame.children) == ["a", "b"] for frame in frames)
+
+
+def woken(*, late: bool) -> set[str]:
+    """Who is demoted when the timer that finds c late comes in time, or comes after we were away ourselves."""
+    site = Site("a", "b", "c")
+    site.form()
+    for _ in range(3):
+        site.now += 0.01
+        site.catch_up("a", "b", "c")
+    for _ in range(2):
+        site.now += 0.01
+        site.catch_up("a", "b")  # c has not been heard yet
+    due = max(command.time for command in site.take(e.WakeAt) if isinstance(command, e.WakeAt))
+    end = due + 1.0
+    site.take(e.LaneChanged)
+    if late:
+        site.now = end
+        site.tell(e.TimerFired())
+        site.catch_up("a", "b", "c")
+    while site.now < end:
+        site.now += 0.01
+        site.catch_up("a", "b")
+        site.tell(e.TimerFired())
+    return {c.child for c in site.take(e.LaneChanged) if isinstance(c, e.LaneChanged) and c.state == "demoted"}
+
+
+def test_who_was_away_himself_finds_nobody_late_before_he_has_read() -> None:
+    assert woken(late=False) == {"c"}
+    assert woken(late=True) == set()
+
+
 def test_a_lagging_member_is_given_a_little_time() -> None:
     assert LAG_PATIENCE + LAG_REPORT <= 0.3
 
