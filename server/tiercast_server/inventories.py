@@ -17,8 +17,8 @@ import structlog
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_gateway.condition import compile_condition
 from tiercast_protocol.content import target
+from tiercast_protocol.content.condition import compile_condition
 from tiercast_protocol.content.inventory import Inventory, open_inventory
 from tiercast_protocol.errors import ProtocolError, SignatureInvalid, UsageError
 from tiercast_protocol.wire.facts import GroupsTold, InventoryEntry

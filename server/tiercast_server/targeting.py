@@ -20,8 +20,8 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_gateway.condition import Found, compile_condition
 from tiercast_protocol.content import target
+from tiercast_protocol.content.condition import Found, compile_condition
 from tiercast_protocol.content.target import Expression, Leaf, Named, Where
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import groups, inventory, members

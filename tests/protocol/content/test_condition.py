@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiercast_gateway.condition import compile_condition
+from tiercast_protocol.content.condition import compile_condition
 from tiercast_protocol.errors import UsageError
 
 FACTS = (
@@ -49,7 +49,7 @@ def test_what_is_true_of_a_machine(text: str, is_true: bool) -> None:
 
 def test_the_library_brings_no_command_line_of_its_own() -> None:
     code = (
-        "import sys; from tiercast_gateway.condition import compile_condition; compile_condition('cpus > 1');"
+        "import sys; from tiercast_protocol.content.condition import compile_condition; compile_condition('cpus > 1');"
         "print([name for name in ('prompt_toolkit', 'pygments', 'cel.cli') if name in sys.modules])"
     )
     environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -137,3 +137,25 @@ def test_any_text_is_a_condition_or_a_mistake(text: str) -> None:
     else:
         code = "condition."
     assert code.startswith(("condition.", "fact."))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_true", "values"),
+    [
+        ('compare(packages.editor, "2.0") >= 0', True, "packages.editor = 2.1"),
+        ('"editor" in packages && compare(packages["editor"], "2.10") >= 0', False, "packages.editor = 2.1"),
+        ('!("word" in packages) || compare(packages.word, "3") < 0', True, "packages.word absent"),
+        ("memory >= 16000000000 && cpus > 1", False, "cpus = 4, memory = 8 GB"),
+        ('compare(version, "11") > 0', True, "version = 12"),
+    ],
+)
+def test_a_test_says_the_values_that_decided(text: str, is_true: bool, values: str) -> None:
+    tested = compile_condition(text).test("pc", FACTS)
+    assert (tested.true, tested.values, tested.unknown) == (is_true, values, "")
+
+
+def test_a_test_names_what_is_not_known() -> None:
+    tested = compile_condition('labels.floor == "3"').test("pc", FACTS)
+    assert (tested.true, tested.values, tested.unknown) == (False, "labels.floor absent", "floor")
+    with pytest.raises(UsageError, match="makes no sense"):
+        compile_condition("int(packages.editor) > 0").test("pc", FACTS)

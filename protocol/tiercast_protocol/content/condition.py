@@ -8,6 +8,7 @@ Rules
   said anything yet.
 - A machine of which a fact that the condition needs is not known is not meant, and is counted with the fact's name.
 - Only the facts that the condition names are read; of a map only the entries that it names, where it names entries.
+- `compare(a, b)` orders two versions (`versions.py`): CEL itself knows texts and numbers only.
 - Blocking (CPU): to be run in a thread.  The library is imported when the first condition is compiled.
 """
 
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tiercast_protocol.content.inventory import FACTS, Facts
+from tiercast_protocol.content.versions import compare
 from tiercast_protocol.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +37,19 @@ if TYPE_CHECKING:
 #: Longest condition, most words in it, deepest nesting.
 LONGEST, MOST_WORDS, DEEPEST = 2_000, 400, 30
 #: What a condition may call; none of it loops over more than one text.
-FUNCTIONS = ("contains", "double", "endsWith", "has", "int", "matches", "size", "startsWith", "string", "uint")
+FUNCTIONS = (
+    "compare",
+    "contains",
+    "double",
+    "endsWith",
+    "has",
+    "int",
+    "matches",
+    "size",
+    "startsWith",
+    "string",
+    "uint",
+)
 _MACROS = {"all", "exists", "exists_one", "existsOne", "filter", "map", "reduce", "bind", "transformList"}
 _TOKEN = re.compile(
     r"(?P<text>[rR]?(?:'''.*?'''|\"\"\".*?\"\"\"|'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"))"
@@ -44,6 +58,8 @@ _TOKEN = re.compile(
 )
 _WORDS_OF_CEL = {"true", "false", "null", "in"}
 _MAPS = ("packages", "labels")
+#: Entries of a map that are shown, and numbers that are shown with three digits.
+_MOST_SHOWN, _LARGE = 10, 10**6
 #: How long a condition may take over all machines, and over one of them, in seconds.
 TIME_LIMIT_S, ONE_LIMIT_S = 5.0, 0.02
 _Token = tuple[str, str]
@@ -66,6 +82,15 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Tested:
+    """What came of one machine: `values` are those that decided, as people read them; `unknown` a fact it lacks."""
+
+    true: bool
+    values: str
+    unknown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Condition:
     """A compiled condition; made by `compile_condition`."""
 
@@ -73,6 +98,7 @@ class Condition:
     program: cel.Program
     facts: tuple[str, ...]
     entries: dict[str, frozenset[str]]
+    plain: bool
     _decoder: msgspec.json.Decoder[Any]
 
     def find(self, rows: Iterable[tuple[str, str]], *, limit_s: float = TIME_LIMIT_S) -> Found:
@@ -109,6 +135,28 @@ class Condition:
         except UsageError:
             return False
 
+    def test(self, name: str, facts: str) -> Tested:
+        """Whether it is true of the machine, and the values that decided.
+
+        Raises:
+            UsageError: condition.invalid: it makes no sense for the machine.
+        """
+        unknown: Counter[str] = Counter()
+        true = self._ask(name, facts, unknown)
+        return Tested(true, self._values(facts), next(iter(unknown), ""))
+
+    def _values(self, facts: str) -> str:
+        """The facts that it asks for, and of maps the entries: "cpus = 4, packages.editor absent"."""
+        said, parts = self._decoder.decode(facts), []
+        for fact in self.facts:
+            value, entries = getattr(said, fact), self.entries.get(fact)
+            if isinstance(value, dict):
+                asked = sorted(entries if entries is not None else value)[:_MOST_SHOWN]
+                parts += [f"{fact}.{key} = {value[key]}" if key in value else f"{fact}.{key} absent" for key in asked]
+            else:
+                parts.append(f"{fact} unknown" if value is None else f"{fact} = {_shown(value)}")
+        return ", ".join(parts)
+
     def _ask(self, name: str, facts: str, unknown: Counter[str]) -> bool:
         said = self._decoder.decode(facts)
         known: dict[str, Any] = {}
@@ -120,7 +168,7 @@ class Condition:
             entries = self.entries.get(fact)
             known[fact] = value if entries is None else {key: value[key] for key in entries if key in value}
         try:
-            answer = self.program.execute(known)
+            answer = self.program.execute(known if self.plain else _with_functions(known))
         except KeyError as error:
             unknown[str(error.args[0]) if error.args else "?"] += 1
             return False
@@ -155,9 +203,26 @@ def compile_condition(text: str) -> Condition:
     except ValueError as error:
         raise _syntax(text, _first_line(error).split("ERROR: ")[-1]) from error
     facts = _check_facts(text, program.variables())
-    condition = Condition(text, program, facts, _entries(tokens, facts), _decoder_of(facts))
+    plain = "compare" not in program.functions()
+    condition = Condition(text, program, facts, _entries(tokens, facts), plain, _decoder_of(facts))
     condition.find([(_NAME, _FACTS)] * 3)
     return condition
+
+
+def _with_functions(known: dict[str, Any]) -> cel.Context:
+    context: cel.Context = _library().Context(variables=known)
+    context.add_function("compare", compare)
+    return context
+
+
+def _shown(value: object) -> str:
+    """A fact's value: large numbers of bytes with three digits, or they would be another at every look."""
+    if not isinstance(value, int) or value < _LARGE:
+        return str(value)
+    for unit, size in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return str(value)
 
 
 def _library() -> ModuleType:
