@@ -56,6 +56,7 @@ from tiercast_endpoint.story import (
     Tell,
     TimeCame,
     TurnCame,
+    prepared,
 )
 from tiercast_protocol.content.reason import Reason, because, packed
 from tiercast_protocol.content.times import SHUTDOWN, START
@@ -95,6 +96,7 @@ __all__ = [
     "Tell",
     "TimeCame",
     "TurnCame",
+    "prepared",
 ]
 
 

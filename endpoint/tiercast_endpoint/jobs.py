@@ -1,9 +1,8 @@
-"""All jobs of the agent: orders come in, each package's jobs run one after the other, in order of arrival.
+"""All jobs of the agent: orders come in, and each package's jobs take turns (`turns.py`).
 
 Rules
 - An order is journaled before it is acknowledged; what is refused is journaled too, with its receipt.
 - Opposite orders for one package are both carried out, in the order in which they came: the last one stands.
-- Jobs of different packages run side by side, a few at a time; those about no package wait for their own kind only.
 - Who waits for a time has no turn: others of the package go before it, and it comes after those that are there when its
   time comes.
 - The root of what is ordered is asked for as soon as the order is journaled, whatever else is written down first.
@@ -16,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
@@ -34,12 +33,12 @@ from tiercast_endpoint.install import (
     Snapshot,
     Step,
     Stopping,
-    TurnCame,
 )
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.orders import Accepted, Identity, Refused, Repeated, Seen, Verdict, judge, open_bundle
 from tiercast_endpoint.reports import Reporter
 from tiercast_endpoint.run import Performer, Run, Watch, _unwatched
+from tiercast_endpoint.turns import Lanes
 from tiercast_endpoint.why import Look
 from tiercast_protocol.content import order as o
 from tiercast_protocol.content import times
@@ -52,9 +51,6 @@ from tiercast_protocol.wire.messages import OrderBundle, body_of
 
 log = structlog.get_logger(__name__)
 
-#: Jobs of different packages at work at the same time; as many again that are prepared, so that a window is not missed
-#: for somebody's long way here.
-AT_ONCE = 4
 #: Seconds between two looks whether a program still runs, while a restart waits.
 _QUIET_S = 0.2
 
@@ -108,10 +104,9 @@ class Jobs:
         self._on_ended = on_ended
         self._roots, self._windows = roots, windows
         self._signed_time = 0
-        self._slots, self._prepared_slots = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(AT_ONCE)
         self._tasks: asyncio.TaskGroup | None = None
         self._runs: dict[tuple[str, int], Run] = {}
-        self._lanes: dict[str, list[Run]] = {}
+        self._turns: Lanes | None = None
         self._accepting = asyncio.Lock()
         self.idle = asyncio.Event()
         self.idle.set()
@@ -124,7 +119,7 @@ class Jobs:
         """Take up what is open, then work until cancelled; `started` is set when orders may come."""
         self._signed_time = await self._db.read(lambda connection: journal.counter(connection, journal.TIME))
         async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
+            self._tasks, self._turns = tasks, Lanes(tasks.create_task)
             for job in await self._db.read(journal.unreported):
                 await self._reporter.repeat(job)
             # Those at work keep their turn; the others ask for theirs, in order of arrival.
@@ -190,10 +185,10 @@ class Jobs:
         )
         return verdict, journal.add_job(connection, job)
 
-    # -- lanes -------------------------------------------------------------------------------------------
+    # -- jobs at work --------------------------------------------------------------------------------------
 
     def _start(self, job: Job, *, recovered: bool) -> None:
-        if self._tasks is None:
+        if self._tasks is None or self._turns is None:
             raise RuntimeError("orders before run()")
         self.idle.clear()
         if job.type == o.CANCEL:
@@ -211,52 +206,18 @@ class Jobs:
             reporter=self._reporter,
             now_ms=self.now_ms,
             gate=self._gate(job),
-            turns=self,
+            turns=self._turns,
             watch=self._watch,
         )
         self._runs[job.job, job.revision] = run
         if not run.waits():
-            self.seek(run)
+            self._turns.seek(run)
         self._tasks.create_task(self._live(run))
 
     def _gate(self, job: Job) -> Gate:
         """The job's times here; the owner's windows are for packages."""
         windows = self._windows if job.type in {o.INSTALL, o.REMOVE} else ()
         return Gate(times.read(job.options), job.issued, share_of(self._me.name), machine=windows)
-
-    # -- turns -------------------------------------------------------------------------------------------
-
-    def seek(self, run: Run) -> None:
-        """As `Turns`: it stands in its package's lane from now on."""
-        lane = self._lanes.setdefault(_lane_of(run.job), [])
-        if run in lane or self._tasks is None:
-            return
-        run.turn_over = asyncio.Event()
-        lane.append(run)
-        if len(lane) == 1:
-            self._tasks.create_task(self._give_turn(run))
-
-    def leave(self, run: Run) -> None:
-        """As `Turns`."""
-        run.turn_over.set()
-        lane = self._lanes.get(_lane_of(run.job), [])
-        if run not in lane:
-            return
-        was_first = lane[0] is run
-        lane.remove(run)
-        if not lane:
-            del self._lanes[_lane_of(run.job)]
-        elif was_first and self._tasks is not None:
-            self._tasks.create_task(self._give_turn(lane[0]))
-
-    async def _give_turn(self, run: Run) -> None:
-        """Wait for a place among the jobs at work; whoever left while waiting gives it back."""
-        over = run.turn_over
-        slots = self._prepared_slots if run.step is Step.HOLD else self._slots
-        async with slots if run.job.package else nullcontext():
-            if not over.is_set():
-                run.put(TurnCame())
-                await over.wait()
 
     async def stopping(self, limit_s: float) -> None:
         """The agent is being stopped: carry out what waits for that, for so long at most."""
@@ -278,8 +239,8 @@ class Jobs:
             self._runs.pop((job.job, job.revision), None)
             if self._roots is not None and job.root:
                 self._roots.forget(job.root)
-            if run.ended.is_set():
-                self.leave(run)
+            if run.ended.is_set() and self._turns is not None:
+                self._turns.leave(run)
             self._on_ended()
             self._rest()
 
@@ -329,11 +290,6 @@ def _first_snapshot(order: Order, verdict: Verdict) -> Snapshot:
     if order.type == RUN:
         return Snapshot(order.type, plan=Plan(before=bool(order.options.get("idempotent"))))
     return Snapshot(order.type)
-
-
-def _lane_of(job: Job) -> str:
-    """Jobs of one lane run one after the other: those of a package, and those of a type that is about none."""
-    return job.package or f":{job.type}"
 
 
 def describe(job: Job) -> dict[str, object]:

@@ -220,9 +220,9 @@ def set_running(connection: sqlite3.Connection, n: int, identity: str) -> None:
     connection.execute("UPDATE job SET running=? WHERE n=?", (identity, n))
 
 
-def set_tree(connection: sqlite3.Connection, n: int, tree: str) -> None:
-    """The tree that the job built stands: from now on nobody else may take it away."""
-    connection.execute("UPDATE job SET tree=?, made=1 WHERE n=?", (tree, n))
+def set_tree(connection: sqlite3.Connection, n: int, tree: str, *, made: bool = True) -> None:
+    """The tree that the job built, or found, stands: from now on nobody else may take it away."""
+    connection.execute("UPDATE job SET tree=?, made=? WHERE n=?", (tree, made, n))
 
 
 def trees_of_others(connection: sqlite3.Connection, package: str, n: int) -> set[str]:

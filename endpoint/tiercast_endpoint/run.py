@@ -47,10 +47,14 @@ class Performer(Protocol):
 
 
 class Turns(Protocol):
-    """Who may work when (`Jobs`)."""
+    """Who may work when (`turns.Lanes`)."""
 
     def seek(self, run: Run) -> None:
         """Give it a turn (`TurnCame`); asking twice is asking once."""
+        ...
+
+    async def install(self, run: Run) -> None:
+        """All of it is here: until nobody else of its package installs."""
         ...
 
     def leave(self, run: Run) -> None:
@@ -114,6 +118,8 @@ class Run:
         self.calm = asyncio.Event()
         #: Set when the present turn is over; made anew by who gives turns.
         self.turn_over = asyncio.Event()
+        #: Whether the turn is its own: one that was given and left again may still be among the events.
+        self.has_turn = False
         self._recovered = recovered
         self._db = db
         self._steps = steps
@@ -222,6 +228,8 @@ class Run:
             await self._handle(event, tasks)
 
     async def _handle(self, event: i.Event, tasks: asyncio.TaskGroup) -> None:
+        if isinstance(event, i.TurnCame) and not self.has_turn:
+            return
         await self._see_programs()
         for command in self._machine.handle(event, now=self._now_ms()):
             await self._act(command, tasks)
@@ -266,6 +274,8 @@ class Run:
         await self._watch("performing", step)
         job, event = await self._steps.perform(self.job, step, self._progress)
         await self._watch("performed", step)
+        if i.prepared(event):
+            await self._turns.install(self)
         self._events.put_nowait(_Answered(job, event))
 
     async def _abort(self) -> None:

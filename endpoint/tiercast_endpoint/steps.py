@@ -10,6 +10,7 @@ Rules
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
@@ -69,6 +70,8 @@ class Steps:
         self._limits = limits
         self._now_ms = now_ms
         self._ahead = Ahead()
+        #: One job may settle while another one of its package prepares: no tree goes between being found and claimed.
+        self._claims = asyncio.Lock()
         self._doing = {
             Step.PLAN: self._plan,
             Step.FETCH: self._fetch,
@@ -123,11 +126,17 @@ class Steps:
         after = definition.run_after.idempotent if definition.run_after else None
         current = await in_thread(self._root.current, job.package)
         standing = await self._materials.standing(job, head, current)
-        if standing is not None:
+        if standing is not None and await self._claim(job, standing):
             plan = Plan(ready=True, current=standing == current, before=before, after=after)
             return replace(job, tree=standing, made=False), StepDone(step, plan)
         await self._materials.check_space(head)
         return job, StepDone(step, Plan(before=before, after=after))
+
+    async def _claim(self, job: Job, tree: str) -> bool:
+        """From now on nobody else takes the standing tree away; whether it still stands."""
+        async with self._claims:
+            await self._db.write(lambda connection: journal.set_tree(connection, job.n, tree, made=False))
+            return await in_thread(self._root.exists, tree)
 
     async def _fetch(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
         materials = self._materials
@@ -290,13 +299,14 @@ class Steps:
     async def _drop_trees(self, job: Job, keep: set[str]) -> None:
         """Delete the package's trees but those in `keep`, what its name leads to, and what other jobs prepared."""
         package = job.package
-        current = await in_thread(self._root.current, package)
-        others = await self._db.read(lambda connection: journal.trees_of_others(connection, package, job.n))
-        for tree in await self._db.read(lambda connection: holdings.trees(connection, package)):
-            if tree.tree in keep | others or tree.tree == current:
-                continue
-            await self._db.write(lambda connection, tree=tree: holdings.remove_tree(connection, tree.tree))  # type: ignore[misc]
-            await in_thread(self._root.delete_tree, tree.tree)
+        async with self._claims:
+            current = await in_thread(self._root.current, package)
+            others = await self._db.read(lambda connection: journal.trees_of_others(connection, package, job.n))
+            for tree in await self._db.read(lambda connection: holdings.trees(connection, package)):
+                if tree.tree in keep | others or tree.tree == current:
+                    continue
+                await self._db.write(lambda connection, tree=tree: holdings.remove_tree(connection, tree.tree))  # type: ignore[misc]
+                await in_thread(self._root.delete_tree, tree.tree)
 
 
 def _result_of(program: Program, ran: programs.Ran) -> ProgramResult:

@@ -275,3 +275,11 @@ class Finish:
 
 
 Command = Record | Tell | Rest | Seek | Abort | Perform | Finish
+
+
+def prepared(event: object) -> bool:
+    """Whether this was the last step before an installation, which is to begin now if its time has come."""
+    if not isinstance(event, StepDone):
+        return False
+    standing = event.plan is not None and event.plan.ready and not event.plan.current
+    return event.step is Step.ASSEMBLE or standing

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 from tests.endpoint.lab import Agent, Region, agent_over, pack
 
-from tiercast_endpoint import holdings, jobs, run
+from tiercast_endpoint import holdings, run, turns
 from tiercast_endpoint.materials import Limits
 from tiercast_protocol.content.definition import Program
 from tiercast_protocol.transfer import calendar
@@ -274,7 +274,7 @@ async def test_two_times(tmp_path: Path, region: Region) -> None:
 
 
 async def test_what_waits_blocks_nobody(tmp_path: Path, region: Region) -> None:
-    packages = [pack(f"p{n}", "1.0", {"a": b"%d" % n}) for n in range(jobs.AT_ONCE + 2)]
+    packages = [pack(f"p{n}", "1.0", {"a": b"%d" % n}) for n in range(turns.AT_ONCE + 2)]
     chunks = {digest: stored for package in packages for digest, stored in package.chunks.items()}
     async with agent_over(tmp_path / "a", region, chunks=chunks) as agent:
         for package in packages[:-1]:
