@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tiercast_gateway.subtree import SubTree
     from tiercast_protocol.transfer.views import LaneBytes, LaneView
 
+#: Of the outbox's and inbox's counts since this process began: envelopes, repeated ones too, and acknowledgements.
+MESSAGES = ("sent", "received", "acks_sent", "acks_received")
+
 
 def snapshot(tree: SubTree) -> dict[str, Any]:
     """The answer to `status`."""
@@ -32,6 +35,7 @@ def snapshot(tree: SubTree) -> dict[str, Any]:
         "depot": usage(tree) | {"audit": tree.upkeep.auditor.brief()},
         "children": children(tree),
         "patches": tree.patches.shown(),
+        "messages": {word: tree.post.counts[word] for word in MESSAGES},
         "pid": os.getpid(),
     }
 

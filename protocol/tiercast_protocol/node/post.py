@@ -45,7 +45,8 @@ class Post:
     """Sends and receives for the node `me`.
 
     `transmit(peer, payload)` hands bytes to the link and may raise; `clock` is seconds since 1970.
-    `counts`: sent, unsent, received, handled, duplicate, expired, invalid, unknown, failed, overflow.
+    `counts`: sent, acks_sent, unsent, received, acks_received, handled, duplicate, expired, invalid, unknown, failed,
+    overflow.
     """
 
     SCHEMA = SCHEMA
@@ -105,6 +106,7 @@ class Post:
         try:
             envelope = env.open_(payload)
             if envelope.kind == _ACK_KIND:
+                self.counts["acks_received"] += 1
                 self._take_ack(peer, body_of(envelope, Ack))
                 return
         except MessageInvalid as error:
@@ -280,6 +282,7 @@ class Post:
             while ids := list(self._acks[peer])[:_ACK_IDS]:
                 for id_ in ids:
                     del self._acks[peer][id_]
+                self.counts["acks_sent"] += 1
                 await self.send(peer, Ack(ids=ids))
         finally:
             del self._acks[peer]
