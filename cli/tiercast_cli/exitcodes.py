@@ -43,7 +43,7 @@ _USAGE_CODES |= {"depot.small", "tree.cyclic", "node.server"}
 #: So was what was said of a job that is about no package, or in a file, or of a template.
 _USAGE_NOUNS = ("transfer.", "window.", "time.", "run.", "message.", "file.", "template.")
 _USAGE_CODES |= {"package.missing", "package.needless", "job.type"}
-_USAGE_CODES |= {"plan.step", "plan.per-target", "plan.duplicate", "plan.unknown-step", "plan.cyclic", "plan.never"}
+_USAGE_CODES |= {"plan.step", "plan.targets", "plan.duplicate", "plan.unknown-step", "plan.cyclic", "plan.never"}
 
 
 def exit_code_of(error_code: str) -> ExitCode:

@@ -1,7 +1,7 @@
 """The file of an activity plan: TOML, a job per step as `tiercast job create --file` takes it, and what it comes after.
 
 Rules
-- `[[step]]` has `name`, `after`, `on_failure`, `per_target`; every other key is its job's, read into the very command
+- `[[step]]` has `name`, `after`, `on_failure`, `per`; every other key is its job's, read into the very command
   line of that job (`jobfiles`), so that a step takes what the command takes.
 - A mistake names file and step, before anything is asked.  What steps mean to each other only the server judges.
 """
@@ -14,7 +14,7 @@ from typing import Any
 from tiercast_cli import jobfiles
 from tiercast_cli.session import session
 
-_OF_STEP = ("name", "after", "on_failure", "per_target")
+_OF_STEP = ("name", "after", "on_failure", "per")
 _EXAMPLE = 'Write [[step]] with name = "...", type = "install", package = "...", on = ["..."].'
 
 
@@ -45,7 +45,7 @@ def _step(table: dict[str, Any], number: int, file: str) -> dict[str, Any]:
     where = f"{'standard input' if file == '-' else file}, step {name[:60]!r}"
     after = table.get("after", [])
     step = {"name": name, "after": [after] if isinstance(after, str) else after}
-    step |= {key: table[key] for key in ("on_failure", "per_target") if key in table}
+    step |= {key: table[key] for key in ("on_failure", "per") if key in table}
     job = {key: value for key, value in table.items() if key not in _OF_STEP}
     return {**step, "job": _asked(job, where)}
 

@@ -156,7 +156,8 @@ def tree(steps: list[dict[str, Any]]) -> list[tuple[str, ...]]:
 
 
 def _row(one: dict[str, Any], above: str, causes: list[str]) -> tuple[str, ...]:
-    why = [f"if {' or '.join(causes)} fails"] if causes else []
+    why = ["each machine by itself"] if one.get("per") == "target" else []
+    why += [f"if {' or '.join(causes)} fails"] if causes else []
     if others := [name for name in one["after"] if name != above]:
         why.append(f"also after {', '.join(others)}")
     if "why" in one:
@@ -167,7 +168,9 @@ def _row(one: dict[str, Any], above: str, causes: list[str]) -> tuple[str, ...]:
         one["state"],
         one["job"] or "-",
         f"{one['type']} {one['about']}".strip(),
-        _counts(one["counts"]),
+        " ".join(
+            part for part in (_counts(one["counts"]), f"to come:{one['left']}" if one.get("left") else "") if part
+        ),
         "; ".join(why),
     )
 

@@ -21,7 +21,7 @@ from tiercast_protocol.content.target import names_of
 from tiercast_protocol.transfer import terms
 from tiercast_protocol.transfer.overlap import Limit
 from tiercast_protocol.wire.messages import JobShape
-from tiercast_server import handover, job_rows, requests, rollout_rows
+from tiercast_server import handover, job_rows, plan_rows, requests, rollout_rows
 from tiercast_server.changes import Changes
 from tiercast_server.database.tables import hops, jobs, orders, targets
 from tiercast_server.job_checks import CONFIRM_ABOVE, Request, check_conflict, check_count, check_targets, checked
@@ -181,7 +181,7 @@ class Jobs:
         """Forget a closed job and its receipts, or a draft.
 
         Raises:
-            UsageError: job.unknown, job.open or job.rollout.
+            UsageError: job.unknown, job.open, job.rollout or job.plan.
         """
         async with self._region.db.write() as connection:
             draft = await requests.find_draft(connection, job)
@@ -191,6 +191,7 @@ class Jobs:
             found = await job_rows.get(connection, job)
             jobtypes.check("delete", type_=found.type, state=found.shown_state, job=found.id)
             await rollout_rows.check_unused(connection, found.id)
+            await plan_rows.check_unused(connection, found.id)
             for table in (targets, hops, orders):
                 await connection.execute(delete(table).where(table.c.job == found.id))
             await connection.execute(delete(jobs).where(jobs.c.id == found.id))

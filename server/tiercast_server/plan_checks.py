@@ -23,7 +23,8 @@ from tiercast_server.time_checks import Plan, check_times
 
 MOST_STEPS = 200
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}\Z")
-_KEYS = frozenset({"name", "after", "on_failure", "per_target", "job"})
+ALL, TARGET = "all", "target"
+_KEYS = frozenset({"name", "after", "on_failure", "per", "job"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def read_steps(said: Sequence[Any]) -> list[Planned]:
     """The steps of a plan as a client sends them, checked as far as that needs no database.
 
     Raises:
-        UsageError: plan.empty, plan.step, plan.per-target, plan.duplicate, plan.unknown-step, plan.cyclic, plan.never.
+        UsageError: plan.empty, plan.step, plan.duplicate, plan.unknown-step, plan.cyclic, plan.never.
     """
     if not 0 < len(said) <= MOST_STEPS:
         what = f"The plan has {len(said)} steps." if said else "The plan has no steps."
@@ -72,15 +73,13 @@ def _read(said: Any, number: int) -> Planned:
     if not isinstance(args, dict) or unknown:
         what = "has no job" if not isinstance(args, dict) else f"has unknown keys: {', '.join(map(repr, unknown))}"
         raise _wrong("plan.step", f"Step {name!r} {what}", "See `tiercast plan run --help`.")
-    if said.get("per_target", False) is not False:
-        raise _wrong(
-            "plan.per-target",
-            f"Step {name!r}: each machine for itself (`per_target`) is not possible yet",
-            "Leave it out: a step begins when the one before it has ended on all its targets.",
-        )
+    per = said.get("per", ALL)
+    if per not in {ALL, TARGET}:
+        todo = f'Write per = "{TARGET}" for each machine by itself, or "{ALL}" (the default).'
+        raise _wrong("plan.step", f"Step {name!r}: `per` is {str(per)[:60]!r}", todo)
     if args.get("dry_run") or args.get("draft"):
         raise _wrong("plan.step", f"Step {name!r} orders nothing", "Take `dry_run` out of it.")
-    return Planned(Step(name, tuple(dict.fromkeys(after)), on_failure), args)
+    return Planned(Step(name, tuple(dict.fromkeys(after)), on_failure, per == TARGET), args)
 
 
 def _check_names(step: Step, names: Sequence[str]) -> None:

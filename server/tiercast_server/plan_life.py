@@ -1,14 +1,17 @@
 """The life of one activity plan, as a pure machine.
 
-    step:  waiting --its condition holds--> running --its job ends--> done | failed
+    step:  waiting --its condition holds, on some machine at least--> running --its job ends--> done | failed
            waiting --its condition can hold no more--> skipped | cancelled
     plan:  running --no step waits or runs--> done | failed | cancelled
 
 Rules
 - A step begins when all that it comes after have passed: ended well on all targets, or badly where their `on_failure`
   is "go-on".  One that another names as its `on_failure` begins only if that one ended badly.  None begins twice.
+- A step for each machine by itself begins when the first of them may (`MachinesReady`; which those are is for
+  `plan_targets`), and ends when all that it waits for have ended, and its job.
 - "stop" stops the plan: what runs goes on to its end, nothing more begins.  Where another step is run instead, only
-  what comes after the failed one is left out.
+  what comes after the failed one is left out.  For a step for each machine that is decided machine by machine.
+- While a plan is suspended nothing begins; what runs goes on to its end.
 - The states are all that there is: a machine made of them again goes on as the first would have.
 - A story is told late or twice: the end of a step that does not run changes nothing.
 """
@@ -28,11 +31,15 @@ FINAL: frozenset[str] = frozenset({"done", "failed", "skipped", "cancelled"})
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: which ones it comes after, and what is done if it ends badly: "stop", "go-on", or a step's name."""
+    """One step: which ones it comes after, and what is done if it ends badly: "stop", "go-on", or a step's name.
+
+    `per_target`: it begins on each machine as soon as those before it have ended there.
+    """
 
     name: str
     after: tuple[str, ...] = ()
     on_failure: str = STOP
+    per_target: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,13 @@ class StepEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class MachinesReady:
+    """A step for each machine by itself may begin on one at least."""
+
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
 class StepRefused:
     """The job of a step that was to begin could not be made."""
 
@@ -60,7 +74,14 @@ class CancelAsked:
     """A person asked for it."""
 
 
-Event: TypeAlias = Begun | StepEnded | StepRefused | CancelAsked
+@dataclass(frozen=True, slots=True)
+class SuspendAsked:
+    """A person asked for it, or to go on."""
+
+    on: bool = True
+
+
+Event: TypeAlias = Begun | StepEnded | MachinesReady | StepRefused | CancelAsked | SuspendAsked
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +120,7 @@ Command: TypeAlias = Start | Settle | CancelJob | Close
 
 
 class PlanLife:
-    """One plan; `states` by name of the step, `cancelling` once a cancel was asked for."""
+    """One plan; `states` by name of the step, `cancelling` once a cancel was asked for, `suspended` while it is."""
 
     def __init__(
         self,
@@ -108,12 +129,13 @@ class PlanLife:
         *,
         state: PlanState = "running",
         cancelling: bool = False,
+        suspended: bool = False,
     ) -> None:
-        self._steps = {step.name: step for step in steps}
+        self.steps = self._steps = {step.name: step for step in steps}
         held = states or {}
         self.states: dict[str, StepState] = {name: held.get(name, "waiting") for name in self._steps}
         self.state: PlanState = state
-        self.cancelling = cancelling
+        self.cancelling, self.suspended = cancelling, suspended
         #: Who runs a step instead of stopping: {that step: those whose bad end it is for}.
         self._instead: dict[str, list[str]] = {}
         for step in steps:
@@ -126,8 +148,14 @@ class PlanLife:
             return []
         commands: list[Command] = []
         match event:
-            case StepEnded(step, well) if self.states[step] == "running":
+            case StepEnded(step, well) if self.states[step] == "running" and self._may_end(step):
                 commands.append(self._settle(step, "done" if well else "failed", now))
+            case MachinesReady(step) if self.states[step] == "waiting" and self._may_begin(step):
+                self.states[step] = "running"
+                commands.append(Start(step, now))
+            case SuspendAsked(on):
+                self.suspended = on
+                return []  # what begins is told at the next look, which has asked for it first
             case StepRefused(step) if self.states[step] == "running":
                 commands.append(self._settle(step, "failed", now))
             case CancelAsked() if not self.cancelling:
@@ -141,6 +169,21 @@ class PlanLife:
         """The steps whose ends a waiting step waits for."""
         step = self._steps[name]
         return [other for other in (*step.after, *self._instead.get(name, ())) if self.states[other] not in FINAL]
+
+    def causes(self, name: str) -> list[str]:
+        """The steps whose bad end this one is for."""
+        return self._instead.get(name, [])
+
+    def by_machine(self, name: str) -> bool:
+        """Whether it begins on each machine by itself: one that comes after nothing begins at once."""
+        step = self._steps[name]
+        return step.per_target and bool(step.after or self.causes(name))
+
+    def _may_begin(self, name: str) -> bool:
+        return self.by_machine(name) and not (self.suspended or self.cancelling)
+
+    def _may_end(self, name: str) -> bool:
+        return not self.by_machine(name) or self.cancelling or not self.waits_for(name)
 
     def _settle(self, name: str, state: StepState, now: int) -> Settle:
         self.states[name] = state
@@ -156,9 +199,14 @@ class PlanLife:
                     continue
                 if self.cancelling:
                     commands.append(self._settle(name, "cancelled", now))
+                elif self.by_machine(name):
+                    # Had there been a machine for it, it would have begun before the last of these ended.
+                    if self.waits_for(name) or self.suspended:
+                        continue
+                    commands.append(self._settle(name, "skipped", now))
                 elif self._stopped() or not self._possible(name):
                     commands.append(self._settle(name, "skipped", now))
-                elif self._ready(name):
+                elif not self.suspended and self._ready(name):
                     self.states[name] = "running"
                     commands.append(Start(name, now))
                 else:

@@ -12,14 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, func, insert, select, update
+from sqlalchemy import RowMapping, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
-from tiercast_server.database.tables import jobs, plan_steps, plans
+from tiercast_server.database.tables import jobs, plan_steps, plans, targets
 from tiercast_server.plan_checks import Planned
 from tiercast_server.plan_life import PlanLife, PlanState, Step, StepState
+from tiercast_server.plan_targets import Ends
 from tiercast_server.requests import about
 
 _DIGITS = 18
@@ -43,6 +45,7 @@ class StepRow:
             "step": self.step.name,
             "after": list(self.step.after),
             "on_failure": self.step.on_failure,
+            "per": "target" if self.step.per_target else "all",
             "type": str(self.request.get("type", "")),
             "about": about(self.request),
             "state": self.state,
@@ -63,6 +66,7 @@ class PlanRow:
     note: str
     state: PlanState
     cancelling: bool
+    suspended: bool
     created_by: str
     created: int
     ended: int | None
@@ -71,11 +75,19 @@ class PlanRow:
     def life(self) -> PlanLife:
         """The machine as it stands."""
         states: dict[str, StepState] = {row.step.name: row.state for row in self.steps}
-        return PlanLife(tuple(row.step for row in self.steps), states, state=self.state, cancelling=self.cancelling)
+        steps = tuple(row.step for row in self.steps)
+        return PlanLife(steps, states, state=self.state, cancelling=self.cancelling, suspended=self.suspended)
 
     def named(self, step: str) -> StepRow:
         """The step of that name, which must be there."""
         return next(row for row in self.steps if row.step.name == step)
+
+    @property
+    def shown_state(self) -> str:
+        """Its state as people see it."""
+        if self.state != "running" or not (self.cancelling or self.suspended):
+            return self.state
+        return "cancelling" if self.cancelling else "suspended"
 
     def shown(self) -> dict[str, Any]:
         """As `plan.show` and `plan.list` give it, without its steps."""
@@ -83,7 +95,7 @@ class PlanRow:
             "plan": self.id,
             "name": self.name,
             "note": self.note,
-            "state": "cancelling" if self.cancelling and self.state == "running" else self.state,
+            "state": self.shown_state,
             "by": self.created_by,
             "created": self.created,
             "ended": self.ended or 0,
@@ -97,7 +109,7 @@ async def add(
     number = int((await connection.execute(select(func.max(plans.c.number)))).scalar() or 0) + 1
     plan = f"p{number}-{secrets.token_hex(2)}"
     values = {"id": plan, "number": number, "name": name, "note": note, "created_by": by, "created": now}
-    await connection.execute(insert(plans).values(**values, state="running", cancelling=False))
+    await connection.execute(insert(plans).values(**values, state="running", cancelling=False, suspended=False))
     rows = [
         {
             "plan": plan,
@@ -105,6 +117,7 @@ async def add(
             "name": one.step.name,
             "after": codec.encode(list(one.step.after)),
             "on_failure": one.step.on_failure,
+            "per_target": one.step.per_target,
             "state": "waiting",
             "since": now,
             "job": "",
@@ -164,6 +177,19 @@ async def job_states(connection: AsyncConnection, plan: PlanRow) -> dict[str, st
     return {step: str(found.get(job, "")) for job, step in wanted.items()}
 
 
+async def ends(connection: AsyncConnection, plan: PlanRow) -> dict[str, Ends]:
+    """How the targets of its steps ended, by step; of every step that has a job."""
+    steps = {row.job: row.step.name for row in plan.steps if row.job}
+    found: dict[str, tuple[set[str], set[str], set[str]]] = {name: (set(), set(), set()) for name in steps.values()}
+    query = select(targets.c.job, targets.c.node, targets.c.state).where(targets.c.job.in_(steps))
+    for row in await connection.execute(query):
+        every, well, bad = found[steps[row.job]]
+        every.add(row.node)
+        if STATES[row.state]:
+            (well if row.state == "done" else bad).add(row.node)
+    return {name: Ends(*map(frozenset, sets)) for name, sets in found.items()}
+
+
 async def open_steps(connection: AsyncConnection) -> list[str]:
     """The jobs of all steps that run."""
     query = select(plan_steps.c.job).where(plan_steps.c.state == "running")
@@ -171,11 +197,44 @@ async def open_steps(connection: AsyncConnection) -> list[str]:
 
 
 async def with_ended_steps(connection: AsyncConnection) -> list[str]:
-    """The plans with a step that runs, and whose job has ended, or is gone."""
+    """The plans with a step for all that runs, and whose job has ended, or is gone."""
     both = plan_steps.outerjoin(jobs, jobs.c.id == plan_steps.c.job)
     over = jobs.c.id.is_(None) | (jobs.c.state != "open")
-    query = select(plan_steps.c.plan).select_from(both).where(plan_steps.c.state == "running", over).distinct()
+    query = (
+        select(plan_steps.c.plan)
+        .select_from(both)
+        .where(plan_steps.c.state == "running", plan_steps.c.per_target.is_(False), over)
+    )
+    return list((await connection.execute(query.distinct())).scalars())
+
+
+async def by_machine(connection: AsyncConnection) -> list[str]:
+    """The plans that run, with a step for each machine by itself that has not ended."""
+    still = plan_steps.c.per_target & plan_steps.c.state.in_(("waiting", "running"))
+    query = select(plans.c.id).join(plan_steps, plan_steps.c.plan == plans.c.id)
+    query = query.where(plans.c.state == "running", still).distinct()
     return list((await connection.execute(query)).scalars())
+
+
+async def check_unused(connection: AsyncConnection, job: str) -> None:
+    """Refuse to forget a job of which a plan still counts the targets.
+
+    Raises:
+        UsageError: job.plan.
+    """
+    query = select(plans.c.id).join(plan_steps, plan_steps.c.plan == plans.c.id)
+    if user := (await connection.execute(query.where(plan_steps.c.job == job, plans.c.state == "running"))).scalar():
+        raise UsageError(
+            code="job.plan",
+            what=f"The plan {user} still counts what came of {job}.",
+            todo=f"`tiercast plan cancel {user}` first, or wait until it has ended.",
+        )
+
+
+async def forget(connection: AsyncConnection, plan: str) -> None:
+    """Nothing is kept of the plan with this id; its jobs are jobs like any other."""
+    await connection.execute(delete(plan_steps).where(plan_steps.c.plan == plan))
+    await connection.execute(delete(plans).where(plans.c.id == plan))
 
 
 async def set_step(connection: AsyncConnection, plan: PlanRow, step: str, **values: Any) -> None:
@@ -197,6 +256,7 @@ def _plan(row: RowMapping, steps: Sequence[StepRow]) -> PlanRow:
         note=row["note"],
         state=row["state"],
         cancelling=row["cancelling"],
+        suspended=row["suspended"],
         created_by=row["created_by"],
         created=row["created"],
         ended=row["ended"],
@@ -206,7 +266,7 @@ def _plan(row: RowMapping, steps: Sequence[StepRow]) -> PlanRow:
 
 def _step(row: RowMapping) -> StepRow:
     return StepRow(
-        step=Step(row["name"], tuple(codec.decode_plain(row["after"])), row["on_failure"]),
+        step=Step(row["name"], tuple(codec.decode_plain(row["after"])), row["on_failure"], row["per_target"]),
         state=row["state"],
         since=row["since"],
         job=row["job"],

@@ -35,11 +35,11 @@ class PlanVerbs:
 
     async def show(self, call: Call) -> dict[str, Any]:
         """One plan and its steps."""
-        return await self._plans.show(call.text("plan"))
+        return await self._plans.view.show(call.text("plan"))
 
     async def list_(self, call: Call) -> list[dict[str, Any]]:
         """The newest plans."""
-        return await self._plans.list_(min(max(1, call.number("limit", _LIST)), 1_000))
+        return await self._plans.view.list_(min(max(1, call.number("limit", _LIST)), 1_000))
 
     async def cancel(self, call: Call) -> dict[str, Any]:
         """Begin nothing more, and cancel what is open."""

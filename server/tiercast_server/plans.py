@@ -5,6 +5,9 @@ Rules
 - A step's state and its job are written in one transaction: a kill at any moment leaves no step twice, and none half.
 - Everything that a plan knows stands in its rows; after a restart it is looked at again, and goes on.
 - A step that can't begin when its time has come (its group is empty by then) has failed, with the reason.
+- A step for each machine by itself is one job: made for the first machines that may begin, and given the others as they
+  come, an order for those alone each time.  It waits for absent machines so long as what comes before it does, and its
+  own time besides.
 - One plan moves at a time (`_turn`), so that what gateways were asked before a transaction holds in it.
 """
 
@@ -18,27 +21,42 @@ from typing import Any, Protocol
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content import jobtypes
-from tiercast_protocol.content.reason import because
-from tiercast_protocol.content.reason import shown as reason_shown
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_protocol.node.kernel import Peer
 from tiercast_protocol.transfer.overlap import Limit
 from tiercast_server import job_life, job_rows, plan_rows
 from tiercast_server.changes import Changes
-from tiercast_server.job_checks import Request, check_count, check_targets, checked
+from tiercast_server.job_checks import MAX_EXPIRY_S, Request, check_count, check_targets, checked
 from tiercast_server.jobs import Jobs
+from tiercast_server.nodes import Node
 from tiercast_server.packages import find_sealed
 from tiercast_server.plan_checks import Planned, Timed, check_all_times, of_step
-from tiercast_server.plan_life import Begun, CancelAsked, CancelJob, Close, Event, PlanLife, Settle, Start, StepEnded
+from tiercast_server.plan_life import (
+    Begun,
+    CancelAsked,
+    CancelJob,
+    Close,
+    Event,
+    MachinesReady,
+    PlanLife,
+    Settle,
+    Start,
+    StepEnded,
+    SuspendAsked,
+)
+from tiercast_server.plan_machines import PlanMachines
 from tiercast_server.plan_rows import PlanRow
+from tiercast_server.plan_targets import check_meant
+from tiercast_server.plan_view import PLANS, PlanView
 from tiercast_server.requests import Kept, check_folder
 from tiercast_server.targeting import Picked
 from tiercast_server.transfer_checks import check_possible
 
-#: What is touched (`Changes`) when any plan has moved.
-_PLANS = "plans"
 _LOOK_S = 60.0
+#: Plans with steps for each machine are looked at after every change of their jobs, but not more often than this, and
+#: not more than this share of the time.
+_PAUSE_S, _SHARE = 0.2, 0.2
 
 
 class Creating(Protocol):
@@ -64,6 +82,8 @@ class _Prepared:
     requests: dict[str, Request] = field(default_factory=dict)
     ways: dict[str, Sequence[Sequence[Limit]]] = field(default_factory=dict)
     refused: dict[str, UsageError] = field(default_factory=dict)
+    #: Machines that may begin a step for each by itself.
+    due: dict[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -81,6 +101,8 @@ class Plans:
     def __init__(self, jobs: Jobs, changes: Changes, creating: Creating) -> None:
         self._jobs, self._changes, self._creating = jobs, changes, creating
         self._region, self._targeting = jobs.region, jobs.targeting
+        self.view = PlanView(self._region, changes)
+        self._machines = PlanMachines(self._region, self._targeting, self._request)
         self._turn = asyncio.Lock()
 
     async def check(self, steps: Sequence[Planned], by: str) -> list[dict[str, Any]]:
@@ -93,22 +115,27 @@ class Plans:
         timed: list[Timed] = []
         wrong: list[UsageError] = []
         known: dict[tuple[str, str], Picked] = {}
+        meant: dict[str, frozenset[str]] = {}
         for planned in steps:
             try:
-                count, one = await self._check_step(planned, by, known)
+                names, one = await self._check_step(planned, by, known)
             except UsageError as error:
                 wrong.append(of_step(error, planned.step.name))
                 continue
             timed.append(one)
-            found.append({"step": planned.step.name, "type": one.type, "targets": count})
+            meant[planned.step.name] = names
+            found.append({"step": planned.step.name, "type": one.type, "targets": len(names)})
         if wrong:
             more = "".join(f"\n  {error.what}" for error in wrong[1:])
             raise replace(wrong[0], what=wrong[0].what + more)
+        check_meant([planned.step for planned in steps], meant)
         check_all_times(timed, self._region.clock())
         return found
 
-    async def _check_step(self, planned: Planned, by: str, known: dict[tuple[str, str], Picked]) -> tuple[int, Timed]:
-        """How many targets it has now, and its times; `known` is who is meant by what, for most steps mean the same."""
+    async def _check_step(
+        self, planned: Planned, by: str, known: dict[tuple[str, str], Picked]
+    ) -> tuple[frozenset[str], Timed]:
+        """Its targets now, and its times; `known` is who is meant by what, for most steps mean the same."""
         request = self._request(planned.args, by)
         options = checked(request)
         check_folder(request.kept.folder)
@@ -125,7 +152,8 @@ class Plans:
             check_possible(options, size=size, now=self._region.clock() / 1000, left=request.expires_s)
         check_count(request, len(picked.nodes), self._jobs.confirm_above)
         await self._creating.prepare(request)
-        return len(picked.nodes), Timed(planned, request.type, options, request.expires_s, size)
+        names = frozenset(node.name for node in picked.nodes)
+        return names, Timed(planned, request.type, options, request.expires_s, size)
 
     async def run(self, name: str, note: str, steps: Sequence[Planned], by: str) -> PlanRow:
         """Accept a plan, and begin what waits for nothing.
@@ -153,58 +181,50 @@ class Plans:
         Raises:
             UsageError: plan.unknown or plan.closed.
         """
+        plan, moved = await self._asked(name, CancelAsked())
+        return {"plan": plan.id, "again": plan.cancelling, "jobs": moved.changed}
+
+    async def suspend(self, name: str, *, on: bool) -> dict[str, Any]:
+        """Begin nothing of a plan from now on, on no further machine either, or go on; its open jobs go on as they are.
+
+        Raises:
+            UsageError: plan.unknown or plan.closed.
+        """
+        plan, _ = await self._asked(name, SuspendAsked(on))
+        if not on:
+            await self.go_on([plan.id])
+        return {"plan": plan.id, "again": plan.suspended == on}
+
+    async def _asked(self, name: str, event: Event) -> tuple[PlanRow, _Moved]:
+        """Tell a plan that runs what a person asked for; the plan as it was before."""
         async with self._turn:
             async with self._targeting.lock, self._region.db.write() as connection:
                 plan = await plan_rows.get(connection, name)
                 if plan.state != "running":
                     todo = f"`tiercast plan show {plan.id}` shows what became of it. Nothing was done."
                     raise UsageError("plan.closed", f"The plan {plan.id} has ended: {plan.state}.", todo=todo)
-                moved = await self._move(connection, plan, [CancelAsked()], _Prepared())
+                moved = await self._move(connection, plan, [event], _Prepared())
             await self._told(plan.id, moved)
-        return {"plan": plan.id, "again": plan.cancelling, "jobs": moved.changed}
-
-    async def show(self, name: str) -> dict[str, Any]:
-        """A plan, its steps, and why those wait that do.
-
-        Raises:
-            UsageError: plan.unknown.
-        """
-        async with self._region.db.read() as connection:
-            plan = await plan_rows.get(connection, name)
-            life = plan.life()
-            steps: list[dict[str, Any]] = []
-            for row in plan.steps:
-                more: dict[str, Any] = {"targets": 0, "counts": {}}
-                if row.job:
-                    counts = await job_rows.counts(connection, row.job)
-                    more = {"targets": sum(counts.values()), "counts": counts}
-                if row.state == "waiting":
-                    names = ", ".join(life.waits_for(row.step.name))
-                    why = because("plan.step", node=self._region.server, since=row.since, steps=names, plan=plan.id)
-                    more["why"] = reason_shown(why)
-                steps.append(row.shown() | more)
-        return plan.shown() | {"steps": steps}
-
-    async def list_(self, limit: int) -> list[dict[str, Any]]:
-        """The newest plans."""
-        async with self._region.db.read() as connection:
-            return await plan_rows.newest(connection, limit)
+        return plan, moved
 
     async def follow(self) -> None:
         """For ever: go on with plans as the jobs of their steps end."""
         await self.go_on()
         while True:
-            seen = {_PLANS: self._changes.count(_PLANS)}
+            seen = {PLANS: self._changes.count(PLANS)}
             async with self._region.db.read() as connection:
                 waited = await plan_rows.open_steps(connection)
             seen |= {job: self._changes.count(job) for job in waited}
             # what ended before it was counted is seen here: nothing is lost between two looks
             async with self._region.db.read() as connection:
                 ended = await plan_rows.with_ended_steps(connection)
-            if ended:
-                await self.go_on(ended)
-            else:
+                machines = await plan_rows.by_machine(connection)
+            began = asyncio.get_running_loop().time()
+            await self.go_on(list(dict.fromkeys([*ended, *machines])))
+            if not ended:
                 await self._changes.wait_any(seen, timeout=_LOOK_S)
+            if machines:
+                await asyncio.sleep(max(_PAUSE_S, (asyncio.get_running_loop().time() - began) / _SHARE))
 
     async def go_on(self, plans: Sequence[str] | None = None) -> None:
         """Take these plans, or all that run, as far as they go now."""
@@ -220,11 +240,21 @@ class Plans:
         async with self._turn:
             async with self._region.db.read() as connection:
                 plan = await plan_rows.get(connection, name)
-                events: list[Event] = [*_ended(await plan_rows.job_states(connection, plan)), Begun()]
-            life, now = plan.life(), self._region.clock()
-            prepared = _Prepared()
+                life, now, prepared = plan.life(), self._region.clock(), _Prepared()
+                if any(map(life.by_machine, life.steps)):
+                    prepared.due = await self._machines.due(connection, plan, prepared.refused)
+                states = await plan_rows.job_states(connection, plan)
+            # What has machines to begin has not ended, whatever came of those that did.
+            ended = [StepEnded(step, well=state == "done") for step, state in states.items() if state != "open"]
+            events: list[Event] = [*(event for event in ended if event.step not in prepared.due), Begun()]
             commands = [command for event in events for command in life.handle(event, now=now)]
-            if not commands:
+            if plan.suspended:
+                prepared.due.clear()
+            for step in prepared.due.keys() - prepared.refused.keys():
+                if plan.named(step).job:
+                    continue
+                await self._prepare(prepared, step, plan.named(step).request, plan.created_by)
+            if not commands and not prepared.due:
                 return False
             for command in commands:
                 if isinstance(command, Start):
@@ -252,11 +282,17 @@ class Plans:
     ) -> _Moved:
         """Tell the plan's machine, and do what it commands; `strict`: what can't begin is raised."""
         life, now, moved = plan.life(), self._region.clock(), _Moved()
-        for command in [command for event in events for command in life.handle(event, now=now)]:
+        picked = await self._pick_due(connection, plan, prepared)
+        moved.changed += await self._machines.give(connection, plan, picked)
+        ready = [MachinesReady(step) for step, nodes in picked.items() if not plan.named(step).job]
+        for command in [command for event in [*ready, *events] for command in life.handle(event, now=now)]:
             match command:
                 case Start(step):
                     try:
-                        values = {"state": "running", "job": await self._start(connection, step, prepared)}
+                        values = {
+                            "state": "running",
+                            "job": await self._start(connection, plan, step, prepared, picked),
+                        }
                         moved.made.append(values["job"])
                     except UsageError as error:
                         if strict:
@@ -271,16 +307,44 @@ class Plans:
                     moved.changed += await self._cancel(connection, plan.named(step).job)
                 case Close(state):
                     await plan_rows.set_plan(connection, plan, state=state, ended=now)
-        if life.cancelling != plan.cancelling:
-            await plan_rows.set_plan(connection, plan, cancelling=life.cancelling)
+        if (life.cancelling, life.suspended) != (plan.cancelling, plan.suspended):
+            await plan_rows.set_plan(connection, plan, cancelling=life.cancelling, suspended=life.suspended)
         return moved
 
-    async def _start(self, connection: AsyncConnection, step: str, prepared: _Prepared) -> str:
+    async def _pick_due(
+        self, connection: AsyncConnection, plan: PlanRow, prepared: _Prepared
+    ) -> dict[str, Sequence[Node]]:
+        """Those who were found to be due and still are meant, by step; nobody for a step that is refused."""
+        picked: dict[str, Sequence[Node]] = {}
+        for step, due in prepared.due.items():
+            try:
+                nodes = [] if step in prepared.refused else await self._machines.pick(connection, plan, step, due)
+            except UsageError as error:
+                prepared.refused[step], nodes = error, []
+            if nodes or step in prepared.refused:
+                picked[step] = nodes
+        return picked
+
+    async def _start(
+        self,
+        connection: AsyncConnection,
+        plan: PlanRow,
+        step: str,
+        prepared: _Prepared,
+        due: Mapping[str, Sequence[Node]],
+    ) -> str:
         if step in prepared.refused:
             raise prepared.refused[step]
         request = prepared.requests[step]
         options = checked(request)
-        picked = await self._targeting.pick(connection, request.meant, jobtypes.of(request.type).role)
+        if step in due:
+            picked = Picked(list(due[step]))
+            longer = int(await self._machines.last_expiry(connection, plan, step))
+            expires_s = min(request.expires_s + longer, MAX_EXPIRY_S)
+            # How many it is for in all was confirmed when the plan was accepted.
+            request = replace(request, follow=False, confirm=len(picked.nodes), expires_s=expires_s)
+        else:
+            picked = await self._targeting.pick(connection, request.meant, jobtypes.of(request.type).role)
         check_targets(request, picked)
         made = await self._jobs.place(connection, request, options, picked, prepared.ways[step])
         return str(made["job"])
@@ -296,7 +360,7 @@ class Plans:
 
     async def _told(self, plan: str, moved: _Moved) -> None:
         self._jobs.told(*moved.made, *moved.changed)
-        self._changes.touch(_PLANS, plan)
+        self._changes.touch(PLANS, plan)
         for job in moved.made:
             await self._creating.ordered(job)
 
@@ -305,8 +369,3 @@ class Plans:
         call = Call(verb="job.create", args=dict(args), peer=peer, role="operator", user=by, cause="plan")
         kept = Kept(call.args, call.text("folder", ""))
         return replace(self._creating.request(call), kept=kept)
-
-
-def _ended(states: Mapping[str, str]) -> list[Event]:
-    """The ends that the states of jobs tell, by step."""
-    return [StepEnded(step, well=state == "done") for step, state in states.items() if state != "open"]

@@ -22,7 +22,7 @@ timeout = "2m"
 name = "update"
 after = "stop"
 on_failure = "mend"
-per_target = false
+per = "all"
 type = "install"
 package = "cups=2.0"
 on = ["pc-1", "pc-2"]
@@ -49,7 +49,7 @@ def test_steps_are_what_their_commands_would_ask(tmp_path: Path) -> None:
     assert (stop["name"], stop["after"], stop["job"]["type"]) == ("stop", [], "run")
     assert (stop["job"]["groups"], stop["job"]["options"]["run_timeout_s"]) == (["printers"], 120)
     assert stop["job"]["options"]["argv"] == '["/usr/bin/systemctl","stop","--now","cups"]'
-    assert (update["after"], update["on_failure"], update["per_target"]) == (["stop"], "mend", False)
+    assert (update["after"], update["on_failure"], update["per"]) == (["stop"], "mend", "all")
     assert (update["job"]["package"], update["job"]["targets"]) == ("cups=2.0", ["pc-1", "pc-2"])
     assert (update["job"]["expires_s"], update["job"]["confirm"]) == (604_800, 2)
     assert mend["job"]["options"] == {"text": "-- it failed", "title": ""}

@@ -44,7 +44,7 @@ SHOWN = {
         step("b", "a", state="failed", code="job.empty", detail="No targets."),
         step("c", "b", "a", why={"code": "plan.step", "says": "comes after b"}),
         step("mend", state="skipped"),
-        step("d"),
+        step("d", per="target", left=3, counts={"done": 1}),
     ],
 }
 
@@ -86,10 +86,10 @@ def test_a_tree_is_drawn(daemon: Daemon) -> None:
         "plan p1-ab12  night  running",
         "for the printers",
         "a        done     j7-ab12  install editor=2  done:2",
-        "├─ b     failed   -        install editor=2           job.empty: No targets.",
-        "│  └─ c  waiting  -        install editor=2           also after a; comes after b",
-        "└─ mend  skipped  -        install editor=2           if a fails",
-        "d        waiting  -        install editor=2",
+        "├─ b     failed   -        install editor=2                    job.empty: No targets.",
+        "│  └─ c  waiting  -        install editor=2                    also after a; comes after b",
+        "└─ mend  skipped  -        install editor=2                    if a fails",
+        "d        waiting  -        install editor=2  done:1 to come:3  each machine by itself",
     ):
         assert line in said, said
     assert daemon.json("plan", "show", "p1")["plan"] == SHOWN

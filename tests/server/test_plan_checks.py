@@ -28,7 +28,7 @@ def refused(*steps: Any) -> UsageError:
 
 
 def test_a_plan_is_read_as_it_was_written() -> None:
-    found = read_steps([step("a", on_failure="c"), step("b", "a", "a"), step("c", per_target=False)])
+    found = read_steps([step("a", on_failure="c"), step("b", "a", "a"), step("c", per="all")])
     assert [one.step for one in found] == [Step("a", (), "c"), Step("b", ("a",)), Step("c")]
     assert found[0].args == {"type": "restart"}
     steps = {one.step.name: one.step for one in found}
@@ -71,7 +71,6 @@ def test_circles_are_walked() -> None:
         ([{"name": "a"}], "plan.step", "no job"),
         ([step("a", afterwards=1)], "plan.step", "'afterwards'"),
         ([step("a") | {"job": {"dry_run": True}}], "plan.step", "orders nothing"),
-        ([step("a", per_target=True)], "plan.per-target", "not possible yet"),
         ([step("a"), step("b"), step("a")], "plan.duplicate", "'a'"),
         ([step("first"), step("b", "frist")], "plan.unknown-step", "'frist'"),
         ([step("a", on_failure="mend")], "plan.unknown-step", "'mend'"),

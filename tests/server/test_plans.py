@@ -6,52 +6,14 @@ import asyncio
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete
+from tests.server.planning import end, every_job, plans_of, refused, run, states, step
 
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import jobs
 from tiercast_server.job_verbs import JobVerbs
 from tiercast_server.plan_checks import read_steps
 from tiercast_server.plans import Plans
-
-
-def step(name: str, *after: str, on_failure: str = "stop", **job: Any) -> dict[str, Any]:
-    args = {"type": "restart", "targets": ["pc1"], **job}
-    return {"name": name, "after": list(after), "on_failure": on_failure, "job": args}
-
-
-def plans_of(world: Any) -> Plans:
-    return Plans(world.jobs, world.changes, JobVerbs(world.jobs, world.view))
-
-
-async def run(plans: Plans, *steps: dict[str, Any]) -> str:
-    return (await plans.run("night", "n", read_steps(steps), "ann")).id
-
-
-async def states(plans: Plans, plan: str) -> dict[str, str]:
-    found = await plans.show(plan)
-    return {one["step"]: one["state"] for one in found["steps"]} | {"plan": found["state"]}
-
-
-async def end(world: Any, plans: Plans, plan: str, name: str, state: str = "done") -> None:
-    """The job of the step ends everywhere, and the plan goes on."""
-    await world.handover.drain()
-    (job,) = [one["job"] for one in (await plans.show(plan))["steps"] if one["step"] == name]
-    shown = await world.view.show(job)
-    await world.intake.take([world.record(job, one["node"], state) for one in shown["targets"]])
-    await plans.go_on()
-
-
-async def every_job(world: Any) -> list[str]:
-    async with world.region.db.read() as connection:
-        return list((await connection.execute(select(jobs.c.id).order_by(jobs.c.number))).scalars())
-
-
-async def refused(work: Any, code: str) -> UsageError:
-    with pytest.raises(UsageError) as caught:
-        await work
-    assert caught.value.code == code, caught.value
-    return caught.value
 
 
 async def test_steps_follow_each_other_when_all_targets_have_ended_well(world: Any) -> None:
@@ -61,7 +23,7 @@ async def test_steps_follow_each_other_when_all_targets_have_ended_well(world: A
     both = ["pc1", "pc2"]
     plan = await run(plans, step("a", targets=both), step("b", "a", note="second"), step("c", "b"))
     assert await states(plans, plan) == {"a": "running", "b": "waiting", "c": "waiting", "plan": "running"}
-    shown = await plans.show(plan)
+    shown = await plans.view.show(plan)
     assert (shown["name"], shown["note"], shown["by"]) == ("night", "n", "ann")
     assert shown["steps"][1]["why"]["code"] == "plan.step"
     assert shown["steps"][1]["why"]["says"] == "comes after a"
@@ -76,10 +38,10 @@ async def test_steps_follow_each_other_when_all_targets_have_ended_well(world: A
     await end(world, plans, plan, "b")
     await end(world, plans, plan, "c")
     assert await states(plans, plan) == {"a": "done", "b": "done", "c": "done", "plan": "done"}
-    shown = await plans.show(plan.partition("-")[0])
+    shown = await plans.view.show(plan.partition("-")[0])
     assert [one["counts"] for one in shown["steps"]] == [{"done": 2}, {"done": 1}, {"done": 1}]
     assert await every_job(world) == [one["job"] for one in shown["steps"]]
-    (listed,) = await plans.list_(9)
+    (listed,) = await plans.view.list_(9)
     assert (listed["plan"], listed["state"], listed["steps"]) == (plan, "done", {"done": 3})
     made = await world.view.show(shown["steps"][1]["job"])
     assert (made["by"], made["note"]) == ("ann", "second")
@@ -128,9 +90,9 @@ async def test_nothing_is_accepted_unless_all_of_it_is_sound(world: Any) -> None
     two = read_steps([step("a", targets=["pc8"]), step("b", targets=["pc9"])])
     error = await refused(plans.check(two, "ann"), "node.unknown")
     assert ("Step 'a'" in error.what, "Step 'b'" in error.what) == (True, True)
-    assert (await plans.list_(9), await every_job(world)) == ([], [])
+    assert (await plans.view.list_(9), await every_job(world)) == ([], [])
     assert await plans.check(read_steps([step("a")]), "ann") == [{"step": "a", "type": "restart", "targets": 1}]
-    await refused(plans.show("p1"), "plan.unknown")
+    await refused(plans.view.show("p1"), "plan.unknown")
 
 
 async def test_what_a_first_step_is_refused_for_takes_the_whole_plan_back(world: Any) -> None:
@@ -141,7 +103,7 @@ async def test_what_a_first_step_is_refused_for_takes_the_whole_plan_back(world:
     conflict = step("b", type="install", package="app")
     error = await refused(plans.run("n", "", read_steps([step("a"), conflict]), "ann"), "job.conflict")
     assert "Step 'b'" in error.what
-    assert (await plans.list_(9), len(await every_job(world))) == ([], 1)
+    assert (await plans.view.list_(9), len(await every_job(world))) == ([], 1)
 
 
 async def test_a_step_that_can_not_begin_later_has_failed_with_the_reason(world: Any) -> None:
@@ -151,7 +113,7 @@ async def test_a_step_that_can_not_begin_later_has_failed_with_the_reason(world:
     plan = await run(plans, step("a"), step("b", "a", targets=[], groups=["g"], on_failure="m"), step("m"))
     await world.groups.remove("g")
     await end(world, plans, plan, "a")
-    shown = await plans.show(plan)
+    shown = await plans.view.show(plan)
     assert (shown["steps"][1]["state"], shown["steps"][1]["code"]) == ("failed", "group.unknown")
     assert "'g'" in shown["steps"][1]["detail"]
     assert (shown["steps"][2]["state"], shown["state"]) == ("running", "running")
@@ -174,7 +136,7 @@ async def test_what_gateways_say_when_a_step_is_to_begin_counts(world: Any, monk
 
     monkeypatch.setattr(verbs, "prepare", small)
     await end(world, plans, plan, "a")
-    shown = await plans.show(plan)
+    shown = await plans.view.show(plan)
     assert [(one["state"], one["code"]) for one in shown["steps"]] == [
         ("done", ""),
         ("failed", "depot.small"),
@@ -206,7 +168,7 @@ async def test_after_a_restart_it_goes_on_where_it_was(world: Any) -> None:
     await world.join("pc1")
     plan = await run(plans, step("a"), step("b", "a"))
     await world.handover.drain()
-    job = (await plans.show(plan))["steps"][0]["job"]
+    job = (await plans.view.show(plan))["steps"][0]["job"]
     await world.intake.take([world.record(job, "pc1", "done")])  # and the server is gone before the plan looks
     again = plans_of(world)
     for _ in range(3):
@@ -260,19 +222,32 @@ async def test_the_loop_hears_of_ends_and_of_new_plans(world: Any) -> None:
                 while (await states(plans, plan))[name] != "running":
                     await world.changes.wait_any({"plans": world.changes.count("plans")}, timeout=0.05)
             await world.handover.drain()
-            (job,) = [one["job"] for one in (await plans.show(plan))["steps"] if one["step"] == name]
+            (job,) = [one["job"] for one in (await plans.view.show(plan))["steps"] if one["step"] == name]
             await world.intake.take([world.record(job, "pc1", "done")])
         await until(plan, "done")
         following.cancel()
 
 
-async def test_a_job_that_was_deleted_has_not_ended_well(world: Any) -> None:
+async def test_a_job_is_kept_while_its_plan_counts_what_came_of_it(world: Any) -> None:
     plans = plans_of(world)
     await world.join("pc1")
     plan = await run(plans, step("a"), step("b", "a"))
     await world.handover.drain()
-    job = (await plans.show(plan))["steps"][0]["job"]
+    job = (await plans.view.show(plan))["steps"][0]["job"]
     await world.intake.take([world.record(job, "pc1", "done")])
+    error = await refused(world.jobs.delete(job), "job.plan")
+    assert plan in error.what
+    await plans.go_on()
+    await end(world, plans, plan, "b")
     await world.jobs.delete(job)
+    assert [one["targets"] for one in (await plans.view.show(plan))["steps"]] == [0, 1]
+
+
+async def test_a_job_that_is_gone_has_not_ended_well(world: Any) -> None:
+    plans = plans_of(world)
+    await world.join("pc1")
+    plan = await run(plans, step("a"), step("b", "a"))
+    async with world.region.db.write() as connection:
+        await connection.execute(delete(jobs))  # an older server let it be deleted
     await plans.go_on()
     assert await states(plans, plan) == {"a": "failed", "b": "skipped", "plan": "failed"}
