@@ -7,13 +7,16 @@ Rules
 
 from __future__ import annotations
 
+import sys
+from contextlib import aclosing
 from typing import Annotated, Any
 
 import typer
 
 from tiercast_cli import words
+from tiercast_cli.exitcodes import ExitCode
 from tiercast_cli.options import Json, Plan
-from tiercast_cli.session import ask, emit, run
+from tiercast_cli.session import ask, connected, emit, run
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Activity plans: jobs that follow each other, out of one file."
@@ -39,6 +42,10 @@ A plan:
   package = "cups-filters=2.0"
   group = "printers"
 """
+
+
+def _example(line: str) -> str:
+    return f"\b\nExample:\n  tiercast plan {line}"
 
 
 @app.command()
@@ -85,14 +92,28 @@ def show(plan: Plan, *, json: Json = False) -> None:
         if json:
             emit({"plan": found})
             return
-        print(f"plan {found['plan']}  {found['name']}  {found['state']}")
-        ended = f", ended {words.moment(found['ended'])}" if found["ended"] else ""
-        print(f"accepted {words.moment(found['created'])} by {found['by']}{ended}")
-        if found["note"]:
-            print(found["note"])
-        print(words.table(("step", "state", "job", "about", "targets", "why"), tree(found["steps"])))
+        print(_drawn(found))
 
     run(work, as_json=json)
+
+
+@app.command("watch")
+def watch_(plan: Plan, *, json: Json = False) -> None:
+    """Watch a plan until it has ended: the tree on a terminal, else a line for each step that moves.
+
+    Ctrl-C stops the watching, not the plan.
+    """
+
+    async def work() -> None:
+        last = await _follow(plan, quiet=json)
+        if json:
+            emit({"plan": last})
+        else:
+            print(f"plan {last['plan']}: {last['state']}")
+        if last["state"] != "done":
+            raise SystemExit(ExitCode.JOB_FAILED)
+
+    run(work, as_json=json, on_interrupt=lambda: f"Plan {plan} goes on.  Watch it again: tiercast plan watch {plan}")
 
 
 @app.command("list")
@@ -128,6 +149,103 @@ def cancel(plan: Plan, *, json: Json = False) -> None:
         print(f"Plan {done['plan']} is being cancelled, with {words.count(len(done['jobs']), 'open job')}{jobs}.")
 
     run(work, as_json=json)
+
+
+@app.command(epilog=_example("suspend p1-ab12"))
+def suspend(plan: Plan, *, json: Json = False) -> None:
+    """Begin no further step of a plan, and no step on further machines, until it is resumed; its open jobs go on."""
+
+    async def work() -> None:
+        done = await ask("plan.suspend", plan=plan)
+        if json:
+            emit(done)
+        else:
+            print(f"Plan {done['plan']} {'was suspended already' if done['again'] else 'is suspended'}.")
+
+    run(work, as_json=json)
+
+
+@app.command(epilog=_example("resume p1-ab12"))
+def resume(plan: Plan, *, json: Json = False) -> None:
+    """Have a suspended plan go on."""
+
+    async def work() -> None:
+        done = await ask("plan.resume", plan=plan)
+        if json:
+            emit(done)
+        else:
+            print(f"Plan {done['plan']} {'was not suspended' if done['again'] else 'goes on'}.")
+
+    run(work, as_json=json)
+
+
+@app.command(epilog=_example("delete p1-ab12"))
+def delete(plan: Plan, *, json: Json = False) -> None:
+    """Forget a plan that has ended; its jobs stay."""
+
+    async def work() -> None:
+        done = await ask("plan.delete", plan=plan)
+        if json:
+            emit(done)
+        else:
+            print(f"Plan {done['plan']} is forgotten; its jobs stay.")
+
+    run(work, as_json=json)
+
+
+@app.command(epilog=_example("rerun p1-ab12 --failed"))
+def rerun(
+    plan: Plan,
+    *,
+    failed: Annotated[bool, typer.Option("--failed", help="Only what did not end well.")] = False,
+    json: Json = False,
+) -> None:
+    """Run a plan that has ended again, as another plan; moments that are over are left out."""
+
+    async def work() -> None:
+        made = await ask("plan.rerun", plan=plan, failed=failed)
+        if json:
+            emit(made)
+            return
+        print(f"Plan {made['plan']}: {made['name']}, {words.count(made['steps'], 'step')}.")
+        for step, times in made["dropped"].items():
+            print(f"  {step}: over, and left out: {', '.join(times)}")
+        print(f"See how far it is: tiercast plan watch {made['plan']}")
+
+    run(work, as_json=json)
+
+
+async def _follow(plan: str, *, quiet: bool) -> dict[str, Any]:
+    """Watch a plan until it has ended; its last state."""
+    last: dict[str, Any] = {}
+    said: dict[str, tuple[str, str]] = {}
+    async with connected() as client, aclosing(client.stream("plan.watch", plan=plan)) as snapshots:
+        if quiet or not sys.stdout.isatty():
+            async for last in snapshots:
+                for one in [] if quiet else last["steps"]:
+                    now = (one["state"], _targets(one))
+                    if said.get(one["step"]) != now:
+                        said[one["step"]] = now
+                        print("  ".join(part for part in (one["step"], *now, one["job"]) if part), flush=True)
+            return last
+        from rich.live import Live  # noqa: PLC0415 - rich costs 60 ms, and only a terminal needs it
+        from rich.text import Text  # noqa: PLC0415 - as above
+
+        with Live(auto_refresh=False) as live:
+            async for last in snapshots:
+                live.update(Text(_drawn(last)), refresh=True)
+    return last
+
+
+def _drawn(found: dict[str, Any]) -> str:
+    ended = f", ended {words.moment(found['ended'])}" if found["ended"] else ""
+    head = [
+        f"plan {found['plan']}  {found['name']}  {found['state']}",
+        f"accepted {words.moment(found['created'])} by {found['by']}{ended}",
+        *([found["note"]] if found["note"] else []),
+    ]
+    table = words.table(("step", "state", "job", "about", "targets", "why"), tree(found["steps"]))
+    return "\n".join([*head, table])
 
 
 def tree(steps: list[dict[str, Any]]) -> list[tuple[str, ...]]:
@@ -168,11 +286,14 @@ def _row(one: dict[str, Any], above: str, causes: list[str]) -> tuple[str, ...]:
         one["state"],
         one["job"] or "-",
         f"{one['type']} {one['about']}".strip(),
-        " ".join(
-            part for part in (_counts(one["counts"]), f"to come:{one['left']}" if one.get("left") else "") if part
-        ),
+        _targets(one),
         "; ".join(why),
     )
+
+
+def _targets(one: dict[str, Any]) -> str:
+    coming = f"to come:{one['left']}" if one.get("left") else ""
+    return " ".join(part for part in (_counts(one["counts"]), coming) if part)
 
 
 def _plan(file: str, *, json: bool) -> dict[str, Any]:

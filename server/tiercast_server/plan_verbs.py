@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_server.plan_checks import Planned, read_steps
+from tiercast_server.plan_reruns import PlanReruns
+from tiercast_server.plan_rows import PlanRow
 from tiercast_server.plans import Plans
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -19,7 +21,7 @@ class PlanVerbs:
     """Handlers; each takes a call and gives plain values."""
 
     def __init__(self, plans: Plans) -> None:
-        self._plans = plans
+        self._plans, self._reruns = plans, PlanReruns(plans.region, plans)
 
     async def check(self, call: Call) -> dict[str, Any]:
         """Look at a plan as `run` would; nothing is ordered or kept."""
@@ -29,9 +31,7 @@ class PlanVerbs:
     async def run(self, call: Call) -> dict[str, Any]:
         """Accept a plan and begin it."""
         name, note, steps = _read(call)
-        plan = await self._plans.run(name, note, steps, call.user)
-        jobs = {row.step.name: row.job for row in plan.steps if row.job}
-        return {"plan": plan.id, "name": plan.name, "steps": len(plan.steps), "jobs": jobs}
+        return _made(await self._plans.run(name, note, steps, call.user))
 
     async def show(self, call: Call) -> dict[str, Any]:
         """One plan and its steps."""
@@ -44,6 +44,34 @@ class PlanVerbs:
     async def cancel(self, call: Call) -> dict[str, Any]:
         """Begin nothing more, and cancel what is open."""
         return await self._plans.cancel(call.text("plan"))
+
+    async def suspend(self, call: Call) -> dict[str, Any]:
+        """Begin nothing more until it is resumed."""
+        return await self._plans.suspend(call.text("plan"), on=True)
+
+    async def resume(self, call: Call) -> dict[str, Any]:
+        """Go on."""
+        return await self._plans.suspend(call.text("plan"), on=False)
+
+    async def delete(self, call: Call) -> dict[str, Any]:
+        """Forget one that has ended."""
+        return await self._reruns.delete(call.text("plan"))
+
+    async def rerun(self, call: Call) -> dict[str, Any]:
+        """Run one that has ended again."""
+        failed = call.flag("failed", default=False)
+        plan, dropped = await self._reruns.rerun(call.text("plan"), call.user, failed=failed)
+        return _made(plan) | {"origin": call.text("plan"), "dropped": dropped}
+
+    async def watch(self, call: Call) -> AsyncIterator[dict[str, Any]]:
+        """Snapshots of a plan until it has ended."""
+        async for snapshot in self._plans.view.watch(call.text("plan")):
+            yield snapshot
+
+
+def _made(plan: PlanRow) -> dict[str, Any]:
+    jobs = {row.step.name: row.job for row in plan.steps if row.job}
+    return {"plan": plan.id, "name": plan.name, "steps": len(plan.steps), "jobs": jobs}
 
 
 def _read(call: Call) -> tuple[str, str, list[Planned]]:
@@ -60,5 +88,8 @@ def add_plan_verbs(verbs: Verbs, plans: Plans, audited: Callable[[Handler], Hand
     verbs.add("plan.check", "viewer", handlers.check)
     verbs.add("plan.show", "viewer", handlers.show)
     verbs.add("plan.list", "viewer", handlers.list_)
+    verbs.add("plan.watch", "viewer", handlers.watch)
+    for name in ("suspend", "resume", "delete", "rerun"):
+        verbs.add(f"plan.{name}", "operator", audited(getattr(handlers, name)))
     verbs.add("plan.run", "operator", audited(handlers.run))
     verbs.add("plan.cancel", "operator", audited(handlers.cancel))

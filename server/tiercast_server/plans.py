@@ -100,7 +100,8 @@ class Plans:
 
     def __init__(self, jobs: Jobs, changes: Changes, creating: Creating) -> None:
         self._jobs, self._changes, self._creating = jobs, changes, creating
-        self._region, self._targeting = jobs.region, jobs.targeting
+        self.region = self._region = jobs.region
+        self._targeting = jobs.targeting
         self.view = PlanView(self._region, changes)
         self._machines = PlanMachines(self._region, self._targeting, self._request)
         self._turn = asyncio.Lock()

@@ -113,6 +113,37 @@ def test_list_and_cancel(daemon: Daemon) -> None:
     assert daemon.json("plan", "cancel", "p1")["jobs"] == ["j7-ab12"]
 
 
+def test_watch_says_what_moves(daemon: Daemon) -> None:
+    first = SHOWN | {"steps": [step("a", state="running", counts={"ordered": 2}), step("b", per="target", left=2)]}
+    last = first | {"state": "failed", "ended": 1_800_000_100_000}
+    last["steps"] = [step("a", state="failed", counts={"done": 1, "failed": 1}), step("b", state="done")]
+    daemon.streams["plan.watch"] = [first, last]
+    said = daemon.run("plan", "watch", "1", code=4).splitlines()
+    assert said == [
+        "a  running  ordered:2",
+        "b  waiting  to come:2",
+        "a  failed  done:1 failed:1",
+        "b  done",
+        "plan p1-ab12: failed",
+    ]
+    assert daemon.json("plan", "watch", "1", code=4)["plan"] == last
+
+
+def test_suspend_resume_delete_and_rerun(daemon: Daemon) -> None:
+    plan = {"plan": "p1-ab12", "again": False}
+    rerun = {**plan, "name": "night", "steps": 1, "jobs": {}, "origin": "p1", "dropped": {"b": ["install_at"]}}
+    daemon.answers |= {"plan.suspend": plan, "plan.resume": plan, "plan.delete": plan, "plan.rerun": rerun}
+    assert "is suspended." in daemon.run("plan", "suspend", "1")
+    assert "goes on." in daemon.run("plan", "resume", "1")
+    assert "its jobs stay" in daemon.run("plan", "delete", "1")
+    said = daemon.run("plan", "rerun", "1", "--failed")
+    assert "b: over, and left out: install_at" in said
+    assert daemon.asked[-1] == ("plan.rerun", {"plan": "1", "failed": True})
+    for verb in ("suspend", "resume", "delete", "rerun"):
+        assert daemon.json("plan", verb, "1")["plan"] == "p1-ab12"
+        assert f"tiercast plan {verb}" in daemon.run("plan", verb, "--help")
+
+
 def test_mistakes_are_told_and_leave_with_their_code(daemon: Daemon, file: str, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.toml"
     wrong.write_text(PLAN.replace('package = "editor"', 'packet = "editor"'))

@@ -37,6 +37,22 @@ async def test_a_plan_from_check_to_cancel(world: Any, call: Any, verbs: PlanVer
     assert done["jobs"] == [made["jobs"]["a"]]
 
 
+async def test_suspend_resume_rerun_delete_and_watch(world: Any, call: Any, verbs: PlanVerbs) -> None:
+    await world.join("pc1")
+    made = await verbs.run(call("plan.run", name="night", steps=STEPS[:1]))
+    plan = made["plan"]
+    assert await verbs.suspend(call("plan.suspend", plan=plan)) == {"plan": plan, "again": False}
+    assert await verbs.resume(call("plan.resume", plan=plan)) == {"plan": plan, "again": False}
+    await world.handover.drain()
+    await world.intake.take([world.record(made["jobs"]["a"], "pc1", "failed")])
+    await verbs._plans.go_on()
+    (last,) = [one async for one in verbs.watch(call("plan.watch", plan=plan))]
+    assert last["state"] == "failed"
+    again = await verbs.rerun(call("plan.rerun", plan=plan, failed=True))
+    assert (again["origin"], again["steps"], list(again["jobs"]), again["dropped"]) == (plan, 1, ["a"], {})
+    assert await verbs.delete(call("plan.delete", plan=plan)) == {"plan": plan}
+
+
 @pytest.mark.parametrize(
     ("asked", "code"),
     [

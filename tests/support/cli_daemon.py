@@ -130,6 +130,10 @@ VERBS = [
     "plan.show",
     "plan.list",
     "plan.cancel",
+    "plan.suspend",
+    "plan.resume",
+    "plan.delete",
+    "plan.rerun",
     "names",
 ]
 
@@ -148,13 +152,14 @@ def _verbs(daemon: Daemon) -> Verbs:
         return handler
 
     async def watch(call: Call) -> AsyncIterator[Any]:
-        daemon.asked.append(("job.watch", dict(call.args)))
-        for item in daemon.streams.get("job.watch", []):
+        daemon.asked.append((call.verb, dict(call.args)))
+        for item in daemon.streams.get(call.verb, []):
             yield item
 
     for name in VERBS:
         verbs.add(name, "viewer", single(name))
-    verbs.add("job.watch", "viewer", watch)
+    for name in ("job.watch", "plan.watch"):
+        verbs.add(name, "viewer", watch)
     return verbs
 
 
