@@ -2,7 +2,8 @@
 
 Rules
 - Every record carries the node's next number, committed before it is sent: of two records the higher is the truth.
-- A change of state is told at once, progress at most once a second; progress is worthless after a minute.
+- Why a job waits is told at once, another change of state a moment later: what lasted no longer is passed over.
+  Progress goes once a second at most, and is worthless after a minute.
 - A final record carries the signed receipt.  It counts as reported when it is in the outbox, which repeats it until the
   parent acknowledged it; a crash between the two sends it twice, which changes nothing.
 """
@@ -10,6 +11,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -22,8 +24,10 @@ from tiercast_protocol.content.receipt import Receipt, sign_receipt
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire.messages import Message, Status
 
-#: Seconds between two records of progress.
+#: Seconds between two records of progress, and of state.
 EVERY_S = 1.0
+#: Seconds that a change of state waits for the next one.
+MOMENT_S = 0.25
 _PROGRESS_LIFE_MS = 60_000
 
 
@@ -67,12 +71,14 @@ class Reporter:
         self._key = key
         self._now_ms = now_ms
 
-    async def state(self, job: Job, state: str, code: str = "", detail: str = "") -> Job:
-        """Tell that the job is in `state` now, and what it waits for."""
+    async def note(self, job: Job, state: str, code: str = "", detail: str = "") -> Job:
+        """Write down that the job is in `state` now, and what it waits for; `tell` is for the caller to call."""
         job = replace(job, state=state, code=code, detail=detail, at=self._now_ms(), done=0, total=0)
-        job = await self._db.write(lambda connection: journal.save_status(connection, job))
+        return await self._db.write(lambda connection: journal.save_status(connection, job))
+
+    async def tell(self, job: Job) -> None:
+        """Tell what was written down of it last."""
         await self._send(job)
-        return job
 
     async def progress(self, job: Job, done: int, total: int) -> Job:
         """Tell how far the present step is."""
@@ -124,6 +130,34 @@ class Reporter:
             programs=list(job.programs),
         )
         return sign_receipt(receipt, self._key)
+
+
+class Soon:
+    """Does something a moment after it was asked for, once for all who asked meanwhile, and at most once a while."""
+
+    def __init__(self, act: Callable[[], object], first_s: float = MOMENT_S, every_s: float = EVERY_S) -> None:
+        self._act = act
+        self._first_s, self._every_s = first_s, every_s
+        self._last = -math.inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __call__(self) -> None:
+        """Ask for it."""
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            due = max(self._last + self._every_s, loop.time() + self._first_s)
+            self._timer = loop.call_at(due, self._turn)
+
+    def stop(self) -> None:
+        """It is not needed any more, or was done otherwise."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _turn(self) -> None:
+        self._timer = None
+        self._last = asyncio.get_running_loop().time()
+        self._act()
 
 
 class Progress:

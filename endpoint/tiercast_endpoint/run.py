@@ -23,7 +23,7 @@ from tiercast_endpoint import journal
 from tiercast_endpoint.gate import Gate
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.processes import first_running
-from tiercast_endpoint.reports import Progress, Reporter
+from tiercast_endpoint.reports import Progress, Reporter, Soon
 from tiercast_endpoint.threads import in_thread
 from tiercast_protocol.errors import StoreFull
 from tiercast_protocol.node.database import Database
@@ -72,6 +72,11 @@ class _Answered:
 class _Progressed:
     done: int
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What was written down of its state is to be told now."""
 
 
 #: Seconds between two tries to write to a full disk.
@@ -132,9 +137,10 @@ class Run:
         #: Since when it is at its step (milliseconds since 1970), and whether the journal lacks room.
         self.since = now_ms()
         self.no_room = False
-        self._events: asyncio.Queue[i.Event | _Answered | _Progressed] = asyncio.Queue()
+        self._events: asyncio.Queue[i.Event | _Answered | _Progressed | _Said] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._progress = Progress(lambda done, total: self._events.put_nowait(_Progressed(done, total)))
+        self._telling = Soon(lambda: self._events.put_nowait(_Said()))
 
     @property
     def runs_program(self) -> bool:
@@ -162,12 +168,22 @@ class Run:
                 if self._recovered:
                     await self._handle(i.Recovered(), tasks)
                 else:
-                    self.job = await self._with_room(lambda: self._reporter.state(self.job, i.STATE_OF[i.Step.WAIT]))
+                    await self._note(i.STATE_OF[i.Step.WAIT])
                     await self._handle(i.TimeCame(), tasks)
                 while not self.ended.is_set():
                     await self._take(await self._next(), tasks)
         finally:
             self._progress.stop()
+            self._telling.stop()
+
+    async def _note(self, state: str, code: str = "", detail: str = "") -> None:
+        """Write down what it is at; why it waits is told at once, else soon, with what there is by then."""
+        self.job = await self._with_room(lambda: self._reporter.note(self.job, state, code, detail))
+        if code:
+            self._telling.stop()
+            await self._with_room(lambda: self._reporter.tell(self.job))
+        else:
+            self._telling()
 
     async def _see_programs(self) -> None:
         """Tell the machine whether a program runs during which it is not to be installed."""
@@ -194,7 +210,7 @@ class Run:
                 self.no_room = False
                 return done
 
-    async def _next(self) -> i.Event | _Answered | _Progressed:
+    async def _next(self) -> i.Event | _Answered | _Progressed | _Said:
         while True:
             now = self._now_ms()
             left = (self.job.expires - now) / 1000
@@ -212,9 +228,13 @@ class Run:
             if self._rests_until == 0 and self._machine.gate.times.unless:
                 return i.TimeCame()
 
-    async def _take(self, event: i.Event | _Answered | _Progressed, tasks: asyncio.TaskGroup) -> None:
-        if isinstance(event, _Progressed):
+    async def _take(self, event: i.Event | _Answered | _Progressed | _Said, tasks: asyncio.TaskGroup) -> None:
+        if isinstance(event, _Said):
+            with suppress(StoreFull):
+                await self._reporter.tell(self.job)
+        elif isinstance(event, _Progressed):
             if self._task is not None:
+                self._telling.stop()
                 with suppress(StoreFull):
                     self.job = await self._reporter.progress(self.job, event.done, event.total)
         elif isinstance(event, _Answered):
@@ -243,7 +263,7 @@ class Run:
                 )
                 await self._watch("recorded", snapshot.step)
             case i.Tell(state, code, detail):
-                self.job = await self._with_room(lambda: self._reporter.state(self.job, state, code, detail))
+                await self._note(state, code, detail)
                 log.info("job state", job=self.job.job, package=self.job.package, state=state, code=code)
             case i.Rest(until):
                 self._rests_until = until
@@ -258,6 +278,7 @@ class Run:
                 self.since = self._now_ms()
                 self._task = tasks.create_task(self._perform(step))
             case i.Finish(outcome):
+                self._telling.stop()
                 self.job = await self._with_room(lambda: self._reporter.final(self.job, outcome))
                 log.info(
                     "job ended",

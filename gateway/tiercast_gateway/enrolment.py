@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from sqlite3 import Connection
 from typing import Protocol
@@ -59,9 +59,11 @@ class Enrolment:
     def __init__(self, db: Database, broker: UserList) -> None:
         self._db, self._broker = db, broker
         self.users: dict[str, User] = {}
+        #: Of them, those that belong here, and those that may be guests: made when it is asked for, until they change.
+        self._sorted: tuple[list[User], list[User]] | None = None
         self._telling = asyncio.Lock()
-        #: Whether a guest has a place here.
-        self.lodged: Callable[[str], bool] = lambda _name: False
+        #: The guests that have a place here.
+        self.lodged: Callable[[], Collection[str]] = tuple
         #: Told whenever users were removed: their lanes, routes and outboxes go too.
         self.on_removed: Callable[[list[str]], Awaitable[None]] | None = None
 
@@ -73,6 +75,7 @@ class Enrolment:
             ).fetchall()
         )
         self.users = {row[0]: _user(row) for row in rows}
+        self._sorted = None
         await self._tell()
 
     async def run(self) -> None:
@@ -87,11 +90,13 @@ class Enrolment:
 
     def children(self) -> list[User]:
         """The nodes here, without those that are about to join, and without guests that have no place."""
-        return [
-            user
-            for _, user in sorted(self.users.items())
-            if not user.name.startswith(JOIN_PREFIX) and (not user.guest or self.lodged(user.name))
-        ]
+        if self._sorted is None:
+            nodes = [user for _, user in sorted(self.users.items()) if not user.name.startswith(JOIN_PREFIX)]
+            self._sorted = [one for one in nodes if not one.guest], [one for one in nodes if one.guest]
+        own, guests = self._sorted
+        lodged = self.lodged()
+        here = [user for user in guests if user.name in lodged] if lodged else []
+        return sorted(own + here, key=lambda user: user.name) if here else list(own)
 
     async def issue(self, token: TokenIssued) -> None:
         """Let `join-<token id>` in."""
@@ -118,6 +123,7 @@ class Enrolment:
         await self._db.write(lambda c: c.executemany("DELETE FROM users WHERE name = ?", [(n,) for n in names]))
         for name in names:
             self.users.pop(name, None)
+        self._sorted = None
         await self._tell()
         if self.on_removed is not None:
             await self.on_removed(names)
@@ -144,6 +150,7 @@ class Enrolment:
             return
         await self._db.write(lambda c: _upsert(c, user))
         self.users[user.name] = user
+        self._sorted = None
         await self._tell()
 
     async def _tell(self) -> None:

@@ -21,7 +21,7 @@ from tiercast_protocol.content.shape import open_shape
 from tiercast_protocol.errors import SignatureInvalid, UsageError
 from tiercast_protocol.transfer import terms
 from tiercast_protocol.transfer.terms import CHANGE, JobWords
-from tiercast_protocol.wire.messages import JobShape
+from tiercast_protocol.wire.messages import JobShape, Message
 
 if TYPE_CHECKING:
     from tiercast_gateway.said import Said
@@ -97,12 +97,12 @@ class JobBook:
         for child in await self._tree.orders.passed_to(shape.job):
             await self._tree.post.send(child, message, cause=shape.job)
 
-    async def passed_on(self, job: str, child: str) -> None:
-        """An order of the job went to `child`: terms that were said after it follow."""
+    def passed_on(self, job: str) -> list[Message]:
+        """An order of the job goes down: terms that were said after it follow."""
         body = self._said.get(s.SHAPE, job)
-        if body is not None:
-            shape, signature = bytes.fromhex(body["shape"]), bytes.fromhex(body["signature"])
-            await self._tree.post.send(child, JobShape(shape=shape, signature=signature), cause=job)
+        if body is None:
+            return []
+        return [JobShape(shape=bytes.fromhex(body["shape"]), signature=bytes.fromhex(body["signature"]))]
 
     def _take_words(self, job: str) -> None:
         orders = self._orders.get(job)

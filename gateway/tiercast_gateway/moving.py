@@ -33,7 +33,7 @@ class Moves:
     def __init__(self, tree: SubTree) -> None:
         self._tree = tree
         tree.lodging.on_freed = self._freed
-        tree.enrolment.lodged = tree.lodging.guests.holds
+        tree.enrolment.lodged = tree.lodging.guests.all
 
     def path(self) -> tuple[str, ...]:
         """The names from the server down to this node; nothing while the way is not known."""

@@ -2,8 +2,8 @@
 
 Rules (docs/protocol.md, sections 4, 5 and 7)
 - What is signed is passed on byte for byte; this node only divides the list of targets among its children.
-- An order is here before it is acknowledged upward, and marked as passed on only when it is in the outbox
-  downward: a kill in between passes it on twice, which is harmless, for a receiver keeps (job, revision).
+- An order is here before it is acknowledged upward, and marked as passed on in the transaction that puts it, and what
+  follows it, into the outbox downward; a receiver keeps (job, revision), so that twice is harmless.
 - A target without a route waits, with that reason, until the route is learned or the order expires.
 - A later revision of a job replaces the earlier ones for the targets that it names (a cancel of all: for all); for
   others an earlier one still counts, whenever it comes.  A job is closed here when every target below has
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,13 +29,15 @@ from tiercast_protocol.errors import SignatureInvalid
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.post import Post
 from tiercast_protocol.wire import codec
-from tiercast_protocol.wire.messages import OrderBundle, OrderTarget, PatchOffer
+from tiercast_protocol.wire.messages import Message, OrderBundle, OrderTarget, PatchOffer
 
 log = structlog.get_logger(__name__)
 
 Digest = bytes
 #: Targets of one bundle: with proofs of 20 digests each it stays below the codec's limit.
 BUNDLE_TARGETS = 1000
+#: Targets that are passed on in one transaction: a thousand proofs are some milliseconds.
+AT_ONCE = 500
 SWEEP_SECONDS = 60.0
 #: Closed orders are kept for so long, so that a repeated bundle finds them and `job show` can tell.
 KEEP_CLOSED_MS = 30 * 86_400_000
@@ -58,7 +60,7 @@ class Orders:
         region: the region's name; `region_key` its public key.
         do: called with what this node itself must do (again after a restart, until `own_done`).
         changed: called with a job's id when it was opened, replaced or closed.
-        passed: called with job and child when an order was put into the outbox for that child.
+        passed: called with a job whose order goes down; gives what is to follow it to each child.
         offers: gives the patches that can lead to a package.
     """
 
@@ -73,7 +75,7 @@ class Orders:
         routes: Routes,
         do: Callable[[OwnOrder], None],
         changed: Callable[[Order, bool], None],
-        passed: Callable[[str, str], Awaitable[None]],
+        passed: Callable[[str], list[Message]],
         offers: Callable[[Digest], list[PatchOffer]],
     ) -> None:
         self._me, self._region, self._region_key = me, region, region_key
@@ -151,15 +153,30 @@ class Orders:
             else:
                 log.warning("order.no_route", job=job, target=target.node)
         offers = self._offers_for(signed)
+        after = self._passed(job)
+        messages: list[tuple[str, Message]] = []
+        rows: list[tuple[str, str, int, str]] = []
         for child, theirs in by_child.items():
             for at in range(0, len(theirs), BUNDLE_TARGETS):
                 some = theirs[at : at + BUNDLE_TARGETS]
+                rows += [(child, job, revision, target.node) for target in some]
                 if child != self._me:
                     bundle = OrderBundle(order=signed, signature=signature, targets=some, offers=offers)
-                    await self._post.send(child, bundle, cause=cause, expires=expires)
-                    await self._passed(job, child)
-                rows = [(child, job, revision, target.node) for target in some]
-                await self._db.write(partial(order_rows.passed, rows))
+                    messages += [(child, bundle), *((child, message) for message in after)]
+            if len(rows) >= AT_ONCE:
+                await self._send(messages, rows, cause, expires)
+                messages, rows = [], []
+        if rows:
+            await self._send(messages, rows, cause, expires)
+        if (newer := self._passed(job)) != after:  # said meanwhile, to those only whom the order had reached
+            children = by_child.keys() - {self._me}
+            await self._post.send_all([(child, one) for child in children for one in newer], cause=job)
+
+    async def _send(
+        self, messages: list[tuple[str, Message]], rows: list[tuple[str, str, int, str]], cause: str, expires: int
+    ) -> None:
+        """To many children in one transaction, and that it went with it: one each would be most of the work."""
+        await self._post.send_all(messages, cause=cause, expires=expires, also=partial(order_rows.passed, rows))
 
     def _offers_for(self, signed: bytes) -> list[PatchOffer]:
         order = codec.decode(signed, Order)

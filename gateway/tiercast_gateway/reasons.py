@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tiercast_protocol.transfer.views import JobView, LaneView
 
 EVERY_SECONDS = 1.0
+#: A look takes one part in so many of the time at most: with five hundred children it is a tenth of a second.
+LOOK_SHARE = 30
 #: Most children whose reasons are told of one job; of the rest nobody could read more.
 MOST_CHILDREN = 500
 MIB = 1 << 20
@@ -129,7 +131,7 @@ class Reasons:
         return self._find(job, self._lanes())
 
     async def run(self) -> None:
-        """Look once a second while a job is open, until cancelled."""
+        """Look once a second while a job is open, less often where a look takes long, until cancelled."""
         while True:
             if not self._open:
                 await self._stale.wait()
@@ -137,13 +139,14 @@ class Reasons:
                 self._stale.clear()
                 self._open = await self._tree.orders.awaited()
                 self._seen = {job: seen for job, seen in self._seen.items() if job in self._open}
+            began = time.monotonic()
             lanes = self._lanes() if self._open else {}
             texts = {job: encoded(lasting(self._find(job, lanes, MOST_CHILDREN))) for job in self._open}
             for job, text in texts.items():
                 if self._told.get(job, "") != text:
                     self._tell(job, text)
             self._told = {job: text for job, text in texts.items() if text}
-            await asyncio.sleep(EVERY_SECONDS)
+            await asyncio.sleep(max(EVERY_SECONDS, LOOK_SHARE * (time.monotonic() - began)))
 
     def _lanes(self) -> dict[str, LaneView]:
         return {lane.child: lane for lane in self._tree.streams.machine.lanes()}

@@ -7,8 +7,9 @@ Rules
   could not keep: one such record would hold up all that is said beside it.
 - A record is in this database before it is acknowledged, and stays marked until it is in the outbox
   upward: a final state is never lost, whatever is killed.
-- Upward goes only what changed: final states at once (those that follow closely gather for a moment), others at
-  most once a second, and those only while the parent is there, so that a cut does not fill the outbox with progress.
+- Upward goes only what changed: final states at once, and those that follow closely gather (`gathering`), until they
+  are the last of their job here; others at most once a second, and those only while the parent is there, so that a cut
+  does not fill the outbox with progress.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sqlite3 import Connection
 import structlog
 
 from tiercast_gateway.above import Above
+from tiercast_gateway.gathering import MOST, PROGRESS_LEAST, Gathering, News
 from tiercast_gateway.routes import Routes
 from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.node.database import Database
@@ -31,9 +33,6 @@ from tiercast_protocol.wire.messages import Status, StatusRecord, sound
 log = structlog.get_logger(__name__)
 
 Key = tuple[str, str]
-#: How long final states gather, and how often others go up, in seconds.
-GATHER_SECONDS = 0.05
-PROGRESS_SECONDS = 1.0
 #: Most bytes of records in one message: far below the codec's limit, receipts carry output.
 _BATCH_BYTES = 256 << 10
 _BATCH_RECORDS = 500
@@ -46,14 +45,26 @@ def is_final(record: StatusRecord) -> bool:
 
 
 class Statuses:
-    """Records of the sub-tree; `on_final(jobs)` is called after final ones were committed."""
+    """Records of the sub-tree; `on_final(jobs)` is called after final ones were committed.
 
-    def __init__(self, db: Database, above: Above, routes: Routes, on_final: Callable[[set[str]], None]) -> None:
+    `gather` is how long final states wait at most while more and more come.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        above: Above,
+        routes: Routes,
+        on_final: Callable[[set[str]], None],
+        gather: float = MOST,
+    ) -> None:
         self._db, self._above, self._routes = db, above, routes
         self._on_final = on_final
         self._dirty: dict[Key, bool] = {}
         self._changed = asyncio.Event()
-        self._final = asyncio.Event()
+        self._news = News.PROGRESS
+        self._sooner = asyncio.Event()
+        self._gathering = Gathering(gather)
 
     async def load(self) -> None:
         """Find what was not told upward before the last stop; once, at start."""
@@ -94,29 +105,34 @@ class Statuses:
 
     async def run(self) -> None:
         """Pass upward what changed, until cancelled."""
-        last = said = 0.0
         while True:
             await self._changed.wait()
-            if not self._final.is_set():
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(max(GATHER_SECONDS, last + PROGRESS_SECONDS - time.monotonic())):
-                        await self._final.wait()
-            if self._final.is_set():
-                # The first goes at once, for it may be the last of its job; those that follow it closely gather.
-                await asyncio.sleep(max(0.0, said + GATHER_SECONDS - time.monotonic()))
-                said = time.monotonic()
-            everything = self._above.connected and time.monotonic() - last >= PROGRESS_SECONDS
+            await self._gathered()
+            now = time.monotonic()
+            everything = self._above.connected and self._gathering.takes_progress(now)
             keys = [key for key, final in self._dirty.items() if final or everything]
-            if everything:
-                last = time.monotonic()
             for key in keys:
                 del self._dirty[key]
-            self._final.clear()
+            self._news = News.PROGRESS
             if not self._dirty:
                 self._changed.clear()
+            if keys:
+                self._gathering.told(now, progress=everything)
             await self._tell(keys)
             if not self._above.connected:
-                await asyncio.sleep(PROGRESS_SECONDS)
+                await asyncio.sleep(PROGRESS_LEAST)
+
+    async def _gathered(self) -> None:
+        """Until what waits is due."""
+        while (left := self._gathering.due(self._news) - time.monotonic()) > 0:
+            self._sooner.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._sooner.wait()
+
+    def last_came(self) -> None:
+        """All targets of a job have ended: nothing more is gathered for."""
+        self._expect(News.LAST)
 
     async def forget(self, jobs: Iterable[str]) -> None:
         """Drop the records of jobs that are over and told."""
@@ -128,16 +144,21 @@ class Statuses:
             return
         changed = await self._db.write(lambda c: _upsert(c, records))
         for record in changed:
-            self._mark((record.job, record.target), final=is_final(record))
+            self._mark((record.job, record.target), final=is_final(record), bad=record.state != "done")
         finals = {record.job for record in changed if is_final(record)}
         if finals:
             self._on_final(finals)
 
-    def _mark(self, key: Key, *, final: bool) -> None:
+    def _mark(self, key: Key, *, final: bool, bad: bool = False) -> None:
         self._dirty[key] = final or self._dirty.get(key, False)
         self._changed.set()
         if final:
-            self._final.set()
+            self._expect(News.BAD if bad else News.DONE)
+
+    def _expect(self, news: News) -> None:
+        if news > self._news:
+            self._news = news
+            self._sooner.set()
 
     async def _tell(self, keys: list[Key]) -> None:
         batch: list[StatusRecord] = []

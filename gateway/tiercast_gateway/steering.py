@@ -31,6 +31,7 @@ from tiercast_protocol.errors import TiercastError, UsageError
 from tiercast_protocol.transfer import calendar, terms
 from tiercast_protocol.transfer.events import JobPolicySet
 from tiercast_protocol.transfer.terms import JobWords, LinkWords, Quota
+from tiercast_protocol.wire.messages import Message
 
 if TYPE_CHECKING:
     from tiercast_gateway.holds import Hold
@@ -152,10 +153,10 @@ class Steering:
         self.jobs.changed(order, open_)
         self.reasons.changed()
 
-    async def passed_on(self, job: str, child: str) -> None:
-        """An order of the job went to `child`."""
-        await self.jobs.passed_on(job, child)
+    def passed_on(self, job: str) -> list[Message]:
+        """An order of the job goes down; what follows it."""
         self.reasons.changed()
+        return self.jobs.passed_on(job)
 
     # -- what it comes to ------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import structlog
 
+from tiercast_gateway import gathering
 from tiercast_gateway.above import Above
 from tiercast_gateway.children import Children
 from tiercast_gateway.depot import Depot
@@ -146,7 +147,7 @@ class SubTree:
             retention=config.retention,
             marks=config.marks,
         )
-        self.statuses = Statuses(db, above, self.routes, self._finals)
+        self.statuses = Statuses(db, above, self.routes, self._finals, gathering.most_of(config.role))
         self.inventories = Inventories(db, above, self.routes)
         self.progress = Progress(config.me, self.depot, self.statuses.own, silent=config.role == "server")
         self.patches = Patches(
@@ -329,6 +330,8 @@ class SubTree:
         self.heads.job_changed(order, open_)
         self.progress.job_changed(order, open_)
         self.steering.job_changed(order, open_)
+        if not open_:
+            self.statuses.last_came()
 
     async def _needed(self) -> set[Digest]:
         return await self.orders.needed()
@@ -349,7 +352,10 @@ class SubTree:
 
     async def _settle(self) -> None:
         while True:
-            await self.orders.settle(await self._settled.get())
+            jobs = await self._settled.get()
+            while not self._settled.empty():  # one look for all that came meanwhile
+                jobs |= self._settled.get_nowait()
+            await self.orders.settle(jobs)
 
 
 @asynccontextmanager

@@ -2,27 +2,32 @@
 
 Rules
 - A final state is believed only with a receipt that the target's present key signed and that says the same;
-  what is not is counted and logged, never taken.
-- Records of one message are one transaction; each is merged by `status_merge`, so repeats give nothing.
+  what is not is counted and logged, never taken. Receipts are proved before the transaction, and counted in it only
+  while the key is the same.
+- Records of one message are one transaction, whose statements do not grow with their number; each is merged by
+  `status_merge`, so repeats give nothing.
 - A record of a job, target or revision that does not exist here is dropped: a peer can't make rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
 
 import structlog
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import RowMapping, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.receipt import STATES, open_receipt
-from tiercast_protocol.errors import ProtocolError, SignatureInvalid
+from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.wire.messages import StatusRecord, sound
 from tiercast_server import job_rows, nodes
 from tiercast_server.changes import Changes
 from tiercast_server.database.tables import hops, targets
+from tiercast_server.database.tables import nodes as nodes_table
 from tiercast_server.job_life import Counted
 from tiercast_server.job_rows import Job
+from tiercast_server.proofs import Key, Proof, prove
 from tiercast_server.region import Region
 from tiercast_server.status_merge import Standing, is_final, is_hop, merge
 
@@ -33,6 +38,11 @@ _MAX_WHY = 100_000
 _RATE_MS = 200
 #: No link is faster, in bytes per second; a peer's numbers are its own.
 _MOST_RATE = 1 << 50
+#: Names in one statement.
+_NAMES = 1_000
+
+#: Job and target.
+Place = tuple[str, str]
 
 
 class StatusIntake:
@@ -45,24 +55,32 @@ class StatusIntake:
 
     async def take(self, records: Iterable[StatusRecord]) -> int:
         """Merge `records`; how many changed something."""
+        good: list[StatusRecord] = []
+        for record in records:
+            if sound(record):
+                good.append(record)
+            else:
+                self.refused += 1
+        proofs = await self._proofs(good)
         changed: set[str] = set()
         ended: set[str] = set()
         taken = 0
         async with self._region.db.write() as connection:
-            found: dict[str, Job | None] = {}
-            for record in records:
-                if not sound(record):
-                    self.refused += 1
-                    continue
-                if record.job not in found:
-                    found[record.job] = await job_rows.find(connection, record.job)
+            found = {name: await job_rows.find(connection, name) for name in {record.job for record in good}}
+            known: list[tuple[Job, StatusRecord]] = []
+            for record in good:
                 job = found[record.job]
-                if job is None or not 0 < record.revision <= job.revision:
-                    continue
-                take_one = self._take_hop if is_hop(record) else self._take_target
-                if await take_one(connection, job, record):
+                if job is not None and 0 < record.revision <= job.revision:
+                    known.append((job, record))
+            for job, record in known:
+                if is_hop(record) and await self._take_hop(connection, job, record):
                     taken += 1
                     changed.add(job.id)
+            said = [record for _, record in known if not is_hop(record)]
+            news = self._merged(await _rows(connection, said), said, proofs, await _keys(connection, said))
+            await _write(connection, news)
+            taken += len(news)
+            changed.update(job for job, _ in news)
             for name in changed:
                 job = await job_rows.find(connection, name)
                 if job is not None:
@@ -74,63 +92,56 @@ class StatusIntake:
         self._changes.end(*ended)
         return taken
 
-    async def _take_target(self, connection: AsyncConnection, job: Job, record: StatusRecord) -> bool:
-        query = select(targets).where(targets.c.job == job.id, targets.c.node == record.target)
-        row = (await connection.execute(query)).mappings().one_or_none()
-        if row is None:
-            return False
-        held = standing(row)
-        proved = False
-        if is_final(record):
-            if (record.revision, record.attempt, record.seq) <= (held.revision, held.attempt, held.seq) and held.proved:
-                return False
-            try:
-                await self._check_receipt(connection, record)
-            except ProtocolError as error:
-                self.refused += 1
-                _log.warning("receipt refused", job=job.id, node=record.target, reason=str(error), cause=job.id)
-                return False
-            proved = True
-        new = merge(held, record, proved=proved)
-        if new is None:
-            return False
-        await connection.execute(
-            update(targets)
-            .where(targets.c.job == job.id, targets.c.node == record.target)
-            .values(
-                state=new.state,
-                code=new.code[:64],
-                detail=new.detail[:_MAX_DETAIL],
-                revision=new.revision,
-                attempt=new.attempt,
-                seq=new.seq,
-                done=new.done,
-                total=new.total,
-                at=new.at,
-                since=new.at if new.state != held.state else row["since"],
-                proved=new.proved,
-                receipt=new.receipt,
-                signature=new.signature,
-            )
-        )
-        return True
+    async def _proofs(self, records: Sequence[StatusRecord]) -> dict[int, Proof]:
+        """By `id` of each final record that may be news: whether it is proved, outside of any transaction."""
+        finals = [record for record in records if is_final(record)]
+        if not finals:
+            return {}
+        async with self._region.db.read() as connection:
+            held = await _rows(connection, finals)
+            keys = await _keys(connection, finals)
+        asked = [
+            record
+            for record in finals
+            if (row := held.get((record.job, record.target))) is not None and not _is_old(standing(row), record)
+        ]
+        found = await prove(asked, keys)
+        return {id(record): proof for record, proof in zip(asked, found, strict=True)}
 
-    async def _check_receipt(self, connection: AsyncConnection, record: StatusRecord) -> None:
-        """Refuse a final record that its target did not sign.
+    def _merged(
+        self,
+        rows: dict[Place, RowMapping],
+        records: Sequence[StatusRecord],
+        proofs: dict[int, Proof],
+        keys: dict[str, Key],
+    ) -> dict[Place, dict[str, Any]]:
+        """What the rows are to hold, of those that change."""
+        held = {place: standing(row) for place, row in rows.items()}
+        news: dict[Place, Standing] = {}
+        for record in records:
+            place = (record.job, record.target)
+            before = news.get(place) or held.get(place)
+            if before is None:
+                continue
+            proved = False
+            if is_final(record):
+                if _is_old(before, record):
+                    continue
+                proof = proofs.get(id(record))
+                if proof is None or proof.reason or proof.key != keys.get(record.target):
+                    self._refuse(record, proof)
+                    continue
+                proved = True
+            after = merge(before, record, proved=proved)
+            if after is not None:
+                news[place] = after
+        return {place: _values(after, rows[place]) for place, after in news.items()}
 
-        Raises:
-            SignatureInvalid: no key, another's key, an older generation, or a receipt that says something else.
-            MessageInvalid: no receipt at all.
-        """
-        node = await nodes.find(connection, record.target)
-        if node is None or not node.has_joined:
-            raise SignatureInvalid("receipt", "the node holds no key of this region")
-        receipt = open_receipt(record.receipt, record.signature, node.public_key)
-        if (receipt.node, receipt.generation) != (node.name, node.generation):
-            raise SignatureInvalid("receipt", "it is another node's, or of an earlier generation")
-        said = (receipt.job, receipt.revision, receipt.attempt, receipt.seq, receipt.state)
-        if said != (record.job, record.revision, record.attempt, record.seq, record.state):
-            raise SignatureInvalid("receipt", "the record around it says something else")
+    def _refuse(self, record: StatusRecord, proof: Proof | None) -> None:
+        self.refused += 1
+        reason = proof.reason if proof is not None else ""
+        reason = reason or "the node's key changed while it came"
+        _log.warning("receipt refused", job=record.job, node=record.target, reason=reason, cause=record.job)
 
     async def _take_hop(self, connection: AsyncConnection, job: Job, record: StatusRecord) -> bool:
         node = await nodes.find(connection, record.target)
@@ -152,6 +163,66 @@ class StatusIntake:
             rate = min(max(0, (record.done - held["done"]) * 1000 // passed), _MOST_RATE)
         await connection.execute(update(hops).where(which).values(rate=rate, **values))
         return True
+
+
+async def _rows(connection: AsyncConnection, records: Sequence[StatusRecord]) -> dict[Place, RowMapping]:
+    """The rows of the targets that these speak of."""
+    names: dict[str, dict[str, None]] = {}
+    for record in records:
+        names.setdefault(record.job, {})[record.target] = None
+    found: dict[Place, RowMapping] = {}
+    for job, mine in names.items():
+        for some in _parts(mine):
+            query = select(targets).where(targets.c.job == job, targets.c.node.in_(some))
+            found.update({(job, row["node"]): row for row in (await connection.execute(query)).mappings()})
+    return found
+
+
+async def _keys(connection: AsyncConnection, records: Sequence[StatusRecord]) -> dict[str, Key]:
+    """The present keys of those whose final words these are."""
+    found: dict[str, Key] = {}
+    for some in _parts({record.target: None for record in records if is_final(record)}):
+        c = nodes_table.c
+        query = select(c.name, c.public_key, c.generation).where(c.name.in_(some), c.state == "joined")
+        found.update({row.name: Key(row.public_key, row.generation) for row in await connection.execute(query)})
+    return found
+
+
+def _parts(names: Iterable[str]) -> Iterator[list[str]]:
+    """So many names at a time, for a statement has only so many values."""
+    left = iter(names)
+    while some := list(islice(left, _NAMES)):
+        yield some
+
+
+async def _write(connection: AsyncConnection, news: dict[Place, dict[str, Any]]) -> None:
+    if news:
+        which = (targets.c.job == bindparam("of_job")) & (targets.c.node == bindparam("of_node"))
+        rows = [{"of_job": job, "of_node": node, **values} for (job, node), values in news.items()]
+        await connection.execute(update(targets).where(which), rows)
+
+
+def _is_old(held: Standing, record: StatusRecord) -> bool:
+    """Whether a final record tells nothing that is not proved already."""
+    return held.proved and (record.revision, record.attempt, record.seq) <= (held.revision, held.attempt, held.seq)
+
+
+def _values(new: Standing, row: RowMapping) -> dict[str, Any]:
+    return {
+        "state": new.state,
+        "code": new.code[:64],
+        "detail": new.detail[:_MAX_DETAIL],
+        "revision": new.revision,
+        "attempt": new.attempt,
+        "seq": new.seq,
+        "done": new.done,
+        "total": new.total,
+        "at": new.at,
+        "since": new.at if new.state != row["state"] else row["since"],
+        "proved": new.proved,
+        "receipt": new.receipt,
+        "signature": new.signature,
+    }
 
 
 def standing(row: RowMapping) -> Standing:

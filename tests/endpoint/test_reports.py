@@ -10,7 +10,7 @@ from tests.endpoint.lab import ME, PARENT, FakePost, Region
 from tiercast_endpoint import journal
 from tiercast_endpoint.install import Outcome
 from tiercast_endpoint.journal import Job
-from tiercast_endpoint.reports import Progress, Reporter
+from tiercast_endpoint.reports import Progress, Reporter, Soon
 from tiercast_protocol.content.receipt import open_receipt
 from tiercast_protocol.node.database import Database
 
@@ -27,7 +27,8 @@ async def test_numbers_grow_over_restarts_and_the_receipt_is_signed_once(tmp_pat
             job = Job("j1", 1, "install", "hello", "1.0", 1, b"r" * 32, 1, 2, "cause", "ordered", 3)
             if life == 0:
                 job = await db.write(lambda connection, job=job: journal.add_job(connection, job))  # type: ignore[misc]
-                job = await reporter.state(job, "waiting")
+                job = await reporter.note(job, "waiting")
+                await reporter.tell(job)
                 job = await reporter.progress(job, 5, 10)
                 assert (post.records[-1].done, post.records[-1].total) == (5, 10)
             else:
@@ -66,3 +67,18 @@ async def test_progress_is_told_at_once_and_then_in_turns() -> None:
     progress(1, 5)
     assert told[-1] == (1, 5)
     progress.stop()
+
+
+async def test_what_is_asked_for_several_times_in_a_moment_is_done_once_and_then_once_a_while() -> None:
+    loop, done = asyncio.get_running_loop(), list[float]()
+    soon = Soon(lambda: done.append(loop.time()), first_s=0.01, every_s=0.05)
+    async with asyncio.timeout(20):
+        while len(done) < 3:
+            soon()
+            soon()
+            await asyncio.sleep(0.001)
+    assert done[1] - done[0] >= 0.05
+    soon()
+    soon.stop()
+    await asyncio.sleep(0.1)
+    assert len(done) == 3

@@ -12,7 +12,7 @@ from tiercast_gateway.routes import Routes
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.content.order import Order
 from tiercast_protocol.errors import SignatureInvalid
-from tiercast_protocol.node.database import Database
+from tiercast_protocol.node.database import Database, Unit
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import Message, OrderBundle, PatchOffer, StatusRecord
 
@@ -22,7 +22,8 @@ OFFER = PatchOffer(base=b"o" * 32, result=ROOT, patch=b"p" * 32, size=10, plain=
 
 
 class FakePost:
-    def __init__(self) -> None:
+    def __init__(self, db: Database) -> None:
+        self.db = db
         self.sent: list[tuple[str, list[str], str]] = []
         self.offers: list[PatchOffer] = []
 
@@ -33,11 +34,17 @@ class FakePost:
         self.offers += message.offers
         return b""
 
+    async def send_all(
+        self, messages: list[tuple[str, Message]], *, cause: str = "", expires: int = 0, also: Unit[None]
+    ) -> None:
+        for peer, message in messages:
+            await self.send(peer, message, cause=cause, expires=expires)
+        await self.db.write(also)
+
 
 class Room:
     def __init__(self, db: Database, routes: Routes) -> None:
-        self.post, self.own, self.changes = FakePost(), list[OwnOrder](), list[tuple[str, int, bool]]()
-        self.passed_on: list[tuple[str, str]] = []
+        self.post, self.own, self.changes = FakePost(db), list[OwnOrder](), list[tuple[str, int, bool]]()
         self.orders = Orders(
             me="me",
             region="test",
@@ -47,12 +54,9 @@ class Room:
             routes=routes,
             do=self.own.append,
             changed=self.changed,
-            passed=self.passed,
+            passed=lambda _job: [],
             offers=lambda root: [OFFER] if root == OFFER.result else [],
         )
-
-    async def passed(self, job: str, child: str) -> None:
-        self.passed_on.append((job, child))
 
     def changed(self, order: Order, open_: bool) -> None:
         self.changes.append((order.job, order.revision, open_))

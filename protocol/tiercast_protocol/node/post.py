@@ -14,7 +14,7 @@ import math
 import sqlite3
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import structlog
@@ -22,7 +22,7 @@ import structlog
 from tiercast_protocol.errors import MessageInvalid, TiercastError
 from tiercast_protocol.node import delivery as d
 from tiercast_protocol.node import inbox, outbox
-from tiercast_protocol.node.database import Database
+from tiercast_protocol.node.database import Database, Unit
 from tiercast_protocol.node.intake import Handler, Intake
 from tiercast_protocol.wire import envelope as env
 from tiercast_protocol.wire.envelope import Envelope
@@ -91,6 +91,37 @@ class Post:
         else:
             await self._put(peer, envelope)
         return envelope.id
+
+    async def send_all(
+        self,
+        messages: Sequence[tuple[str, Message]],
+        *,
+        cause: str = "",
+        expires: int = 0,
+        also: Unit[None] | None = None,
+    ) -> None:
+        """As `send`, of (peer, message) to many, in one transaction; what is theirs goes in it too (`also`).
+
+        Raises:
+            StoreFull: no room in the database; nothing of all this is written.
+        """
+        kinds = [KIND_OF[type(message)] for _, message in messages]
+        sealed = [
+            (peer, env.wrap(kind, message, sender=self._me, cause=cause, expires=expires))
+            for kind, (peer, message) in zip(kinds, messages, strict=True)
+        ]
+        now_ms = self._now_ms()
+
+        def unit(connection: sqlite3.Connection) -> list[d.Entry | None]:
+            entries = [outbox.add(connection, peer, envelope, now_ms=now_ms) for peer, envelope in sealed]
+            if also is not None:
+                also(connection)
+            return entries
+
+        entries = await self._db.write(unit)
+        for (peer, _), entry in zip(sealed, entries, strict=True):
+            if entry is not None:
+                self._step(d.MessageStored(peer, entry))
 
     async def forward(self, peer: str, envelope: Envelope) -> None:
         """Pass another node's message on to `peer`, byte for byte but for `hops`.

@@ -96,6 +96,25 @@ async def test_delivered_in_order_and_acknowledged(tmp_path: Path) -> None:
     assert len(wire.kinds_to("a")) < 200  # acknowledgements travel together
 
 
+async def test_many_messages_and_what_is_theirs_are_one_transaction(tmp_path: Path) -> None:
+    got: list[str] = []
+    async with pair(tmp_path, wire := Wire()) as (a, b):
+        b.on("node.dismissed.v1", names(got))
+        a.peer_up("b")
+        many = [("b", Dismissed(name="one")), ("c", Dismissed(name="two")), ("b", Dismissed(name="three"))]
+
+        def broken(_connection: object) -> None:
+            raise ValueError("not written")
+
+        with pytest.raises(ValueError, match="not written"):
+            await a.send_all(many, also=broken)
+        assert await a.pending() == []
+        await a.send_all(many, cause="job")
+        await until(lambda: len(got) == 2)
+    assert got == ["one", "three"]
+    assert [envelope.cause for peer, envelope in wire.sent if peer == "b"] == ["job", "job"]
+
+
 async def test_what_waits_is_sent_when_the_peer_comes_in_order_over_a_restart(tmp_path: Path) -> None:
     got: list[str] = []
     wire = Wire()

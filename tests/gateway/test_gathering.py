@@ -1,0 +1,61 @@
+"""Many receipts are few messages, and the first and the last of them wait for nobody."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tiercast_gateway.gathering import BAD_MOST, MOST, PROGRESS_LEAST, Gathering, News
+
+
+def flow(gathering: Gathering, news: News, seconds: float, *, begin: float = 0.0) -> list[float]:
+    """The moments at which something is told while more comes all the time."""
+    told: list[float] = []
+    now = begin
+    while now < begin + seconds:
+        if now >= gathering.due(news):
+            gathering.told(now, progress=gathering.takes_progress(now))
+            told.append(now)
+        now += 0.01
+    return told
+
+
+def test_the_first_goes_at_once_and_a_flow_of_a_minute_is_few_messages() -> None:
+    told = flow(Gathering(), News.DONE, 60)
+    assert told[0] == 0
+    assert len([moment for moment in told if moment < 1]) <= 4
+    assert 10 < len(told) <= 18
+    assert max(b - a for a, b in pairwise(told)) <= MOST + 0.02
+
+
+def test_after_a_silence_the_next_goes_at_once_again() -> None:
+    gathering = Gathering()
+    last = flow(gathering, News.DONE, 30)[-1]
+    assert gathering.due(News.DONE) == last + MOST
+    gathering.told(last + 3 * MOST, progress=False)
+    assert gathering.due(News.DONE) < last + 3 * MOST + 0.1
+
+
+def test_failures_wait_a_second_and_the_last_of_a_job_nothing() -> None:
+    gathering = Gathering()
+    last = flow(gathering, News.DONE, 30)[-1]
+    assert gathering.due(News.BAD) == last + BAD_MOST
+    assert gathering.due(News.LAST) < last
+
+
+def test_progress_goes_at_most_once_a_second() -> None:
+    told = flow(Gathering(most=0.05), News.PROGRESS, 10)
+    assert all(b - a >= PROGRESS_LEAST - 0.011 for a, b in pairwise(told))
+    assert len(told) >= 9
+
+
+@given(st.lists(st.tuples(st.floats(0, 20), st.sampled_from(News)), max_size=50), st.floats(0.05, 10))
+def test_nothing_waits_longer_than_the_most(story: list[tuple[float, News]], most: float) -> None:
+    gathering, now = Gathering(most), 0.0
+    for passed, news in story:
+        now += passed
+        assert gathering.due(news) <= now + max(most, PROGRESS_LEAST)
+        if now >= gathering.due(news):
+            gathering.told(now, progress=gathering.takes_progress(now))
