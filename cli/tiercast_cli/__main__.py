@@ -12,8 +12,10 @@ import typer
 
 from tiercast_cli import (
     actions,
+    assignments,
     cabinets,
     depots,
+    desired,
     drafts,
     groups,
     history,
@@ -57,10 +59,12 @@ add_endings(jobs.app)
 add_suspensions(jobs.app, links.app, nodes.app)
 why.add(app)
 history.add(jobs.app, nodes.app)
+desired.add(app)
 for noun, part in (
     ("job", jobs),
     ("plan", plans),
     ("rollout", rollouts),
+    ("assignment", assignments),
     ("package", packages),
     ("cabinet", cabinets),
     ("node", nodes),

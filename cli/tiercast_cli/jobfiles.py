@@ -112,12 +112,17 @@ def read(file: str) -> dict[str, Any]:
     Raises:
         UsageError: file.unreadable or file.invalid.
     """
+    return read_with_text(file)[0]
+
+
+def read_with_text(file: str) -> tuple[dict[str, Any], str]:
+    """As `read`, and the text itself."""
     import tomllib  # noqa: PLC0415 - late: only who has a file pays for it
     from pathlib import Path  # noqa: PLC0415 - as above
 
     try:
         text = sys.stdin.read(_MOST) if file == "-" else Path(file).read_text("utf-8")
-        return tomllib.loads(text)
+        return tomllib.loads(text), text
     except OSError as error:
         raise wrong("file.unreadable", f"It can't be read: {error.strerror}", file, "Name a file, or - .") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -53,6 +53,7 @@ _cabinets = _completion("cabinet")
 _jobs = _completion("job")
 _rollouts = _completion("rollout")
 _templates = _completion("template")
+_assignments = _completion("assignment")
 _plans = _completion("plan")
 
 Json = Annotated[bool, typer.Option("--json", help="One line of JSON instead of text.")]
@@ -60,6 +61,9 @@ Job = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, as 'job l
 Plan = Annotated[str, typer.Argument(metavar="PLAN", help="The plan's id or number.", autocompletion=_plans)]
 Rollout = Annotated[
     str, typer.Argument(metavar="ROLLOUT", help="Its id, as 'rollout list' shows it.", autocompletion=_rollouts)
+]
+Assignment = Annotated[
+    str, typer.Argument(metavar="ASSIGNMENT", help="The assignment's name.", autocompletion=_assignments)
 ]
 Template = Annotated[str, typer.Argument(metavar="NAME", help="The template's name.", autocompletion=_templates)]
 Node = Annotated[str, typer.Argument(metavar="NODE", help="A node's name.", autocompletion=_nodes)]

@@ -47,11 +47,15 @@ def _step(table: dict[str, Any], number: int, file: str) -> dict[str, Any]:
     step = {"name": name, "after": [after] if isinstance(after, str) else after}
     step |= {key: table[key] for key in ("on_failure", "per") if key in table}
     job = {key: value for key, value in table.items() if key not in _OF_STEP}
-    return {**step, "job": _asked(job, where)}
+    return {**step, "job": asked_with(job, where)}
 
 
-def _asked(table: dict[str, Any], where: str) -> dict[str, Any]:
-    """The arguments of `job.create` for a step: those that its command would ask with."""
+def asked_with(table: dict[str, Any], where: str) -> dict[str, Any]:
+    """The arguments of `job.create` for a job as a file has it: those that its command would ask with.
+
+    Raises:
+        UsageError: file.*, and whatever is wrong with an option; `where` is the place that it names.
+    """
     import typer  # noqa: PLC0415 - late: only who has a plan pays for it
 
     from tiercast_cli import jobs  # noqa: PLC0415 - as above

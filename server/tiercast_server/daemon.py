@@ -23,6 +23,7 @@ from tiercast_protocol.node.control.server import ControlServer
 from tiercast_protocol.node.control.verbs import Verbs
 from tiercast_protocol.node.places import Place
 from tiercast_server.above import RegionAbove
+from tiercast_server.assignments import Assignments
 from tiercast_server.below import Below
 from tiercast_server.changes import Changes
 from tiercast_server.config import JobSettings, ServerSettings
@@ -69,6 +70,7 @@ class Parts:
     groups: Groups
     inventories: Inventories
     rollouts: Rollouts
+    assignments: Assignments
 
     @classmethod
     def of(cls, region: Region, settings: JobSettings | None = None) -> Parts:
@@ -82,7 +84,11 @@ class Parts:
         moves = Moves(region, enrolment, settling, changes, handover.wake)
         inventories, groups = Inventories(region, targeting, jobs), Groups(region, targeting, jobs)
         intake, rollouts = StatusIntake(region, changes), Rollouts(region, jobs, changes)
-        return cls(below, changes, handover, jobs, enrolment, intake, moves, targeting, groups, inventories, rollouts)
+        return cls(
+            *(below, changes, handover, jobs, enrolment, intake, moves, targeting, groups, inventories),
+            rollouts,
+            Assignments(region, jobs, changes),
+        )
 
 
 async def serve(stack: AsyncExitStack, here: Place) -> None:
@@ -111,6 +117,7 @@ async def serve(stack: AsyncExitStack, here: Place) -> None:
         tasks.create_task(desk.patches.run())
         tasks.create_task(desk.plans.follow())
         tasks.create_task(parts.rollouts.run(desk.patches.ordered))
+        tasks.create_task(parts.assignments.run(desk.patches.ordered))
         tasks.create_task(_say_ready(subtree, here))
 
 
@@ -181,6 +188,7 @@ def _desk(region: Region, settings: ServerSettings, parts: Parts, subtree: SubTr
         patches=patches,
         steering=SteeringVerbs(region, parts.below, parts.jobs),
         rollouts=parts.rollouts,
+        assignments=parts.assignments,
         why=JobWhy(region, parts.below, subtree.steering.reasons.now),
         plans=Plans(parts.jobs, parts.changes, jobs),
     )

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content.condition import compile_condition
 from tiercast_protocol.errors import UsageError
+from tiercast_server import assignment_rows
 from tiercast_server.database.tables import groups, inventory, members
 from tiercast_server.followers import follow
 from tiercast_server.jobs import Jobs
@@ -113,9 +114,14 @@ class Groups:
         return {"name": name, "members": len(held - set(names))}
 
     async def remove(self, name: str) -> dict[str, Any]:
-        """Delete the group; its nodes stay."""
+        """Delete the group; its nodes stay.
+
+        Raises:
+            UsageError: group.unknown or group.assigned.
+        """
         async with self._targeting.lock, self._region.db.write() as connection:
             await _get(connection, name)
+            await assignment_rows.check_unnamed(connection, name)
             await connection.execute(delete(members).where(members.c.group_name == name))
             await connection.execute(delete(groups).where(groups.c.name == name))
         return {"name": name}

@@ -22,6 +22,7 @@ from tiercast_protocol.transfer import terms
 from tiercast_protocol.transfer.overlap import Limit
 from tiercast_protocol.wire.messages import JobShape
 from tiercast_server import handover, job_rows, plan_rows, requests, rollout_rows
+from tiercast_server.assignment_guard import check_assigned
 from tiercast_server.changes import Changes
 from tiercast_server.database.tables import hops, jobs, orders, targets
 from tiercast_server.job_checks import CONFIRM_ABOVE, Request, check_conflict, check_count, check_targets, checked
@@ -65,7 +66,8 @@ class Jobs:
 
         Raises:
             UsageError: type.unknown, expiry.invalid, job.empty, target.role, node.unknown, group.unknown, package.*,
-                job.conflict, transfer.*, times.*, window.*, target.syntax, condition.*, fact.unknown, confirm.*.
+                job.conflict, job.assigned, transfer.*, times.*, window.*, target.syntax, condition.*, fact.unknown,
+                confirm.*.
         """
         options = checked(request)
         meant = request.meant
@@ -96,6 +98,8 @@ class Jobs:
         kind = jobtypes.of(request.type)
         package = await find_sealed(connection, request.package) if kind.package else _NO_PACKAGE
         await check_conflict(connection, request.type, package.name, found)
+        version = package.version if request.type != "remove" else split_reference(request.package)[1]
+        await check_assigned(connection, self._targeting, request.type, package.name, version, found)
         now = self._region.clock()
         if kind.content:
             check_possible(options, size=package.stored_bytes, now=now / 1000, left=request.expires_s)
@@ -211,7 +215,7 @@ class Jobs:
         """After a commit that changed these jobs, or put something for the tree."""
         self._wake()
         self._look.set()
-        self._changes.touch(*jobs)
+        self._changes.touch(*(jobs or ("",)))  # whoever waits for anything looks again
 
     async def removed(self, connection: AsyncConnection, node: str) -> list[str]:
         """`node` left the region: in this transaction, close what it was the target of; those jobs."""

@@ -8,6 +8,7 @@ from sqlalchemy import Select, select
 
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
+from tiercast_server.database.assignment_tables import assignments
 from tiercast_server.database.rollout_tables import rollouts
 from tiercast_server.database.tables import (
     cabinets,
@@ -46,6 +47,7 @@ async def names(region: Region, call: Call) -> list[str]:
         "job": select(every_job.c.id).order_by(every_job.c.number.desc()),
         "plan": select(plans.c.id).order_by(plans.c.number.desc()),
         "rollout": select(rollouts.c.id).order_by(rollouts.c.number.desc()),
+        "assignment": select(assignments.c.name).order_by(assignments.c.name),
         "template": select(templates.c.name).order_by(templates.c.name),
     }
     kind = call.text("kind")

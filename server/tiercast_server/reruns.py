@@ -20,6 +20,7 @@ from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import terms
 from tiercast_server import job_rows, nodes, requests
+from tiercast_server.assignment_guard import check_assigned
 from tiercast_server.database.tables import packages, targets
 from tiercast_server.job_checks import MAX_EXPIRY_S, check_conflict
 from tiercast_server.job_rows import Job
@@ -73,6 +74,8 @@ class Reruns:
                 raise _nobody(first, wanted, len(names))
             size = await _size(connection, first)
             await check_conflict(connection, first.type, first.package, found)
+            version = "" if first.options.get("any_version") else first.version
+            await check_assigned(connection, self._jobs.targeting, first.type, first.package, version, found)
             now = self._region.clock()
             length = expires_s * 1000 or first.expires - first.created
             options, dropped = again(first.options, now)

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.errors import UsageError
 from tiercast_server import job_rows, rollout_rows
+from tiercast_server.assignment_guard import check_assigned
 from tiercast_server.changes import Changes
 from tiercast_server.job_checks import Request, check_conflict, check_count, check_targets, checked
 from tiercast_server.job_life import CancelAsked
@@ -91,6 +92,7 @@ class Rollouts:
                 found = shared(waves, nodes, meant, id_)
                 package = await find_sealed(connection, request.package)
                 await check_conflict(connection, "install", package.name, picked.nodes)
+                await check_assigned(connection, targeting, "install", package.name, package.version, picked.nodes)
                 await rollout_rows.check_apart(connection, package.name, nodes)
                 now = self._region.clock()
                 expires = now + request.expires_s * 1000

@@ -17,6 +17,8 @@ import structlog
 from tiercast_protocol.errors import TiercastError, UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_server import cabinets
+from tiercast_server.assignment_verbs import add_assignment_verbs
+from tiercast_server.assignments import Assignments
 from tiercast_server.depot_verbs import DepotVerbs
 from tiercast_server.draft_verbs import add_draft_verbs
 from tiercast_server.enrolment import Enrolment
@@ -63,6 +65,7 @@ class Desk:
     why: JobWhy
     plans: Plans
     rollouts: Rollouts
+    assignments: Assignments
 
 
 def audited(handler: Handler) -> Handler:
@@ -124,6 +127,7 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
     add_draft_verbs(verbs, desk.region, jobs, audited)
     add_plan_verbs(verbs, desk.plans, audited)
     add_rollout_verbs(verbs, desk, audited)
+    add_assignment_verbs(verbs, desk.assignments, audited)
 
     verbs.add("depot.show", "viewer", depots.show)
     verbs.add("depot.pin", "operator", audited(depots.pin))

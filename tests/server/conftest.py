@@ -38,6 +38,7 @@ from tiercast_protocol.wire.messages import (
     TokenIssued,
 )
 from tiercast_server.above import RegionAbove
+from tiercast_server.assignments import Assignments
 from tiercast_server.changes import Changes
 from tiercast_server.daemon import Parts
 from tiercast_server.database.engine import Database
@@ -212,6 +213,7 @@ class World:
     groups: Groups
     inventories: Inventories
     rollouts: Rollouts
+    assignments: Assignments
     now: list[int]
     nodes: dict[str, Joined] = field(default_factory=dict)
 
@@ -349,6 +351,7 @@ def assemble(region: Region, now: list[int], tree: FakeTree, store: MemoryStore)
         groups=Groups(region, targeting, jobs),
         inventories=Inventories(region, targeting, jobs),
         rollouts=Rollouts(region, jobs, changes),
+        assignments=Assignments(region, jobs, changes),
         now=now,
     )
 

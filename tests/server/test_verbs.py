@@ -22,13 +22,15 @@ EXPECTED = {
         package.show package.patches plan.check plan.show plan.list job.folders job.template.list job.template.show
         job.list job.show job.watch job.receipt job.why job.history node.history depot.show depot.members depot.who
         link.list outbox.list inventory.list inventory.show
-        link.show hold.list ledger.show ledger.check rollout.list rollout.show""",
+        link.show hold.list ledger.show ledger.check rollout.list rollout.show
+        desired.diff desired.export desired.history assignment.list assignment.show""",
     "operator": """group.add group.join group.leave group.delete package.entry package.missing package.store
         package.register package.delete package.patch
         job.draft job.start job.copy job.move job.from job.template.save job.template.delete
         job.create job.cancel job.rerun job.delete plan.run plan.cancel depot.pin depot.unpin depot.keep depot.audit
         chunks.give depot.evict node.suspend node.resume job.suspend job.resume job.set
-        rollout.start rollout.next rollout.pause rollout.resume rollout.cancel rollout.undo""",
+        rollout.start rollout.next rollout.pause rollout.resume rollout.cancel rollout.undo
+        desired.apply assignment.retry assignment.delete assignment.pause assignment.resume""",
     "admin": """node.invite node.remove cabinet.add cabinet.delete link.set link.suspend link.resume
         link.window.add link.window.remove node.move node.home node.candidates node.retire node.replace""",
 }
@@ -54,6 +56,7 @@ def table(world: Any) -> Verbs:
         steering=SteeringVerbs(world.region, world.tree, world.jobs),
         why=JobWhy(world.region, world.tree, lambda _job: {}),
         rollouts=world.rollouts,
+        assignments=world.assignments,
         patches=Patches(world.region, world.library, world.store, nothing, withdraw=nothing),
         plans=Plans(world.jobs, world.changes, JobVerbs(world.jobs, world.view)),
     )

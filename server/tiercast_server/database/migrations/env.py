@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from alembic import context
 
+from tiercast_server.database.assignment_tables import assignments
 from tiercast_server.database.rollout_tables import rollouts
 
 # Batch mode: SQLite can't alter most things in place; on PostgreSQL it is plain ALTER TABLE.
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=rollouts.metadata,
+    target_metadata=[rollouts.metadata, assignments.metadata],
     render_as_batch=True,
     transactional_ddl=True,
 )

@@ -1,0 +1,85 @@
+"""What can be wrong with one assignment: all of it is noted before anything is written.
+
+Rules
+- Unknown packages, versions that nobody registered, unknown groups and nodes, options that can't work are mistakes.
+- That nobody is meant is none: machines may join later.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tiercast_protocol.errors import UsageError
+from tiercast_server import assignment_rows
+from tiercast_server.assignment_look import versions_of
+from tiercast_server.assignment_orders import options_of
+from tiercast_server.assignment_rules import Rule, choice
+from tiercast_server.database.tables import packages
+from tiercast_server.desired_changes import Mistakes
+from tiercast_server.desired_document import Assignment
+from tiercast_server.job_checks import Request, checked
+from tiercast_server.nearness import suggestion
+from tiercast_server.nodes import check_name
+from tiercast_server.reruns import again
+from tiercast_server.targeting import Targeting
+from tiercast_server.time_checks import Plan, check_times
+from tiercast_server.transfer_checks import check_possible
+
+
+async def check_assignment(
+    connection: AsyncConnection, targeting: Targeting, one: Assignment, now: int, wrong: Mistakes
+) -> None:
+    """Note what is wrong with `one`; windows and groups that it names stand in the database."""
+    key = f"assignment.{one.name}"
+    wrong.check(key, check_name, "assignment", one.name)
+    if bool(one.has) == bool(one.lacks):
+        wrong.add(key, "it says both `has` and `lacks`" if one.has else "it says neither `has` nor `lacks`")
+        return
+    word = "has" if one.has else "lacks"
+    try:
+        rule = one.rule
+    except UsageError as error:
+        wrong.add(f"{key}.{word}", error.what)
+        return
+    if one.rollout is not None:
+        wrong.add(f"{key}.rollout", "this server does not roll assignments out; start one: tiercast rollout start")
+    await _package(connection, rule, f"{key}.{word}", wrong)
+    await _target(connection, targeting, one, key, wrong)
+    try:
+        _options(one, now, await assignment_rows.windows(connection))
+    except UsageError as error:
+        wrong.add(key, f"{error.code}: {error.what.rstrip('.')}")
+
+
+async def _package(connection: AsyncConnection, rule: Rule, key: str, wrong: Mistakes) -> None:
+    library = (await versions_of(connection, [rule.package])).get(rule.package, [])
+    if not library:
+        known = (await connection.execute(select(packages.c.name).distinct())).scalars()
+        near = suggestion(rule.package, known).strip()
+        wrong.add(key, f"package.unknown: no package is called {rule.package!r}{f'; {near}' if near else ''}")
+    elif not rule.lacks and choice([rule], library) is None:
+        there = ", ".join(sorted(library))
+        wrong.add(key, f"package.unknown: no version of {rule.package} is {rule.text}; there are: {there}")
+
+
+async def _target(
+    connection: AsyncConnection, targeting: Targeting, one: Assignment, key: str, wrong: Mistakes
+) -> None:
+    try:
+        picked = await targeting.pick(connection, one.meant, "endpoint")
+    except UsageError as error:
+        wrong.add(key, f"{error.code}: {error.what.rstrip('.')}")
+        return
+    if others := [node.name for node in picked.nodes if node.role != "endpoint"]:
+        wrong.add(key, f"target.role: an assignment is for endpoints; these are not: {', '.join(others[:10])}")
+
+
+def _options(one: Assignment, now: int, windows: dict[str, str]) -> None:
+    kind = "install" if one.has else "remove"
+    asked = Request(type=kind, package="any", by="", note=one.note, expires_s=one.expires_s, options=one.options)
+    checked(asked)
+    options, _ = again(options_of(one, windows), now)
+    if one.has:
+        check_possible(options, size=0, now=now / 1000, left=one.expires_s)
+    check_times(Plan(kind, options, now / 1000, now / 1000 + one.expires_s))
