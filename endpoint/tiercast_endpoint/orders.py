@@ -6,6 +6,7 @@ Rules
   revives nothing.
 - An epoch below the highest seen is a server that lost its place: its orders are rejected.
 - One (job, revision) acts once; what comes again is only answered again.  A revision below one already seen is stale.
+- An order with an option that must be understood, and is not, is refused: it is never done as if that were not there.
 - A cancel is a later revision of the job that it cancels.
 """
 
@@ -17,6 +18,7 @@ from tiercast_endpoint.install import Outcome
 from tiercast_protocol.content import actions, jobtypes, times
 from tiercast_protocol.content import order as o
 from tiercast_protocol.content.order import Order
+from tiercast_protocol.content.understood import not_understood
 from tiercast_protocol.errors import SignatureInvalid, UsageError
 from tiercast_protocol.wire.messages import OrderBundle
 
@@ -99,6 +101,8 @@ def judge(order: Order, seen: Seen, *, now_ms: int) -> Verdict:
 
 def _judge_content(order: Order) -> Verdict:
     """Whether it is something that an endpoint does."""
+    if unknown := not_understood(order.must):
+        return Refused(Outcome("rejected", "order.unknown-option", f"Not known here: {', '.join(unknown)}."))
     try:
         if order.type != o.CANCEL:
             times.read(order.options)

@@ -26,6 +26,7 @@ from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.content.order import CANCEL, PRELOAD, PURGE, Order, check_target
 from tiercast_protocol.content.reason import Reason, because, packed
 from tiercast_protocol.content.receipt import Receipt, sign_receipt
+from tiercast_protocol.content.understood import not_understood
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, SignatureInvalid, StoreFull, TiercastError, UsageError
 from tiercast_protocol.node.fetch import Fetcher, fetch_package
 from tiercast_protocol.wire.messages import StatusRecord
@@ -112,7 +113,8 @@ class OwnWork:
         except SignatureInvalid as error:
             await self._finish(order, started, "rejected", "order.proof", str(error))
         except UsageError as error:
-            await self._finish(order, started, "failed", error.code, error.what)
+            state = "rejected" if error.code == "order.unknown-option" else "failed"
+            await self._finish(order, started, state, error.code, error.what)
         except (ChunkMissing, ChunkCorrupt) as error:
             await self._finish(order, started, "failed", "chunk.missing", str(error))
         except StoreFull as error:
@@ -128,6 +130,8 @@ class OwnWork:
     async def _act(self, own: OwnOrder) -> None:
         order = own.order
         check_target(order, own.target, self._identity.key.public, self._identity.generation)
+        if unknown := not_understood(order.must):
+            raise UsageError(code="order.unknown-option", what=f"Not known here: {', '.join(unknown)}.")
         if order.type == PRELOAD:
             await self._preload(order)
         elif order.type == PURGE:

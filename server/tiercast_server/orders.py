@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from tiercast_protocol.content import merkle
 from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.order import Order, sign_order
+from tiercast_protocol.content.order import CANCEL, Order, sign_order
+from tiercast_protocol.content.understood import must_of
 from tiercast_protocol.wire.messages import OrderBundle, OrderTarget
 from tiercast_server.nodes import Node
 
@@ -66,6 +67,7 @@ def sign(
         targets_root=tree.root,
         target_count=len(targets),
         options=subject.options,
+        must=[] if subject.type == CANCEL else must_of(subject.options),
     )
     body, signature = sign_order(order, key)
     each = [OrderTarget(node=node.name, index=index, proof=tree.proof(index)) for index, node in enumerate(targets)]

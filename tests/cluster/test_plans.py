@@ -63,3 +63,44 @@ def test_a_plan_goes_on_over_a_kill_of_the_server(tmp_path: Path) -> None:
         assert ended["state"] == "failed"
         assert (tmp_path / "ran").read_text().split() == ["first", "second", "mend"]
         assert len(region.cli("job", "list")["jobs"]) == 3
+
+
+EACH = """
+[[step]]
+name = "first"
+type = "run"
+program = ["/bin/sh", "-c", "mkdir {folder}/quick 2>/dev/null || while [ ! -e {folder}/go ]; do sleep 0.05; done"]
+on = ["pc-1", "pc-2"]
+
+[[step]]
+name = "second"
+after = ["first"]
+per = "target"
+type = "run"
+program = ["/bin/sh", "-c", "echo second >> {folder}/ran"]
+on = ["pc-1", "pc-2"]
+"""
+
+
+def test_a_machine_goes_on_while_another_is_at_work_over_a_kill_of_the_server(tmp_path: Path) -> None:
+    file, ran = tmp_path / "each.toml", tmp_path / "ran"
+    file.write_text(EACH.replace("{folder}", str(tmp_path)))
+    with running() as region:
+        region.add_server()
+        region.add_endpoint("pc-1")
+        region.add_endpoint("pc-2")
+        plan = region.cli("plan", "run", str(file))["plan"]
+
+        def steps() -> dict[str, dict[str, Any]]:
+            return {one["step"]: one for one in region.cli("plan", "show", plan)["plan"]["steps"]}
+
+        until(lambda: steps()["second"]["counts"] == {"done": 1}, "one machine has done both", 60)
+        now = steps()
+        assert (now["first"]["state"], now["second"]["state"], now["second"]["left"]) == ("running", "running", 1)
+        assert ran.read_text().split() == ["second"]
+        region.kill("server")
+        (tmp_path / "go").touch()
+        region.restart("server")
+        until(lambda: region.cli("plan", "show", plan)["plan"]["state"] == "done", "the plan ends", 60)
+        assert steps()["second"]["counts"] == {"done": 2}
+        assert ran.read_text().split() == ["second", "second"]

@@ -161,6 +161,13 @@ async def test_orders_that_are_refused(agent: Agent) -> None:
     assert expired.state == "expired"
     preload = await agent.do("j2", "preload", one)
     assert (preload.state, preload.code) == ("rejected", "order.type")
+    newer = replace(region_order := agent.region.order("j6", "install", one), options={"x": 1}, must=["x", "tries"])
+    await agent.order(newer)
+    record = await agent.ended("j6")
+    assert (record.state, record.code, record.detail) == ("rejected", "order.unknown-option", "Not known here: x.")
+    assert agent.tree("hello") is None, "it is never done as if the option were not there"
+    await agent.order(replace(region_order, job="j7", type="teleport"))
+    assert (await agent.ended("j7")).code == "order.type"
     agent.region.epoch = 5
     assert (await agent.do("j3", "remove", one)).state == "done"
     old = await agent.do("j4", "install", one, epoch=4)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
+from msgspec import structs
 from tests.support.hop import MadePackage, made_package, order_for, until
 
 from tiercast_gateway import work
@@ -66,11 +67,21 @@ class Desk:
     async def _done(self, order: Order) -> None:
         self.done.append((order.job, order.revision))
 
-    def do(self, type_: str, root: bytes, *, revision: int = 1, key: PrivateKey = KEY, **options: int | str) -> None:
+    def do(
+        self,
+        type_: str,
+        root: bytes,
+        *,
+        revision: int = 1,
+        key: PrivateKey = KEY,
+        must: tuple[str, ...] = (),
+        **options: int | str,
+    ) -> None:
         bundle = order_for(
             REGION_KEY, {"me": key.public}, type_=type_, root=root, revision=revision, options=dict(options)
         )
-        self.work.do(OwnOrder(codec.decode(bundle.order, Order), bundle.targets[0], "c"))
+        order = structs.replace(codec.decode(bundle.order, Order), must=list(must))
+        self.work.do(OwnOrder(order, bundle.targets[0], "c"))
 
     async def ended(self, count: int = 1) -> StatusRecord:
         await until(lambda: len(self.done) >= count)
@@ -159,6 +170,9 @@ async def test_without_its_proof_an_order_is_rejected_and_an_install_is_not_a_ga
         at.do("install", package.root, revision=2)
         final = await at.ended(2)
         assert (final.state, final.code) == ("failed", "order.type")
+        at.do("preload", package.root, revision=3, must=("tries", "x"))
+        final = await at.ended(3)
+        assert (final.state, final.code, final.detail) == ("rejected", "order.unknown-option", "Not known here: x.")
 
 
 async def test_the_same_order_while_it_runs_is_not_begun_twice(store: DiskStore, db: Database) -> None:

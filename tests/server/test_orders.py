@@ -1,5 +1,7 @@
 """Orders: one signature, each target its proof."""
 
+from dataclasses import replace
+
 import pytest
 
 from tiercast_protocol.content.keys import PrivateKey
@@ -39,6 +41,13 @@ def test_each_target_proves_that_it_is_meant_and_nobody_else() -> None:
             check_target(order, target, node.public_key, 2)
         with pytest.raises(SignatureInvalid):
             check_target(order, target, bytes(32) if any(node.public_key) else bytes([9] * 32), 1)
+
+
+def test_what_must_be_understood_is_named_but_in_a_cancel() -> None:
+    timed = replace(SUBJECT, options={"install_window": "daily 22:00-05:00", "rate": 9})
+    for type_, must in ((SUBJECT.type, ["install_window"]), ("cancel", [])):
+        signed = sign(replace(timed, type=type_), 1, [a_node("pc1")], region="r", epoch=9, key=KEY)
+        assert open_order(signed.body, signed.signature, KEY.public).must == must
 
 
 def test_a_full_bundle_fits_into_a_message() -> None:

@@ -6,7 +6,8 @@ Rules
   only with it.  An order never names "all".
 - `epoch` fences a server that lost its place; `expires` ends replay; `revision` replaces an earlier order of the job.
 - `release_signatures` is the place of the second signature, by release keys; empty for now.
-- A field more with a default is ignored by older readers; what they must not ignore is a new domain.
+- A field more with a default is ignored by older readers; what they must not ignore is a new domain.  Options that must
+  not be ignored are named in `must`, and a type that a reader does not know is for it to refuse, by a receipt.
 """
 
 from __future__ import annotations
@@ -41,13 +42,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         epoch: of the server that signed; only ever grows.
         job: id of the job.
         revision: of the job, from 1; a cancel is a later revision of the job that it cancels.
-        type: one of `TYPES`.
+        type: one of `TYPES`; of a later version perhaps another word.
         package, version, package_revision: what it is about; "" and 0 where only a job is meant.
         root: digest of the package's root; b"" where the type needs none.
         issued, expires: milliseconds since 1970.
         targets_root: Merkle root of the targets' leaves.
         target_count: how many there are, at least 1.
         options: of the job's type.
+        must: those of them that nobody may carry it out without (`understood`).
         release_signatures: by release keys.
     """
 
@@ -65,12 +67,13 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     targets_root: Digest
     target_count: int
     options: dict[str, str | int | bool] = {}
+    must: list[str] = []
     release_signatures: list[bytes] = []
 
     def __post_init__(self) -> None:
         """Refuse what can't be an order."""
-        if self.type not in TYPES:
-            raise ValueError(f"unknown type {self.type[:40]!r}")
+        if not valid_name(self.type):
+            raise ValueError(f"{self.type[:40]!r} can't be a type")
         if not valid_name(self.region) or not valid_name(self.job):
             raise ValueError("region or job is no name")
         if self.package or self.version or self.type in _OF_CONTENT:
@@ -83,7 +86,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             self.epoch < 0
             or self.revision < 1
             or not 0 < self.issued <= self.expires
-            or len(self.options) > _MAX_OPTIONS
+            or max(len(self.options), len(self.must)) > _MAX_OPTIONS
         ):
             raise ValueError("epoch, revision, times or options out of range")
 

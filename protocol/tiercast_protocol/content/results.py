@@ -157,6 +157,12 @@ RESULTS: dict[str, Result] = {
     "order.type": Result(
         ("rejected", "failed"), (ENDPOINT, GATEWAY), "Such a node does not do jobs of this type.", "Update its daemon."
     ),
+    "order.unknown-option": Result(
+        _REJECTED,
+        (ENDPOINT, GATEWAY),
+        "The order has an option that the node does not know, and that must not be passed over.",
+        "Update its daemon; order again, or without that option.",
+    ),
     "order.times": Result(
         _REJECTED, _AGENT, "The endpoint can't read the times of the order.", "Update its agent; order again."
     ),

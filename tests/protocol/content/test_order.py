@@ -42,7 +42,11 @@ def test_round_trip() -> None:
 
 def test_golden() -> None:
     # an order signed today is read by every later release
-    assert digest_of(SIGNED).hex() == "83f0e6749cf90fec87dd076dfadcd045fc3ff6daabeda081efb2cdc98de283c2"
+    assert digest_of(SIGNED).hex() == "372698d16052c0a69bcce3f4e8c38250e68e15253f0ffc7d9e32b9e19cc11055"
+    # and so is one from before there was `must`: the same map with a shorter head
+    before = msgspec.msgpack.encode(msgspec.msgpack.decode(SIGNED))
+    assert digest_of(before).hex() == "83f0e6749cf90fec87dd076dfadcd045fc3ff6daabeda081efb2cdc98de283c2"
+    assert open_order(before, KEY.sign(DOMAIN, before), KEY.public) == ORDER
 
 
 @settings(max_examples=200)
@@ -74,6 +78,11 @@ def test_fields_of_a_later_release_are_ignored() -> None:
     assert open_order(later, KEY.sign(DOMAIN, later), KEY.public) == ORDER
 
 
+def test_a_type_of_a_later_release_is_for_the_node_to_refuse() -> None:
+    later = msgspec.structs.replace(ORDER, type="teleport", must=["destination"])
+    assert open_order(*sign_order(later, KEY), KEY.public) == later
+
+
 def test_signed_nonsense() -> None:
     for data in (b"", b"nonsense", codec.encode({"region": "lab"}), codec.encode([1, 2])):
         with pytest.raises(MessageInvalid, match="order"):
@@ -83,7 +92,7 @@ def test_signed_nonsense() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"type": "format-disk"},
+        {"type": "format disk"},
         {"region": ""},
         {"job": "../x"},
         {"root": b""},
@@ -98,6 +107,7 @@ def test_signed_nonsense() -> None:
         {"version": "a b"},
         {"package_revision": 0},
         {"options": {f"o{n}": n for n in range(65)}},
+        {"must": [f"o{n}" for n in range(65)]},
     ],
 )
 def test_no_order(change: dict[str, object]) -> None:
