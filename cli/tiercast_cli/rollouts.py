@@ -53,6 +53,17 @@ _OWN: dict[str, tuple[Any, Any]] = {
         ],
         "",
     ),
+    "stop_at_site": (
+        Annotated[
+            str,
+            typer.Option(
+                "--stop-at-site",
+                metavar="SHARE|N|off",
+                help="And each gateway by itself, of those below it; as --stop-at when it is not said.",
+            ),
+        ],
+        "",
+    ),
     "note": (Annotated[str, typer.Option("--note", help="Why; shown with its jobs.")], ""),
     "expires": (Expires, "30d"),
 }
@@ -74,6 +85,7 @@ def start(package: Package, **given: Any) -> None:
             soak_s=seconds_of(given["soak"], "--soak") if given["soak"] else 0,
             by_hand=given["by_hand"],
             stop_at=given["stop_at"],
+            stop_at_site=given["stop_at_site"],
             note=given["note"],
             expires_s=seconds_of(given["expires"], "--expires"),
             options=terms_of(given).options | times_of(given),
@@ -102,6 +114,10 @@ def list_(
         if json:
             emit({"rollouts": found})
             return
+        if found and "node" in found[0]:  # a gateway's: it knows the breaker, not the waves
+            here = [(one["rollout"], one["state"], f"{one['bad']} of {one['total']}", one["stop_at"]) for one in found]
+            print(words.table(("rollout", "state here", "failed", "stops at"), here))
+            return
         rows = [
             (one["rollout"], words.subject(one), one["state"], f"{one['begun']} of {one['waves']}", one["by"])
             for one in found
@@ -117,7 +133,12 @@ def show(rollout: Rollout, *, json: Json = False) -> None:
 
     async def work() -> None:
         found: dict[str, Any] = await ask("rollout.show", rollout=rollout)
-        emit({"rollout": found}) if json else _print(found)
+        if json:
+            emit({"rollout": found})
+        elif "node" in found:
+            _print_here(found)
+        else:
+            _print(found)
 
     run(work, as_json=json)
 
@@ -127,6 +148,9 @@ def _word(verb: str, rollout: str, *, json: bool) -> None:
         found: dict[str, Any] = await ask(f"rollout.{verb}", rollout=rollout)
         if json:
             emit(found)
+            return
+        if "node" in found:
+            _print_here(found)
             return
         begun = f"; begun now: {', '.join(found['jobs'])}" if found["jobs"] else ""
         print(f"Rollout {found['rollout']} is {found['state']}{begun}.")
@@ -150,7 +174,7 @@ def pause(rollout: Rollout, *, json: Json = False) -> None:
 
 @app.command()
 def resume(rollout: Rollout, *, json: Json = False) -> None:
-    """Let a paused rollout go on."""
+    """Let a paused rollout go on, and have gateways that held it hand it out again; also at a gateway's own socket."""
     _word("resume", rollout, json=json)
 
 
@@ -214,6 +238,16 @@ def _print_dry_run(found: dict[str, Any]) -> None:
         print(f"So many must be confirmed: --confirm={found['targets']}")
 
 
+def _print_here(found: dict[str, Any]) -> None:
+    """As a gateway knows it."""
+    stop = found["stop_at"] or "never"
+    print(f"{found['rollout']} below {found['node']}: {found['state']}", end="; ")
+    print(f"{found['bad']} of {found['total']} failed, it stops at {stop}.")
+    for one in found["held"]:
+        print(f"held at {one['node']} since {words.moment(one['since'])}: {one['have']} failed there", end=", ")
+        print(f"it stops at {one['stop_at']}")
+
+
 def _print(found: dict[str, Any]) -> None:
     rules = found["rules"]
     kind = f"undo of {found['undoes']}" if found["undoes"] else words.subject(found)
@@ -232,6 +266,9 @@ def _print(found: dict[str, Any]) -> None:
         print(f"{gate['code']}: {gate['says']}")
         print(f"   freed when {gate['freed']}")
         print(f"   you can: {gate['todo']}")
+    for one in found["held"]:
+        figures = f"{one['bad']} of {one['total']} failed there, it stops at {one['stop_at']}"
+        print(f"held at {one['node']} since {words.moment(one['since'])}: {figures}")
     failed = found["failed"]
     if failed:
         who = [(one["node"], one["wave"], one["state"], one["code"], one["detail"]) for one in failed[:_FAILED]]

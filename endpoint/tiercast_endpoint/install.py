@@ -39,6 +39,7 @@ from tiercast_endpoint.story import (
     Command,
     Event,
     Finish,
+    HeldBack,
     OrderExpired,
     Outcome,
     Perform,
@@ -78,6 +79,7 @@ __all__ = [
     "Command",
     "Event",
     "Finish",
+    "HeldBack",
     "Install",
     "OrderExpired",
     "Outcome",
@@ -106,18 +108,20 @@ class Install:
     Args:
         snapshot: a new job's (`Snapshot("install")`) or the journal's last.
         gate: its times on this machine.
+        held: why the parent has it wait; None where it does not.
     """
 
-    def __init__(self, snapshot: Snapshot, gate: Gate | None = None) -> None:
+    def __init__(self, snapshot: Snapshot, gate: Gate | None = None, held: Reason | None = None) -> None:
         if snapshot.type not in FIRST:
             raise ValueError(f"no machine for a job of type {snapshot.type!r}")
         self.snapshot = snapshot
         self.gate = gate or Gate()
         self._happened: frozenset[str] = frozenset()
         self._running = ""
+        self._held = held
         self._told: Reason | None = None
 
-    def handle(self, event: Event, *, now: int) -> list[Command]:  # noqa: PLR0911 - one line per event
+    def handle(self, event: Event, *, now: int) -> list[Command]:  # noqa: C901, PLR0911 - one line per event
         """What to do, in order, now that `event` happened; `now` is milliseconds since 1970."""
         at = self.snapshot
         match event:
@@ -131,6 +135,9 @@ class Install:
             case Running(app):
                 self._running = app
                 return []
+            case HeldBack(reason):
+                self._held = reason
+                return self._look(now) if at.step in RESTING else []
             case Recovered():
                 return self._recovered(now)
             case StepDone():
@@ -150,6 +157,8 @@ class Install:
         if now < at.again and at.failed is not None:
             error = f"{at.failed.code} {at.failed.detail}".strip()
             return because("retry.pause", attempt=at.attempt, error=error, until=at.again)
+        if self._held is not None:
+            return self._held
         if at.step is Step.WAIT and at.type == INSTALL:
             return self.gate.before_transfer(now)
         return self.wait_to_begin(now)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
@@ -28,6 +28,7 @@ from tiercast_endpoint.install import (
     RUN,
     STATE_OF,
     CancelAsked,
+    HeldBack,
     Outcome,
     Plan,
     Snapshot,
@@ -43,7 +44,7 @@ from tiercast_endpoint.why import Look
 from tiercast_protocol.content import order as o
 from tiercast_protocol.content import times
 from tiercast_protocol.content.order import Order
-from tiercast_protocol.content.reason import told
+from tiercast_protocol.content.reason import Reason, told
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.transfer.calendar import Window
 from tiercast_protocol.wire.envelope import Envelope
@@ -80,6 +81,7 @@ class Jobs:
         on_ended: called after each job.
         roots: fetches package roots beforehand.
         windows: in which packages may be installed here; none is always.
+        held: what the parent holds back.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Jobs:
         on_ended: Callable[[], None] = lambda: None,
         roots: Roots | None = None,
         windows: tuple[Window, ...] = (),
+        held: Callable[[Mapping[str, object]], Reason | None] = lambda _options: None,
     ) -> None:
         self._db = db
         self._me = me
@@ -103,6 +106,7 @@ class Jobs:
         self._watch = watch
         self._on_ended = on_ended
         self._roots, self._windows = roots, windows
+        self._held = held
         self._signed_time = 0
         self._tasks: asyncio.TaskGroup | None = None
         self._runs: dict[tuple[str, int], Run] = {}
@@ -135,6 +139,11 @@ class Jobs:
     def looks(self) -> dict[tuple[str, int], Look]:
         """What the actors say of their jobs, for `why`."""
         return {key: Look(run.since, run.no_room) for key, run in self._runs.items()}
+
+    def held_changed(self) -> None:
+        """The parent holds back something else than before."""
+        for run in self._runs.values():
+            run.put(HeldBack(self._held(run.job.options)))
 
     async def on_order(self, peer: str, envelope: Envelope) -> None:
         """Handler of `order.v1`.
@@ -208,6 +217,7 @@ class Jobs:
             gate=self._gate(job),
             turns=self._turns,
             watch=self._watch,
+            held=self._held(job.options),
         )
         self._runs[job.job, job.revision] = run
         if not run.waits():

@@ -25,6 +25,7 @@ from tiercast_endpoint.journal import Job
 from tiercast_endpoint.processes import first_running
 from tiercast_endpoint.reports import Progress, Reporter, Soon
 from tiercast_endpoint.threads import in_thread
+from tiercast_protocol.content.reason import Reason
 from tiercast_protocol.errors import StoreFull
 from tiercast_protocol.node.database import Database
 
@@ -102,6 +103,7 @@ class Run:
         gate: the job's times on this machine.
         turns: who may work when.
         watch: told the moments "recorded", "performing" and "performed".
+        held: why the parent has it wait; None where it does not.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class Run:
         gate: Gate,
         turns: Turns,
         watch: Watch = _unwatched,
+        held: Reason | None = None,
     ) -> None:
         self.job = job
         self.ended = asyncio.Event()
@@ -132,7 +135,7 @@ class Run:
         self._now_ms = now_ms
         self._watch = watch
         self._turns = turns
-        self._machine = i.Install(job.snapshot, gate)
+        self._machine = i.Install(job.snapshot, gate, held)
         self._rests_until: int | None = None
         #: Since when it is at its step (milliseconds since 1970), and whether the journal lacks room.
         self.since = now_ms()

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tiercast_protocol.content.reason import Reason
+
 
 class Step(StrEnum):
     """What a job is at.  The texts stand in the journal: never rename one."""
@@ -179,6 +181,13 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldBack:
+    """The parent has jobs like this one wait, for this reason; None: not any more."""
+
+    reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
 class Stopping:
     """The agent is being stopped: what was to wait for that may begin."""
 
@@ -219,7 +228,9 @@ class OrderExpired:
     """The order's last instant has passed."""
 
 
-Event = TurnCame | TimeCame | Running | Stopping | Recovered | StepDone | StepFailed | CancelAsked | OrderExpired
+Event = (
+    TurnCame | TimeCame | Running | HeldBack | Stopping | Recovered | StepDone | StepFailed | CancelAsked | OrderExpired
+)
 
 
 # == commands ==========================================================================================

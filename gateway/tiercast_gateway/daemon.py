@@ -18,7 +18,8 @@ import structlog
 from tiercast_gateway.above import ParentAbove
 from tiercast_gateway.config import GatewaySettings, check_own_broker
 from tiercast_gateway.marks import Marks
-from tiercast_gateway.subtree import SubTree, SubTreeConfig, open_subtree
+from tiercast_gateway.subtree import SubTree, open_subtree
+from tiercast_gateway.subtree_config import SubTreeConfig
 from tiercast_gateway.verbs import add_common_verbs, add_parent_verbs
 from tiercast_protocol.node import config, joined, lifecycle, logs, standing
 from tiercast_protocol.node.arrivals import Arrivals

@@ -110,9 +110,15 @@ def desired(
     holds: Sequence[Hold],
     children: Sequence[str],
     wall: float,
+    stopped: Mapping[str, Reason] | None = None,
 ) -> Desired:
-    """What the machine is to know at `wall` (seconds since 1970); `holds` are those that stand."""
+    """What the machine is to know at `wall` (seconds since 1970).
+
+    `holds` are those that stand; `stopped` are jobs of which nothing more is to begin, each with the reason.
+    """
     found = Desired()
+    for job, reason in (stopped or {}).items():
+        found.silent[job, None] = reason
     for child, terms in links.items():
         _link(found, child, terms, wall)
     for job, said in jobs.items():
@@ -162,7 +168,7 @@ def _job(found: Desired, job: str, said: JobTerms, wall: float) -> None:
     if wall < said.begins:
         reason = because("time.distribute", until=int(said.begins * 1000))
     if reason is not None:
-        found.silent[job, None] = reason
+        found.silent.setdefault((job, None), reason)
         rate = pace.rate
     found.jobs[job] = replace(said.policy, pace=replace(pace, rate=rate))
     for child, budget in said.budgets.items():

@@ -30,6 +30,7 @@ from tiercast_protocol.wire.messages import (
     body_of,
 )
 from tiercast_protocol.wire.moving import Left, Placed
+from tiercast_protocol.wire.site import BreakersOpened, BreakerTold, StartsHeld
 
 if TYPE_CHECKING:
     from tiercast_gateway.subtree import SubTree
@@ -57,6 +58,9 @@ class Mailroom:
         post.on("enrol.request.v1", self._request)
         post.on("transfer.hold.v1", self._holds)
         post.on("job.shape.v1", self._shape)
+        post.on("starts.held.v1", self._starts)
+        post.on("breakers.opened.v1", self._opened)
+        post.on("breaker.told.v1", self._breaker)
         post.on("query.v1", self._query)
         post.on("answer.v1", self._answer)
         post.on_relay(self._relay)
@@ -100,6 +104,18 @@ class Mailroom:
     async def _shape(self, peer: str, envelope: Envelope) -> None:
         if self._comes_down(peer, envelope):
             await self._tree.steering.jobs.take(body_of(envelope, JobShape))
+
+    async def _starts(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_down(peer, envelope):
+            await self._tree.breakers.take(peer, body_of(envelope, StartsHeld))
+
+    async def _opened(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_down(peer, envelope):
+            await self._tree.breakers.opened(body_of(envelope, BreakersOpened))
+
+    async def _breaker(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_up(peer, envelope):
+            await self._above.send(body_of(envelope, BreakerTold), cause=envelope.cause)
 
     async def _placed(self, peer: str, envelope: Envelope) -> None:
         if self._comes_up(peer, envelope):

@@ -51,6 +51,7 @@ class Moves:
         """Tell another parent all that is known of the nodes below: the one before it may have lost it."""
         await self._tree.statuses.tell_again()
         await self._tree.inventories.tell_again()
+        self._tree.breakers.told_again()
 
     async def admit(self, node: Admitted) -> None:
         """See `SubTree.admit`."""
@@ -121,6 +122,7 @@ class Moves:
         news = {name for name in family if tree.routes.via(name) != via}
         if via == node:
             await tree.steering.suspensions.untold(node)
+            await tree.breakers.untold(node)
         await tree.routes.turn(news, via)
         await tree.placings.place(node, placing.parent, placing.seq)
         tree.steering.changed()
@@ -151,6 +153,7 @@ class Moves:
     async def _went(self, child: str) -> None:
         """A direct child is none any more; its place on the broker stays until the region takes it."""
         await self._tree.steering.suspensions.untold(child)
+        await self._tree.breakers.untold(child)
         await self._tree.lodging.left(child)
         await self._tree.downlink.child_left(child)
 

@@ -62,6 +62,7 @@ class Orders:
         changed: called with a job's id when it was opened, replaced or closed.
         passed: called with a job whose order goes down; gives what is to follow it to each child.
         offers: gives the patches that can lead to a package.
+        holds: whether an order stays here for now, because the breaker of its rollout is open.
     """
 
     def __init__(
@@ -77,10 +78,12 @@ class Orders:
         changed: Callable[[Order, bool], None],
         passed: Callable[[str], list[Message]],
         offers: Callable[[Digest], list[PatchOffer]],
+        holds: Callable[[Order], bool] = lambda _order: False,
     ) -> None:
         self._me, self._region, self._region_key = me, region, region_key
         self._db, self._post, self._routes = db, post, routes
         self._do, self._changed, self._passed, self._offers = do, changed, passed, offers
+        self._holds = holds
         self._lock = asyncio.Lock()
 
     async def load(self) -> None:
@@ -146,13 +149,16 @@ class Orders:
         targets: list[OrderTarget],
     ) -> None:
         by_child: dict[str, list[OrderTarget]] = {}
+        order = codec.decode(signed, Order)
+        if self._holds(order):
+            return
         for target in targets:
             via = self._me if target.node == self._me else self._routes.via(target.node)
             if via is not None:
                 by_child.setdefault(via, []).append(target)
             else:
                 log.warning("order.no_route", job=job, target=target.node)
-        offers = self._offers_for(signed)
+        offers = self._offers(order.root) if needs_content(order) else []
         after = self._passed(job)
         messages: list[tuple[str, Message]] = []
         rows: list[tuple[str, str, int, str]] = []
@@ -177,10 +183,6 @@ class Orders:
     ) -> None:
         """To many children in one transaction, and that it went with it: one each would be most of the work."""
         await self._post.send_all(messages, cause=cause, expires=expires, also=partial(order_rows.passed, rows))
-
-    def _offers_for(self, signed: bytes) -> list[PatchOffer]:
-        order = codec.decode(signed, Order)
-        return self._offers(order.root) if needs_content(order) else []
 
     async def _do_own(self, order: Order) -> None:
         row = await self._db.read(
@@ -239,17 +241,19 @@ class Orders:
         """By open job with content: the children through which something final is still expected."""
         rows = await self._db.read(
             lambda c: c.execute(
-                "SELECT DISTINCT t.job, t.via FROM order_targets t JOIN orders o USING (job, revision)"
-                " WHERE o.open = 1 AND o.type IN (?, ?) AND t.via NOT IN ('', ?)"
+                "SELECT DISTINCT t.job, t.via, iif(t.via = '', t.node, '') FROM order_targets t"
+                " JOIN orders o USING (job, revision) WHERE o.open = 1 AND o.type IN (?, ?) AND t.via != ?"
                 " AND NOT EXISTS (SELECT 1 FROM statuses s WHERE"
                 " s.job = t.job AND s.target = t.node AND s.revision >= t.revision AND s.final = 1)",
                 (INSTALL, PRELOAD, self._me),
             ).fetchall()
         )
-        found: dict[str, list[str]] = {}
-        for job, child in rows:
-            found.setdefault(job, []).append(child)
-        return found
+        found: dict[str, dict[str, None]] = {}
+        for job, via, held in rows:  # what is held here goes through a child too, when it goes
+            child = via or self._routes.via(held)
+            if child is not None and child != self._me:
+                found.setdefault(job, {})[child] = None
+        return {job: list(children) for job, children in found.items()}
 
     async def passed_to(self, job: str) -> list[str]:
         """The children that open orders of a job were passed to."""

@@ -24,6 +24,8 @@ DROP TABLE link_rates;
 """
 
 LINK, HOLD, ABOVE, TOLD, SHAPE, SPENT = "link", "hold", "above", "told", "shape", "spent"
+#: Of breakers: those of rollouts, what a parent holds, what each child heard.
+BREAKER, HELD, HELD_TOLD = "breaker", "held", "held-told"
 
 Body = dict[str, Any]
 

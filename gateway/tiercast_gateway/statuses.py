@@ -22,6 +22,7 @@ from sqlite3 import Connection
 
 import structlog
 
+from tiercast_gateway import breaker_rows
 from tiercast_gateway.above import Above
 from tiercast_gateway.gathering import MOST, PROGRESS_LEAST, Gathering, News
 from tiercast_gateway.routes import Routes
@@ -197,6 +198,7 @@ def _upsert(connection: Connection, records: list[StatusRecord]) -> list[StatusR
         )
         if cursor.rowcount > 0:
             changed.append(r)
+    breaker_rows.note(connection, changed)
     return changed
 
 

@@ -183,6 +183,7 @@ class Steering:
             holds=self._holds,
             children=names,
             wall=wall,
+            stopped=tree.breakers.stopped(),
         )
         before, self.now = self.now, after
         for event in changes(before, after):

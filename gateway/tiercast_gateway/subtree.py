@@ -13,15 +13,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from tiercast_gateway import gathering
 from tiercast_gateway.above import Above
+from tiercast_gateway.breakers import Breakers
 from tiercast_gateway.children import Children
 from tiercast_gateway.depot import Depot
 from tiercast_gateway.downlink import Downlink
@@ -33,7 +32,6 @@ from tiercast_gateway.lastseen import LastSeen
 from tiercast_gateway.ledgers import LedgerRoom
 from tiercast_gateway.lodging import Lodging
 from tiercast_gateway.mailroom import Mailroom
-from tiercast_gateway.marks import Marks
 from tiercast_gateway.moving import Moves
 from tiercast_gateway.offers import Offers, waiting_children
 from tiercast_gateway.orders import Orders, OwnOrder
@@ -46,13 +44,13 @@ from tiercast_gateway.snapshot import snapshot
 from tiercast_gateway.statuses import Statuses
 from tiercast_gateway.steering import Steering
 from tiercast_gateway.streams import Streams
+from tiercast_gateway.subtree_config import SubTreeConfig
 from tiercast_gateway.tables import SCHEMA
 from tiercast_gateway.upkeep import Upkeep
 from tiercast_gateway.work import Identity, OwnWork
-from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.content.order import PURGE, Order
 from tiercast_protocol.errors import UsageError
-from tiercast_protocol.node.brokers import Broker, BrokerConfig, open_broker
+from tiercast_protocol.node.brokers import Broker, open_broker
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.fetch import Fetcher
@@ -73,42 +71,6 @@ from tiercast_protocol.wire.topics import JOIN_PREFIX, Topics
 log = structlog.get_logger(__name__)
 
 Digest = bytes
-MIB = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubTreeConfig:
-    """What a sub-tree needs to know.
-
-    Attributes:
-        me, region, role: this node's name, its region, "gateway" or "server".
-        folder: state folder; `depot/`, `broker/` and `node.db` are made in it.
-        region_key: the region's public key, which signs orders.
-        key, generation: this node's own key pair and the generation of its name; None on the server.
-        broker: settings of this node's own broker.
-        quota: most bytes of chunks; None is what the disk has.
-        reserve: bytes to leave free on the disk.
-        retention: seconds after which a package that nobody asked for goes; None never.
-        marks: when the depot begins to let go, and when it stops.
-        audit: seconds in which every chunk is proved once; None is only by command.
-        guests, guests_per_minute: most nodes from elsewhere that are let in while their own parents are away.
-    """
-
-    me: str
-    region: str
-    role: str
-    folder: Path
-    region_key: bytes
-    key: PrivateKey | None = None
-    generation: int = 0
-    broker: BrokerConfig = field(default_factory=BrokerConfig)
-    quota: int | None = None
-    reserve: int = 64 * MIB
-    retention: float | None = None
-    marks: Marks = field(default_factory=Marks)
-    audit: float | None = None
-    guests: int = 64
-    guests_per_minute: int = 120
 
 
 class SubTree:
@@ -159,6 +121,9 @@ class SubTree:
             arrived=self.chunk_arrived,
         )
         self.steering = Steering(self, config.region_key)
+        self.breakers = Breakers(
+            self, self.steering.said, region_key=config.region_key, key=config.key, generation=config.generation
+        )
         self.work: OwnWork | None = None
         if config.key is not None and fetcher is not None:
             self.work = OwnWork(
@@ -180,6 +145,7 @@ class SubTree:
             changed=self._job_changed,
             passed=self.steering.passed_on,
             offers=self.offers.leading_to,
+            holds=self.breakers.holds,
         )
         self.downlink = Downlink(
             me=config.me,
@@ -223,6 +189,7 @@ class SubTree:
         await self.offers.load()
         await self.statuses.load()
         await self.steering.load()
+        await self.breakers.load()
         await self.orders.load()
         await self.books.load()
         await self.upkeep.load()
@@ -234,6 +201,7 @@ class SubTree:
                 *(self.broker.run, self.post.run, self.streams.run, self.downlink.run, self.statuses.run),
                 *(self.inventories.run, self.progress.run, self.heads.run, self.orders.run, self.depot.run),
                 *(self.upkeep.run, self.patches.run, self.enrolment.run, self.steering.run, self.lodging.run),
+                *(self.breakers.run,),
                 *(self._settle, self.books.ledger.run),
             ):
                 tasks.create_task(run())
@@ -328,6 +296,7 @@ class SubTree:
 
     def _job_changed(self, order: Order, open_: bool) -> None:  # noqa: FBT001 - the callback of `Orders`
         self.heads.job_changed(order, open_)
+        self.breakers.job_changed(order, open_)
         self.progress.job_changed(order, open_)
         self.steering.job_changed(order, open_)
         if not open_:
@@ -348,6 +317,7 @@ class SubTree:
 
     def _finals(self, jobs: set[str]) -> None:
         self._settled.put_nowait(jobs)
+        self.breakers.results(jobs)
         self.steering.reasons.changed()
 
     async def _settle(self) -> None:

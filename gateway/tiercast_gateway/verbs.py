@@ -20,6 +20,7 @@ from tiercast_gateway.depot_verbs import DepotVerbs
 from tiercast_gateway.ledgers import Ledgers
 from tiercast_gateway.media import MediaVerbs
 from tiercast_gateway.reasons import decoded
+from tiercast_gateway.rollout_verbs import RolloutVerbs
 from tiercast_gateway.steering_verbs import SteeringVerbs
 from tiercast_gateway.why_verbs import WhyVerbs
 from tiercast_protocol.content.reason import told, words
@@ -61,6 +62,7 @@ def add_common_verbs(verbs: Verbs, tree: SubTree, *, jobs: bool = True) -> None:
         table += steering.own_table()
         table += [("job.list", "viewer", common.job_list), ("job.show", "viewer", common.job_show)]
         table.append(("job.why", "viewer", WhyVerbs(tree).why))
+        table += RolloutVerbs(tree.breakers).table()
     if jobs:
         for name, role, handler in MediaVerbs(tree).table:
             verbs.add(name, role, handler)

@@ -65,10 +65,11 @@ class WhyVerbs:
         }
         said[tree.name] = tree.steering.reasons.now(job)
         unheard = await self._unheard(job)
+        held = tree.breakers.stopped().get(job)
         parents = _parents(tree.name, ordered, said)
         targets = [self._target(name, row, records.get(name)) for name, row in sorted(ordered.items())]
         chains = {
-            target.node: why.chain(target, parents, said, self._first(target, ordered[target.node], unheard))
+            target.node: why.chain(target, parents, said, self._first(target, ordered[target.node], unheard, held))
             for target in targets
         }
         one = next(iter(ordered.values()))
@@ -127,13 +128,15 @@ class WhyVerbs:
             return Target(name, "ordered")
         return Target(name, record.state, record.code, record.detail, record.at)
 
-    def _first(self, target: Target, row: Ordered, unheard: Mapping[str, int]) -> Reason | None:
+    def _first(self, target: Target, row: Ordered, unheard: Mapping[str, int], held: Reason | None) -> Reason | None:
         """What is known here of an order that its target has not answered, or that this node itself carries out."""
         me, above = self._tree.name, self._tree.above
         if target.node == me:
             return None if above.connected else because("parent.lost", node=me, peer=above.parent)
         if target.state != "ordered":
             return None
+        if not row.via and held is not None:
+            return held
         if not row.via:
             return because("route.unknown", node=me, peer=target.node)
         if row.via in unheard:

@@ -12,6 +12,7 @@ from typing import Any
 from tiercast_gateway import snapshot
 from tiercast_gateway.subtree import SubTree
 from tiercast_protocol.wire.messages import Admitted, Dismissed, JobShape, Message, OrderBundle, TokenIssued
+from tiercast_protocol.wire.site import BreakersOpened
 from tiercast_server.tree import Child
 
 
@@ -51,6 +52,10 @@ class Below:
     async def take_shape(self, message: JobShape) -> None:
         """See `Tree.take_shape`."""
         await self.subtree.steering.jobs.take(message)
+
+    async def open_breakers(self, message: BreakersOpened) -> None:
+        """See `Tree.open_breakers`."""
+        await self.subtree.breakers.opened(message)
 
     async def tell(self, node: str, message: Message, *, cause: str) -> bytes:
         """See `Tree.tell`."""

@@ -15,7 +15,8 @@ from typing import Any
 
 from tiercast_gateway import snapshot
 from tiercast_gateway.reasons import encoded, lasting
-from tiercast_gateway.subtree import SubTree, SubTreeConfig, open_subtree
+from tiercast_gateway.subtree import SubTree, open_subtree
+from tiercast_gateway.subtree_config import SubTreeConfig
 from tiercast_protocol.content import jobtypes
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.node import config, lifecycle, logs
@@ -45,6 +46,7 @@ from tiercast_server.placings import Settling
 from tiercast_server.plans import Plans
 from tiercast_server.presence import Presence
 from tiercast_server.region import Region, open_region
+from tiercast_server.rollout_sites import Sites
 from tiercast_server.rollouts import Rollouts
 from tiercast_server.rooms import Rooms
 from tiercast_server.status_intake import StatusIntake
@@ -71,6 +73,7 @@ class Parts:
     inventories: Inventories
     rollouts: Rollouts
     assignments: Assignments
+    sites: Sites
 
     @classmethod
     def of(cls, region: Region, settings: JobSettings | None = None) -> Parts:
@@ -88,6 +91,7 @@ class Parts:
             *(below, changes, handover, jobs, enrolment, intake, moves, targeting, groups, inventories),
             rollouts,
             Assignments(region, jobs, changes),
+            Sites(region, changes),
         )
 
 
@@ -104,7 +108,7 @@ async def serve(stack: AsyncExitStack, here: Place) -> None:
     db = await stack.enter_async_context(Database.open(database_of(settings, here)))
     region = await open_region(db, key)
     parts = Parts.of(region, settings.jobs)
-    above = RegionAbove(parts.below, parts.enrolment, parts.intake, parts.moves, parts.inventories)
+    above = RegionAbove(parts.below, parts.enrolment, parts.intake, parts.moves, parts.inventories, parts.sites)
     subtree = await stack.enter_async_context(open_subtree(_subtree_config(region, settings, here), above))
     verbs = Verbs()
     desk = _desk(region, settings, parts, subtree)

@@ -28,6 +28,7 @@ from tiercast_protocol.wire.messages import (
     OrderBundle,
     TokenIssued,
 )
+from tiercast_protocol.wire.site import BreakersOpened
 from tiercast_server.database.engine import Database
 from tiercast_server.database.tables import handovers
 from tiercast_server.tree import Tree
@@ -110,6 +111,8 @@ class Handover:
                     await self._tree.issue_token(message)
                 case JobShape():
                     await self._tree.take_shape(message)
+                case BreakersOpened():
+                    await self._tree.open_breakers(message)
                 case _:
                     await self._tree.tell(receiver, message, cause=cause)
         except (ProtocolError, UsageError) as error:

@@ -18,24 +18,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from tiercast_protocol.content.breaker import WHOLE, Limit
+
 State = Literal["running", "paused", "stopping", "cancelling", "expiring", "done", "stopped", "cancelled", "expired"]
 FINAL: frozenset[State] = frozenset({"done", "stopped", "cancelled", "expired"})
 #: In these waves may still begin.
 OPEN: frozenset[State] = frozenset({"running", "paused"})
 _END: dict[State, State] = {"stopping": "stopped", "cancelling": "cancelled", "expiring": "expired"}
-#: Shares are thousandths of a hundred: 2.5% is 2,500.
-WHOLE = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """When a rollout goes on and when it stops; `stop_share` and `stop_number` 0 are: no such breaker."""
+    """When a rollout goes on and when it stops; shares and numbers of 0 are: no such breaker."""
 
     go_on: int = WHOLE
     soak_ms: int = 0
     by_hand: bool = False
     stop_share: int = 0
     stop_number: int = 0
+    site_share: int = 0
+    site_number: int = 0
+
+    @property
+    def stop(self) -> Limit:
+        """At what the region stops."""
+        return Limit(self.stop_number, self.stop_share)
+
+    @property
+    def site(self) -> Limit:
+        """At what a gateway stops by itself, by what it counts below itself alone."""
+        return Limit(self.site_number, self.site_share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +152,7 @@ class RolloutLife:
     def breaks(self) -> bool:
         """Whether so many failed that it must stop."""
         bad, total = sum(one.bad for one in self.counts), sum(one.total for one in self.counts)
-        rules = self.rules
-        by_number = 0 < rules.stop_number <= bad
-        return by_number or (rules.stop_share > 0 and bad > 0 and bad * WHOLE >= rules.stop_share * total)
+        return self.rules.stop.reached(bad, total)
 
     def opens_at(self) -> int | None:
         """When the gate before the next wave is open; None while nobody can say."""

@@ -16,6 +16,7 @@ import msgspec
 from sqlalchemy import RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_protocol.content.breaker import BAD
 from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
@@ -23,7 +24,6 @@ from tiercast_server.database.rollout_tables import rollout_jobs, rollout_member
 from tiercast_server.database.tables import targets
 from tiercast_server.rollout_life import FINAL, OPEN, Counts, RolloutLife, Rules, State
 
-BAD = frozenset({"failed", "interrupted", "rejected"})
 _ID = re.compile(r"r\d{1,18}(-[0-9a-f]{4})?\Z")
 
 
@@ -51,6 +51,7 @@ class Rollout:
     created: int
     expires: int
     ended: int | None
+    again: int = 0
 
     def life(self) -> RolloutLife:
         """Its machine, as it stands."""
@@ -94,6 +95,7 @@ def _rollout(row: RowMapping) -> Rollout:
         created=row["created"],
         expires=row["expires"],
         ended=row["ended"],
+        again=row["again"],
     )
 
 

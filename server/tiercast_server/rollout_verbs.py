@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal
 
+from tiercast_protocol.content.breaker import Limit
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_server import rollout_undo, rollout_view
@@ -91,7 +92,7 @@ def rules_of(call: Call) -> Rules:
     """When the rollout goes on and stops, as the call says.
 
     Raises:
-        UsageError: rollout.go-on, rollout.stop-at or rollout.soak.
+        UsageError: rollout.go-on, rollout.stop-at, rollout.stop-at-site or rollout.soak.
     """
     soak = call.number("soak_s", 0)
     if not 0 <= soak <= MAX_EXPIRY_S:
@@ -100,21 +101,35 @@ def rules_of(call: Call) -> Rules:
             what=f"A pause of {soak} seconds after a wave is none.",
             todo=f"Choose 0 to {MAX_EXPIRY_S} seconds. Nothing was done.",
         )
-    stop, share, number = call.text("stop_at", "").strip(), 0, 0
-    if stop.isdecimal() and len(stop) <= len(str(_MOST_NUMBER)):
-        number = int(stop)
-    elif stop:
-        share = share_of(stop, "rollout.stop-at", "Stopping at")
-    if stop and not share and not number:
-        raise UsageError(
-            code="rollout.stop-at",
-            what=f"A rollout that stops at {stop} failed targets would never begin.",
-            todo="Say --stop-at 1 for the first one that fails. Nothing was done.",
-        )
+    stop = _limit(call.text("stop_at", ""), "rollout.stop-at")
+    at_site = call.text("stop_at_site", "").strip()
+    site = stop if not at_site else Limit() if at_site == "off" else _limit(at_site, "rollout.stop-at-site")
     return Rules(
         go_on=share_of(call.text("go_on", "100%"), "rollout.go-on", "Going on at"),
         soak_ms=soak * 1000,
         by_hand=call.flag("by_hand", default=False),
-        stop_share=share,
-        stop_number=number,
+        stop_share=stop.share,
+        stop_number=stop.number,
+        site_share=site.share,
+        site_number=site.number,
     )
+
+
+def _limit(text: str, code: str) -> Limit:
+    """A number of failed targets, or a share of them; "" is none.
+
+    Raises:
+        UsageError: `code`.
+    """
+    text = text.strip()
+    if not text:
+        return Limit()
+    is_number = text.isdecimal() and len(text) <= len(str(_MOST_NUMBER))
+    found = Limit(number=int(text)) if is_number else Limit(share=share_of(text, code, "Stopping at"))
+    if not found:
+        raise UsageError(
+            code=code,
+            what=f"A rollout that stops at {text} failed targets would never begin.",
+            todo="Say 1 for the first one that fails. Nothing was done.",
+        )
+    return found

@@ -7,15 +7,15 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_protocol.content.breaker import BAD, WHOLE
 from tiercast_protocol.content.reason import Reason, because, shown
 from tiercast_protocol.content.receipt import STATES
-from tiercast_server import rollout_rows
+from tiercast_server import rollout_rows, rollout_sites
 from tiercast_server.database.rollout_tables import rollout_jobs
 from tiercast_server.database.tables import targets
 from tiercast_server.region import Region
-from tiercast_server.rollout_life import WHOLE, Counts
+from tiercast_server.rollout_life import Counts
 from tiercast_server.rollout_rows import Rollout
-from tiercast_server.rollouts import limit_of
 
 #: Who failed, by name: at most so many are shown.
 MOST_FAILED = 100
@@ -42,6 +42,7 @@ async def show(region: Region, text: str) -> dict[str, Any]:
             sizes[member.wave] = sizes.get(member.wave, 0) + 1
         jobs = await rollout_rows.jobs_of(connection, one.id)
         failed = await _failed(connection, one.id)
+        held = await rollout_sites.held(connection, one.id)
     counts = rollout_rows.counted(by_wave, one.begun)
     waves = [
         {
@@ -65,11 +66,13 @@ async def show(region: Region, text: str) -> dict[str, Any]:
             "go_on": f"{rules.go_on * 100 / WHOLE:g}%",
             "soak_s": rules.soak_ms // 1000,
             "by_hand": rules.by_hand,
-            "stop_at": limit_of(rules),
+            "stop_at": str(rules.stop),
+            "stop_at_site": str(rules.site),
         },
         "options": one.options,
         "gate": shown(gate) if gate is not None else {},
         "failed": failed,
+        "held": held,
     }
 
 
@@ -78,7 +81,7 @@ def waits(one: Rollout, counts: tuple[Counts, ...], wave: int, server: str) -> R
     said: dict[str, Any] = {"node": server, "rollout": one.id, "wave": wave + 1}
     if one.state in {"stopping", "stopped"}:
         bad, total = sum(each.bad for each in counts), sum(each.total for each in counts)
-        limit = limit_of(one.rules) or "0"
+        limit = str(one.rules.stop) or "0"
         return because("breaker.open", since=one.ended or 0, have=f"{bad} of {total}", limit=limit, **said)
     if one.state == "paused":
         return because("rollout.paused", error=one.said, **said)
@@ -115,7 +118,7 @@ def _head(one: Rollout) -> dict[str, Any]:
 
 async def _failed(connection: AsyncConnection, id_: str) -> list[dict[str, Any]]:
     c = targets.c
-    bad = [state for state in STATES if state in rollout_rows.BAD]
+    bad = [state for state in STATES if state in BAD]
     query = (
         select(c.node, rollout_jobs.c.wave, c.job, c.state, c.code, c.detail, c.at)
         .join(rollout_jobs, rollout_jobs.c.job == c.job)

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.errors import UsageError
-from tiercast_server import job_rows, rollout_rows
+from tiercast_server import job_rows, rollout_rows, rollout_sites
 from tiercast_server.assignment_guard import check_assigned
 from tiercast_server.changes import Changes
 from tiercast_server.job_checks import Request, check_conflict, check_count, check_targets, checked
@@ -28,7 +28,6 @@ from tiercast_server.packages import find_sealed
 from tiercast_server.region import Region
 from tiercast_server.rollout_life import (
     FINAL,
-    WHOLE,
     CancelJobs,
     Command,
     Counted,
@@ -161,6 +160,8 @@ class Rollouts:
                     what=f"All {one.begun} waves of {one.id} have begun.",
                     todo=f"`tiercast rollout show {one.id}` shows how far they are.",
                 )
+            if word == "resume":
+                await rollout_sites.open_again(self._region, connection, one)
             done = await self._advance(connection, one, Said(word))
             after = await rollout_rows.get(connection, one.id)
         self.told(one.id, done)
@@ -274,13 +275,7 @@ def name_of(region: str, number: int) -> str:
     return f"r{number}-{blake2b(f'{region} {number}'.encode(), digest_size=2).hexdigest()}"
 
 
-def limit_of(rules: Rules) -> str:
-    """At what it stops, in words; "" for never."""
-    share = f"{rules.stop_share * 100 / WHOLE:g}%" if rules.stop_share else ""
-    return " or ".join(word for word in (share, str(rules.stop_number or "")) if word)
-
-
 def broke(life: RolloutLife) -> str:
     """Why the breaker opened."""
     bad, total = sum(one.bad for one in life.counts), sum(one.total for one in life.counts)
-    return f"{bad} of {total} targets failed; it stops at {limit_of(life.rules)}"
+    return f"{bad} of {total} targets failed; it stops at {life.rules.stop}"

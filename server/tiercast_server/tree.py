@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tiercast_protocol.wire.messages import Admitted, Dismissed, JobShape, Message, OrderBundle, TokenIssued
+from tiercast_protocol.wire.site import BreakersOpened
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,10 @@ class Tree(Protocol):
 
     async def take_shape(self, message: JobShape) -> None:
         """A job's terms changed."""
+        ...
+
+    async def open_breakers(self, message: BreakersOpened) -> None:
+        """A person lets a rollout go on at every gateway."""
         ...
 
     async def tell(self, node: str, message: Message, *, cause: str) -> bytes:

@@ -26,6 +26,7 @@ from tiercast_server.region import Region
 from tiercast_server.requests import Kept
 from tiercast_server.reruns import again
 from tiercast_server.rollout_rows import Rollout
+from tiercast_server.rollout_sites import options_of
 from tiercast_server.standing import versions
 from tiercast_server.targeting import parts
 from tiercast_server.time_checks import Plan, check_times
@@ -111,7 +112,7 @@ async def _write(region: Region, connection: AsyncConnection, one: Rollout, wave
         root=made.package.root,
         note=note,
         created_by=one.created_by,
-        options=made.options,
+        options=made.options | (options_of(one) if made.type == "install" else {}),
         created=now,
         expires=one.expires,
         closed=None,

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from tiercast_protocol.content import target
+from tiercast_protocol.content.breaker import WHOLE
 from tiercast_protocol.content.target import Expression
 from tiercast_protocol.errors import UsageError
-from tiercast_server.rollout_life import WHOLE
 
 MOST = 50
 _SHARE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*%\Z", re.ASCII)

@@ -22,6 +22,7 @@ SHOWN: dict[str, Any] = {
     ],
     "rules": {"go_on": "95%", "soak_s": 3600, "by_hand": True, "stop_at": "5%"},
     "gate": {"code": "breaker.open", "says": "it stopped", "freed": "another comes", "todo": "look"},
+    "held": [{"node": "berlin", "since": 1_700_000_000_000, "bad": 3, "total": 40, "stop_at": "5%"}],
     "failed": [{"node": f"pc-{n}", "wave": 1, "state": "failed", "code": "c", "detail": "d"} for n in range(30)],
 }
 
@@ -42,6 +43,7 @@ def test_start_asks_for_the_waves_in_order(daemon: Daemon) -> None:
         "soak_s": 3600,
         "by_hand": True,
         "stop_at": "5%",
+        "stop_at_site": "",
         "note": "",
         "expires_s": 30 * 86_400,
         "options": {"priority": 9},
@@ -66,6 +68,7 @@ def test_a_dry_run_shows_how_many_and_who(daemon: Daemon) -> None:
 def test_show_says_why_it_stopped_and_who_failed(daemon: Daemon) -> None:
     daemon.answers |= {"rollout.show": SHOWN, "rollout.list": [SHOWN | {"waves": 2, "by": "ann"}]}
     told = daemon.run("rollout", "show", "r3-5d1a")
+    assert "held at berlin since" in told
     assert "r3-5d1a: editor 2.1, stopped: 1 of 1 targets failed; it stops at 5%" in told
     assert "goes on when 95% of a wave are done, then 1 h 0 min, then by hand; stops at 5% failed" in told
     assert "breaker.open: it stopped" in told

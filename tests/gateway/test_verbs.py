@@ -73,6 +73,8 @@ async def test_every_verb_has_a_role_and_says_what_it_does(top: SubTree) -> None
         "ledger.check",
         "ledger.side",
         "outbox.list",
+        "rollout.list",
+        "rollout.show",
         "job.list",
         "job.show",
         "job.why",

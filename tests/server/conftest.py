@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from tests.support.postgres import Postgres, running
 
-from tiercast_gateway.subtree import SubTree, SubTreeConfig, open_subtree
+from tiercast_gateway.subtree import SubTree, open_subtree
+from tiercast_gateway.subtree_config import SubTreeConfig
 from tiercast_mqtt.password import hash_password
 from tiercast_protocol.content.chunk import seal
 from tiercast_protocol.content.credential import Credential, Token, open_credential
@@ -37,6 +38,7 @@ from tiercast_protocol.wire.messages import (
     StatusRecord,
     TokenIssued,
 )
+from tiercast_protocol.wire.site import BreakersOpened
 from tiercast_server.above import RegionAbove
 from tiercast_server.assignments import Assignments
 from tiercast_server.changes import Changes
@@ -91,6 +93,9 @@ class FakeTree:
         await self._note("", message)
 
     async def take_shape(self, message: JobShape) -> None:
+        await self._note("", message)
+
+    async def open_breakers(self, message: BreakersOpened) -> None:
         await self._note("", message)
 
     async def tell(self, node: str, message: Message, *, cause: str) -> bytes:
@@ -404,7 +409,7 @@ async def rooted(tmp_path: Path, new_database: NewDatabase) -> AsyncIterator[Roo
         await create_region(db, name="r", server="server", now=wall_clock())
         region = await open_region(db, PrivateKey.generate())
         parts = Parts.of(region)
-        above = RegionAbove(parts.below, parts.enrolment, parts.intake, parts.moves, parts.inventories)
+        above = RegionAbove(parts.below, parts.enrolment, parts.intake, parts.moves, parts.inventories, parts.sites)
         config = SubTreeConfig(
             me="server",
             region="r",

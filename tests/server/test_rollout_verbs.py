@@ -16,8 +16,10 @@ from tiercast_server.rollout_verbs import add_rollout_verbs, rules_of
 def test_the_rules_that_a_call_says(call: Any) -> None:
     assert rules_of(call("rollout.start")) == Rules()
     said = call("rollout.start", go_on="95%", soak_s=60, by_hand=True, stop_at="2.5%")
-    assert rules_of(said) == Rules(95_000, 60_000, by_hand=True, stop_share=2_500)
-    assert rules_of(call("rollout.start", stop_at="3")) == Rules(WHOLE, stop_number=3)
+    assert rules_of(said) == Rules(95_000, 60_000, by_hand=True, stop_share=2_500, site_share=2_500)
+    assert rules_of(call("rollout.start", stop_at="3")) == Rules(WHOLE, stop_number=3, site_number=3)
+    assert rules_of(call("rollout.start", stop_at="3", stop_at_site="off")) == Rules(WHOLE, stop_number=3)
+    assert rules_of(call("rollout.start", stop_at_site="10%")) == Rules(WHOLE, site_share=10_000)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,8 @@ def test_the_rules_that_a_call_says(call: Any) -> None:
         ({"stop_at": "0%"}, "rollout.stop-at"),
         ({"stop_at": "200%"}, "rollout.stop-at"),
         ({"stop_at": "9" * 30}, "rollout.stop-at"),
+        ({"stop_at_site": "0"}, "rollout.stop-at-site"),
+        ({"stop_at_site": "101%"}, "rollout.stop-at-site"),
         ({"soak_s": -1}, "rollout.soak"),
     ],
 )

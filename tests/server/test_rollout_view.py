@@ -79,7 +79,7 @@ async def test_list_and_show(world: Any) -> None:
     (row,) = await rollout_view.list_(world.region, 9)
     assert (row["rollout"], row["waves"], row["begun"], row["note"]) == (made["rollout"], 2, 1, "why")
     found = await rollout_view.show(world.region, "1")
-    assert found["rules"] == {"go_on": "95%", "soak_s": 60, "by_hand": False, "stop_at": "5%"}
+    assert found["rules"] == {"go_on": "95%", "soak_s": 60, "by_hand": False, "stop_at": "5%", "stop_at_site": ""}
     assert [(w["targets"], w["state"], w["counts"], len(w["jobs"])) for w in found["waves"]] == [
         (1, "running", {"ordered": 1}, 1),
         (2, "not begun", {}, 0),

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tiercast_gateway.above import ParentAbove
-from tiercast_gateway.subtree import SubTree, SubTreeConfig, open_subtree
+from tiercast_gateway.subtree import SubTree, open_subtree
+from tiercast_gateway.subtree_config import SubTreeConfig
 from tiercast_mqtt.password import hash_password
 from tiercast_protocol.content import merkle
 from tiercast_protocol.content.chunk import seal
@@ -117,6 +118,7 @@ async def parent_node(
     listen: str = "127.0.0.1:0",
     name: str = "parent",
     key: PrivateKey | None = None,
+    own_key: PrivateKey | None = None,
 ) -> AsyncIterator[SubTree]:
     """A sub-tree of its own, with these children admitted, connected to its broker."""
     config = SubTreeConfig(
@@ -125,6 +127,8 @@ async def parent_node(
         role="gateway",
         folder=folder / name,
         region_key=(key or PrivateKey.generate()).public,
+        key=own_key,
+        generation=1,
         broker=BrokerConfig(mode=kind, listen=listen),
         reserve=0,
     )

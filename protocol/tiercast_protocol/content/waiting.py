@@ -239,10 +239,13 @@ KINDS: dict[str, Kind] = {
         "tiercast rollout next {rollout} begins it now; how far it is: tiercast rollout show {rollout}",
     ),
     "breaker.open": Kind(
-        (SERVER,),
-        "the rollout {rollout} stopped: {have} targets failed, and it stops at {limit}; wave {wave:n} does not begin",
-        "another rollout, or a job, is ordered for {peer}",
-        "see who failed: tiercast rollout show {rollout}; take it back: tiercast rollout undo {rollout}",
+        (ENDPOINT, GATEWAY, SERVER),
+        "[the rollout {rollout} stopped: {have} targets failed, and it stops at {limit}; wave {wave:n} does not begin]"
+        "[nothing more of {rollout} begins below {site}: {have} targets failed there, and it stops at {limit}]",
+        "[another rollout, or a job, is ordered for {peer} instead of wave {wave:n}]"
+        "[somebody resumes {rollout}, at {site} or at the server]",
+        "see who failed: tiercast rollout show {rollout}; take it back: tiercast rollout undo {rollout}"
+        "[; let it go on below {site}: tiercast rollout resume {rollout}]",
     ),
     "rollout.paused": Kind(
         (SERVER,),

@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from tiercast_protocol.errors import MessageInvalid
-from tiercast_protocol.wire import codec, facts, moving, root
+from tiercast_protocol.wire import codec, facts, moving, root, site
 from tiercast_protocol.wire.envelope import Envelope
 
 T = TypeVar("T", bound="Message")
@@ -339,6 +339,9 @@ CATALOGUE: dict[str, type[Message]] = {
     "groups.told.v1": facts.GroupsTold,
     "transfer.hold.v1": Holds,
     "job.shape.v1": JobShape,
+    "starts.held.v1": site.StartsHeld,
+    "breaker.told.v1": site.BreakerTold,
+    "breakers.opened.v1": site.BreakersOpened,
     "query.v1": Query,
     "answer.v1": Answer,
     "transfer.report.v1": Report,

@@ -34,6 +34,22 @@ rollouts = Table(
     Column("created", BigInteger, nullable=False),
     Column("expires", BigInteger, nullable=False),
     Column("ended", BigInteger, nullable=True),
+    Column("again", Integer, nullable=False, default=0, server_default="0"),
+)
+
+#: What gateways said of their breakers: `shut` while nothing more begins below them; `again` of `rollouts` counts how
+#: often a person opened them.
+rollout_sites = Table(
+    "rollout_sites",
+    metadata,
+    Column("rollout", String(32), ForeignKey("rollouts.id", ondelete="CASCADE"), primary_key=True),
+    Column("node", _Name, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("shut", Boolean, nullable=False),
+    Column("bad", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("limit_text", _Name, nullable=False),
 )
 
 #: Who is in which wave, and gets which version ("" none: what it has is removed); `former` is the version that it had

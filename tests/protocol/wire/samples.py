@@ -7,7 +7,7 @@ Rules
 
 from __future__ import annotations
 
-from tiercast_protocol.wire import facts, moving
+from tiercast_protocol.wire import facts, moving, site
 from tiercast_protocol.wire import messages as m
 
 D1, D2 = bytes(range(32)), bytes(range(32, 64))
@@ -65,6 +65,12 @@ SAMPLES: dict[str, m.Message] = {
     "node.left.v1": moving.Left(node="desk-1", parent="site-b", seq=9),
     "guest.ask.v1": moving.GuestAsked(nonce=ID, enter=True, size=32768),
     "guest.answer.v1": moving.GuestAnswered(nonce=ID, granted=True, wait=60, reason="full", filler=D1),
+    "starts.held.v1": site.StartsHeld(
+        seq=9,
+        held=[site.HeldRollout(rollout="r3-ab12", site="site-a", since=1_700_000_000_000, have="3 of 40", limit="5%")],
+    ),
+    "breaker.told.v1": site.BreakerTold(node="site-a", data=b"trip", signature=D1 + D2),
+    "breakers.opened.v1": site.BreakersOpened(data=b"again", signature=D1 + D2),
     "order.v1": m.OrderBundle(
         order=b"order", signature=D1 + D2, targets=[m.OrderTarget(node="desk-1", index=3, proof=[D1, D2])]
     ),
