@@ -249,7 +249,14 @@ class Agent:
     def _informer(self, db: Database, post: Post, upstream: Upstream) -> Informer:
         owned = Owned(self._settings.labels, self._settings.groups)
         informer = Informer(
-            db=db, me=self._me, folder=self._place.folder, owned=owned, post=post, upstream=upstream, now_ms=now_ms
+            db=db,
+            me=self._me,
+            folder=self._place.folder,
+            owned=owned,
+            post=post,
+            upstream=upstream,
+            now_ms=now_ms,
+            stands=self._root.stands,
         )
 
         async def on_groups(_peer: str, envelope: Envelope) -> None:

@@ -5,6 +5,7 @@ Rules
   the parent is there, so that a cut fills no outbox.  Its number is committed before it is sent.
 - The owner's wishes stand in the database until he takes them back or the region refuses them; those of the settings
   always stand.
+- A package is told of while its name leads to a tree in the install root: what somebody deleted by hand is gone.
 - What the region answers to a wish is a word for the owner, no more: nothing is done by it here.
 """
 
@@ -81,6 +82,7 @@ class Informer:
         post: the outbox.
         upstream: the way to the parent.
         now_ms: the clock.
+        stands: whether a package's tree is where it was put; looks at the disk.
     """
 
     def __init__(
@@ -93,9 +95,11 @@ class Informer:
         post: Post,
         upstream: Parent,
         now_ms: Callable[[], int],
+        stands: Callable[[str], bool],
     ) -> None:
         self._db, self._me, self._folder, self._owned = db, me, folder, owned
         self._post, self._upstream, self._now_ms = post, upstream, now_ms
+        self._stands = stands
         self._looking = asyncio.Event()
         self._again = True
         self._anew = True
@@ -132,8 +136,12 @@ class Informer:
 
     async def _read(self) -> Facts:
         installed = await self._db.read(holdings.installed)
-        packages = {one.package: one.version for one in installed}
-        return await asyncio.to_thread(read_facts, self._me.name, self._folder, packages, self._owned.labels)
+
+        def read() -> Facts:
+            packages = {one.package: one.version for one in installed if self._stands(one.package)}
+            return read_facts(self._me.name, self._folder, packages, self._owned.labels)
+
+        return await asyncio.to_thread(read)
 
     async def afresh(self) -> None:
         """Say what this machine is though nothing changed, to the byte; it is in the outbox then."""

@@ -176,6 +176,14 @@ class RootFolder:
         """Whether the tree's folder stands."""
         return _TREE.match(tree) is not None and (self.path / tree).is_dir()
 
+    def stands(self, name: str) -> bool:
+        """Whether `name` leads to a tree of ours that is there; its files are not looked at."""
+        try:
+            tree = self.current(name)
+        except TreeError:
+            return False
+        return tree is not None and self.exists(tree)
+
     def delete_tree(self, tree: str) -> None:
         """Delete a tree; absent is fine.  Whoever calls has made sure that no name leads to it."""
         if _TREE.match(tree) is None:

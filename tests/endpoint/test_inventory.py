@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Container
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,7 +61,9 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def running(db: Database, above: Above, folder: Path, **owned: Any) -> AsyncIterator[Informer]:
+async def running(
+    db: Database, above: Above, folder: Path, gone: Container[str] = (), **owned: Any
+) -> AsyncIterator[Informer]:
     me = Enrolled("pc", "endpoint", "r", "berlin", "server", 1, "mqtt://h", "secret", KEY)
     informer = Informer(
         db=db,
@@ -71,6 +73,7 @@ async def running(db: Database, above: Above, folder: Path, **owned: Any) -> Asy
         post=cast("Post", above),
         upstream=above,
         now_ms=lambda: 5,
+        stands=lambda name: name not in gone,
     )
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(informer.run())
@@ -103,6 +106,16 @@ async def test_it_says_what_changed_and_at_every_start(db: Database, tmp_path: P
         assert await above.until(3) == second, "to another parent the same word"
     async with running(db, above, tmp_path):
         assert await above.until(4) == second
+
+
+async def test_a_package_whose_tree_was_deleted_by_hand_is_gone(db: Database, tmp_path: Path) -> None:
+    above, gone = Above(), set[str]()
+    await db.write(lambda c: holdings.set_installed(c, Installed("editor", "2", 1, bytes(32), "t", "", "j", 1)))
+    async with running(db, above, tmp_path, gone) as informer:
+        assert (await above.until(1)).facts.packages == {"editor": "2"}
+        gone.add("editor")
+        informer.changed()
+        assert (await above.until(2)).facts.packages == {}
 
 
 async def test_nothing_is_said_while_the_parent_is_away(

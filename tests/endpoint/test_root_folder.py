@@ -168,3 +168,15 @@ def test_every_change_of_a_name_is_synced_before_it_is_told(root: RootFolder, mo
     synced.clear()
     root.delete_tree(tree)
     assert synced == [".trees/app"]
+
+
+def test_what_was_deleted_by_hand_stands_no_more(root: RootFolder) -> None:
+    assert not root.stands("app")
+    tree = stage(root, "k1", ONE, "one")
+    root.switch("app", tree)
+    assert root.stands("app")
+    root.delete_tree(tree)
+    assert not root.stands("app")
+    (root.path / "app").unlink()
+    (root.path / "app").mkdir()
+    assert not root.stands("app"), "not what we put there"
