@@ -15,6 +15,7 @@ import typer
 from tiercast_cli import jobs
 from tiercast_cli.durations import seconds_of, size_of
 from tiercast_cli.options import OnEndpoints
+from tiercast_cli.provisos import OF_OWNER
 from tiercast_cli.terms import taking
 from tiercast_cli.times import OF_INSTALLATION
 
@@ -70,7 +71,7 @@ _RUN_OPTIONS: dict[str, tuple[Any, Any]] = {
 }
 
 
-@taking({"on": (OnEndpoints, []), **jobs.ORDER, **OF_INSTALLATION, **_RUN_OPTIONS})
+@taking({"on": (OnEndpoints, []), **jobs.ORDER, **OF_INSTALLATION, **OF_OWNER, **_RUN_OPTIONS})
 def run(
     argv: Annotated[list[str], typer.Argument(metavar="-- PROGRAM [ARGUMENT]...", help="Absolute, or found in PATH.")],
     **given: Any,
@@ -114,7 +115,7 @@ def inventory(**given: Any) -> None:
     jobs.order("inventory", "", given, what="")
 
 
-@taking({"on": (OnEndpoints, []), **jobs.ORDER, **OF_INSTALLATION})
+@taking({"on": (OnEndpoints, []), **jobs.ORDER, **OF_INSTALLATION, **OF_OWNER})
 def restart(**given: Any) -> None:
     """Restart the agents of endpoints, once no program of theirs runs; the receipt says that they are back."""
     jobs.order("restart", "", given, what="")

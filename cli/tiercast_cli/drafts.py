@@ -202,6 +202,7 @@ def add_drafts(app: typer.Typer) -> None:
     app.command("from")(from_)
     for command, epilog in (
         (jobs.install, jobs.INSTALL),
+        (jobs.offer, jobs.OFFER),
         (jobs.remove, jobs.REMOVE),
         (jobs.preload, jobs.PRELOAD),
         (jobs.purge, ""),

@@ -20,6 +20,7 @@ from tiercast_cli.session import run as run_
 #: What each type takes that is no option; the value is a text or, of a program, a list.
 _SUBJECT = {
     "install": "package",
+    "offer": "package",
     "remove": "package",
     "preload": "package",
     "purge": "package",

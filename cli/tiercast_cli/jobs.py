@@ -12,6 +12,7 @@ from tiercast_cli import words
 from tiercast_cli.durations import seconds_of
 from tiercast_cli.exitcodes import ExitCode
 from tiercast_cli.options import InPackage, Job, Json, Node, OnEndpoints, OnGateways, Package
+from tiercast_cli.provisos import OF_OWNER, provisos_of, provisos_shown
 from tiercast_cli.session import ask, emit, run, session
 from tiercast_cli.targets import TARGETS, print_dry_run, targets_of
 from tiercast_cli.terms import JOB, taking, terms_of
@@ -33,11 +34,17 @@ Examples:
   tiercast job install editor --target 'below berlin and where (memory >= 4000000000) minus group kiosks' --dry-run
   tiercast job install editor=2.1 --group sales --priority 9 --rate 400KB/s --pass-suspended
   tiercast job install editor=2.1 --group sales --distribute-at 18:00 --install-window "daily 22:00-05:00"
+  tiercast job install editor --group sales --condition 'memory >= 8000000000' --defer-max 3 --defer-until 18:00
 """
 PRELOAD = """\b
 Examples:
   tiercast job preload hello --on berlin --watch
   tiercast job preload hello --on berlin --window "mon-fri 22:00-06:00" --segment 4MiB --pause 2s
+"""
+OFFER = """\b
+Example:
+  tiercast job offer editor --group sales --expires 14d
+The owner sees and takes it with: tiercast-endpoint offers, tiercast-endpoint accept JOB
 """
 REMOVE = """\b
 Example:
@@ -57,14 +64,21 @@ ORDER: dict[str, tuple[Any, Any]] = {
 
 
 @app.command(epilog=INSTALL)
-@taking({"on": (OnEndpoints, []), **ORDER, **OF_TRANSFER, **OF_INSTALLATION, **JOB})
+@taking({"on": (OnEndpoints, []), **ORDER, **OF_TRANSFER, **OF_INSTALLATION, **OF_OWNER, **JOB})
 def install(package: Package, **given: Any) -> None:
     """Install a package on endpoints."""
     order("install", package, given)
 
 
+@app.command(epilog=OFFER)
+@taking({"on": (OnEndpoints, []), **ORDER, **OF_TRANSFER, **OF_INSTALLATION, **OF_OWNER, **JOB})
+def offer(package: Package, **given: Any) -> None:
+    """Offer a package to the owners of endpoints: it is installed where they accept it."""
+    order("offer", package, given)
+
+
 @app.command(epilog=REMOVE)
-@taking({"on": (OnEndpoints, []), **ORDER, **OF_INSTALLATION})
+@taking({"on": (OnEndpoints, []), **ORDER, **OF_INSTALLATION, **OF_OWNER})
 def remove(package: Package, **given: Any) -> None:
     """Remove a package from endpoints."""
     order("remove", package, given)
@@ -114,7 +128,7 @@ def order(
             "note": given["note"],
             "folder": given["folder"],
             "expires_s": seconds_of(given["expires"], "--expires"),
-            "options": terms_of(given).options | times_of(given) | options(),
+            "options": terms_of(given).options | times_of(given) | provisos_of(given) | options(),
         }
         if session.collected is not None:
             session.collected.append(asked)
@@ -265,7 +279,7 @@ def show(
             print(found["note"])
         if found.get("follows"):
             print(f"for {found['target']}; also for those who join later")
-        for line in times_shown(found):
+        for line in [*times_shown(found), *provisos_shown(found)]:
             print(line)
         rows = [
             (

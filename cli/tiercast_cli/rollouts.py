@@ -10,6 +10,7 @@ from tiercast_cli import words
 from tiercast_cli.durations import seconds_of
 from tiercast_cli.inventories import print_unknown
 from tiercast_cli.options import Json, OnEndpoints, Package, Rollout
+from tiercast_cli.provisos import OF_OWNER, provisos_of
 from tiercast_cli.session import ask, emit, run
 from tiercast_cli.targets import TARGETS, targets_of
 from tiercast_cli.terms import JOB, taking, terms_of
@@ -71,7 +72,18 @@ _WHO = {name: option for name, option in TARGETS.items() if name != "once"}
 
 
 @app.command(epilog=_START)
-@taking({"on": (OnEndpoints, []), **_WHO, **_OWN, "json": (Json, False), **OF_TRANSFER, **OF_INSTALLATION, **JOB})
+@taking(
+    {
+        "on": (OnEndpoints, []),
+        **_WHO,
+        **_OWN,
+        "json": (Json, False),
+        **OF_TRANSFER,
+        **OF_INSTALLATION,
+        **OF_OWNER,
+        **JOB,
+    }
+)
 def start(package: Package, **given: Any) -> None:
     """Install a package in waves: the next one begins when the one before went well."""
 
@@ -88,7 +100,7 @@ def start(package: Package, **given: Any) -> None:
             stop_at_site=given["stop_at_site"],
             note=given["note"],
             expires_s=seconds_of(given["expires"], "--expires"),
-            options=terms_of(given).options | times_of(given),
+            options=terms_of(given).options | times_of(given) | provisos_of(given),
         )
         if given["json"]:
             emit({"dry_run": found} if given["dry_run"] else found)

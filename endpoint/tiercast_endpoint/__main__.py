@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tiercast_endpoint import commands
+from tiercast_endpoint import choice_commands, commands
 
 _EPILOG = """\b
 Examples:
@@ -242,13 +242,8 @@ def allow(
 
     Example: tiercast-endpoint transfer allow --for 2h
     """
-    ends: list[int] = []
-
-    async def work() -> None:
-        ends.append(_end_of(until, for_))
-
-    _run(work, json=json)
-    _show_wishes(_ask(state, "transfer.allow", json=json, until=ends[0]), json=json)
+    ends = _read_end(until, for_, "transfer allow", json=json)
+    _show_wishes(_ask(state, "transfer.allow", json=json, until=ends), json=json)
 
 
 @transfer.command()
@@ -272,21 +267,15 @@ def _show_wishes(found: dict[str, Any], *, json: bool) -> None:
         print(f"allowed   to all jobs until {time.strftime('%Y-%m-%d %H:%M', end)}")
 
 
-def _end_of(until: str, for_: str) -> int:
-    """Milliseconds since 1970 of the end that was given."""
-    import time
+def _read_end(until: str, for_: str, command: str, *, json: bool) -> int:
+    """Milliseconds since 1970 of the end that was given; what is wrong with it is printed, and ends the command."""
+    ends: list[int] = []
 
-    from tiercast_protocol.errors import UsageError
-    from tiercast_protocol.node.config import parse_duration
-    from tiercast_protocol.transfer.calendar import read_moment
+    async def work() -> None:
+        ends.append(commands.end_of(until, for_, command))
 
-    now = time.time()
-    try:
-        if bool(until) != bool(for_):
-            return int((read_moment(until, now) if until else now + parse_duration(for_)) * 1000)
-    except ValueError as error:
-        raise UsageError("time.invalid", str(error), "transfer allow", "Write --until 18:00, or --for 2h.") from None
-    raise UsageError("time.invalid", "Until when?", "transfer allow", "Give one of --until 18:00 and --for 2h.")
+    _run(work, json=json)
+    return ends[0]
 
 
 @app.command()
@@ -384,6 +373,7 @@ def _size(size: int) -> str:
 
 
 commands.register(app, _ask, _emit)
+choice_commands.register(app, _ask, _emit, _read_end)
 
 
 def main() -> None:

@@ -127,3 +127,22 @@ def _add_groups(group: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], N
         """Take that back; what was installed stays."""
         found: dict[str, str] = ask(state, "group.leave", json=json, group=name)
         emit({"group": found}) if json else typer.echo(f"This machine asks no more to be in {name}.")
+
+
+def end_of(until: str, for_: str, command: str) -> int:
+    """Milliseconds since 1970 of the end that was given to `command`.
+
+    Raises:
+        UsageError: time.invalid.
+    """
+    from tiercast_protocol.errors import UsageError  # noqa: PLC0415 - late, see the rules
+    from tiercast_protocol.node.config import parse_duration  # noqa: PLC0415 - as above
+    from tiercast_protocol.transfer.calendar import read_moment  # noqa: PLC0415 - as above
+
+    now = time.time()
+    try:
+        if bool(until) != bool(for_):
+            return int((read_moment(until, now) if until else now + parse_duration(for_)) * 1000)
+    except ValueError as error:
+        raise UsageError("time.invalid", str(error), command, "Write --until 18:00, or --for 2h.") from None
+    raise UsageError("time.invalid", "Until when?", command, "Give one of --until 18:00 and --for 2h.")

@@ -20,10 +20,12 @@ from typing import Any
 
 import structlog
 
-from tiercast_endpoint import held, holdings, inventory, journal, messages, patches
+from tiercast_endpoint import choices, held, holdings, inventory, journal, messages, patches
 from tiercast_endpoint.actions import Actions
+from tiercast_endpoint.choosing import Choosing
 from tiercast_endpoint.inventory import Informer, Owned
 from tiercast_endpoint.jobs import Jobs
+from tiercast_endpoint.judging import Judging
 from tiercast_endpoint.materials import Materials
 from tiercast_endpoint.memory import give_back, keep_small
 from tiercast_endpoint.orders import Identity, open_bundle
@@ -69,6 +71,7 @@ SCHEMA = [
     (5, messages.SCHEMA),
     (6, inventory.SCHEMA),
     (7, held.SCHEMA),
+    (8, choices.SCHEMA),
 ]
 
 #: What came waits so long for company before it is stored: nobody is below an agent who waits for it.
@@ -142,6 +145,7 @@ class Agent:
 
         identity = Identity(me.region, me.region_key, me.name, me.key.public, me.generation)
         back = await self._held(db, post, upstream)
+        choosing = await Choosing.loaded(db, now_ms)
         jobs = Jobs(
             db=db,
             me=identity,
@@ -152,6 +156,7 @@ class Agent:
             roots=materials,
             windows=limits.windows,
             held=back.reason,
+            judge=Judging(db=db, facts=informer.now, chosen=choosing.chosen, now_ms=now_ms),
         )
         back.act = jobs.held_changed
         roaming = self._roaming(kept, upstream, post, (reporter.retell, informer.retell, back.moved))
@@ -162,20 +167,20 @@ class Agent:
         owner = Owner(self._settings.transfer.checked(self._place.config), folder, upstream)
         self._listen(post, upstream, readings, materials, terms, jobs)
         ledger = await stack.enter_async_context(open_ledger(folder))
-        readings.table |= Arrivals(ledger, upstream).readings
-        readings.table |= Why(db, post, lambda: _machine(me.name, upstream), jobs.looks).readings
+        why = Why(db, post, lambda: _machine(me.name, upstream), jobs.looks)
+        readings.table |= Arrivals(ledger, upstream).readings | why.readings
         verbs = Verbs()
-        readings.register(verbs)
-        owner.register(verbs)
-        informer.register(verbs)
+        for part in (readings, owner, informer):
+            part.register(verbs)
+        choosing.register(verbs, jobs, why.why)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._until_stopped(jobs))
             tasks.create_task(self._restart.wait(jobs.quiet))
             started = asyncio.Event()
             tasks.create_task(jobs.run(started))
             await started.wait()
-            for part in (post.run(), upstream.run(), owner.run(), roaming.run(), ledger.run(), informer.run()):
-                tasks.create_task(part)
+            for work in (post.run(), upstream.run(), owner.run(), roaming.run(), ledger.run(), informer.run()):
+                tasks.create_task(work)
             async with ControlServer(self._place.socket, verbs):
                 ready(node=me.name, region=me.region, parent=upstream.parent, socket=str(self._place.socket))
                 await asyncio.Event().wait()

@@ -9,6 +9,8 @@ Rules
   undoes the switch.  A cancel or expiry that comes later than that is too late, and changes nothing.
 - What is prepared waits in `HOLD` until its gate opens (`gate.py`), and only there: an installation begins with a
   look at the gate, also after a crash.  Whoever waits there, or before its first step, gives its turn back.
+- What the facts of the machine and its owner say (`Judged`) comes before every event: it keeps what rests where it is,
+  or ends what has touched nothing yet; what has begun is no more its business.
 - A failure that the order lets be tried again leads back to `WAIT` or `HOLD`, after a switch by way of `UNDO`; the
   number of tries only grows.
 - There is exactly one outcome, and once there is one it is never exchanged for another.
@@ -40,6 +42,7 @@ from tiercast_endpoint.story import (
     Event,
     Finish,
     HeldBack,
+    Judged,
     OrderExpired,
     Outcome,
     Perform,
@@ -81,6 +84,7 @@ __all__ = [
     "Finish",
     "HeldBack",
     "Install",
+    "Judged",
     "OrderExpired",
     "Outcome",
     "Perform",
@@ -120,6 +124,7 @@ class Install:
         self._running = ""
         self._held = held
         self._told: Reason | None = None
+        self._judged = Judged()
 
     def handle(self, event: Event, *, now: int) -> list[Command]:  # noqa: C901, PLR0911 - one line per event
         """What to do, in order, now that `event` happened; `now` is milliseconds since 1970."""
@@ -138,6 +143,9 @@ class Install:
             case HeldBack(reason):
                 self._held = reason
                 return self._look(now) if at.step in RESTING else []
+            case Judged(end=end):
+                self._judged = event
+                return self._abandon(end) if end is not None and at.step in HARMLESS else []
             case Recovered():
                 return self._recovered(now)
             case StepDone():
@@ -160,12 +168,12 @@ class Install:
         if self._held is not None:
             return self._held
         if at.step is Step.WAIT and at.type == INSTALL:
-            return self.gate.before_transfer(now)
+            return self._judged.fetch or self.gate.before_transfer(now)
         return self.wait_to_begin(now)
 
     def wait_to_begin(self, now: int) -> Reason | None:
         """Why an installation may not begin."""
-        return self.gate.before_installation(now, self._happened, self._running)
+        return self._judged.install or self.gate.before_installation(now, self._happened, self._running)
 
     # -- what each event means ---------------------------------------------------------------------
 
@@ -175,7 +183,7 @@ class Install:
         at = self.snapshot
         if at.step is Step.WAIT and at.type == INSTALL:
             return self._go(Step.PLAN)
-        self.snapshot = replace(at, begun=now)
+        self.snapshot = replace(at, begun=now, decided=self._judged.values)
         return self._go(FIRST[at.type] if at.step is Step.WAIT else self._first_of_installation())
 
     def _look(self, now: int) -> list[Command]:
@@ -193,6 +201,8 @@ class Install:
         """Give the turn back, and say why, once."""
         told, self._told = self._told, wait
         same = told is not None and (told.code, told.until) == (wait.code, wait.until)
+        # What facts and the owner say is told anew with its figures; those of times change with the clock.
+        same &= wait not in {self._judged.fetch, self._judged.install} or told == wait
         tell = [] if same else [Tell(STATE_OF[self.snapshot.step], *packed(wait))]
         return [*tell, Rest(wait.until)]
 
@@ -336,7 +346,7 @@ class Install:
         """All is prepared: begin, or hold until the gate opens."""
         self.snapshot = replace(self.snapshot, step=Step.HOLD)
         if self.wait(now) is None:
-            self.snapshot = replace(self.snapshot, begun=now)
+            self.snapshot = replace(self.snapshot, begun=now, decided=self._judged.values)
             return self._go(self._first_of_installation())
         return [Record(self.snapshot), *self._look(now)]
 
@@ -344,7 +354,10 @@ class Install:
         return Step.SWITCH if self.snapshot.plan.before is None else Step.BEFORE
 
     def _outcome(self) -> Outcome:
-        return self.snapshot.outcome or Outcome("done")
+        outcome, decided = self.snapshot.outcome or Outcome("done"), self.snapshot.decided
+        if not decided or outcome.detail.endswith(decided):
+            return outcome
+        return replace(outcome, detail=f"{outcome.detail} {decided}".strip())
 
     def _go(self, step: Step, outcome: Outcome | None = None) -> list[Command]:
         before = self.snapshot

@@ -132,9 +132,10 @@ class Informer:
     async def facts(self) -> Facts:
         """What this machine is now, as it would be said."""
         said = await self._said()
-        return settled(await self._read(), said.facts if said is not None else None)
+        return settled(await self.now(), said.facts if said is not None else None)
 
-    async def _read(self) -> Facts:
+    async def now(self) -> Facts:
+        """What this machine is now, to the byte."""
         installed = await self._db.read(holdings.installed)
 
         def read() -> Facts:
@@ -145,7 +146,7 @@ class Informer:
 
     async def afresh(self) -> None:
         """Say what this machine is though nothing changed, to the byte; it is in the outbox then."""
-        await self._db.write(partial(self._write, await self._read(), await self._groups()))
+        await self._db.write(partial(self._write, await self.now(), await self._groups()))
         await self._send(urgent=True)
 
     async def _look(self) -> None:

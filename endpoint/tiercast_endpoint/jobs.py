@@ -21,9 +21,11 @@ from typing import Protocol
 
 import structlog
 
-from tiercast_endpoint import journal
+from tiercast_endpoint import choices, journal
 from tiercast_endpoint.gate import Gate, share_of
 from tiercast_endpoint.install import (
+    HARMLESS,
+    INSTALL,
     RESTING,
     RUN,
     STATE_OF,
@@ -34,15 +36,18 @@ from tiercast_endpoint.install import (
     Snapshot,
     Step,
     Stopping,
+    TimeCame,
 )
 from tiercast_endpoint.journal import Job
+from tiercast_endpoint.judging import Judge
 from tiercast_endpoint.orders import Accepted, Identity, Refused, Repeated, Seen, Verdict, judge, open_bundle
 from tiercast_endpoint.reports import Reporter
 from tiercast_endpoint.run import Performer, Run, Watch, _unwatched
 from tiercast_endpoint.turns import Lanes
 from tiercast_endpoint.why import Look
 from tiercast_protocol.content import order as o
-from tiercast_protocol.content import times
+from tiercast_protocol.content import provisos, times
+from tiercast_protocol.content.jobtypes import OFFER
 from tiercast_protocol.content.order import Order
 from tiercast_protocol.content.reason import Reason, told
 from tiercast_protocol.node.database import Database
@@ -82,6 +87,7 @@ class Jobs:
         roots: fetches package roots beforehand.
         windows: in which packages may be installed here; none is always.
         held: what the parent holds back.
+        judge: says what the machine's facts and its owner let a job do.
     """
 
     def __init__(
@@ -97,6 +103,7 @@ class Jobs:
         roots: Roots | None = None,
         windows: tuple[Window, ...] = (),
         held: Callable[[Mapping[str, object]], Reason | None] = lambda _options: None,
+        judge: Judge | None = None,
     ) -> None:
         self._db = db
         self._me = me
@@ -106,7 +113,7 @@ class Jobs:
         self._watch = watch
         self._on_ended = on_ended
         self._roots, self._windows = roots, windows
-        self._held = held
+        self._held, self._judge = held, judge
         self._signed_time = 0
         self._tasks: asyncio.TaskGroup | None = None
         self._runs: dict[tuple[str, int], Run] = {}
@@ -134,7 +141,19 @@ class Jobs:
             while True:
                 now = self.now_ms()
                 await self._db.write(lambda connection, now=now: journal.prune_jobs(connection, now))  # type: ignore[misc]
+                await self._db.write(choices.prune)
                 await asyncio.sleep(3600)
+
+    def changed(self, job: str = "") -> None:
+        """Facts, or what the owner chose (of `job`, or of all), may be others: look again."""
+        for run in list(self._runs.values()):
+            if job in {"", run.job.job}:
+                run.put(TimeCame())
+
+    def open_job(self, job: str) -> tuple[Job, bool] | None:
+        """The open job of this id, and whether it has begun: it can't be put off then."""
+        found = [run for (name, _), run in self._runs.items() if name == job]
+        return (found[-1].job, found[-1].step not in HARMLESS) if found else None
 
     def looks(self) -> dict[tuple[str, int], Look]:
         """What the actors say of their jobs, for `why`."""
@@ -162,7 +181,8 @@ class Jobs:
             return
         if isinstance(verdict, Accepted):
             soon = int(order.options.get(times.DISTRIBUTE_AT, 0)) <= self.now_ms()
-            if self._roots is not None and order.type == o.INSTALL and not bundle.offers and soon:
+            waits = not soon or any(word in order.options for word in provisos.WORDS)
+            if self._roots is not None and order.type == o.INSTALL and not bundle.offers and not waits:
                 self._roots.expect(order.root, order.job)
             self._start(job, recovered=False)
         elif isinstance(verdict, Refused):
@@ -218,6 +238,7 @@ class Jobs:
             turns=self._turns,
             watch=self._watch,
             held=self._held(job.options),
+            judge=self._judge,
         )
         self._runs[job.job, job.revision] = run
         if not run.waits():
@@ -226,7 +247,7 @@ class Jobs:
 
     def _gate(self, job: Job) -> Gate:
         """The job's times here; the owner's windows are for packages."""
-        windows = self._windows if job.type in {o.INSTALL, o.REMOVE} else ()
+        windows = self._windows if job.type in {o.INSTALL, o.REMOVE, OFFER} else ()
         return Gate(times.read(job.options), job.issued, share_of(self._me.name), machine=windows)
 
     async def stopping(self, limit_s: float) -> None:
@@ -252,6 +273,7 @@ class Jobs:
             if run.ended.is_set() and self._turns is not None:
                 self._turns.leave(run)
             self._on_ended()
+            self.changed()
             self._rest()
 
     def _rest(self) -> None:
@@ -299,7 +321,8 @@ def _first_snapshot(order: Order, verdict: Verdict) -> Snapshot:
         return Snapshot(order.type, Step.END, outcome=verdict.outcome)
     if order.type == RUN:
         return Snapshot(order.type, plan=Plan(before=bool(order.options.get("idempotent"))))
-    return Snapshot(order.type)
+    # An offer is installed as anything is, once it is accepted.
+    return Snapshot(INSTALL if order.type == OFFER else order.type)
 
 
 def describe(job: Job) -> dict[str, object]:

@@ -14,7 +14,7 @@ Rules
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -240,6 +240,17 @@ def observed_s(connection: sqlite3.Connection, package: str) -> float:
     )
     took = [sum(p.seconds for p in msgspec.msgpack.decode(row[0], type=list[ProgramResult])) for row in rows]
     return max(took, default=0.0)
+
+
+def bringers(connection: sqlite3.Connection, packages: Sequence[str]) -> list[tuple[str, str, str, str, str, bool]]:
+    """(job, package, version, state, code, open) of jobs that install any of these, the newest first."""
+    marks = ",".join("?" * len(packages))
+    rows = connection.execute(
+        "SELECT job, package, version, state, code, finished FROM job"  # noqa: S608 - question marks
+        f" WHERE package IN ({marks}) AND type IN ('install', 'offer') ORDER BY n DESC",
+        tuple(packages),
+    )
+    return [(*row[:5], not row[5]) for row in rows]
 
 
 def set_previous(connection: sqlite3.Connection, n: int, tree: str | None) -> None:

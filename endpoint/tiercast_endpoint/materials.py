@@ -279,7 +279,7 @@ class Materials:
         jobs = await self._db.read(journal.open_jobs)
         keep: set[Digest] = set()
         for job in jobs:
-            if job.n != but and job.type == INSTALL:
+            if job.n != but and job.snapshot.type == INSTALL:
                 keep |= await fetch.package_digests(job.root, self.store)
         for tree in await self._db.read(holdings.trees):
             keep.add(tree.root)

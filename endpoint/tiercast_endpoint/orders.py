@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tiercast_endpoint.install import Outcome
-from tiercast_protocol.content import actions, jobtypes, times
+from tiercast_protocol.content import actions, jobtypes, provisos, times
 from tiercast_protocol.content import order as o
 from tiercast_protocol.content.order import Order
 from tiercast_protocol.content.understood import not_understood
@@ -108,6 +108,11 @@ def _judge_content(order: Order) -> Verdict:
             times.read(order.options)
     except UsageError as error:
         return Refused(Outcome("rejected", "order.times", f"Its times can't be read: {error.what}."))
+    try:
+        if order.type != o.CANCEL:
+            provisos.check(order.options)
+    except UsageError as error:
+        return Refused(Outcome("rejected", "order.terms", f"{error.what} {error.todo}"))
     if order.type not in jobtypes.carried_out_by("endpoint") | {o.CANCEL}:
         return Refused(Outcome("rejected", "order.type", f"An endpoint does not do jobs of type {order.type!r}."))
     try:

@@ -22,6 +22,7 @@ from tiercast_endpoint import install as i
 from tiercast_endpoint import journal
 from tiercast_endpoint.gate import Gate
 from tiercast_endpoint.journal import Job
+from tiercast_endpoint.judging import LOOK_S, Judge, NoJudge
 from tiercast_endpoint.processes import first_running
 from tiercast_endpoint.reports import Progress, Reporter, Soon
 from tiercast_endpoint.threads import in_thread
@@ -104,6 +105,7 @@ class Run:
         turns: who may work when.
         watch: told the moments "recorded", "performing" and "performed".
         held: why the parent has it wait; None where it does not.
+        judge: says what the machine's facts and its owner let it do.
     """
 
     def __init__(
@@ -119,8 +121,10 @@ class Run:
         turns: Turns,
         watch: Watch = _unwatched,
         held: Reason | None = None,
+        judge: Judge | None = None,
     ) -> None:
         self.job = job
+        self._judge = judge or NoJudge()
         self.ended = asyncio.Event()
         #: Set when it rests or has ended; cleared by who wants to know.
         self.calm = asyncio.Event()
@@ -224,12 +228,16 @@ class Run:
                 if 0 < until <= now:
                     self._rests_until = None
                     return i.TimeCame()
-                look = min(look, _REST_LOOK_S, (until - now) / 1000 if until else _PROGRAMS_LOOK_S)
+                look = min(look, _REST_LOOK_S, (until - now) / 1000 if until else self._often())
             with suppress(TimeoutError):
                 async with asyncio.timeout(look):
                     return await self._events.get()
-            if self._rests_until == 0 and self._machine.gate.times.unless:
+            if self._rests_until == 0 and (self._machine.gate.times.unless or self._judge.looks(self.job)):
                 return i.TimeCame()
+
+    def _often(self) -> float:
+        """Seconds between two looks at what no clock frees."""
+        return _PROGRAMS_LOOK_S if self._machine.gate.times.unless else LOOK_S
 
     async def _take(self, event: i.Event | _Answered | _Progressed | _Said, tasks: asyncio.TaskGroup) -> None:
         if isinstance(event, _Said):
@@ -254,7 +262,10 @@ class Run:
         if isinstance(event, i.TurnCame) and not self.has_turn:
             return
         await self._see_programs()
-        for command in self._machine.handle(event, now=self._now_ms()):
+        judged = await self._judge.judge(self.job)
+        commands = self._machine.handle(judged, now=self._now_ms())
+        # What ends it leaves nothing to do for what came; a late answer says nothing any more.
+        for command in commands or self._machine.handle(event, now=self._now_ms()):
             await self._act(command, tasks)
 
     async def _act(self, command: i.Command, tasks: asyncio.TaskGroup) -> None:

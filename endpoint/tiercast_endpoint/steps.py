@@ -122,15 +122,20 @@ class Steps:
         head, definition = await self._materials.head(job)
         # Every later step reads the manifest: a crash must not send one of them back to the network.
         await self._materials.store.sync()
-        before = definition.run_before.idempotent if definition.run_before else None
-        after = definition.run_after.idempotent if definition.run_after else None
+        found = Plan(
+            before=definition.run_before.idempotent if definition.run_before else None,
+            after=definition.run_after.idempotent if definition.run_after else None,
+            condition=definition.condition,
+            requires=", ".join(definition.requires),
+            conflicts=", ".join(definition.conflicts),
+        )
         current = await in_thread(self._root.current, job.package)
         standing = await self._materials.standing(job, head, current)
         if standing is not None and await self._claim(job, standing):
-            plan = Plan(ready=True, current=standing == current, before=before, after=after)
+            plan = replace(found, ready=True, current=standing == current)
             return replace(job, tree=standing, made=False), StepDone(step, plan)
         await self._materials.check_space(head)
-        return job, StepDone(step, Plan(before=before, after=after))
+        return job, StepDone(step, found)
 
     async def _claim(self, job: Job, tree: str) -> bool:
         """From now on nobody else takes the standing tree away; whether it still stands."""

@@ -124,12 +124,16 @@ class Plan:
         current: and the name leads to it already: nothing to do at all.
         before: whether run-before is idempotent; of a job to run a program, whether that is.
         after: whether run-after is idempotent.
+        condition, requires, conflicts: as the package's sealed definition says them.
     """
 
     ready: bool = False
     current: bool = False
     before: bool | None = None
     after: bool | None = None
+    condition: str = ""
+    requires: str = ""
+    conflicts: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,7 @@ class Snapshot:
         tried, installed: tries that failed, of the way here and of the installation.
         again: no try before.
         failed: how the last of them ended.
+        decided: the values for which it began, and what else its receipt is to say of that.
     """
 
     type: str
@@ -153,6 +158,7 @@ class Snapshot:
     installed: int = 0
     again: int = 0
     failed: Outcome | None = None
+    decided: str = ""
 
     @property
     def attempt(self) -> int:
@@ -185,6 +191,23 @@ class HeldBack:
     """The parent has jobs like this one wait, for this reason; None: not any more."""
 
     reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the machine's facts and its owner say now.
+
+    Attributes:
+        fetch: why nothing of it may be fetched.
+        install: why it may not be installed, or carried out.
+        end: how it ends because of them.
+        values: those that let it begin, and what else of it its receipt is to say.
+    """
+
+    fetch: Reason | None = None
+    install: Reason | None = None
+    end: Outcome | None = None
+    values: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +252,17 @@ class OrderExpired:
 
 
 Event = (
-    TurnCame | TimeCame | Running | HeldBack | Stopping | Recovered | StepDone | StepFailed | CancelAsked | OrderExpired
+    TurnCame
+    | TimeCame
+    | Running
+    | HeldBack
+    | Judged
+    | Stopping
+    | Recovered
+    | StepDone
+    | StepFailed
+    | CancelAsked
+    | OrderExpired
 )
 
 

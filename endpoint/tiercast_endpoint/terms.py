@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
-from tiercast_protocol.content.order import INSTALL, Order
+from tiercast_protocol.content import jobtypes
+from tiercast_protocol.content.order import Order
 from tiercast_protocol.content.shape import open_shape
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer.policy import JobPolicy
@@ -30,7 +31,7 @@ class Terms:
 
     def ordered(self, order: Order) -> None:
         """A proved order came."""
-        if order.type == INSTALL:
+        if order.type in jobtypes.with_content():
             self._take(order.job, int(order.options.get(CHANGE, 0)), order.options)
 
     def changed(self, message: JobShape) -> None:

@@ -110,7 +110,7 @@ class Lanes:
         over = run.turn_over
         if first is not None:
             await first.wait()
-        prepares = run.job.type == INSTALL and run.step is not Step.HOLD
+        prepares = run.job.snapshot.type == INSTALL and run.step is not Step.HOLD
         if not prepares and not over.is_set():
             await self._prepared.setdefault(lane_of(run.job), Lane()).join(run).wait()
         slots = self._preparing if prepares else self._installing

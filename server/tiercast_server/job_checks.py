@@ -22,6 +22,7 @@ from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import jobs, targets
 from tiercast_server.job_rows import OPEN_STATES
 from tiercast_server.nodes import Node
+from tiercast_server.proviso_checks import check_provisos
 from tiercast_server.requests import Kept
 from tiercast_server.targeting import Picked
 
@@ -90,6 +91,7 @@ def checked(request: Request) -> dict[str, str | int | bool]:
             todo="Nothing was done.",
         )
     actions.check_options(request.type, request.options)
+    check_provisos(request.type, request.options)
     return dict(request.options)
 
 

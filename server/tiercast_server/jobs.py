@@ -30,6 +30,7 @@ from tiercast_server.job_life import CancelAsked, Counted, TargetJoined, TimePas
 from tiercast_server.job_parts import Part, chosen
 from tiercast_server.job_rows import OPEN_STATES, Job
 from tiercast_server.packages import Package, find_sealed, split_reference
+from tiercast_server.proviso_checks import completed
 from tiercast_server.region import Region
 from tiercast_server.targeting import Picked, Targeting, shown
 from tiercast_server.time_checks import Plan, check_times
@@ -69,7 +70,7 @@ class Jobs:
                 job.conflict, job.assigned, transfer.*, times.*, window.*, target.syntax, condition.*, fact.unknown,
                 confirm.*.
         """
-        options = checked(request)
+        options = await asyncio.to_thread(checked, request)  # conditions are compiled there
         meant = request.meant
         async with self._targeting.lock:
             async with self._region.db.read() as connection:
@@ -106,6 +107,7 @@ class Jobs:
         size = package.stored_bytes if kind.content else 0
         expires = now / 1000 + request.expires_s
         check_times(Plan(request.type, options, now / 1000, expires, size, ways))
+        options = completed(request.type, options, package.definition, now, int(expires * 1000))
         if request.dry_run:
             return shown(picked, confirm=len(found) > self.confirm_above)
         check_count(request, len(found), self.confirm_above)

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.wire.messages import PatchOffer
 from tiercast_server.database.tables import jobs, package_chunks, packages, patches, targets
+from tiercast_server.proviso_checks import INSTALLING
 
 #: Urgency: a new version, an open order, an administrator.
 REGISTERED, ORDERED, BY_HAND = 0, 1, 2
@@ -56,13 +57,14 @@ async def _installed(connection: AsyncConnection, name: str, nodes: Collection[s
     query = (
         select(targets.c.node, jobs.c.type, jobs.c.root)
         .join(jobs, jobs.c.id == targets.c.job)
-        .where(jobs.c.package == name, jobs.c.type.in_(("install", "remove")), targets.c.state == "done")
+        .where(jobs.c.package == name, jobs.c.type.in_((*INSTALLING, "remove")), targets.c.state == "done")
+        .where(targets.c.code != "condition.skipped")
         .order_by(jobs.c.number)
     )
     last: dict[str, bytes] = {}
     for node, type_, root in await connection.execute(query):
         if nodes is None or node in nodes:
-            last[node] = root if type_ == "install" else b""
+            last[node] = root if type_ in INSTALLING else b""
     return Counter(root for root in last.values() if root)
 
 
@@ -167,7 +169,7 @@ async def listed(connection: AsyncConnection, roots: Collection[bytes]) -> list[
 async def subject(connection: AsyncConnection, job: str) -> tuple[bytes, set[str]]:
     """What an install job brings to which endpoints; no root for other jobs."""
     root = (
-        await connection.execute(select(jobs.c.root).where(jobs.c.id == job, jobs.c.type == "install"))
+        await connection.execute(select(jobs.c.root).where(jobs.c.id == job, jobs.c.type.in_(INSTALLING)))
     ).scalar_one_or_none()
     nodes = (await connection.execute(select(targets.c.node).where(targets.c.job == job))).scalars()
     return root or b"", set(nodes)

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import breaker, jobtypes, times
+from tiercast_protocol.content import breaker, jobtypes, provisos, times
 from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import terms
@@ -110,7 +110,8 @@ class Reruns:
 
 def again(options: dict[str, str | int | bool], now: int) -> tuple[dict[str, str | int | bool], list[str]]:
     """The options of another run at `now` (milliseconds since 1970), and the times that are over, and left out."""
-    over = [word for word in times.MOMENTS if isinstance(at := options.get(word), int) and at <= now]
+    moments = (*times.MOMENTS, provisos.DEFER_UNTIL)
+    over = [word for word in moments if isinstance(at := options.get(word), int) and at <= now]
     return {word: value for word, value in options.items() if word not in {*over, terms.CHANGE, *breaker.WORDS}}, over
 
 

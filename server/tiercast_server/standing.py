@@ -15,6 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_server.database.tables import inventory, jobs, targets
+from tiercast_server.proviso_checks import INSTALLING
 from tiercast_server.targeting import parts
 
 
@@ -28,11 +29,12 @@ async def versions(connection: AsyncConnection, package: str, names: Collection[
     of_jobs = (
         select(targets.c.node, targets.c.at, jobs.c.type, jobs.c.version)
         .join(jobs, jobs.c.id == targets.c.job)
-        .where(jobs.c.package == package, jobs.c.type.in_(("install", "remove")), targets.c.state == "done")
+        .where(jobs.c.package == package, jobs.c.type.in_((*INSTALLING, "remove")), targets.c.state == "done")
+        .where(targets.c.code != "condition.skipped")
     )
     for some in parts(targets.c.node, names):
         for row in await connection.execute(of_jobs.where(*some)):
-            said = (row.at, row.version if row.type == "install" else "")
+            said = (row.at, row.version if row.type in INSTALLING else "")
             found[row.node] = max(found[row.node], said)
     of_nodes = select(inventory.c.node, inventory.c.at, inventory.c.facts)
     for some in parts(inventory.c.node, names):

@@ -22,6 +22,7 @@ from tiercast_server.job_checks import check_conflict
 from tiercast_server.job_rows import Job
 from tiercast_server.nodes import Node, all_nodes
 from tiercast_server.packages import Package, find_sealed
+from tiercast_server.proviso_checks import completed
 from tiercast_server.region import Region
 from tiercast_server.requests import Kept
 from tiercast_server.reruns import again
@@ -83,7 +84,7 @@ async def _checked(
     if size:
         check_possible(options, size=size, now=now / 1000, left=(one.expires - now) / 1000)
     check_times(Plan(kind.name, options, now / 1000, one.expires / 1000, size))
-    return _Made(kind.name, package, found, options)
+    return _Made(kind.name, package, found, completed(kind.name, options, package.definition, now, one.expires))
 
 
 async def _write(region: Region, connection: AsyncConnection, one: Rollout, wave: int, made: _Made) -> str:

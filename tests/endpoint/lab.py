@@ -10,31 +10,43 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tiercast_endpoint import holdings, journal, messages, patches
+import msgspec
+
+from tiercast_endpoint import choices, holdings, journal, messages, patches
 from tiercast_endpoint.actions import Actions
+from tiercast_endpoint.choosing import Choosing
 from tiercast_endpoint.install import Step
 from tiercast_endpoint.jobs import Jobs
 from tiercast_endpoint.journal import Job
+from tiercast_endpoint.judging import Judging
 from tiercast_endpoint.materials import Limits, Materials
 from tiercast_endpoint.orders import Identity
 from tiercast_endpoint.reports import Reporter
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.steps import Steps
+from tiercast_endpoint.why import Machine, Why
 from tiercast_protocol.content import merkle
 from tiercast_protocol.content.chunk import MAX_RAW, seal
 from tiercast_protocol.content.definition import Definition, Program, canonical
 from tiercast_protocol.content.digest import digest_of
+from tiercast_protocol.content.inventory import Facts
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.content.manifest import Entry, Kind, Part, Root, cut_lists, encode_root, order_key
 from tiercast_protocol.content.order import Order, sign_order
 from tiercast_protocol.content.receipt import Receipt, open_receipt
 from tiercast_protocol.errors import ChunkMissing
 from tiercast_protocol.node.chunks.disk import DiskStore
+from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.database import Database
+from tiercast_protocol.node.kernel import Peer
 from tiercast_protocol.wire import envelope
 from tiercast_protocol.wire.messages import Message, OrderBundle, OrderTarget, Status, StatusRecord
 
 ME, REGION, PARENT = "pc1", "lab", "server"
+USUAL = Facts(
+    name=ME, os="linux", distribution="debian", version="12", kernel="6.1", architecture="x86_64", cpus=4,
+    memory=8 * 10**9, disk_free=10**11, disk_total=10**12, python="3.11", agent="1",
+)  # fmt: skip
 
 
 @dataclass
@@ -52,7 +64,14 @@ class Package:
 Content = dict[str, bytes | str | None]
 
 
-def pack(name: str, version: str, files: Content, *, revision: int = 1, **definition: Program | bool | None) -> Package:
+def pack(
+    name: str,
+    version: str,
+    files: Content,
+    *,
+    revision: int = 1,
+    **definition: Program | bool | str | tuple[str, ...] | None,
+) -> Package:
     """Seal a package: bytes are files, texts are links, None is a folder.  Small files share one chunk."""
     chunks: dict[bytes, bytes] = {}
     data: set[bytes] = set()
@@ -151,6 +170,10 @@ class FakePost:
             self.final.notify_all()
         return b"x" * 16
 
+    async def pending(self, limit: int = 1000) -> list[Any]:
+        del limit
+        return []
+
 
 @dataclass
 class Region:
@@ -230,6 +253,15 @@ class Agent:
     materials: Materials
     restart: asyncio.Event
     looks: list[int]
+    #: What the machine is, beside what is installed.
+    facts: dict[str, Any]
+    choosing: Choosing
+    verbs: Verbs
+
+    async def owner(self, verb: str, **args: Any) -> Any:
+        """What a verb of the socket answers to the owner, who is called alice."""
+        handler: Any = self.verbs.named(verb).handler
+        return await handler(Call(verb, args, Peer(1, 1000, 1000), "operator", "alice", "cause"))
 
     def offer(self, *packages: Package) -> None:
         for package in packages:
@@ -294,7 +326,17 @@ async def agent_over(
         db = await stack.enter_async_context(
             Database.open(
                 folder / "agent.db",
-                [(1, journal.SCHEMA + journal.OPTIONS + holdings.SCHEMA + patches.SCHEMA + messages.SCHEMA)],
+                [
+                    (
+                        1,
+                        journal.SCHEMA
+                        + journal.OPTIONS
+                        + holdings.SCHEMA
+                        + patches.SCHEMA
+                        + messages.SCHEMA
+                        + choices.SCHEMA,
+                    )
+                ],
             )
         )
         store = await stack.enter_async_context(DiskStore.open(folder / "chunks", reserve=0))
@@ -326,6 +368,13 @@ async def agent_over(
             key=region.node_key,
             now_ms=clock,
         )
+        said: dict[str, Any] = {"cpus": 4, "memory": 8 * 10**9, "disk_free": 10**11}
+        choosing = await Choosing.loaded(db, clock)
+
+        async def facts() -> Facts:
+            installed = {one.package: one.version for one in await db.read(holdings.installed)}
+            return msgspec.structs.replace(USUAL, packages=installed, **said)
+
         jobs = Jobs(
             db=db,
             me=region.identity,
@@ -335,11 +384,19 @@ async def agent_over(
             watch=watch,
             roots=materials,
             windows=kept_to.windows,
+            judge=Judging(db=db, facts=facts, chosen=choosing.chosen, now_ms=clock),
         )
+        verbs = Verbs()
+        outbox: Any = post
+        why = Why(db, outbox, lambda: Machine(ME, PARENT, connected=True), jobs.looks)
+        choosing.register(verbs, jobs, why.why)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         started = asyncio.Event()
         task = tasks.create_task(jobs.run(started))
         stack.callback(task.cancel)
         async with asyncio.timeout(60):
             await started.wait()
-        yield Agent(folder, region, db, store, root, fetcher, post, inner, jobs, materials, restart, looks)
+        yield Agent(
+            *(folder, region, db, store, root, fetcher, post, inner, jobs, materials, restart, looks),
+            *(said, choosing, verbs),
+        )

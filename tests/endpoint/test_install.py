@@ -25,6 +25,7 @@ from tiercast_endpoint.install import (
     Event,
     Finish,
     Install,
+    Judged,
     OrderExpired,
     Outcome,
     Perform,
@@ -44,9 +45,10 @@ from tiercast_endpoint.install import (
     TurnCame,
 )
 from tiercast_protocol.content import times as t
+from tiercast_protocol.content.reason import because
 from tiercast_protocol.transfer import calendar
 
-FINAL = {"done", "failed", "interrupted", "cancelled", "expired"}
+FINAL = {"rejected", "done", "failed", "interrupted", "cancelled", "expired"}
 
 
 @dataclass
@@ -64,6 +66,8 @@ class World:
     cancelled: bool = False
     ran: bool = False
     app: str = ""
+    #: What facts and owner say; and, for the story, what was told first.
+    judged: Judged = field(default_factory=Judged)
     journal: Snapshot = field(init=False)
     machine: Install = field(init=False)
     performing: Step | None = None
@@ -83,7 +87,7 @@ class World:
             if not self.sought:
                 return
             self.sought = False
-        commands = self.machine.handle(event, now=self.now)
+        commands = self.machine.handle(self.judged, now=self.now) or self.machine.handle(event, now=self.now)
         for number, command in enumerate(commands):
             if crash_after is not None and number >= crash_after:
                 self.crash()
@@ -99,6 +103,7 @@ class World:
                     assert not self.cancelled, "no installation begins after a cancel was acknowledged"
                     assert snapshot.begun >= self.gate.times.not_before
                     assert not self.app
+                    assert self.judged.install is None, "nothing begins that a condition or the owner keeps"
                     assert calendar.rate_at(self.gate.times.window, snapshot.begun / 1000, UTC) != 0.0
             case Perform(step):
                 assert self.journal.step is step, "a step is journaled before it is performed"
@@ -108,6 +113,8 @@ class World:
                     # The first program of all, also when it is begun again after a crash.
                     assert self.now >= self.gate.times.not_before
                     assert calendar.rate_at(self.gate.times.window, self.now / 1000, UTC) != 0.0
+                    assert self.judged.install is None
+                assert step is not Step.PLAN or self.judged.fetch is None
                 if step in PROGRAMS:
                     self.started[step] = self.started.get(step, 0) + 1
                     assert step is not Step.BEFORE or self.link == "old"
@@ -165,7 +172,8 @@ class World:
         self.resting, self.sought = False, self.journal.step in RESTING
         self.machine = Install(self.journal, self.gate)
         self.machine.handle(Running(self.app), now=self.now)
-        for command in self.machine.handle(Recovered(), now=self.now):
+        judged = self.machine.handle(self.judged, now=self.now)
+        for command in judged or self.machine.handle(Recovered(), now=self.now):
             self.act(command)
 
     def check(self) -> None:
@@ -262,6 +270,15 @@ timed = st.one_of(
     moves,
     st.tuples(st.just("tick"), st.integers(-50, 200)),
     st.tuples(st.sampled_from(["time", "turn", "stop", "ok", "force", "app"]), st.none()),
+    st.tuples(st.just("judge"), st.integers(0, 3)),
+)
+HELD, FALSE = because("owner.held", by="alice"), because("condition.false", condition="cpus > 4", values="cpus = 2")
+#: Free; kept as the owner does it; kept as facts do it; ended.
+JUDGED = (
+    Judged(values="cpus = 4"),
+    Judged(install=HELD),
+    Judged(fetch=FALSE, install=FALSE),
+    Judged(fetch=FALSE, install=FALSE, end=Outcome("rejected", "owner.rejected", "Rejected by alice.")),
 )
 
 
@@ -296,12 +313,16 @@ def test_no_story_installs_outside_its_times_nor_twice(
             case "app":
                 world.app = "" if world.app else "editor"
                 world.feed(Running(world.app))
+            case "judge":
+                world.judged = JUDGED[number or 0]
+                world.feed(TimeCame())
             case "turn":
                 world.feed(TurnCame())
         world.check()
     alone(world)
     (outcome,) = world.outcomes
     assert outcome.state in FINAL
+    assert not world.begun or outcome.state == "cancelled" or "cpus = 4" in outcome.detail, "values that decided"
     before = list(world.begun)
     for event in (TurnCame(), TimeCame(), Stopping(), CancelAsked(force=True), OrderExpired()):
         world.feed(event)
@@ -340,7 +361,7 @@ def test_who_is_prepared_begins_only_inside_whatever_the_clock_does(
 
 def alone(world: World) -> None:
     """With working disks and programs, and a clock that goes on, the job ends by itself."""
-    world.app = ""
+    world.app, world.judged = "", JUDGED[0]
     world.crash()
     for _ in range(200):
         if world.outcomes:
@@ -383,6 +404,32 @@ def test_what_is_prepared_waits_for_its_window_and_says_so() -> None:
     world.feed(TurnCame())
     assert world.performing is Step.SWITCH
     assert world.begun == [22 * HOUR]
+
+
+def test_what_is_rejected_while_it_is_fetched_is_taken_away() -> None:
+    world = World(INSTALL, Plan())
+    run(world, True)
+    assert world.performing is Step.FETCH
+    world.judged = JUDGED[3]
+    world.feed(TimeCame())
+    assert world.performing is Step.DISCARD
+    event = world.perform(ok=True, half=False)
+    assert event is not None
+    world.feed(event)
+    assert [o.code for o in world.outcomes] == ["owner.rejected"]
+
+
+def test_what_facts_say_is_told_anew_with_its_values() -> None:
+    world = World(INSTALL, Plan(), judged=JUDGED[2])
+    world.feed(TimeCame())
+    assert world.resting
+    assert world.machine.handle(TimeCame(), now=1) == [Rest(0)]
+    other = because("condition.false", condition="cpus > 4", values="cpus = 3")
+    world.judged = Judged(fetch=other, install=other)
+    world.machine.handle(world.judged, now=2)
+    told = world.machine.handle(TimeCame(), now=2)
+    assert isinstance(told[0], Tell)
+    assert "cpus = 3" in told[0].detail
 
 
 def test_a_cancel_takes_what_is_prepared_away() -> None:

@@ -241,8 +241,16 @@ class World:
         self.nodes[name] = Joined(name, key, credential)
         return self.nodes[name]
 
-    async def package(self, name: str, version: str, files: dict[str, bytes] | None = None, revision: int = 1) -> bytes:
-        root, chunks = build(name, version, files or {"a": b"content of " + version.encode()}, revision)
+    async def package(
+        self,
+        name: str,
+        version: str,
+        files: dict[str, bytes] | None = None,
+        revision: int = 1,
+        definition: str | None = None,
+    ) -> bytes:
+        content = files or {"a": b"content of " + version.encode()}
+        root, chunks = build(name, version, content, revision, definition)
         await self.library.keep(chunks)
         await self.library.register(root, "main", "tester")
         return root

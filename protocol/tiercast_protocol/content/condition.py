@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -63,6 +64,8 @@ _MOST_SHOWN, _LARGE = 10, 10**6
 #: How long a condition may take over all machines, and over one of them, in seconds.
 TIME_LIMIT_S, ONE_LIMIT_S = 5.0, 0.02
 _Token = tuple[str, str]
+#: Several threads may need the library first at one moment.
+_IMPORTING = threading.Lock()
 #: A machine as many are.
 _NAME = "the example"
 _FACTS = (
@@ -227,12 +230,13 @@ def _shown(value: object) -> str:
 
 def _library() -> ModuleType:
     """The library, without its own command line: that would cost every server 18 MiB of what terminals need."""
-    held = sys.modules.setdefault("cel.cli", ModuleType("cel.cli"))
-    try:
-        import cel  # noqa: PLC0415 - late, see the rules
-    finally:
-        if held.__spec__ is None:
-            del sys.modules["cel.cli"]
+    with _IMPORTING:
+        held = sys.modules.setdefault("cel.cli", ModuleType("cel.cli"))
+        try:
+            import cel  # noqa: PLC0415 - late, see the rules
+        finally:
+            if held.__spec__ is None:
+                del sys.modules["cel.cli"]
     return cel
 
 

@@ -6,6 +6,7 @@ Rules
 - The canonical text (`canonical`) stands in the root: same definition, same text, whatever the layout or comments were.
 - Programs are argument lists, never shell lines; the program itself is a path inside the tree ("./hooks/before.sh")
   or absolute.
+- A condition is compiled here: what no machine could test, or what names no fact, is never sealed.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+from tiercast_protocol.content.condition import compile_condition
 from tiercast_protocol.content.manifest import MAX_DEFINITION, valid_version
 from tiercast_protocol.content.paths import check_path
-from tiercast_protocol.errors import ConfigError, MessageInvalid, Mistake
+from tiercast_protocol.content.versions import read_requirement
+from tiercast_protocol.errors import ConfigError, MessageInvalid, Mistake, UsageError
 from tiercast_protocol.wire.topics import valid_name
 
 DEFAULT_TIMEOUT_S = 60
@@ -27,6 +30,7 @@ MAX_OUTPUT = 256 * 1024
 MAX_DESCRIPTION = 4096
 MAX_ARGUMENTS, MAX_ARGUMENT = 64, 4096
 MAX_REVISION = 2**31 - 1
+MOST_REQUIREMENTS = 100
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _UNITS_B = {"": 1, "B": 1, "KiB": 1024, "kB": 1000, "MiB": 1024 * 1024, "MB": 1000 * 1000}
@@ -60,7 +64,8 @@ class Definition:
     """What a package is, apart from its tree.
 
     `allow_setuid` lets files keep setuid and setgid bits; `allow_case_collisions` lets names differ by case
-    only (kernel headers do), for endpoints whose file systems tell them apart.
+    only (kernel headers do), for endpoints whose file systems tell them apart.  `condition` is over the facts of a
+    machine (docs/jobs.md); `requires` and `conflicts` name packages, as in "editor >= 2".
     """
 
     name: str
@@ -71,6 +76,9 @@ class Definition:
     run_after: Program | None = None
     allow_setuid: bool = False
     allow_case_collisions: bool = False
+    condition: str = ""
+    requires: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
 
 
 def parse_definition(text: str, where: str = "package.toml") -> Definition:
@@ -106,6 +114,11 @@ def canonical(definition: Definition) -> str:
         lines.append("allow_setuid = true")
     if definition.allow_case_collisions:
         lines.append("allow_case_collisions = true")
+    if definition.condition:
+        lines.append(f"condition = {_quoted(definition.condition)}")
+    for key, needs in (("requires", definition.requires), ("conflicts", definition.conflicts)):
+        if needs:
+            lines.append(f"{key} = [{', '.join(map(_quoted, needs))}]")
     for key, program in (("run_before", definition.run_before), ("run_after", definition.run_after)):
         if program is not None:
             lines += [
@@ -194,7 +207,39 @@ def _read(reader: _Reader) -> Definition | None:
         run_after=_program(reader, "run_after"),
         allow_setuid=reader.flag("allow_setuid"),
         allow_case_collisions=reader.flag("allow_case_collisions"),
+        condition=_condition(reader),
+        requires=_needs(reader, "requires", name),
+        conflicts=_needs(reader, "conflicts", name),
     )
+
+
+def _condition(reader: _Reader) -> str:
+    text = reader.text("condition", "a condition over facts", "").strip()
+    if text:
+        try:
+            compile_condition(text)
+        except UsageError as error:
+            reader.wrong("condition", error.what, error.todo)
+    return text
+
+
+def _needs(reader: _Reader, key: str, name: str) -> tuple[str, ...]:
+    value = reader.table.get(key, [])
+    rule = f'a list of at most {MOST_REQUIREMENTS} texts, as in ["editor >= 2", "word"]'
+    if not isinstance(value, list) or len(value) > MOST_REQUIREMENTS or not all(isinstance(one, str) for one in value):
+        reader.wrong(key, f"is {_shown(value)}", rule)
+        return ()
+    found: list[str] = []
+    for text in value:
+        try:
+            one = read_requirement(text)
+        except UsageError as error:
+            reader.wrong(key, error.what, error.todo)
+            continue
+        if one.package == name:
+            reader.wrong(key, f"names the package itself: {_shown(text)}", "another package")
+        found.append(str(one))
+    return tuple(found)
 
 
 def _program(parent: _Reader, key: str) -> Program | None:

@@ -21,6 +21,8 @@ JobState = Literal["draft", "open", "cancelling", "done", "failed", "cancelled",
 DRAFT, OPEN, CANCELLING = "draft", "open", "cancelling"
 ENDED = frozenset({"done", "failed", "cancelled", "expired"})
 RUNNING = frozenset({OPEN, CANCELLING})
+#: The type that is installed only if the machine's owner accepts it.
+OFFER = "offer"
 #: Every state of a job, in the order of its life.
 STATES: tuple[JobState, ...] = ("draft", "open", "cancelling", "done", "failed", "cancelled", "expired")
 
@@ -53,6 +55,10 @@ TYPES: dict[str, JobType] = {
     for one in (
         JobType(
             "install", "endpoint", "installs a package", package=True, content=True, opposite="remove",
+            steps=("fetching", "staged", "installing"),
+        ),
+        JobType(
+            OFFER, "endpoint", "installs a package if its owner accepts it", package=True, content=True,
             steps=("fetching", "staged", "installing"),
         ),
         JobType("remove", "endpoint", "removes a package", package=True, opposite="install", steps=("removing",)),

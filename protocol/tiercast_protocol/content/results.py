@@ -166,6 +166,17 @@ RESULTS: dict[str, Result] = {
     "order.times": Result(
         _REJECTED, _AGENT, "The endpoint can't read the times of the order.", "Update its agent; order again."
     ),
+    "order.terms": Result(
+        _REJECTED,
+        _AGENT,
+        "The endpoint can't read the conditions of the order, or what it leaves to the owner.",
+        "Update its agent; order again.",
+    ),
+    "condition.skipped": Result(
+        ("done",), _AGENT, "Its condition was not true here, and the order says to skip it then; nothing was touched."
+    ),
+    "owner.rejected": Result(_REJECTED, _AGENT, "The machine's owner rejected it, as the order allows."),
+    "offer.declined": Result(_REJECTED, _AGENT, "The machine's owner declined the offer."),
     "order.proof": Result(
         _REJECTED, _DEPOT, "The order does not prove that this gateway is a target.", "Order again; see its log."
     ),

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from tiercast_protocol.content import actions, times
+from tiercast_protocol.content import actions, provisos, times
 
 #: All that nodes of this version act on, and that is not to be passed over.
 UNDERSTOOD: frozenset[str] = frozenset(
     {
         *(times.WORDS - {times.PREPARE_BY, times.DEADLINE}),
+        *(provisos.PACKAGE_WORDS | {provisos.CONDITION, provisos.CONDITION_FALSE}),
         *(word for words in actions.OPTIONS.values() for word in words),
     }
 )

@@ -123,6 +123,55 @@ KINDS: dict[str, Kind] = {
         "the pause ends[ at {until:at}]",
         "mend what failed meanwhile, or tiercast job cancel JOB",
     ),
+    # -- left to the machine and its owner by the order --------------------------------------------------
+    "condition.false": Kind(
+        (ENDPOINT,),
+        "its condition is not true here: {condition}[ ({values})][; {unknown} is not known]",
+        "{condition} is true; it is tested when facts change, and every {every:s}",
+        "change that on {node}, or tiercast job cancel JOB --on {node}",
+    ),
+    "dependency.open": Kind(
+        (ENDPOINT,),
+        "needs {needs}, which {job} is to install",
+        "{job} has installed it",
+        "tiercast why {job} {node}",
+    ),
+    "dependency.failed": Kind(
+        (ENDPOINT,),
+        "needs {needs}, and {job}, which was to install it, ended {result}",
+        "{needs} is installed",
+        "tiercast job rerun {job} --failed, or tiercast job cancel JOB --on {node}",
+    ),
+    "dependency.missing": Kind(
+        (ENDPOINT,),
+        "needs {needs}, which is not installed[ ({held} is)] and no job brings",
+        "{needs} is installed",
+        "tiercast job install it on {node}",
+    ),
+    "conflict.installed": Kind(
+        (ENDPOINT,),
+        "conflicts with {needs}, and {package} {version} is installed",
+        "{package} is removed",
+        "tiercast job remove {package} --on {node}, or tiercast job cancel JOB --on {node}",
+    ),
+    "owner.held": Kind(
+        (ENDPOINT,),
+        "held by {by}, the owner[, with {others}]",
+        "the owner releases it",
+        "on the machine: tiercast-endpoint release JOB; order with --defer-max or --defer-until what must not be held",
+    ),
+    "owner.deferred": Kind(
+        (ENDPOINT,),
+        "deferred by {by} until {until:at}; {times:n} times so far[ of {limit:n}][, not beyond {last:at}]",
+        "it is {until:at}, or the owner releases it",
+        "on the machine: tiercast-endpoint release JOB",
+    ),
+    "offer.open": Kind(
+        (ENDPOINT,),
+        "offered: the owner has not chosen yet",
+        "the owner accepts or declines it[, or it expires at {until:at}]",
+        "on the machine: tiercast-endpoint accept JOB, or tiercast-endpoint decline JOB",
+    ),
     # -- seen by a gateway or the server on its way down ----------------------------------------------------
     "away": Kind(
         (GATEWAY, SERVER),

@@ -57,6 +57,19 @@ def test_the_library_brings_no_command_line_of_its_own() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_many_threads_may_need_the_library_first() -> None:
+    code = (
+        "import threading; from concurrent.futures import ThreadPoolExecutor as Pool;"
+        "from tiercast_protocol.content.condition import compile_condition;"
+        "gate = threading.Barrier(8);"
+        "work = lambda n: (gate.wait(), compile_condition(f'cpus > {n}').text)[1];"
+        "print(len(list(Pool(8).map(work, range(8)))))"
+    )
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "8"
+
+
 def test_only_what_is_asked_for_is_read() -> None:
     asked = {
         'packages["a"] == "1" && "b" in packages': {"packages": {"a", "b"}},

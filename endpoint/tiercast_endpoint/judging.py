@@ -1,0 +1,177 @@
+"""Whether a job may go on here: its conditions, what it needs, and what the owner chose, looked at now.
+
+Rules (docs/jobs.md, "Conditions")
+- Facts are read from the system each time, and conditions evaluated in a thread; the owner's choices are looked at
+  last, and nothing is waited for after that: what was confirmed to him counts from then on.
+- A job that says nothing of facts costs no look at them.
+- A condition that makes no sense here is not true, and says so; it never ends a job that was ordered to wait.
+- First the owner's word, then conditions, then what the package needs: the first that keeps it is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from tiercast_endpoint import choices, journal
+from tiercast_endpoint.choices import Choice
+from tiercast_endpoint.install import Judged, Outcome
+from tiercast_endpoint.journal import Job
+from tiercast_endpoint.needs import Bringer, lack
+from tiercast_protocol.content import provisos
+from tiercast_protocol.content.condition import compile_condition
+from tiercast_protocol.content.inventory import Facts
+from tiercast_protocol.content.provisos import Provisos
+from tiercast_protocol.content.reason import Reason, because, words
+from tiercast_protocol.content.versions import Requirement, read_requirement
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node.database import Database
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between two looks at the facts, while a job waits for them.
+LOOK_S = 15.0
+
+
+class Judge(Protocol):
+    """Says whether a job may go on."""
+
+    def looks(self, job: Job) -> bool:
+        """Whether its answer hangs on facts, which may change at any time."""
+        ...
+
+    async def judge(self, job: Job) -> Judged:
+        """Its answer now."""
+        ...
+
+
+class NoJudge:
+    """Lets everything go on."""
+
+    def looks(self, job: Job) -> bool:
+        """No facts are asked for."""
+        del job
+        return False
+
+    async def judge(self, job: Job) -> Judged:
+        """Nothing keeps it."""
+        del job
+        return Judged()
+
+
+class Judging:
+    """The judge of one machine.
+
+    Args:
+        db: the agent's journal.
+        facts: reads what the machine is now.
+        chosen: what its owner chose, by job; always the present choices.
+        now_ms: the clock.
+    """
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        facts: Callable[[], Awaitable[Facts]],
+        chosen: Mapping[str, Choice],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._db, self._facts, self._chosen, self._now_ms = db, facts, chosen, now_ms
+
+    def looks(self, job: Job) -> bool:
+        """As `Judge`."""
+        said = said_of(job)
+        return bool(said.conditions or said.requires or said.conflicts)
+
+    async def judge(self, job: Job) -> Judged:
+        """As `Judge`."""
+        said, found = said_of(job), Judged()
+        if said.conditions or said.requires or said.conflicts:
+            try:
+                found = await self._by_facts(said)
+            except Exception as error:  # whatever is wrong with us: it waits, and the agent goes on
+                log.exception("conditions not tested", job=job.job)
+                failed = because(
+                    "condition.false", condition=", ".join(said.conditions), values=str(error), every=LOOK_S
+                )
+                found = Judged(failed, failed)
+        # From here on nothing is waited for.
+        own, all_ = choices.chosen(self._chosen, job.job)
+        owner = choices.says(own, all_, terms_of(job, said), self._now_ms())
+        return Judged(
+            fetch=owner.fetch or found.fetch,
+            install=owner.install or found.install,
+            end=owner.end or found.end,
+            values=" ".join(part for part in (found.values, choices.remark(own)) if part),
+        )
+
+    async def _by_facts(self, said: Provisos) -> Judged:
+        facts = await self._facts()
+        reason, values = await asyncio.to_thread(test, said, facts)
+        if reason is not None:
+            end = Outcome("done", "condition.skipped", f"Skipped: {words(reason)}.") if said.skip else None
+            return Judged(reason, reason, end)
+        lacking = await self._needs(said, facts.packages)
+        return replace(lacking, values=values)
+
+    async def _needs(self, said: Provisos, installed: Mapping[str, str]) -> Judged:
+        if not said.requires and not said.conflicts:
+            return Judged()
+        names = [one.package for one in said.requires]
+        bringers = await self._db.read(lambda connection: journal.bringers(connection, names)) if names else []
+        found = lack(said.requires, said.conflicts, installed, [Bringer(*row) for row in bringers])
+        if found is None:
+            return Judged()
+        return Judged(found.reason if found.fetch else None, found.reason)
+
+
+def said_of(job: Job) -> Provisos:
+    """What the order says, and the package's sealed definition once that is here."""
+    try:
+        said = provisos.read(job.options)
+    except UsageError:  # it is rejected elsewhere
+        return Provisos()
+    plan = job.snapshot.plan
+    if not plan.condition and not plan.requires and not plan.conflicts:
+        return said
+    conditions = dict.fromkeys((*said.conditions, plan.condition)) if plan.condition else said.conditions
+    return replace(
+        said,
+        conditions=tuple(conditions),
+        requires=said.requires or _read(plan.requires),
+        conflicts=said.conflicts or _read(plan.conflicts),
+    )
+
+
+def terms_of(job: Job, said: Provisos) -> choices.Terms:
+    """What choices of the job go by."""
+    return choices.Terms(job.job, job.type, job.expires, said)
+
+
+def test(said: Provisos, facts: Facts) -> tuple[Reason | None, str]:
+    """The first condition that is not true, and the values that decided.  Blocking (CPU)."""
+    text = msgspec.json.encode(facts).decode()
+    values: list[str] = []
+    for condition in said.conditions:
+        try:
+            tested = compile_condition(condition).test(facts.name, text)
+        except UsageError as error:
+            return because("condition.false", condition=condition, values=error.what, every=LOOK_S), ""
+        if not tested.true:
+            unknown = tested.unknown or None
+            return (
+                because("condition.false", condition=condition, values=tested.values, unknown=unknown, every=LOOK_S),
+                "",
+            )
+        values.append(f"Its condition {condition} was true: {tested.values}.")
+    return None, " ".join(values)
+
+
+def _read(text: str) -> tuple[Requirement, ...]:
+    return tuple(read_requirement(part) for part in text.split(",") if part.strip())

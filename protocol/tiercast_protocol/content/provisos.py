@@ -1,0 +1,126 @@
+"""What an order leaves to the machine and to its owner: conditions, needs, and how far it may be put off.  Pure.
+
+Rules (docs/jobs.md, "Conditions"; docs/on-the-endpoint.md, "The owner's word")
+- They are words of an order's options, signed with it.  The package's own stand in its sealed definition too; the
+  server writes them into the order, so that a machine for which they don't hold fetches nothing to find that out.
+- What can't be read, or names what no machine knows, is refused where it is ordered, and again by the endpoint.
+- Nothing said: no condition, the owner may put it off as he likes until it expires, and may not reject it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tiercast_protocol.content.condition import compile_condition
+from tiercast_protocol.content.definition import MOST_REQUIREMENTS
+from tiercast_protocol.content.versions import Requirement, read_requirement
+from tiercast_protocol.errors import UsageError
+
+CONDITION, CONDITION_FALSE = "condition", "condition_false"
+PACKAGE_CONDITION, REQUIRES, CONFLICTS = "package_condition", "package_requires", "package_conflicts"
+DEFER_MAX, DEFER_UNTIL, REJECTABLE = "defer_max", "defer_until", "rejectable"
+#: What administrators say; the others are the package's.
+JOB_WORDS = frozenset({CONDITION, CONDITION_FALSE, DEFER_MAX, DEFER_UNTIL, REJECTABLE})
+PACKAGE_WORDS = frozenset({PACKAGE_CONDITION, REQUIRES, CONFLICTS})
+WORDS = JOB_WORDS | PACKAGE_WORDS
+
+WAIT, SKIP = "wait", "skip"
+MOST_DEFERRALS = 1000
+_LAST_MOMENT = 1 << 53
+
+
+@dataclass(frozen=True, slots=True)
+class Provisos:
+    """What an order says of them.
+
+    Attributes:
+        conditions: all must be true; of the job, then of the package.
+        skip: where one is false the order ends as skipped; else it waits.
+        requires, conflicts: packages that must, and must not, be installed.
+        defer_max: how often the owner may defer it; None is as he likes.
+        defer_until: and until when at most, in milliseconds since 1970; 0 is until it expires.
+        rejectable: whether he may reject it.
+    """
+
+    conditions: tuple[str, ...] = ()
+    skip: bool = False
+    requires: tuple[Requirement, ...] = ()
+    conflicts: tuple[Requirement, ...] = ()
+    defer_max: int | None = None
+    defer_until: int = 0
+    rejectable: bool = False
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is a limit to putting it off."""
+        return self.defer_max is not None or bool(self.defer_until)
+
+
+def read(options: Mapping[str, object]) -> Provisos:
+    """What `options` say; other words are passed over, and conditions are not compiled.
+
+    Raises:
+        UsageError: provisos.*, requirement.invalid.
+    """
+    conditions = [_text(options, CONDITION), _text(options, PACKAGE_CONDITION)]
+    false = _text(options, CONDITION_FALSE) or WAIT
+    if false not in {WAIT, SKIP}:
+        raise _wrong(CONDITION_FALSE, false, f"{WAIT} or {SKIP}")
+    most, rejectable = options.get(DEFER_MAX), options.get(REJECTABLE, False)
+    if most is not None and (type(most) is not int or not 0 <= most <= MOST_DEFERRALS):
+        raise _wrong(DEFER_MAX, most, f"a whole number from 0 to {MOST_DEFERRALS}")
+    until = options.get(DEFER_UNTIL, 0)
+    if type(until) is not int or not 0 <= until < _LAST_MOMENT:
+        raise _wrong(DEFER_UNTIL, until, "a time")
+    if not isinstance(rejectable, bool):
+        raise _wrong(REJECTABLE, rejectable, "true or false")
+    return Provisos(
+        conditions=tuple(dict.fromkeys(one for one in conditions if one)),
+        skip=false == SKIP,
+        requires=_requirements(options, REQUIRES),
+        conflicts=_requirements(options, CONFLICTS),
+        defer_max=most,
+        defer_until=until,
+        rejectable=rejectable,
+    )
+
+
+def check(options: Mapping[str, object]) -> Provisos:
+    """The same, with every condition compiled (CPU: some milliseconds the first time).
+
+    Raises:
+        UsageError: as `read`; condition.*, fact.unknown.
+    """
+    found = read(options)
+    for condition in found.conditions:
+        compile_condition(condition)
+    return found
+
+
+def requirements_text(requirements: tuple[Requirement, ...]) -> str:
+    """As the options have them."""
+    return ", ".join(map(str, requirements))
+
+
+def _text(options: Mapping[str, object], word: str) -> str:
+    text = options.get(word, "")
+    if not isinstance(text, str):
+        raise _wrong(word, text, "a text")
+    return text.strip()
+
+
+def _requirements(options: Mapping[str, object], word: str) -> tuple[Requirement, ...]:
+    parts = [part for part in _text(options, word).split(",") if part.strip()]
+    if len(parts) > MOST_REQUIREMENTS:
+        raise _wrong(word, f"{len(parts)} of them", f"at most {MOST_REQUIREMENTS}")
+    return tuple(map(read_requirement, parts))
+
+
+def _wrong(word: str, value: object, expected: str) -> UsageError:
+    name = word.replace("_", "-")
+    return UsageError(
+        code=f"provisos.{name}",
+        what=f"{name} is {str(value)[:80]!r}.",
+        todo=f"It must be {expected}. Nothing was done.",
+    )
