@@ -1,4 +1,4 @@
-"""`tiercast why`: why a job, or one target of it, has not ended.
+"""`tiercast why`: why a job, a rollout or an assignment, or one target of it, has not come to its end.
 
 Rules
 - The daemon gives reasons as fields and words; here they are only laid out.
@@ -24,6 +24,7 @@ Examples:
   tiercast why j-17
   tiercast why j-17 pc-1
   tiercast why j-17 pc-1 --node berlin --json
+  tiercast why editor pc-3
 """
 
 Body = dict[str, Any]
@@ -60,7 +61,9 @@ def lines(found: Body, job: str, now: float, *, everything: bool = False) -> lis
     """The answer as text."""
     if "jobs" in found:  # of an endpoint
         return [line for one in found["jobs"] for line in of_target(one, f"{found['node']}", one["job"], now)]
-    head = [f"job {found['job']}: {found['type']} {words.subject(found)}, {found['state']}"]
+    head = [f"assignment {found['assignment']}: {found['says']}"] if "assignment" in found else []
+    if found["type"] != "assignment":
+        head.append(f"job {found['job']}: {found['type']} {words.subject(found)}, {found['state']}")
     if "chain" in found:
         head += of_target(found, found["target"], job, now)
     if "reasons" in found:

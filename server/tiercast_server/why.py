@@ -22,7 +22,7 @@ from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.content.waiting import KINDS
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
-from tiercast_server import job_rows, rollout_rows, rollout_why
+from tiercast_server import assignment_why, job_rows, rollout_rows, rollout_why
 from tiercast_server.below import Below
 from tiercast_server.database.tables import handovers, hops, nodes, placings, targets
 from tiercast_server.depot_verbs import asked
@@ -58,6 +58,8 @@ class JobWhy:
         job, target = call.text("job"), call.text("target", "")
         if rollout_rows.looks_like(job):
             return await rollout_why.answer(self, self._region, job, target)
+        if await assignment_why.is_one(self._region, job):
+            return await assignment_why.answer(self, self._region, job, target)
         return await (self.target(job, target) if target else self.job(job))
 
     async def job(self, name: str, below: str = "") -> dict[str, Any]:

@@ -341,6 +341,43 @@ KINDS: dict[str, Kind] = {
         "{peer} acknowledges it",
         "see whether {peer} is there: tiercast node show {peer}",
     ),
+    # -- a machine of an assignment, which has no job of its own --------------------------------------------
+    "assignment.job": Kind(
+        (SERVER,), "the job {job} about {package} is open there", "{job} ends there", "tiercast why {job} {peer}"
+    ),
+    "assignment.turn": Kind(
+        (SERVER,), "is not as it is to be, and gets its job", "the server looks, within a minute", moves=True
+    ),
+    "assignment.unknown": Kind(
+        (SERVER,),
+        "said nothing of itself yet, so nothing is ordered for it",
+        "its inventory comes",
+        "see whether it is there: tiercast node show {peer}",
+    ),
+    "assignment.paused": Kind(
+        (SERVER,),
+        "the assignment {assignment} is paused: nothing is ordered for it",
+        "somebody resumes it",
+        "tiercast assignment resume {assignment}",
+    ),
+    "assignment.contradicted": Kind(
+        (SERVER,),
+        "no version of {package} does for all assignments that are for it: {others}",
+        "one of them, or its groups, change, or such a version is registered",
+        "tiercast assignment list; tiercast apply another file",
+    ),
+    "assignment.again": Kind(
+        (SERVER,),
+        "was tried {failures:n} times, and is tried again at {until:at}[; the last one failed: {error}]",
+        "the pause ends at {until:at}",
+        "tiercast assignment retry {assignment} --on {peer}",
+    ),
+    "assignment.failed": Kind(
+        (SERVER,),
+        "was tried {failures:n} times, and is not tried again by itself[; the last one failed: {error}]",
+        "somebody asks for another try",
+        "tiercast assignment retry {assignment} --on {peer}",
+    ),
     # -- a step of an activity plan, which has no job yet -----------------------------------------------------
     "plan.step": Kind(
         (SERVER,),
