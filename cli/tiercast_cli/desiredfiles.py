@@ -227,7 +227,7 @@ def _rollout(key: str, said: Any, file: _File) -> dict[str, Any] | None:
         return None
     found: dict[str, Any] = {"waves": [str(one) for one in said["waves"]]}
     for word, value in said.items():
-        if word in {"go_on", "stop_at"} and type(value) in {str, int}:
+        if word in {"go_on", "stop_at", "stop_at_site"} and type(value) in {str, int}:
             found[word] = str(value)
         elif word == "by_hand" and isinstance(value, bool):
             found[word] = value

@@ -14,6 +14,7 @@ from tiercast_protocol.errors import UsageError
 from tiercast_server import assignment_rows
 from tiercast_server.assignment_look import versions_of
 from tiercast_server.assignment_orders import options_of
+from tiercast_server.assignment_rollouts import check_waves
 from tiercast_server.assignment_rules import Rule, choice
 from tiercast_server.database.tables import packages
 from tiercast_server.desired_changes import Mistakes
@@ -43,7 +44,7 @@ async def check_assignment(
         wrong.add(f"{key}.{word}", error.what)
         return
     if one.rollout is not None:
-        wrong.add(f"{key}.rollout", "this server does not roll assignments out; start one: tiercast rollout start")
+        wrong.check(f"{key}.rollout", check_waves, one.rollout)
     await _package(connection, rule, f"{key}.{word}", wrong)
     await _target(connection, targeting, one, key, wrong)
     try:

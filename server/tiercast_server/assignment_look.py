@@ -10,7 +10,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 from sqlalchemy import or_, select
@@ -21,10 +21,12 @@ from tiercast_server import assignment_rows
 from tiercast_server.assignment_life import AssignmentLife, Ended, Machine
 from tiercast_server.assignment_rows import Kept
 from tiercast_server.assignment_rules import Rule, choice
+from tiercast_server.database.rollout_tables import rollouts
 from tiercast_server.database.tables import inventory, jobs, packages, targets
 from tiercast_server.database.tables import nodes as nodes_table
 from tiercast_server.job_rows import OPEN_STATES
 from tiercast_server.region import Region
+from tiercast_server.rollout_life import FINAL
 from tiercast_server.targeting import Targeting, parts
 
 #: Receipts of jobs that closed longer ago are older than what their machines said of themselves since.
@@ -52,7 +54,7 @@ class Open:
 @dataclass(slots=True)
 class Sight:
     """One assignment and its machines; `ended` are jobs of its own that ended since it was last told; `wrong` is why
-    it can't be looked at.
+    it can't be looked at, `stopped` why nothing more of it is rolled out.
     """
 
     kept: Kept
@@ -61,6 +63,7 @@ class Sight:
     machines: dict[str, Machine] = field(default_factory=dict)
     ended: list[Ended] = field(default_factory=list)
     wrong: str = ""
+    stopped: str = ""
     #: Versions in the library, and by node the assignments about the package that count for it.
     library: tuple[str, ...] = ()
 
@@ -86,6 +89,7 @@ async def look(region: Region, targeting: Targeting, connection: AsyncConnection
     for sight in sights.values():
         sight.library = tuple(library.get(sight.rule.package, ()))
         sight.machines = _machines(sight, sights, meant, held, busy)
+        await _rolled(connection, sight)
     await _ended(connection, sights)
     return sights
 
@@ -120,6 +124,21 @@ def _machines(
             by_owner=open_ is not None and open_.by_owner,
         )
     return found
+
+
+async def _rolled(connection: AsyncConnection, sight: Sight) -> None:
+    """While its rollout runs, all that are not as they are to be wait for that; once it broke, for a person."""
+    name = sight.kept.rollout
+    query = select(rollouts.c.state, rollouts.c.said).where(rollouts.c.id == name)
+    row = (await connection.execute(query)).one_or_none() if name else None
+    if row is None or row.state == "done":
+        return
+    if row.state in FINAL:
+        sight.stopped = f"the rollout {name} ended {row.state}{f': {row.said}' if row.said else ''}"
+        return
+    for node, machine in sight.machines.items():
+        if not machine.holds and not machine.busy:
+            sight.machines[node] = replace(machine, busy=name)
 
 
 async def _endpoints(connection: AsyncConnection) -> frozenset[str]:

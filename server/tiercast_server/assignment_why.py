@@ -9,27 +9,20 @@ Rules
 from __future__ import annotations
 
 import re
-from typing import Any, Protocol
+from typing import Any
 
 from tiercast_gateway import why
 from tiercast_protocol.content.reason import Reason, because, shown
 from tiercast_protocol.errors import UsageError
-from tiercast_server import assignment_rows
+from tiercast_server import assignment_rows, rollout_rows, rollout_why
 from tiercast_server.assignment_life import MOST, Machine, Try
 from tiercast_server.assignment_look import Sight, look
 from tiercast_server.region import Region
+from tiercast_server.rollout_why import OfJobs
 from tiercast_server.targeting import Targeting
 
 _ID = re.compile(r"[jrp]?\d+(-[0-9a-f]{4})?\Z")
 _MOST_NAMES = 5
-
-
-class OfJobs(Protocol):
-    """Answers for jobs."""
-
-    async def target(self, name: str, node: str) -> dict[str, Any]:
-        """Of one target."""
-        ...
 
 
 async def is_one(region: Region, name: str) -> bool:
@@ -60,8 +53,8 @@ async def answer(jobs: OfJobs, region: Region, name: str, node: str) -> dict[str
                 todo=f"`tiercast assignment show {name}` shows for whom it is.",
             )
         job = machine.busy or sight.life.tries.get(node, Try()).job
-        if job and not machine.holds:
-            return {**await jobs.target(job, node), "assignment": name, "says": str(sight.rule)}
+        if job and not machine.holds and (found := await _of_job(jobs, region, job, node)):
+            return {**found, "assignment": name, "says": str(sight.rule)}
         return head | _alone(sights, sight, node, machine)
     chains = [
         (other, reason, reason.since)
@@ -79,6 +72,18 @@ async def answer(jobs: OfJobs, region: Region, name: str, node: str) -> dict[str
     }
 
 
+async def _of_job(jobs: OfJobs, region: Region, job: str, node: str) -> dict[str, Any]:
+    """What a job or rollout says of the node; nothing where that is none of its targets."""
+    try:
+        if rollout_rows.looks_like(job):
+            return await rollout_why.answer(jobs, region, job, node)
+        return await jobs.target(job, node)
+    except UsageError as error:
+        if error.code != "target.unknown":
+            raise
+        return {}  # it came later than the rollout began
+
+
 def _reason(sights: dict[str, Sight], sight: Sight, node: str, machine: Machine) -> Reason | None:
     """What a machine waits for; None where it is as it is to be."""
     held = sight.life.tries.get(node, Try())
@@ -93,6 +98,8 @@ def _reason(sights: dict[str, Sight], sight: Sight, node: str, machine: Machine)
             found = because("assignment.unknown")
         case _ if sight.kept.definition.paused:
             found = because("assignment.paused", assignment=name)
+        case _ if sight.stopped:
+            found = because("assignment.stopped", assignment=name, rollout=sight.kept.rollout, error=sight.stopped)
         case "contradicted":
             found = because("assignment.contradicted", package=package, others=_others(sights, sight, node))
         case "failed":

@@ -18,18 +18,21 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.errors import UsageError
-from tiercast_server import assignment_rows
+from tiercast_server import assignment_rows, rollout_rows
 from tiercast_server.assignment_life import Command, Looked, Order, Ordered, Refused, RetryAsked, WakeAt
 from tiercast_server.assignment_look import Sight, look
 from tiercast_server.assignment_orders import order
+from tiercast_server.assignment_rollouts import is_rolled_out, roll_out
 from tiercast_server.changes import Changes
 from tiercast_server.jobs import Jobs
 from tiercast_server.region import Region
+from tiercast_server.rollouts import Rollouts
 
 _log = structlog.get_logger(__name__)
 _LOOK_S, _PACE_S = 60.0, 0.2
 #: After a look that took so long, nothing is looked at for so many times that.
 _REST = 9
+_SOON_MS = 5_000
 
 
 @dataclass(slots=True)
@@ -43,8 +46,8 @@ class Outcome:
 class Assignments:
     """The region's assignments; `seen` is what the last look saw, by name, `looked` when that was."""
 
-    def __init__(self, region: Region, jobs: Jobs, changes: Changes) -> None:
-        self.region, self.jobs, self._changes = region, jobs, changes
+    def __init__(self, region: Region, jobs: Jobs, changes: Changes, rollouts: Rollouts) -> None:
+        self.region, self.jobs, self.rollouts, self._changes = region, jobs, rollouts, changes
         self.seen: dict[str, Sight] = {}
         self.looked = 0
 
@@ -69,7 +72,7 @@ class Assignments:
         """Whether nothing is to be written, and when to look again: so that looking alone takes no writer's turn."""
         wakes: list[int] = []
         for sight in sights.values():
-            before, said = dict(sight.life.tries), sight.wrong
+            before, said = dict(sight.life.tries), sight.wrong or sight.stopped
             commands = self._tell(sight)
             if before != sight.life.tries or said != sight.kept.said:
                 return False, None
@@ -83,7 +86,7 @@ class Assignments:
         now = self.region.clock()
         for event in sight.ended:
             sight.life.handle(event, now=now)
-        return [] if sight.wrong else sight.life.handle(Looked(sight.machines), now=now)
+        return [] if sight.wrong or sight.stopped else sight.life.handle(Looked(sight.machines), now=now)
 
     async def _act(self, connection: AsyncConnection, sights: dict[str, Sight]) -> Outcome:
         done, wakes = Outcome(), list[int]()
@@ -97,8 +100,8 @@ class Assignments:
                     case Order():
                         wakes += await self._order(connection, sight, command, taken, done)
             await assignment_rows.keep_tries(connection, sight.name, before, sight.life.tries)
-            if sight.wrong != sight.kept.said:
-                await assignment_rows.mark(connection, sight.name, said=sight.wrong)
+            if (said := sight.wrong or sight.stopped) != sight.kept.said:
+                await assignment_rows.mark(connection, sight.name, said=said)
         done.wake = min(wakes, default=None)
         return done
 
@@ -110,19 +113,32 @@ class Assignments:
         nodes = tuple(node for node in command.nodes if (package, node) not in taken)
         if not nodes:
             return []
+        wanted, rolled = replace(command, nodes=nodes), is_rolled_out(sight.kept, command.version)
         try:
-            job = await order(self.region, connection, sight.kept, replace(command, nodes=nodes))
+            if rolled:
+                job = await self._roll_out(connection, sight, wanted, done)
+            else:
+                job = await order(self.region, connection, sight.kept, wanted)
         except UsageError as error:
+            if error.code == "rollout.conflict":  # the one before is being cancelled
+                return [now + _SOON_MS]
             _log.warning("assignment not ordered", assignment=sight.name, code=error.code, reason=error.what)
             sight.life.handle(Refused(nodes, error.code, error.what), now=now)
             return [one.again for node in nodes if (one := sight.life.tries[node]).again]
-        sight.life.handle(Ordered(job, nodes), now=now)
+        if not rolled:
+            sight.life.handle(Ordered(job, nodes), now=now)
+            done.made.append(job)
         taken.update((package, node) for node in nodes)
         for node in nodes:
             sight.machines[node] = replace(sight.machines[node], busy=job)
         _log.info("assignment ordered", assignment=sight.name, job=job, nodes=len(nodes), version=command.version)
-        done.made.append(job)
         return []
+
+    async def _roll_out(self, connection: AsyncConnection, sight: Sight, wanted: Order, done: Outcome) -> str:
+        rollout, begun = await roll_out(self.region, self.rollouts, self.jobs.targeting, connection, sight.kept, wanted)
+        await assignment_rows.mark(connection, sight.name, rollout=rollout, rolled=wanted.version)
+        done.made += begun.made
+        return rollout
 
     async def retry(self, name: str, nodes: Sequence[str]) -> dict[str, object]:
         """Try again where it failed, on these nodes or on all: {assignment, nodes}.
@@ -143,6 +159,10 @@ class Assignments:
             before = dict(life.tries)
             life.handle(RetryAsked(tuple(nodes)), now=self.region.clock())
             await assignment_rows.keep_tries(connection, kept.name, before, life.tries)
+            if kept.rollout and not nodes:
+                await assignment_rows.mark(connection, kept.name, rolled="", said="")
+                if not any(one.id == kept.rollout for one in await rollout_rows.still_open(connection)):
+                    await assignment_rows.mark(connection, kept.name, rollout="")
         self.changed(kept.name)
         return {"assignment": kept.name, "nodes": list(nodes) or failed}
 

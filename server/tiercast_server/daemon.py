@@ -90,7 +90,7 @@ class Parts:
         return cls(
             *(below, changes, handover, jobs, enrolment, intake, moves, targeting, groups, inventories),
             rollouts,
-            Assignments(region, jobs, changes),
+            Assignments(region, jobs, changes, rollouts),
             Sites(region, changes),
         )
 

@@ -185,6 +185,9 @@ class Desired:
                     await job_rows.advance(self._region, connection, found, CancelAsked())
                     touched.append(job)
             await assignment_rows.keep_tries(connection, name, life.tries, {})
+            rollout = next(one.rollout for one in kept if one.name == name)
+            if (cancelled := await self._assignments.rollouts.cancel(connection, rollout)) is not None:
+                touched += [rollout, *cancelled.touched]
             if name in gone:
                 await assignment_rows.forget(connection, name)
             else:

@@ -46,6 +46,7 @@ class Waves(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     soak_s: int = 0
     by_hand: bool = False
     stop_at: str = ""
+    stop_at_site: str = ""
 
 
 class Assignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

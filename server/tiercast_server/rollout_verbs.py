@@ -94,20 +94,30 @@ def rules_of(call: Call) -> Rules:
     Raises:
         UsageError: rollout.go-on, rollout.stop-at, rollout.stop-at-site or rollout.soak.
     """
-    soak = call.number("soak_s", 0)
+    return rules(
+        go_on=call.text("go_on", "100%"),
+        soak=call.number("soak_s", 0),
+        by_hand=call.flag("by_hand", default=False),
+        stop_at=call.text("stop_at", ""),
+        stop_at_site=call.text("stop_at_site", ""),
+    )
+
+
+def rules(*, go_on: str, soak: int, by_hand: bool, stop_at: str, stop_at_site: str) -> Rules:
+    """The same, said word by word."""
     if not 0 <= soak <= MAX_EXPIRY_S:
         raise UsageError(
             code="rollout.soak",
             what=f"A pause of {soak} seconds after a wave is none.",
             todo=f"Choose 0 to {MAX_EXPIRY_S} seconds. Nothing was done.",
         )
-    stop = _limit(call.text("stop_at", ""), "rollout.stop-at")
-    at_site = call.text("stop_at_site", "").strip()
+    stop = _limit(stop_at, "rollout.stop-at")
+    at_site = stop_at_site.strip()
     site = stop if not at_site else Limit() if at_site == "off" else _limit(at_site, "rollout.stop-at-site")
     return Rules(
-        go_on=share_of(call.text("go_on", "100%"), "rollout.go-on", "Going on at"),
+        go_on=share_of(go_on, "rollout.go-on", "Going on at"),
         soak_ms=soak * 1000,
-        by_hand=call.flag("by_hand", default=False),
+        by_hand=by_hand,
         stop_share=stop.share,
         stop_number=stop.number,
         site_share=site.share,

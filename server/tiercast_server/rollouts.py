@@ -145,6 +145,11 @@ class Rollouts:
         await rollout_rows.put(connection, one, members)
         return await self._advance(connection, one, first=True)
 
+    async def cancel(self, connection: AsyncConnection, rollout: str) -> Outcome | None:
+        """`say` "cancel" in the caller's transaction; None where there is nothing to cancel."""
+        one = next((one for one in await rollout_rows.still_open(connection) if one.id == rollout), None)
+        return None if one is None else await self._advance(connection, one, Said("cancel"))
+
     async def say(self, rollout: str, word: Literal["next", "pause", "resume", "cancel"]) -> dict[str, Any]:
         """A person's word about a rollout: {rollout, state, jobs}.
 

@@ -348,6 +348,7 @@ def assemble(region: Region, now: list[int], tree: FakeTree, store: MemoryStore)
     jobs = Jobs(region, changes, handover.wake, targeting)
     settling = Settling(region, tree.children_url)
     enrolment = Enrolment(region, jobs, changes, handover.wake, settling)
+    rollouts = Rollouts(region, jobs, changes)
     return World(
         region=region,
         tree=tree,
@@ -363,8 +364,8 @@ def assemble(region: Region, now: list[int], tree: FakeTree, store: MemoryStore)
         targeting=targeting,
         groups=Groups(region, targeting, jobs),
         inventories=Inventories(region, targeting, jobs),
-        rollouts=Rollouts(region, jobs, changes),
-        assignments=Assignments(region, jobs, changes),
+        rollouts=rollouts,
+        assignments=Assignments(region, jobs, changes, rollouts),
         now=now,
     )
 

@@ -158,7 +158,7 @@ async def test_a_kill_between_two_looks_makes_no_second_job(world: Any) -> None:
     await apply(world, {"name": "a", "has": "app"})
     (job,) = await look(world)
     jobs = Jobs(world.region, world.changes, world.handover.wake, world.targeting)
-    fresh = Assignments(world.region, jobs, world.changes)
+    fresh = Assignments(world.region, jobs, world.changes, world.rollouts)
     assert (await fresh.look()).made == []
     assert (await world.view.show(job))["state"] == "open"
 

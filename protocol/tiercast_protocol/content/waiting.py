@@ -360,6 +360,12 @@ KINDS: dict[str, Kind] = {
         "somebody resumes it",
         "tiercast assignment resume {assignment}",
     ),
+    "assignment.stopped": Kind(
+        (SERVER,),
+        "nothing more is rolled out for {assignment}: {error}",
+        "somebody asks for another try, or the assignment wants another version",
+        "see why: tiercast rollout show {rollout}; tiercast assignment retry {assignment}",
+    ),
     "assignment.contradicted": Kind(
         (SERVER,),
         "no version of {package} does for all assignments that are for it: {others}",
