@@ -14,7 +14,7 @@ from tiercast_cli.exitcodes import ExitCode
 from tiercast_cli.options import InPackage, Job, Json, Node, OnEndpoints, OnGateways, Package
 from tiercast_cli.provisos import OF_OWNER, provisos_of, provisos_shown
 from tiercast_cli.session import ask, emit, run, session
-from tiercast_cli.targets import TARGETS, print_dry_run, targets_of
+from tiercast_cli.targets import TARGETS, print_dry_run, print_needs, targets_of
 from tiercast_cli.terms import JOB, taking, terms_of
 from tiercast_cli.times import OF_INSTALLATION, OF_TRANSFER, times_of, times_shown
 
@@ -162,6 +162,7 @@ def only_shown(found: dict[str, Any], *, json: bool) -> None:
 async def made(job: dict[str, Any], what: str, *, watch: bool, json: bool) -> None:
     """Say that a job was made, and watch it where that was asked for."""
     if not json:
+        print_needs(job.get("needs") or [])
         print(f"Job {job['job']}: {what} on {words.count(job['targets'], 'node')}.")
     if watch:
         await _follow(job["job"], json=json)

@@ -52,9 +52,17 @@ def print_dry_run(found: dict[str, Any]) -> None:
     )
     rows = [(site["site"], site["targets"], _some(site["nodes"])) for site in found["sites"]]
     print(words.table(("site", "targets", "nodes"), rows))
+    print_needs(found.get("needs") or [])
     print_unknown(found["unknown"])
     if found["confirm"]:
         print(f"So many must be confirmed: --confirm={found['targets']}")
+
+
+def print_needs(needs: list[dict[str, Any]]) -> None:
+    """What is installed before it, for it is needed and missing."""
+    for one in needs:
+        job = f" (job {one['job']})" if one.get("job") else ""
+        print(f"First {one['package']}{job} on {words.count(one['targets'], 'node')}: {words.size(one['bytes'])} each")
 
 
 def _some(names: list[str]) -> str:

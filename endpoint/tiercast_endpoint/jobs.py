@@ -145,9 +145,15 @@ class Jobs:
                 await asyncio.sleep(3600)
 
     def changed(self, job: str = "") -> None:
-        """Facts, or what the owner chose (of `job`, or of all), may be others: look again."""
+        """What the owner chose (of `job`, or of all) may be another: look again."""
         for run in list(self._runs.values()):
             if job in {"", run.job.job}:
+                run.put(TimeCame())
+
+    def facts_changed(self) -> None:
+        """What is installed here, or is to be, may be another: whoever hangs on that looks again."""
+        for run in list(self._runs.values()):
+            if self._judge is not None and self._judge.looks(run.job):
                 run.put(TimeCame())
 
     def open_job(self, job: str) -> tuple[Job, bool] | None:
@@ -185,6 +191,7 @@ class Jobs:
             if self._roots is not None and order.type == o.INSTALL and not bundle.offers and not waits:
                 self._roots.expect(order.root, order.job)
             self._start(job, recovered=False)
+            self.facts_changed()
         elif isinstance(verdict, Refused):
             await self._reporter.final(job, verdict.outcome)
         elif job.seq:
@@ -273,7 +280,7 @@ class Jobs:
             if run.ended.is_set() and self._turns is not None:
                 self._turns.leave(run)
             self._on_ended()
-            self.changed()
+            self.facts_changed()
             self._rest()
 
     def _rest(self) -> None:

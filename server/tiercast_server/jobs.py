@@ -21,7 +21,7 @@ from tiercast_protocol.content.target import names_of
 from tiercast_protocol.transfer import terms
 from tiercast_protocol.transfer.overlap import Limit
 from tiercast_protocol.wire.messages import JobShape
-from tiercast_server import handover, job_rows, plan_rows, requests, rollout_rows
+from tiercast_server import dependencies, handover, job_rows, plan_rows, requests, rollout_rows
 from tiercast_server.assignment_guard import check_assigned
 from tiercast_server.changes import Changes
 from tiercast_server.database.tables import hops, jobs, orders, targets
@@ -61,14 +61,14 @@ class Jobs:
         self._look = asyncio.Event()
 
     async def create(self, request: Request, ways: Sequence[Sequence[Limit]] = ()) -> dict[str, Any]:
-        """Create a job and put its order for the tree: {job, targets, follows}; a dry run shows who would get it.
+        """Create a job and put its order for the tree: {job, targets, follows, needs}; a dry run shows who gets it.
 
-        `ways` are the limits on the ways, if known.
+        What its package needs and is missing becomes jobs before it (`needs`).  `ways` are the limits on the ways.
 
         Raises:
             UsageError: type.unknown, expiry.invalid, job.empty, target.role, node.unknown, group.unknown, package.*,
                 job.conflict, job.assigned, transfer.*, times.*, window.*, target.syntax, condition.*, fact.unknown,
-                confirm.*.
+                confirm.*, dependency.*.
         """
         options = await asyncio.to_thread(checked, request)  # conditions are compiled there
         meant = request.meant
@@ -77,9 +77,16 @@ class Jobs:
                 picked = await self._targeting.pick(connection, meant, jobtypes.of(request.type).role)
             check_targets(request, picked)
             async with self._region.db.write() as connection:
-                made = await self.place(connection, request, options, picked, ways)
+                needed = await dependencies.needs(connection, request, [node.name for node in picked.nodes])
+                said = dependencies.shown(needed)
+                by_name = {node.name: node for node in picked.nodes}
+                for need, row in zip(needed, said, strict=True):
+                    other = dependencies.request_for(need, request, request.package)
+                    nodes = Picked([by_name[name] for name in need.nodes])
+                    row["job"] = (await self.place(connection, other, options, nodes, ways)).get("job", "")
+                made = await self.place(connection, request, options, picked, ways) | {"needs": said}
         if "job" in made:
-            self.told(made["job"])
+            self.told(made["job"], *(row["job"] for row in said))
         return made
 
     async def place(

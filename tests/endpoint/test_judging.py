@@ -24,7 +24,7 @@ async def test_what_is_not_true_is_not_fetched_and_waits_with_its_values(agent: 
     row = (await agent.owner("owner.list"))["jobs"][0]
     assert row["chain"][0]["facts"]["values"] == "cpus = 4, packages.rival absent"
     agent.facts["cpus"] = 8
-    agent.jobs.changed()
+    agent.jobs.facts_changed()
     record = await agent.ended("j1")
     assert record.state == "done"
     assert agent.receipt(record).detail == f"Its condition {condition} was true: cpus = 8, packages.rival absent."
@@ -46,7 +46,7 @@ async def test_the_sealed_condition_counts_though_the_order_leaves_it_out(agent:
     await told(agent, "j1", "condition.false")
     assert agent.tree("hello") is None
     agent.facts["cpus"] = 8
-    agent.jobs.changed()
+    agent.jobs.facts_changed()
     assert (await agent.ended("j1")).state == "done"
 
 
@@ -103,5 +103,5 @@ async def test_what_breaks_while_it_is_tested_holds_the_job_and_not_the_agent(
         patched.setattr(judging, "test", broken)
         await agent.order(agent.region.order("j1", "install", HELLO, options={"condition": "cpus > 1"}))
         await told(agent, "j1", "condition.false")
-    agent.jobs.changed()
+    agent.jobs.facts_changed()
     assert (await agent.ended("j1")).state == "done"

@@ -1,0 +1,138 @@
+"""What a job's package needs beside it, looked up in the region: the library, what stands where, what is on its way.
+
+Rules (docs/jobs.md, "Conditions")
+- Only what the closure reaches is read of the library, name by name.
+- An open job that installs a version that satisfies counts as if it stood there: nothing is ordered twice.
+- What is missing becomes a job of its own, ordered first, in the same transaction, on the same terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tiercast_protocol.content.definition import parse_definition
+from tiercast_protocol.content.versions import read_requirement
+from tiercast_server import standing
+from tiercast_server.closure import Candidate, Need, resolve
+from tiercast_server.database.tables import jobs, packages, targets
+from tiercast_server.job_checks import Request
+from tiercast_server.job_rows import OPEN_STATES
+from tiercast_server.packages import Package, find_sealed
+from tiercast_server.requests import Kept
+from tiercast_server.targeting import parts
+
+#: Packages that one closure may reach.
+_MOST = 500
+
+
+async def needs(connection: AsyncConnection, request: Request, nodes: Sequence[str]) -> list[Need]:
+    """What is missing on `nodes` for what `request` is to install, in the order of installation.
+
+    Raises:
+        UsageError: package.*, reference.invalid, dependency.*.
+    """
+    if request.type != "install":
+        return []
+    start = _candidate(await find_sealed(connection, request.package))
+    if not start.requires:
+        return []
+    library = await _library(connection, start)
+    held: dict[str, dict[str, frozenset[str]]] = {node: {} for node in nodes}
+    for name in library:
+        for node, version in (await standing.versions(connection, name, nodes)).items():
+            if version:
+                held[node][name] = frozenset({version})
+    for node, name, version in await _on_their_way(connection, library, held):
+        held[node][name] = held[node].get(name, frozenset()) | {version}
+    return resolve(start, library, held)
+
+
+def request_for(need: Need, request: Request, package: str) -> Request:
+    """The request of a job that brings `need`, as `request` for `package` asked for it; on the same terms."""
+    note = f"needed by {package}"
+    kept: dict[str, Any] = {
+        "type": "install",
+        "package": need.package.reference,
+        "targets": list(need.nodes),
+        "note": note,
+        "expires_s": request.expires_s,
+        "options": request.options,
+    }
+    return replace(
+        request,
+        package=f"{need.package.reference}/{need.package.revision}",
+        targets=need.nodes,
+        groups=(),
+        target="",
+        follow=False,
+        confirm=0,
+        note=note,
+        kept=Kept(kept, request.kept.folder),
+    )
+
+
+def shown(found: Sequence[Need]) -> list[dict[str, Any]]:
+    """As `job.create` answers it, and as a dry run shows it: {package, targets, nodes, bytes}."""
+    return [
+        {
+            "package": one.package.reference,
+            "targets": len(one.nodes),
+            "nodes": list(one.nodes),
+            "bytes": one.package.size,
+        }
+        for one in found
+    ]
+
+
+def _candidate(package: Package) -> Candidate:
+    definition = parse_definition(package.definition)
+    return Candidate(
+        package.name,
+        package.version,
+        package.revision,
+        requires=tuple(map(read_requirement, definition.requires)),
+        conflicts=tuple(map(read_requirement, definition.conflicts)),
+        size=package.stored_bytes,
+    )
+
+
+async def _library(connection: AsyncConnection, start: Candidate) -> dict[str, list[Candidate]]:
+    found: dict[str, list[Candidate]] = {start.name: [start]}
+    queue = [one.package for one in start.requires]
+    while queue and len(found) < _MOST:
+        name = queue.pop()
+        if name in found:
+            continue
+        query = select(packages.c.id).where(packages.c.name == name, packages.c.root != b"")
+        ids = list((await connection.execute(query)).scalars())
+        found[name] = [_candidate(one) for one in await _rows(connection, ids)]
+        queue += [needed.package for one in found[name] for needed in one.requires]
+    return found
+
+
+async def _rows(connection: AsyncConnection, ids: Collection[int]) -> list[Package]:
+    query = select(packages).where(packages.c.id.in_(list(ids)))
+    return [Package(**row) for row in (await connection.execute(query)).mappings()]
+
+
+async def _on_their_way(
+    connection: AsyncConnection, names: Collection[str], nodes: Collection[str]
+) -> list[tuple[str, str, str]]:
+    """(node, package, version) of open jobs that install any of these packages on any of these nodes."""
+    query = (
+        select(targets.c.node, jobs.c.package, jobs.c.version)
+        .join(jobs, jobs.c.id == targets.c.job)
+        .where(
+            jobs.c.state == "open",
+            jobs.c.type == "install",
+            jobs.c.package.in_(list(names)),
+            targets.c.state.in_(OPEN_STATES),
+        )
+    )
+    split = parts(targets.c.node, nodes)
+    return [(row[0], row[1], row[2]) for some in split for row in await connection.execute(query.where(*some))]
