@@ -151,14 +151,14 @@ class Region:
 
     # -- building ------------------------------------------------------------------------------------
 
-    def add_server(self) -> Daemon:
-        """Initialise and start the server."""
+    def add_server(self, *, database: str = "") -> Daemon:
+        """Initialise and start the server; `database` is an address where it is no file."""
         daemon = Daemon("server", "server", "", self.folder / "server", free_port())
         self.daemons["server"] = daemon
         listen = f"{self._host(daemon.name)}:{daemon.port}"
         self.tool(
             "tiercast_server", "init", "--state", str(daemon.folder), "--region", self.name, "--listen", listen,
-            "--broker", self.broker,
+            "--broker", self.broker, *(("--database", database) if database else ()),
         )  # fmt: skip
         self._set_broker(daemon)
         self.start(daemon)
@@ -291,7 +291,8 @@ class Region:
             with notify:
                 while True:
                     ready, _, _ = select.select([notify], [], [], 0.2)
-                    if ready and b"READY=1" in notify.recv(4096):
+                    # A broker started by it may say READY too, without whose.
+                    if ready and b"READY=1\nMAINPID=" in notify.recv(4096):
                         return
                     if daemon.process is not None and daemon.process.poll() is not None:
                         raise RegionError(f"{daemon.name} ended with {daemon.process.returncode}:\n{tail(daemon.log)}")

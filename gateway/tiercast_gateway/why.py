@@ -181,15 +181,19 @@ class Group:
     until: int = 0
     places: dict[str, int] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
+    #: Places that are not named: what targets say of themselves is at as many places as there are targets.
+    others: int = 0
 
-    def add(self, node: str, reason: Reason, since: int) -> None:
-        """One target more."""
-        self.count += 1
+    def add(self, node: str, reason: Reason, since: int, many: int) -> None:
+        """So many targets more, of which this is one."""
+        self.count += many
         if since and (not self.since or since < self.since):
             self.since = since
         self.until = max(self.until, reason.until)
         if reason.node:
-            self.places[reason.node] = self.places.get(reason.node, 0) + 1
+            here = 1 if reason.node == node else many
+            self.places[reason.node] = self.places.get(reason.node, 0) + here
+            self.others += many - here
         if len(self.examples) < EXAMPLES:
             self.examples.append(node)
 
@@ -202,19 +206,24 @@ class Group:
             "since": self.since,
             "until": self.until,
             "places": places[:EXAMPLES],
-            "place_count": len(places),
+            "place_count": len(places) + self.others,
             "examples": self.examples,
         }
 
 
 def grouped(chains: Iterable[tuple[str, Reason, int]]) -> list[dict[str, Any]]:
     """The first links of chains, with node and since when, counted by code: the largest group first."""
+    return counted((*chain, 1) for chain in chains)
+
+
+def counted(chains: Iterable[tuple[str, Reason, int, int]]) -> list[dict[str, Any]]:
+    """As `grouped`, of chains of which each stands for so many targets."""
     groups: dict[str, Group] = {}
-    for node, reason, since in chains:
+    for node, reason, since, many in chains:
         group = groups.get(reason.code)
         if group is None:
             group = groups[reason.code] = Group(reason)
-        group.add(node, reason, since)
+        group.add(node, reason, since, many)
     return [group.body() for group in sorted(groups.values(), key=lambda group: (-group.count, group.reason.code))]
 
 

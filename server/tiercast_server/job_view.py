@@ -25,6 +25,7 @@ from tiercast_server.database.tables import nodes as nodes_table
 from tiercast_server.job_search import Filter, matches
 from tiercast_server.missed import missed
 from tiercast_server.region import Region
+from tiercast_server.tallies import Tallies
 
 _BAD = tuple(state for state, final in STATES.items() if final and state != "done")
 #: Seconds between two snapshots of a watch.
@@ -43,6 +44,7 @@ class JobView:
         self._region = region
         self._changes = changes
         self._own_hops = own_hops
+        self._tallies = Tallies(changes)
 
     async def list_(self, limit: int, wanted: Filter | None = None) -> list[dict[str, Any]]:
         """The newest of the wanted jobs and drafts, with their counts."""
@@ -51,14 +53,7 @@ class JobView:
             found = await job_rows.newest(connection, limit, wanted)
             kept = await requests.drafts(connection) if wanted.drafts else []
             drafts = [one for one in kept if matches(one, wanted)]
-            query = (
-                select(targets.c.job, targets.c.state, func.count().label("n"))
-                .where(targets.c.job.in_([job.id for job, _, _ in found]))
-                .group_by(targets.c.job, targets.c.state)
-            )
-            counted: dict[str, dict[str, int]] = {}
-            for row in await connection.execute(query):
-                counted.setdefault(row.job, {})[row.state] = row.n
+            counted = await self._tallies.of(connection, [job for job, _, _ in found])
         shown = [
             (
                 job.number,

@@ -22,7 +22,7 @@ from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.content.waiting import KINDS
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
-from tiercast_server import assignment_why, job_rows, rollout_rows, rollout_why
+from tiercast_server import assignment_why, job_rows, likewise, rollout_rows, rollout_why
 from tiercast_server.below import Below
 from tiercast_server.database.tables import handovers, hops, nodes, placings, targets
 from tiercast_server.depot_verbs import asked
@@ -70,17 +70,20 @@ class JobWhy:
         """
         async with self._region.db.read() as connection:
             job = await job_rows.get(connection, name)
-            rows = [tuple(row) for row in await connection.execute(_open(job.id))]
             counts = await _counts(connection, job.id)
             said = await self._said(connection, job)
+            if sum(count for (state, _), count in counts.items() if state in OPEN_STATES) > likewise.FEW:
+                rows = await likewise.alike(connection, job.id, {name for told in said.values() for name in told})
+            else:
+                rows = [(*row, 1) for row in await connection.execute(_open(job.id))]
             parents = await gateways(connection)
             first = await self._first(connection, job)
         chains = list(_firsts(rows, parents, said, first, below))
         return {
             **_head(job),
             "targets": sum(counts.values()),
-            "waiting": len(chains),
-            "reasons": why.grouped(chains),
+            "waiting": sum(many for *_, many in chains),
+            "reasons": why.counted(chains),
             "ended": [] if below else why.ended(counts),
         }
 
@@ -172,12 +175,12 @@ def explain(rows: list[dict[str, Any]], parents: Mapping[str, str], told: list[d
 
 def _firsts(
     rows: Iterable[Sequence[Any]], parents: Mapping[str, str], said: Said, first: Reason | None, below: str
-) -> Iterator[tuple[str, Reason, int]]:
-    """The first link of every chain, with since when: ten thousand of them in some ten milliseconds."""
+) -> Iterator[tuple[str, Reason, int, int]]:
+    """The first link of every chain, with since when, and how many of them that is."""
     ways = {parent: why.way_of(parent, parents, said) for parent in {row[_PRESENT] or row[_PARENT] for row in rows}}
     inside = {parent for parent in ways if not below or below == parent or below in _way(parent, parents)}
     known = dict(parents)
-    for node, state, code, detail, since, at, *_, home, present in rows:
+    for node, state, code, detail, since, at, *_, home, present, many in rows:
         parent = present or home
         if parent not in inside:
             continue
@@ -188,7 +191,7 @@ def _firsts(
             told = why.chain(target, known, said, _stands(first, state))[0]
         else:
             told = why.first_of(target, direct, ways[parent])
-        yield node, told, told.since or target.since
+        yield node, told, told.since or target.since, many
 
 
 def _stands(first: Reason | None, state: str) -> Reason | None:
