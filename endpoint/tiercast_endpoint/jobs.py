@@ -50,6 +50,7 @@ from tiercast_protocol.content import provisos, times
 from tiercast_protocol.content.jobtypes import OFFER
 from tiercast_protocol.content.order import Order
 from tiercast_protocol.content.reason import Reason, told
+from tiercast_protocol.content.vouching import SITE
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.transfer.calendar import Window
 from tiercast_protocol.wire.envelope import Envelope
@@ -205,6 +206,8 @@ class Jobs:
             journal.newest_revision(connection, order.job),
         )
         now = self._clock()
+        if SITE in order.options and (done := _done_before(connection, order)) is not None:
+            return Repeated(), done
         verdict = judge(order, seen, now_ms=now)
         if isinstance(verdict, Repeated):
             return verdict, journal.job_at(connection, order.job, order.revision)
@@ -320,6 +323,13 @@ class Jobs:
     async def _end(self, job: Job, outcome: Outcome) -> None:
         await self._reporter.final(job, outcome)
         self._rest()
+
+
+def _done_before(connection: sqlite3.Connection, order: Order) -> Job | None:
+    """What came of it where it was done already: gateway and server may both have made this node a target of it."""
+    earlier = journal.revisions(connection, order.job)
+    same = [job for job in earlier if (job.type, job.root, job.state) == (order.type, order.root, "done")]
+    return same[-1] if same and same[-1].revision < order.revision else None
 
 
 def _first_snapshot(order: Order, verdict: Verdict) -> Snapshot:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tiercast_endpoint.install import Outcome
-from tiercast_protocol.content import actions, jobtypes, provisos, times
+from tiercast_protocol.content import actions, jobtypes, provisos, times, vouching
 from tiercast_protocol.content import order as o
 from tiercast_protocol.content.order import Order
 from tiercast_protocol.content.understood import not_understood
@@ -80,7 +80,8 @@ def open_bundle(bundle: OrderBundle, me: Identity) -> Order:
         raise SignatureInvalid("order", f"it is for the region {order.region!r}")
     for target in bundle.targets:
         if target.node == me.name:
-            o.check_target(order, target, me.public_key, me.generation)
+            check = vouching.check_vouched if target.voucher else o.check_target
+            check(order, target, me.public_key, me.generation)
             return order
     raise SignatureInvalid("order", "it comes without the proof that this node is a target")
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from sqlite3 import Connection
@@ -57,6 +57,8 @@ class Inventories:
     ) -> None:
         self._db, self._above, self._routes = db, above, routes
         self._gather, self._busy = gather, busy
+        #: Called with nodes whose word was kept.
+        self.on_taken: Callable[[set[str]], None] = lambda _nodes: None
         self._changed = asyncio.Event()
         self._urgent: set[tuple[str, int, int]] = set()
         self._hurry = asyncio.Event()
@@ -75,6 +77,7 @@ class Inventories:
         self._urgent.update(_key(entry) for entry in good if entry.urgent)
         if good:
             await self._db.write(lambda c: _upsert(c, good))
+            self.on_taken({entry.node for entry in good})
             self._changed.set()
             if self._urgent:
                 self._hurry.set()

@@ -30,7 +30,7 @@ from tiercast_protocol.wire.messages import (
     body_of,
 )
 from tiercast_protocol.wire.moving import Left, Placed
-from tiercast_protocol.wire.site import BreakersOpened, BreakerTold, StartsHeld
+from tiercast_protocol.wire.site import BreakersOpened, BreakerTold, SiteJoined, SiteOrder, StartsHeld
 
 if TYPE_CHECKING:
     from tiercast_gateway.subtree import SubTree
@@ -61,6 +61,8 @@ class Mailroom:
         post.on("starts.held.v1", self._starts)
         post.on("breakers.opened.v1", self._opened)
         post.on("breaker.told.v1", self._breaker)
+        post.on("site.order.v1", self._site_order)
+        post.on("site.joined.v1", self._site_joined)
         post.on("query.v1", self._query)
         post.on("answer.v1", self._answer)
         post.on_relay(self._relay)
@@ -116,6 +118,14 @@ class Mailroom:
     async def _breaker(self, peer: str, envelope: Envelope) -> None:
         if self._comes_up(peer, envelope):
             await self._above.send(body_of(envelope, BreakerTold), cause=envelope.cause)
+
+    async def _site_order(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_down(peer, envelope):
+            await self._tree.sites.take(body_of(envelope, SiteOrder), envelope.cause)
+
+    async def _site_joined(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_up(peer, envelope):
+            await self._above.send(body_of(envelope, SiteJoined), cause=envelope.cause)
 
     async def _placed(self, peer: str, envelope: Envelope) -> None:
         if self._comes_up(peer, envelope):

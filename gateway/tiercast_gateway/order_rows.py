@@ -138,14 +138,17 @@ def waiting(c: Connection, job: str | None) -> list[tuple[Any, ...]]:
     """Open orders with targets that were not passed on: all columns of `_pass_one`."""
     which = "" if job is None else " AND o.job = ?"
     rows = c.execute(
-        "SELECT o.job, o.revision, o.signed, o.signature, o.cause, o.expires, t.node, t.place, t.proof"  # noqa: S608 - constants
-        " FROM order_targets t JOIN orders o USING (job, revision) WHERE t.via = '' AND o.open = 1" + which,
+        "SELECT o.job, o.revision, o.signed, o.signature, o.cause, o.expires, t.node, t.place, t.proof,"  # noqa: S608 - constants
+        " m.voucher, m.signature FROM order_targets t JOIN orders o USING (job, revision) LEFT JOIN site_members m"
+        " ON m.job = t.job AND m.node = t.node AND m.revision = t.revision WHERE t.via = '' AND o.open = 1" + which,
         () if job is None else (job,),
     ).fetchall()
     found: dict[tuple[str, int], tuple[Any, ...]] = {}
     for row in rows:
         entry = found.setdefault(row[:2], (*row[:6], []))
-        entry[6].append(OrderTarget(node=row[6], index=row[7], proof=codec.decode(row[8], list[bytes])))
+        proof = codec.decode(row[8], list[bytes])
+        vouched = {"voucher": row[9] or b"", "signature": row[10] or b""}
+        entry[6].append(OrderTarget(node=row[6], index=row[7], proof=proof, **vouched))
     return list(found.values())
 
 

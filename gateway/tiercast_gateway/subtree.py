@@ -40,6 +40,7 @@ from tiercast_gateway.placings import Placings
 from tiercast_gateway.progress import Progress
 from tiercast_gateway.queries import Queries
 from tiercast_gateway.routes import Routes
+from tiercast_gateway.sitegroups import SiteGroups
 from tiercast_gateway.snapshot import snapshot
 from tiercast_gateway.statuses import Statuses
 from tiercast_gateway.steering import Steering
@@ -124,6 +125,8 @@ class SubTree:
         self.breakers = Breakers(
             self, self.steering.said, region_key=config.region_key, key=config.key, generation=config.generation
         )
+        self.sites = SiteGroups(self, region_key=config.region_key, key=config.key, generation=config.generation)
+        self.inventories.on_taken = self.sites.facts_changed
         self.work: OwnWork | None = None
         if config.key is not None and fetcher is not None:
             self.work = OwnWork(
@@ -191,6 +194,7 @@ class SubTree:
         await self.steering.load()
         await self.breakers.load()
         await self.orders.load()
+        await self.sites.load()
         await self.books.load()
         await self.upkeep.load()
 
@@ -201,7 +205,7 @@ class SubTree:
                 *(self.broker.run, self.post.run, self.streams.run, self.downlink.run, self.statuses.run),
                 *(self.inventories.run, self.progress.run, self.heads.run, self.orders.run, self.depot.run),
                 *(self.upkeep.run, self.patches.run, self.enrolment.run, self.steering.run, self.lodging.run),
-                *(self.breakers.run,),
+                *(self.breakers.run, self.sites.run),
                 *(self._settle, self.books.ledger.run),
             ):
                 tasks.create_task(run())

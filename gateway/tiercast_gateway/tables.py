@@ -9,7 +9,7 @@ Rules
 
 from __future__ import annotations
 
-from tiercast_gateway import breaker_rows, inventories, lastseen, offers, placings, said
+from tiercast_gateway import breaker_rows, inventories, lastseen, offers, placings, said, site_rows
 from tiercast_protocol.node.post import Post
 
 _SUBTREE = """
@@ -56,4 +56,5 @@ SCHEMA: tuple[tuple[int, str], ...] = (
     (7, placings.SCHEMA),
     (8, inventories.SCHEMA),
     (9, breaker_rows.SCHEMA),
+    (10, site_rows.SCHEMA),
 )

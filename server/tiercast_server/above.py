@@ -18,12 +18,13 @@ from tiercast_protocol.wire.envelope import Envelope
 from tiercast_protocol.wire.facts import Inventories as Said
 from tiercast_protocol.wire.messages import KIND_OF, Answer, EnrolRequest, Message, Status, body_of
 from tiercast_protocol.wire.moving import Placed
-from tiercast_protocol.wire.site import BreakerTold
+from tiercast_protocol.wire.site import BreakerTold, SiteJoined
 from tiercast_server.below import Below
 from tiercast_server.enrolment import Enrolment
 from tiercast_server.inventories import Inventories
 from tiercast_server.moves import Moves
 from tiercast_server.rollout_sites import Sites
+from tiercast_server.site_intake import SiteIntake
 from tiercast_server.status_intake import StatusIntake
 
 _log = structlog.get_logger(__name__)
@@ -44,7 +45,9 @@ class RegionAbove:
         moves: Moves,
         inventories: Inventories,
         sites: Sites,
+        joins: SiteIntake,
     ) -> None:
+        self._joins = joins
         self._sites = sites
         self._inventories = inventories
         self._moves = moves
@@ -73,6 +76,8 @@ class RegionAbove:
                 await self._enrolment.request(message)
             case BreakerTold():
                 await self._sites.told(message)
+            case SiteJoined():
+                await self._joins.take(message)
             case _:
                 _log.warning("message for nobody", kind=KIND_OF[type(message)], to=to, cause=cause)
 

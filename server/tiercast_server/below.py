@@ -12,7 +12,7 @@ from typing import Any
 from tiercast_gateway import snapshot
 from tiercast_gateway.subtree import SubTree
 from tiercast_protocol.wire.messages import Admitted, Dismissed, JobShape, Message, OrderBundle, TokenIssued
-from tiercast_protocol.wire.site import BreakersOpened
+from tiercast_protocol.wire.site import BreakersOpened, SiteOrder
 from tiercast_server.tree import Child
 
 
@@ -52,6 +52,10 @@ class Below:
     async def take_shape(self, message: JobShape) -> None:
         """See `Tree.take_shape`."""
         await self.subtree.steering.jobs.take(message)
+
+    async def take_site(self, message: SiteOrder, *, cause: str) -> None:
+        """See `Tree.take_site`."""
+        await self.subtree.sites.take(message, cause)
 
     async def open_breakers(self, message: BreakersOpened) -> None:
         """See `Tree.open_breakers`."""

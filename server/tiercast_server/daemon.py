@@ -49,6 +49,7 @@ from tiercast_server.region import Region, open_region
 from tiercast_server.rollout_sites import Sites
 from tiercast_server.rollouts import Rollouts
 from tiercast_server.rooms import Rooms
+from tiercast_server.site_intake import SiteIntake
 from tiercast_server.status_intake import StatusIntake
 from tiercast_server.steering_verbs import SteeringVerbs
 from tiercast_server.targeting import Targeting
@@ -74,6 +75,7 @@ class Parts:
     rollouts: Rollouts
     assignments: Assignments
     sites: Sites
+    joins: SiteIntake
 
     @classmethod
     def of(cls, region: Region, settings: JobSettings | None = None) -> Parts:
@@ -92,6 +94,7 @@ class Parts:
             rollouts,
             Assignments(region, jobs, changes, rollouts),
             Sites(region, changes),
+            SiteIntake(region, intake, changes),
         )
 
 
@@ -108,7 +111,9 @@ async def serve(stack: AsyncExitStack, here: Place) -> None:
     db = await stack.enter_async_context(Database.open(database_of(settings, here)))
     region = await open_region(db, key)
     parts = Parts.of(region, settings.jobs)
-    above = RegionAbove(parts.below, parts.enrolment, parts.intake, parts.moves, parts.inventories, parts.sites)
+    above = RegionAbove(
+        parts.below, parts.enrolment, parts.intake, parts.moves, parts.inventories, parts.sites, parts.joins
+    )
     subtree = await stack.enter_async_context(open_subtree(_subtree_config(region, settings, here), above))
     verbs = Verbs()
     desk = _desk(region, settings, parts, subtree)

@@ -6,6 +6,7 @@ Rules
   another part of the expression does not get it.
 - Who is a target already stays what he is: nothing runs twice, and who leaves a group and joins it again is not new.
 - Of several jobs about one package a newcomer gets the newest only; the older ones were overtaken.
+- Of a job that is site-held a gateway adds whoever is directly below it (`site_jobs`).
 - Newcomers are an order of the next revision, for them alone; those who were ordered before never hear of it.
 """
 
@@ -20,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.content import jobtypes
 from tiercast_protocol.content.target import names_of
 from tiercast_protocol.errors import UsageError
-from tiercast_server import job_rows
+from tiercast_server import job_rows, site_jobs
 from tiercast_server.database.tables import jobs, targets
 from tiercast_server.job_life import TargetsAdded
 from tiercast_server.job_rows import Job
@@ -33,11 +34,16 @@ _MANY = 10_000
 
 
 async def follow(
-    region: Region, targeting: Targeting, connection: AsyncConnection, joined: Mapping[str, Collection[str]]
+    region: Region,
+    targeting: Targeting,
+    connection: AsyncConnection,
+    joined: Mapping[str, Collection[str]],
+    *,
+    by_themselves: bool = False,
 ) -> list[str]:
     """In this transaction nodes joined groups (`joined`: by node): order them what follows these; the jobs.
 
-    The caller holds `targeting.lock`.
+    The caller holds `targeting.lock`.  `by_themselves`: by what they said, which their gateways heard too.
     """
     touched: list[str] = []
     if not joined:
@@ -45,6 +51,9 @@ async def follow(
     for job in await job_rows.following(connection, region.clock()):
         asked = names_of(parsed(job.target), "group")
         candidates = [node for node, groups in joined.items() if not asked.isdisjoint(groups)]
+        if by_themselves and candidates:
+            decided = await site_jobs.elsewhere(connection, job.id, candidates)
+            candidates = [node for node in candidates if node not in decided]
         if not candidates:
             continue
         try:

@@ -28,7 +28,7 @@ from tiercast_protocol.wire.messages import (
     OrderBundle,
     TokenIssued,
 )
-from tiercast_protocol.wire.site import BreakersOpened
+from tiercast_protocol.wire.site import BreakersOpened, SiteOrder
 from tiercast_server.database.engine import Database
 from tiercast_server.database.tables import handovers
 from tiercast_server.tree import Tree
@@ -111,6 +111,8 @@ class Handover:
                     await self._tree.issue_token(message)
                 case JobShape():
                     await self._tree.take_shape(message)
+                case SiteOrder():
+                    await self._tree.take_site(message, cause=cause)
                 case BreakersOpened():
                     await self._tree.open_breakers(message)
                 case _:

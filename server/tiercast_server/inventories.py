@@ -66,7 +66,7 @@ class Inventories:
                 for group, names in meant.items():
                     await _settle(connection, group, names, facts.keys(), joined)
                 await _wishes(connection, fresh, joined)
-                touched = await follow(self._region, self._targeting, connection, joined)
+                touched = await follow(self._region, self._targeting, connection, joined, by_themselves=True)
             self._jobs.told(*touched)
         return len(fresh)
 

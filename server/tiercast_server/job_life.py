@@ -9,7 +9,8 @@ Rules
   themselves, those that never were are closed at once.
 - At expiry (and a grace for receipts under way) the region closes what never answered.
 - Nodes may become targets until the job expires or is cancelled: a job on a group follows it.  That alone opens a
-  closed job again; else it issues no order any more.
+  closed job again; else it issues no order any more.  What a gateway decided while it was cut off happened, whatever
+  the job came to meanwhile: where that was a cancel, it is told so.
 """
 
 from __future__ import annotations
@@ -56,11 +57,18 @@ class TargetsAdded:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetsTaken:
+    """A gateway made these targets, and has ordered them already."""
+
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TimePassed:
     """Nothing happened; look at the clock."""
 
 
-Event: TypeAlias = Counted | CancelAsked | TargetJoined | TargetsAdded | TimePassed
+Event: TypeAlias = Counted | CancelAsked | TargetJoined | TargetsAdded | TargetsTaken | TimePassed
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +145,8 @@ class JobLife:
                 return [Order("same", (node,))] if wanted else []
             case TargetsAdded(nodes):
                 return self._added(nodes, now)
+            case TargetsTaken(nodes):
+                return self._taken(nodes)
             case TimePassed():
                 return self._time(now)
 
@@ -157,6 +167,12 @@ class JobLife:
         reopened: list[Command] = [] if self.state == "open" else [Reopen()]
         self.state = "open"
         return [*reopened, Order("same", nodes)]
+
+    def _taken(self, nodes: tuple[str, ...]) -> list[Command]:
+        reopened: list[Command] = [] if self.state == "open" else [Reopen()]
+        over = self.cancelling or self.state == "cancelled"
+        self.state = "open"
+        return [*reopened, *([Order("cancel", nodes)] if over else [])]
 
     def _cancel(self, asked: CancelAsked) -> list[Command]:
         again = self.cancelling and not asked.force and not asked.nodes

@@ -20,7 +20,7 @@ from tiercast_protocol.content.order import CANCEL, FORCE, SOME
 from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
-from tiercast_server import handover, requests
+from tiercast_server import handover, requests, site_jobs
 from tiercast_server.database.tables import job_requests, jobs, orders, packages, targets
 from tiercast_server.job_life import (
     Close,
@@ -266,7 +266,8 @@ async def order(
         still = set((await connection.execute(query)).scalars())
         names = [name for name in names if name in still] if names else sorted(still)
     joined = [node for node in await _existing(connection, names) if node.has_joined]
-    if not joined:
+    vouching = await site_jobs.vouchers(connection, job) if type_ == "same" else []
+    if not joined and not vouching:
         return
     newest_revision = select(jobs.c.revision).where(jobs.c.id == job.id)
     revision = (await connection.execute(newest_revision)).scalar_one() + 1
@@ -282,7 +283,7 @@ async def order(
         expires=job.expires,
         options=said if type_ == CANCEL else job.options,
     )
-    signed = sign(subject, revision, joined, region=region.name, epoch=region.epoch, key=region.key)
+    signed = sign(subject, revision, joined, vouching, region=region.name, epoch=region.epoch, key=region.key)
     await connection.execute(
         insert(orders).values(
             job=job.id, revision=revision, type=subject.type, body=signed.body, signature=signed.signature, created=now
@@ -290,9 +291,12 @@ async def order(
     )
     await connection.execute(update(jobs).where(jobs.c.id == job.id).values(revision=revision))
     if type_ == "same":
-        await _mark_ordered(connection, job.id, [node.name for node in joined], revision, now)
+        await mark_ordered(connection, job.id, [node.name for node in joined], revision, now)
     for bundle in signed.bundles:
         await handover.put(connection, bundle, cause=job.id)
+    if vouching:
+        await site_jobs.keep(connection, job.id, revision, vouching)
+        await site_jobs.tell(connection, job.id, signed.body, signed.signature, signed.vouchers)
 
 
 async def _existing(connection: AsyncConnection, names: Sequence[str]) -> list[Node]:
@@ -300,7 +304,8 @@ async def _existing(connection: AsyncConnection, names: Sequence[str]) -> list[N
     return await resolve(connection, names, ())
 
 
-async def _mark_ordered(connection: AsyncConnection, job: str, names: Sequence[str], revision: int, now: int) -> None:
+async def mark_ordered(connection: AsyncConnection, job: str, names: Sequence[str], revision: int, now: int) -> None:
+    """These are ordered by this revision."""
     fresh = {
         "ordered": revision,
         "state": "ordered",

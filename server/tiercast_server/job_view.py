@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content import jobtypes
 from tiercast_protocol.content.receipt import STATES, Receipt
+from tiercast_protocol.content.vouching import SITE
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
 from tiercast_server import job_rows, requests, why
@@ -119,7 +120,7 @@ class JobView:
             "about": requests.about(said) or found.package,
             "folder": folder,
             "origin": found.origin,
-            "options": found.options,
+            "options": {word: value for word, value in found.options.items() if word != SITE},
             "target": found.target,
             "follows": found.follows,
             "counts": counted,

@@ -18,10 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.content import jobtypes
 from tiercast_protocol.content.shape import Shape, sign_shape
 from tiercast_protocol.content.target import names_of
+from tiercast_protocol.content.vouching import SITE
 from tiercast_protocol.transfer import terms
 from tiercast_protocol.transfer.overlap import Limit
 from tiercast_protocol.wire.messages import JobShape
-from tiercast_server import dependencies, handover, job_rows, plan_rows, requests, rollout_rows
+from tiercast_server import dependencies, handover, job_rows, plan_rows, requests, rollout_rows, site_intake, site_jobs
 from tiercast_server.assignment_guard import check_assigned
 from tiercast_server.changes import Changes
 from tiercast_server.database.tables import hops, jobs, orders, targets
@@ -119,6 +120,8 @@ class Jobs:
             return shown(picked, confirm=len(found) > self.confirm_above)
         check_count(request, len(found), self.confirm_above)
         id_, number = await requests.identity(connection, request.kept)
+        if follows and (told := await site_jobs.definition(connection, str(request.meant), kind.role)):
+            options[SITE] = told
         if request.type == "remove" and not split_reference(request.package)[1]:
             options.setdefault("any_version", True)
         job = Job(
@@ -156,6 +159,7 @@ class Jobs:
             found = await job_rows.get(connection, job)
             if found.follows and not part:
                 await job_rows.unfollow(connection, found.id)
+                await site_intake.end(self._region, connection, found.id)
             names: list[str] = []
             if part or not found.follows or found.state == "open":
                 jobtypes.check("cancel", type_=found.type, state=found.shown_state, job=found.id)
@@ -205,6 +209,8 @@ class Jobs:
             jobtypes.check("delete", type_=found.type, state=found.shown_state, job=found.id)
             await rollout_rows.check_unused(connection, found.id)
             await plan_rows.check_unused(connection, found.id)
+            await site_intake.end(self._region, connection, found.id)
+            await site_jobs.forget(connection, found.id)
             for table in (targets, hops, orders):
                 await connection.execute(delete(table).where(table.c.job == found.id))
             await connection.execute(delete(jobs).where(jobs.c.id == found.id))

@@ -16,6 +16,7 @@ from tiercast_protocol.content import merkle
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.content.order import CANCEL, Order, sign_order
 from tiercast_protocol.content.understood import must_of
+from tiercast_protocol.content.vouching import voucher_leaf
 from tiercast_protocol.wire.messages import OrderBundle, OrderTarget
 from tiercast_server.nodes import Node
 
@@ -45,13 +46,26 @@ class Signed:
     body: bytes
     signature: bytes
     bundles: tuple[OrderBundle, ...]
+    vouchers: tuple[OrderTarget, ...] = ()
 
 
 def sign(
-    subject: Subject, revision: int, targets: Sequence[Node], *, region: str, epoch: int, key: PrivateKey
+    subject: Subject,
+    revision: int,
+    targets: Sequence[Node],
+    vouchers: Sequence[Node] = (),
+    *,
+    region: str,
+    epoch: int,
+    key: PrivateKey,
 ) -> Signed:
-    """Sign `subject` as order `revision` of its job for `targets` (at least one, all joined)."""
-    tree = merkle.Tree([merkle.leaf_of(node.name, node.public_key, node.generation) for node in targets])
+    """Sign `subject` as order `revision` of its job for `targets`, and for `vouchers` to vouch for newcomers.
+
+    All have joined, and there is at least one.
+    """
+    leaves = [merkle.leaf_of(node.name, node.public_key, node.generation) for node in targets]
+    leaves += [voucher_leaf(node.name, node.public_key, node.generation) for node in vouchers]
+    tree = merkle.Tree(leaves)
     order = Order(
         region=region,
         epoch=epoch,
@@ -65,14 +79,18 @@ def sign(
         issued=subject.issued,
         expires=subject.expires,
         targets_root=tree.root,
-        target_count=len(targets),
+        target_count=len(leaves),
         options=subject.options,
         must=[] if subject.type == CANCEL else must_of(subject.options),
     )
     body, signature = sign_order(order, key)
     each = [OrderTarget(node=node.name, index=index, proof=tree.proof(index)) for index, node in enumerate(targets)]
+    more = [
+        OrderTarget(node=node.name, index=index, proof=tree.proof(index))
+        for index, node in enumerate(vouchers, len(targets))
+    ]
     bundles = tuple(
         OrderBundle(order=body, signature=signature, targets=each[at : at + BUNDLE])
         for at in range(0, len(each), BUNDLE)
     )
-    return Signed(body, signature, bundles)
+    return Signed(body, signature, bundles, tuple(more))

@@ -25,7 +25,7 @@ from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_protocol.node.kernel import Peer
 from tiercast_protocol.transfer.overlap import Limit
-from tiercast_server import job_life, job_rows, plan_rows
+from tiercast_server import job_life, job_rows, plan_rows, site_intake
 from tiercast_server.changes import Changes
 from tiercast_server.job_checks import MAX_EXPIRY_S, Request, check_count, check_targets, checked
 from tiercast_server.jobs import Jobs
@@ -356,6 +356,7 @@ class Plans:
             return []
         if job.follows:
             await job_rows.unfollow(connection, job.id)
+            await site_intake.end(self._region, connection, job.id)
         await job_rows.advance(self._region, connection, job, job_life.CancelAsked())
         return [name]
 

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content import breaker, jobtypes, provisos, times
 from tiercast_protocol.content.receipt import STATES
+from tiercast_protocol.content.vouching import SITE
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import terms
 from tiercast_server import job_rows, nodes, requests
@@ -112,7 +113,8 @@ def again(options: dict[str, str | int | bool], now: int) -> tuple[dict[str, str
     """The options of another run at `now` (milliseconds since 1970), and the times that are over, and left out."""
     moments = (*times.MOMENTS, provisos.DEFER_UNTIL)
     over = [word for word in moments if isinstance(at := options.get(word), int) and at <= now]
-    return {word: value for word, value in options.items() if word not in {*over, terms.CHANGE, *breaker.WORDS}}, over
+    own = {*over, terms.CHANGE, SITE, *breaker.WORDS}
+    return {word: value for word, value in options.items() if word not in own}, over
 
 
 def _asked(job: Job, names: list[str], options: dict[str, str | int | bool], expires_s: int) -> dict[str, Any]:

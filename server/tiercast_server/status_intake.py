@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.wire.messages import StatusRecord, sound
-from tiercast_server import job_rows, nodes
+from tiercast_server import job_rows, nodes, site_jobs
 from tiercast_server.changes import Changes
 from tiercast_server.database.tables import hops, targets
 from tiercast_server.database.tables import nodes as nodes_table
@@ -77,8 +77,10 @@ class StatusIntake:
                     taken += 1
                     changed.add(job.id)
             said = [record for _, record in known if not is_hop(record)]
-            news = self._merged(await _rows(connection, said), said, proofs, await _keys(connection, said))
+            rows = await _rows(connection, said)
+            news = self._merged(rows, said, proofs, await _keys(connection, said))
             await _write(connection, news)
+            await site_jobs.stray(connection, [r for r in said if is_final(r) and (r.job, r.target) not in rows])
             taken += len(news)
             changed.update(job for job, _ in news)
             for name in changed:

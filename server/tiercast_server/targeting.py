@@ -127,7 +127,7 @@ class Targeting:
                 split = parts(members.c.node, only)
                 return [row.node for some in split for row in await connection.execute(query.where(*some))], Counter()
             case Named(_, names):
-                below = await _below(connection, names)
+                below = await below_all(connection, names)
                 return (name for name in below if name in known and known[name].role == role), Counter()
 
     async def _where(self, connection: AsyncConnection, condition: str, only: Collection[str] | None) -> Found:
@@ -157,7 +157,8 @@ def _check_role(role: str) -> None:
         )
 
 
-async def _below(connection: AsyncConnection, above: Iterable[str]) -> set[str]:
+async def below_all(connection: AsyncConnection, above: Iterable[str]) -> set[str]:
+    """Every node below these, by home."""
     query = select(nodes_table.c.name, nodes_table.c.parent).where(nodes_table.c.state != "removed")
     children: dict[str, list[str]] = {}
     for row in await connection.execute(query):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tiercast_protocol.wire.messages import Admitted, Dismissed, JobShape, Message, OrderBundle, TokenIssued
-from tiercast_protocol.wire.site import BreakersOpened
+from tiercast_protocol.wire.site import BreakersOpened, SiteOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,10 @@ class Tree(Protocol):
 
     async def take_shape(self, message: JobShape) -> None:
         """A job's terms changed."""
+        ...
+
+    async def take_site(self, message: SiteOrder, *, cause: str) -> None:
+        """Gateways are told whom a job means, or that it is over."""
         ...
 
     async def open_breakers(self, message: BreakersOpened) -> None:

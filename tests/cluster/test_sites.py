@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cluster import asked, running, until
+import pytest
+
+from cluster import asked, assert_installed, build, random_tree, running, states, until
 from region import Region
+
+
+@pytest.fixture(scope="module")
+def region() -> Iterator[Region]:
+    """A server, a site, and two machines there; every test leaves it so."""
+    with running() as made:
+        made.add_server()
+        made.add_gateway("berlin")
+        for name in ("pc-1", "pc-2"):
+            made.add_endpoint(name, "berlin")
+        yield made
 
 
 def bad_package(folder: Path) -> Path:
@@ -23,39 +38,62 @@ def records(region: Region, job: str) -> dict[str, Any]:
     return {one["target"]: one for one in asked(region, "job.show", at="berlin", job=job)["records"]}
 
 
-def test_a_bad_package_is_stopped_inside_a_site_that_is_cut_off(tmp_path: Path) -> None:
-    with running() as region:
-        region.add_server()
-        region.add_gateway("berlin")
-        for name in ("pc-1", "pc-2"):
-            region.add_endpoint(name, "berlin")
-        region.cli("package", "build", str(bad_package(tmp_path)))
-        region.cli("job", "preload", "bad", "--on", "berlin", "--watch")
-        region.kill("pc-1")
-        region.kill("pc-2")
-        made = region.cli(
-            "rollout", "start", "bad", "--target", "below berlin", "--wave", "rest", "--stop-at-site", "1"
-        )
-        rollout, (job,) = made["rollout"], made["jobs"]
-        until(lambda: job in str(asked(region, "job.list", at="berlin")), "the order is at the site")
-        region.kill("server")
+def label(region: Region, name: str, text: str) -> None:
+    """The owner writes a label into the agent's settings, and starts it again."""
+    region.kill(name)
+    file = region.daemons[name].folder / "endpoint.toml"
+    text = re.sub(r"(?m)^#? ?labels = .*$", f"labels = {{{text}}}", file.read_text("utf-8"))
+    file.write_text(text, "utf-8")
+    region.restart(name)
 
-        region.start(region.daemons["pc-1"])
-        until(lambda: asked(region, "rollout.show", at="berlin", rollout=rollout)["state"] == "held", "it is held")
-        assert records(region, job)["pc-1"]["state"] == "failed"
-        region.kill("berlin")
-        region.start(region.daemons["berlin"])
-        region.start(region.daemons["pc-2"])
-        why = ("why", job, "pc-2")
-        until(lambda: region.cli(*why, at="berlin")["why"]["chain"][0]["code"] == "breaker.open", "the site says why")
-        assert (
-            "1 of 2 targets failed there, and it stops at 1" in region.cli(*why, at="berlin")["why"]["chain"][0]["says"]
-        )
-        assert "pc-2" not in records(region, job), "it heard nothing of it"
 
-        region.start(region.daemons["server"])
-        held = until(lambda: region.cli("rollout", "show", rollout)["rollout"]["held"], "the server hears of it")
-        assert [(one["node"], one["bad"], one["total"]) for one in held] == [("berlin", 1, 2)]
-        assert region.cli(*why)["why"]["chain"][0]["code"] == "breaker.open"
-        region.cli("rollout", "resume", rollout)
-        until(lambda: records(region, job).get("pc-2", {}).get("state") == "failed", "it goes on by a person's word")
+def test_a_machine_that_comes_to_be_meant_is_served_by_its_site_alone(region: Region, tmp_path: Path) -> None:
+    tree = random_tree(tmp_path / "app", seed=1, files=3, size=20_000)
+    build(region, tree, "app", "1")
+    label(region, "pc-1", 'site = "berlin"')
+    region.cli("group", "create", "tagged", "--where", "has(labels.site)")
+    until(lambda: region.cli("group", "show", "tagged")["group"]["members"] == ["pc-1"], "pc-1 is in the group")
+    job = region.cli("job", "install", "app", "--group", "tagged", "--watch")["job"]["job"]
+    region.kill("server")
+
+    label(region, "pc-2", 'site = "berlin"')
+    until(lambda: records(region, job).get("pc-2", {}).get("state") == "done", "the site added it by itself")
+    assert_installed(region, ["pc-2"], "app", tree)
+    region.kill("berlin")
+    region.start(region.daemons["berlin"])
+    region.start(region.daemons["server"])
+    until(lambda: states(region, job) == {"pc-1": "done", "pc-2": "done"}, "the server adopts target and receipt")
+    assert region.cli("job", "show", job)["job"]["counts"] == {"done": 2}
+
+
+def test_a_bad_package_is_stopped_inside_a_site_that_is_cut_off(region: Region, tmp_path: Path) -> None:
+    region.cli("package", "build", str(bad_package(tmp_path)))
+    region.cli("job", "preload", "bad", "--on", "berlin", "--watch")
+    region.kill("pc-1")
+    region.kill("pc-2")
+    made = region.cli("rollout", "start", "bad", "--target", "below berlin", "--wave", "rest", "--stop-at-site", "1")
+    rollout, (job,) = made["rollout"], made["jobs"]
+    until(lambda: job in str(asked(region, "job.list", at="berlin")), "the order is at the site")
+    region.kill("server")
+
+    region.start(region.daemons["pc-1"])
+    until(lambda: asked(region, "rollout.show", at="berlin", rollout=rollout)["state"] == "held", "it is held")
+    assert records(region, job)["pc-1"]["state"] == "failed"
+    region.kill("berlin")
+    region.start(region.daemons["berlin"])
+    region.start(region.daemons["pc-2"])
+
+    def first(at: str) -> dict[str, Any]:
+        chain: list[dict[str, Any]] = asked(region, "job.why", at=at, job=job, target="pc-2")["chain"]
+        return chain[0]
+
+    until(lambda: first("berlin")["code"] == "breaker.open", "the site says why")
+    assert "1 of 2 targets failed there, and it stops at 1" in first("berlin")["says"]
+    assert "pc-2" not in records(region, job), "it heard nothing of it"
+
+    region.start(region.daemons["server"])
+    held = until(lambda: asked(region, "rollout.show", rollout=rollout)["held"], "the server hears of it")
+    assert [(one["node"], one["bad"], one["total"]) for one in held] == [("berlin", 1, 2)]
+    until(lambda: first("server")["code"] == "breaker.open", "the server says why")
+    region.cli("rollout", "resume", rollout)
+    until(lambda: records(region, job).get("pc-2", {}).get("state") == "failed", "it goes on by a person's word")

@@ -38,7 +38,7 @@ from tiercast_protocol.wire.messages import (
     StatusRecord,
     TokenIssued,
 )
-from tiercast_protocol.wire.site import BreakersOpened
+from tiercast_protocol.wire.site import BreakersOpened, SiteOrder
 from tiercast_server.above import RegionAbove
 from tiercast_server.assignments import Assignments
 from tiercast_server.changes import Changes
@@ -93,6 +93,9 @@ class FakeTree:
         await self._note("", message)
 
     async def take_shape(self, message: JobShape) -> None:
+        await self._note("", message)
+
+    async def take_site(self, message: SiteOrder, *, cause: str) -> None:
         await self._note("", message)
 
     async def open_breakers(self, message: BreakersOpened) -> None:
@@ -418,7 +421,9 @@ async def rooted(tmp_path: Path, new_database: NewDatabase) -> AsyncIterator[Roo
         await create_region(db, name="r", server="server", now=wall_clock())
         region = await open_region(db, PrivateKey.generate())
         parts = Parts.of(region)
-        above = RegionAbove(parts.below, parts.enrolment, parts.intake, parts.moves, parts.inventories, parts.sites)
+        above = RegionAbove(
+            parts.below, parts.enrolment, parts.intake, parts.moves, parts.inventories, parts.sites, parts.joins
+        )
         config = SubTreeConfig(
             me="server",
             region="r",

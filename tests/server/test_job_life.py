@@ -17,6 +17,7 @@ from tiercast_server.job_life import (
     Reopen,
     TargetJoined,
     TargetsAdded,
+    TargetsTaken,
     TimePassed,
     WakeAt,
     closing_state,
@@ -28,6 +29,7 @@ events = st.one_of(
     st.builds(CancelAsked, st.sampled_from([(), ("a",)]), st.booleans()),
     st.just(TargetJoined("n")),
     st.just(TargetsAdded(("m",))),
+    st.just(TargetsTaken(("s",))),
     st.just(TimePassed()),
 )
 
@@ -40,13 +42,16 @@ def test_any_story_keeps_the_invariants(story: list[tuple[Any, int]], expires: i
         commands = life.handle(event, now=now)
         if Reopen() in commands:
             assert closed
-            assert isinstance(event, TargetsAdded)
-            assert commands == [Reopen(), Order("same", ("m",))]
+            if isinstance(event, TargetsTaken):
+                assert [one for one in commands[1:] if one != Order("cancel", ("s",))] == []
+            else:
+                assert isinstance(event, TargetsAdded)
+                assert commands == [Reopen(), Order("same", ("m",))]
             closed = False
         for command in commands:
             if isinstance(command, Order):
                 assert not closed, "a closed job orders nothing"
-                cancels += command.type == "cancel"
+                cancels += command.type == "cancel" and not isinstance(event, TargetsTaken)
                 assert command.type == "cancel" or (not life.cancelling and now < expires)
             if isinstance(command, CloseTargets):
                 assert not closed

@@ -15,13 +15,14 @@ from typing import TypeVar
 import msgspec
 
 from tiercast_protocol.errors import MessageInvalid
-from tiercast_protocol.wire import codec, facts, moving, root, site
+from tiercast_protocol.wire import codec, facts, leaves, moving, root, site
 from tiercast_protocol.wire.envelope import Envelope
 
 T = TypeVar("T", bound="Message")
 
 
 Message = root.Message
+OrderTarget = leaves.OrderTarget
 
 
 # -- between neighbours ------------------------------------------------------------------------------
@@ -143,14 +144,6 @@ class Dismissed(Message, frozen=True, kw_only=True, omit_defaults=True):
 
 
 # -- orders and what came of them --------------------------------------------------------------------
-
-
-class OrderTarget(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """One target of an order: its leaf's `index` in the target tree and the sibling digests up to the root."""
-
-    node: str
-    index: int
-    proof: list[bytes]
 
 
 class PatchOffer(Message, frozen=True, kw_only=True, omit_defaults=True):
@@ -342,6 +335,8 @@ CATALOGUE: dict[str, type[Message]] = {
     "starts.held.v1": site.StartsHeld,
     "breaker.told.v1": site.BreakerTold,
     "breakers.opened.v1": site.BreakersOpened,
+    "site.order.v1": site.SiteOrder,
+    "site.joined.v1": site.SiteJoined,
     "query.v1": Query,
     "answer.v1": Answer,
     "transfer.report.v1": Report,

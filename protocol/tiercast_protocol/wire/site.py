@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from tiercast_protocol.wire.leaves import OrderTarget
 from tiercast_protocol.wire.root import Message
 
 
@@ -62,3 +63,28 @@ class BreakersOpened(Message, frozen=True, kw_only=True, omit_defaults=True):
 
     data: bytes
     signature: bytes
+
+
+class SiteOrder(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Down to gateways.  A signed order whose groups they hold, and the leaves of those below that may vouch.
+
+    `vouchers` are of the receiver and of gateways below it; one that cancels the job ends what they hold of it.
+    """
+
+    order: bytes
+    signature: bytes
+    vouchers: list[OrderTarget]
+
+
+class Vouched(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """A `content.vouching.Voucher`, signed by the gateway that says it."""
+
+    data: bytes
+    signature: bytes
+
+
+class SiteJoined(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Up.  Who became a target of a site-held job at the gateway `node`."""
+
+    node: str
+    entries: list[Vouched]

@@ -70,6 +70,10 @@ SAMPLES: dict[str, m.Message] = {
         held=[site.HeldRollout(rollout="r3-ab12", site="site-a", since=1_700_000_000_000, have="3 of 40", limit="5%")],
     ),
     "breaker.told.v1": site.BreakerTold(node="site-a", data=b"trip", signature=D1 + D2),
+    "site.order.v1": site.SiteOrder(
+        order=b"order", signature=D1 + D2, vouchers=[m.OrderTarget(node="site-a", index=3, proof=[D1])]
+    ),
+    "site.joined.v1": site.SiteJoined(node="site-a", entries=[site.Vouched(data=b"voucher", signature=D1 + D2)]),
     "breakers.opened.v1": site.BreakersOpened(data=b"again", signature=D1 + D2),
     "order.v1": m.OrderBundle(
         order=b"order", signature=D1 + D2, targets=[m.OrderTarget(node="desk-1", index=3, proof=[D1, D2])]
