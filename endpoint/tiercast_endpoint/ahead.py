@@ -1,10 +1,10 @@
 """Building a tree while its chunks still come (docs/on-the-endpoint.md).
 
 Rules
-- On a thin link the machine has time: what is here is written to the tree at once, so that little is left to do
+- The tree is begun before anything is fetched: chunks of large files go straight to their places (placing.py).
+- On a thin link the machine has time: what else is here is written to the tree at once, so that little is left to do
   when the last chunk has come.  A machine that is busy with the transfer itself builds afterwards.
 - It is a gift: whatever goes wrong here is forgotten, and the step that assembles begins anew and says what is wrong.
-- Only one life of the agent goes on with a tree that it began; nothing of it is taken over after a crash.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Ahead:
         number: int,
         begin: Callable[[], Awaitable[Assembler]],
         held: Callable[[Sequence[Digest]], bool],
-        fetch: Callable[[Progress], Awaitable[None]],
+        fetch: Callable[[Progress, Assembler | None], Awaitable[None]],
         tell: Progress,
     ) -> None:
         """Fetch, and build what is here meanwhile; returns when all is fetched.
@@ -71,40 +71,39 @@ class Ahead:
             number: of the job.
             begin: opens the tree.
             held: whether all of these chunks can be read.
-            fetch: brings the chunks; raises what it raises.
+            fetch: brings the chunks, and tells the tree of what will come; raises what it raises.
             tell: told the progress of the fetching.
         """
-        news, fetched = asyncio.Event(), asyncio.Event()
-
-        def progress(done: int, total: int) -> None:
-            news.set()
-            tell(done, total)
+        fetched = asyncio.Event()
 
         def ready(digests: Sequence[Digest]) -> bool:
             return not (fetched.is_set() or self._machine.busy()) and held(digests)
 
-        async def build() -> None:
+        async def build(assembler: Assembler) -> None:
             try:
-                assembler = self._begun[number] = await begin()
                 whole = False
                 while not (whole or fetched.is_set()):
                     with suppress(TimeoutError):
                         async with asyncio.timeout(LOOK_SECONDS / 4):
-                            await news.wait()
-                    news.clear()
+                            await fetched.wait()
                     whole = await assembler.advance(ready)
             except Exception as error:  # noqa: BLE001 - the step that assembles says what is wrong
-                log.info("tree not built ahead", reason=str(error) or type(error).__name__)
+                _forget(error)
                 await self.drop(number)
 
+        tree: Assembler | None = None
         try:
+            try:
+                tree = self._begun[number] = await begin()
+            except Exception as error:  # noqa: BLE001 - as above
+                _forget(error)
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(build())
+                if tree is not None:
+                    tasks.create_task(build(tree))
                 try:
-                    await fetch(progress)
+                    await fetch(tell, tree)
                 finally:
                     fetched.set()
-                    news.set()
         except BaseExceptionGroup as group:
             await self.drop(number)
             raise group.exceptions[0] from None
@@ -121,6 +120,10 @@ class Ahead:
         assembler = self._begun.pop(number, None)
         if assembler is not None:
             await assembler.close()
+
+
+def _forget(error: Exception) -> None:
+    log.info("tree not built ahead", reason=str(error) or type(error).__name__)
 
 
 def _waited_ns() -> int:

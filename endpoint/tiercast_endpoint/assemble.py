@@ -6,23 +6,33 @@ Rules
 - Bounded memory: one list, two batches (one being read, one being written), a few raw chunks (packs of small files
   are read once).
 - Chunks are read and proved a few at a time while a thread writes the batch before.
-- A batch's files are synced together.
+- A batch's small files are synced together.
 - It may begin while chunks still come: what is not ready is waited for by whoever calls (`advance`), at any chunk.
-- Nothing of an earlier attempt is taken over: chunks are what is kept, assembling costs no link.
+- Chunks of large files that are asked for go straight to their places (`expect`, placing.py); what an earlier attempt
+  left of such files is taken over where it proves true.  Small files are written anew.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import sqlite3
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
+from tiercast_endpoint.growing import GrowingFile
+from tiercast_endpoint.placing import Place, Placing
 from tiercast_endpoint.threads import in_thread
-from tiercast_endpoint.tree import PLAIN_MODES, TreeError, TreeWriter
-from tiercast_protocol.content.manifest import Entry, Kind, Root, TreeCheck
+from tiercast_endpoint.tree import PLAIN_MODES, TreeError
+from tiercast_endpoint.treewriter import TreeWriter
+from tiercast_endpoint.walk import Found, Walk, is_large
+from tiercast_protocol.content.manifest import Entry, Kind, Part, Root, TreeCheck
+from tiercast_protocol.errors import TiercastError
+from tiercast_protocol.transfer.ranges import RangeSet
 
 Digest = bytes
 #: Gives the proved raw bytes of a chunk.
@@ -43,11 +53,14 @@ ENTRY_COST = 4096
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    """One step for the writing thread; `data` is the next of the file's bytes."""
+    """One step for the writing thread; `data` is the next of the file's bytes, of a large one those at `at`."""
 
     entry: Entry
     data: memoryview | None
     last: bool
+    file: GrowingFile | None = None
+    at: int = 0
+    digest: Digest = b""
 
 
 _Batches = AsyncGenerator[list[_Write], None]
@@ -57,9 +70,11 @@ class Assembler:
     """Builds one tree.
 
     Args:
-        folder: an empty staging folder.
+        folder: a staging folder: empty, or left by an earlier attempt.
         read: gives chunks.
         on_progress: told the bytes written so far, after each batch.
+        placing: takes chunks that are expected to their places.
+        name: of the tree in the index of sources.
         modes: the permission bits that are applied.
         case_collisions: whether the definition lets names differ in capitals alone.
     """
@@ -70,12 +85,17 @@ class Assembler:
         read: ChunkReader,
         on_progress: Callable[[int], None] | None = None,
         *,
+        placing: Placing | None = None,
+        name: str = "",
         modes: int = PLAIN_MODES,
         case_collisions: bool = False,
     ) -> None:
         self._folder = folder
         self._read = read
         self._tell = on_progress
+        self._placing = placing
+        self._name = name
+        self._walk: Walk | None = None
         self._modes = modes
         self._case_collisions = case_collisions
         self._kept: OrderedDict[Digest, bytes] = OrderedDict()
@@ -99,10 +119,36 @@ class Assembler:
         finally:
             await self.close()
 
-    async def begin(self, root: Root, lists: AsyncIterator[Sequence[Entry]]) -> None:
-        """Open the folder; `advance`, `end` and in any case `close` follow."""
-        self._writer = await in_thread(lambda: TreeWriter(str(self._folder), modes=self._modes))
+    async def begin(
+        self,
+        root: Root,
+        lists: AsyncIterator[Sequence[Entry]],
+        *,
+        again: AsyncIterator[Sequence[Entry]] | None = None,
+        claimed: Mapping[str, RangeSet] | None = None,
+    ) -> None:
+        """Open the folder; `advance`, `end` and in any case `close` follow.
+
+        Args:
+            root: of the package.
+            lists: its entries.
+            again: the same, for `expect`.
+            claimed: which bytes of which files an earlier attempt left in the folder.
+        """
+        self._writer = await in_thread(lambda: TreeWriter(str(self._folder), modes=self._modes, claimed=claimed))
         self._batches = self._read_on(root, lists)
+        if again is not None:
+            self._walk = Walk(again)
+
+    async def expect(self, digests: Sequence[Digest]) -> None:
+        """These will come, in the order of the lists: those of large files go to their places."""
+        if self._walk is None or self._placing is None or not (found := await self._walk.find(digests)):
+            return
+        try:
+            for digest, place in await in_thread(self._places, found):
+                self._placing.expect(digest, place)
+        except (TreeError, OSError, ValueError):
+            return  # whoever assembles comes to the same place, and says what is wrong
 
     async def advance(self, ready: Ready | None = None) -> bool:
         """Write as far as chunks are `ready` (None: all are); whether that is to the end.  Raises as `run`."""
@@ -119,6 +165,8 @@ class Assembler:
             if isinstance(following, BaseException):
                 raise following
             self.written += wrote
+            if self._placing is not None:
+                self._placing.placed(self._index_of(batch))
             if self._tell is not None:
                 self._tell(self.written)
             batch = following
@@ -130,15 +178,35 @@ class Assembler:
         await in_thread(self._begun()[0].finish)
 
     async def close(self) -> None:
-        """Close what is open; what was not ended is worth nothing."""
+        """Close what is open; of what was not ended, the large files are kept in the index."""
         if self._batches is not None:
             await self._batches.aclose()
+        if self._walk is not None:
+            await self._walk.close()
+        if self._placing is not None:
+            self._placing.withdraw(self._name)
+            with suppress(OSError, sqlite3.Error, TiercastError):
+                await self._placing.sync()
         if self._writer is not None:
             await in_thread(self._writer.close)
 
     def tell_to(self, on_progress: Callable[[int], None]) -> None:
         """From now on, tell this one."""
         self._tell = on_progress
+
+    def _places(self, found: Sequence[Found]) -> list[tuple[Digest, Place]]:
+        writer, _ = self._begun()
+        return [
+            (digest, Place(self._name, file, at, length))
+            for digest, path, at, length in found
+            if not (file := writer.grow(path)).covers(at, length)
+        ]
+
+    def _index_of(self, batch: Sequence[_Write]) -> Iterator[tuple[Digest, Place]]:
+        """The whole chunks that a batch has put into large files."""
+        for step in batch:
+            if step.file is not None and step.data is not None and step.digest:
+                yield step.digest, Place(self._name, step.file, step.at, len(step.data))
 
     def _begun(self) -> tuple[TreeWriter, _Batches]:
         if self._writer is None or self._batches is None:
@@ -182,17 +250,41 @@ class Assembler:
     async def _steps(self, entry: Entry) -> AsyncIterator[_Write | None]:
         if entry.kind is not Kind.FILE or not entry.parts:
             yield _Write(entry, None, last=True)
-        number = 0
-        for at in range(0, len(entry.parts), _AHEAD):
-            parts = entry.parts[at : at + _AHEAD]
-            while self._ready is not None and not self._ready([part.digest for part in parts]):
+            return
+        file = await in_thread(self._begun()[0].grow, entry.path) if is_large(entry) else None
+        at = entry.start
+        whole = file is not None and file.covers(at, entry.end - at)
+        for first in range(0, 0 if whole else len(entry.parts), _AHEAD):
+            some = entry.parts[first : first + _AHEAD]
+            placed = [(at + before, part) for before, part in _running(some)]
+            at += sum(part.length for part in some)
+            parts = placed if file is None else await self._lacking(file, placed)
+            while self._ready is not None and not self._ready([part.digest for _, part in parts]):
                 yield None
-            for part, raw in zip(parts, await self._chunks([part.digest for part in parts]), strict=True):
+                parts = parts if file is None else await self._lacking(file, parts)
+            raws = await self._chunks([part.digest for _, part in parts])
+            for (place, part), raw in zip(parts, raws, strict=True):
                 if part.offset + part.length > len(raw):
                     raise TreeError("tree.digest", f"{entry.path!r} names bytes beyond the end of a chunk")
-                number += 1
-                last = number == len(entry.parts) and not entry.more
-                yield _Write(entry, memoryview(raw)[part.offset : part.offset + part.length], last)
+                data = memoryview(raw)[part.offset : part.offset + part.length]
+                if file is None:
+                    yield _Write(entry, data, last=place + part.length == entry.end)
+                else:
+                    named = part.digest if len(data) == len(raw) else b""
+                    yield _Write(entry, data, last=False, file=file, at=place, digest=named)
+        if file is not None and not entry.more:
+            yield _Write(entry, None, last=True, file=file)
+
+    async def _lacking(self, file: GrowingFile, parts: Sequence[tuple[int, Part]]) -> list[tuple[int, Part]]:
+        """Those of `parts` that are not in the file; what is only claimed is proved first."""
+        claimed = [
+            (at, part.length, part.digest)
+            for at, part in parts
+            if file.claims(at, part.length) and not file.covers(at, part.length)
+        ]
+        if claimed:
+            await in_thread(file.prove, claimed)
+        return [(at, part) for at, part in parts if not file.covers(at, part.length)]
 
     async def _chunks(self, digests: Sequence[Digest]) -> list[bytes]:
         """The raw chunks in this order; when one can't be read, that is raised once all have ended."""
@@ -221,6 +313,11 @@ async def _next(batches: _Batches) -> list[_Write] | None:
     return await anext(batches, None)
 
 
+def _running(parts: Sequence[Part]) -> list[tuple[int, Part]]:
+    """Each part with the bytes before it."""
+    return list(zip(accumulate((part.length for part in parts), initial=0), parts, strict=False))
+
+
 def _write_batch(writer: TreeWriter, batch: list[_Write]) -> int:
     """In the writing thread: files, folders and links in the manifest's order; the bytes written."""
     written = 0
@@ -230,6 +327,12 @@ def _write_batch(writer: TreeWriter, batch: list[_Write]) -> int:
             writer.add_folder(entry.path, entry.mode)
         elif entry.kind is Kind.LINK:
             writer.add_link(entry.path, entry.target)
+        elif step.file is not None:
+            if step.data is not None:
+                step.file.put(step.at, [step.data])
+                written += len(step.data)
+            if step.last:
+                writer.end_growing(entry.path, entry.mode, entry.digest, entry.size)
         else:
             if writer.present != entry.path:
                 writer.begin_file(entry.path, entry.mode)

@@ -29,6 +29,8 @@ from tiercast_endpoint.judging import Judging
 from tiercast_endpoint.materials import Materials
 from tiercast_endpoint.memory import give_back, keep_small
 from tiercast_endpoint.orders import Identity, open_bundle
+from tiercast_endpoint.partial import PartialTrees
+from tiercast_endpoint.placing import Placing
 from tiercast_endpoint.reports import Reporter
 from tiercast_endpoint.restart import Restart
 from tiercast_endpoint.root_folder import RootFolder
@@ -72,6 +74,7 @@ SCHEMA = [
     (6, inventory.SCHEMA),
     (7, held.SCHEMA),
     (8, choices.SCHEMA),
+    (9, holdings.PARTIAL),
 ]
 
 #: What came waits so long for company before it is stored: nobody is below an agent who waits for it.
@@ -114,13 +117,15 @@ class Agent:
         kept = await asyncio.to_thread(standing.load, folder, me)
         upstream: Upstream
         post = Post(db, me=me.name, transmit=lambda _peer, payload: upstream.transmit(payload))
-        upstream = self._upstream(kept.standing, store, post)
+        placing = Placing(store, db)
+        upstream = self._upstream(kept.standing, placing, post)
         shared = same_file_system(folder, self._root.path)
         limits = self._settings.limits()
         materials = Materials(
             db=db,
             root=self._root,
             store=store,
+            placing=placing,
             fetcher=upstream,
             store_free=lambda: (store.usage().disk_free, shared),
             limits=limits,
@@ -181,6 +186,7 @@ class Agent:
             await started.wait()
             for work in (post.run(), upstream.run(), owner.run(), roaming.run(), ledger.run(), informer.run()):
                 tasks.create_task(work)
+            tasks.create_task(placing.run())
             async with ControlServer(self._place.socket, verbs):
                 ready(node=me.name, region=me.region, parent=upstream.parent, socket=str(self._place.socket))
                 await asyncio.Event().wait()
@@ -194,7 +200,7 @@ class Agent:
             await jobs.stopping(self._settings.at_stop)
             raise
 
-    def _upstream(self, where: standing.Standing, store: DiskStore, post: Post) -> Upstream:
+    def _upstream(self, where: standing.Standing, store: Placing, post: Post) -> Upstream:
         """The way to the parent that the agent was below last."""
         me, settings = self._me, self._settings
         return Upstream(
@@ -292,8 +298,7 @@ class Agent:
         """Make the install root, and sweep what no journal row knows: rubbish of the last life."""
         try:
             await asyncio.to_thread(self._root.open)
-            known = {tree.tree for tree in await db.read(holdings.trees)}
-            swept = await asyncio.to_thread(self._root.sweep, known)
+            swept = await PartialTrees(db, self._root).recover()
         except (OSError, TreeError) as error:
             reason = error.detail if isinstance(error, TreeError) else error.strerror
             todo = "Choose another install_root, or let the agent's user write there."

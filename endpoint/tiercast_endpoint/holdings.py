@@ -2,8 +2,9 @@
 
 Rules
 - `tree`: every whole tree, written down once it is synced and has its place.  `installed`: what each name leads to.
+- A tree that is not `whole` is in the making, or was not wanted in the end: nothing leads to it, its files are sources.
 - `source`: for each chunk, which bytes of it lie where in which file; a hint, for what is read is proved.
-- Forgotten before deleted, written down after made: a row never names what may be half there.
+- Forgotten before deleted, written down as whole after made: such a row never names what may be half there.
 - Units of work are plain functions of a connection.
 """
 
@@ -12,6 +13,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from tiercast_protocol.transfer.ranges import RangeSet
 
 SCHEMA = """
 CREATE TABLE installed (
@@ -45,6 +48,7 @@ CREATE TABLE source (
 CREATE INDEX source_digest ON source (digest, at);
 CREATE INDEX source_tree ON source (tree);
 """
+PARTIAL = "ALTER TABLE tree ADD COLUMN whole INTEGER NOT NULL DEFAULT 1;"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +108,48 @@ def remove_tree(connection: sqlite3.Connection, tree: str) -> None:
 
 
 def trees(connection: sqlite3.Connection, package: str = "") -> list[Tree]:
-    """All trees, or those of one package, oldest first."""
-    query = "SELECT tree, package, version, revision, root, files, size FROM tree"
+    """All whole trees, or those of one package, oldest first."""
+    return _trees(connection, package, whole=True)
+
+
+def partial_trees(connection: sqlite3.Connection, package: str = "") -> list[Tree]:
+    """All that are not whole, or those of one package, oldest first."""
+    return _trees(connection, package, whole=False)
+
+
+def _trees(connection: sqlite3.Connection, package: str, *, whole: bool) -> list[Tree]:
+    query = "SELECT tree, package, version, revision, root, files, size FROM tree WHERE whole=?"
     rows = connection.execute(
-        query + (" WHERE package=? ORDER BY id" if package else " ORDER BY id"), (package,) if package else ()
+        query + (" AND package=? ORDER BY id" if package else " ORDER BY id"), (whole, package) if package else (whole,)
     )
     return [Tree(*row) for row in rows]
+
+
+def begin_tree(connection: sqlite3.Connection, tree: Tree) -> None:
+    """Write down that a tree is in the making; known already is fine."""
+    connection.execute(
+        "INSERT INTO tree (tree, package, version, revision, root, files, size, whole) VALUES (?,?,?,?,?,?,?,0)"
+        " ON CONFLICT (tree) DO NOTHING",
+        (tree.tree, tree.package, tree.version, tree.revision, tree.root, tree.files, tree.size),
+    )
+
+
+def move_tree(connection: sqlite3.Connection, tree: str, to: str, *, whole: bool) -> None:
+    """The folder of `tree` was renamed; its sources go with it.  An older row of that name is gone."""
+    if tree != to:
+        remove_tree(connection, to)
+    connection.execute("UPDATE tree SET tree=?, whole=? WHERE tree=?", (to, whole, tree))
+
+
+def placed_parts(connection: sqlite3.Connection, tree: str) -> dict[str, RangeSet]:
+    """Which bytes of which files of the tree are known as sources."""
+    found: dict[str, RangeSet] = {}
+    rows = connection.execute(
+        "SELECT path, offset, length FROM source WHERE tree=(SELECT id FROM tree WHERE tree=?)", (tree,)
+    )
+    for path, offset, length in rows:
+        found.setdefault(path, RangeSet()).add(offset, offset + length)
+    return found
 
 
 def set_installed(connection: sqlite3.Connection, installed: Installed) -> None:
@@ -140,9 +180,14 @@ def installed(connection: sqlite3.Connection, package: str = "") -> list[Install
 # -- chunks in installed files -------------------------------------------------------------------------
 
 
-def clear_sources(connection: sqlite3.Connection, tree: str) -> None:
-    """Forget which chunks the tree's files hold."""
-    connection.execute("DELETE FROM source WHERE tree=(SELECT id FROM tree WHERE tree=?)", (tree,))
+def drop_parts(connection: sqlite3.Connection, tree: str, rows: Iterable[tuple[bytes, int, int, str, int]]) -> None:
+    """Forget these rows (as of `add_sources`) of the tree."""
+    row = connection.execute("SELECT id FROM tree WHERE tree=?", (tree,)).fetchone()
+    if row is not None:
+        connection.executemany(
+            "DELETE FROM source WHERE digest=? AND at=? AND tree=? AND path=?",
+            ((digest, at, row[0], path) for digest, at, _, path, _ in rows),
+        )
 
 
 def add_sources(connection: sqlite3.Connection, tree: str, rows: Iterable[tuple[bytes, int, int, str, int]]) -> None:
@@ -174,3 +219,10 @@ def known_sources(connection: sqlite3.Connection, digests: Iterable[bytes]) -> s
     """Those of `digests` that have any source."""
     query = "SELECT 1 FROM source WHERE digest=? LIMIT 1"
     return {digest for digest in digests if connection.execute(query, (digest,)).fetchone()}
+
+
+def source_lengths(connection: sqlite3.Connection, digests: Iterable[bytes]) -> dict[bytes, int]:
+    """Those of `digests` that have any source, with the end of what of them lies in files."""
+    query = "SELECT max(at + length) FROM source WHERE digest=?"
+    rows = ((digest, connection.execute(query, (digest,)).fetchone()[0]) for digest in digests)
+    return {digest: end for digest, end in rows if end is not None}

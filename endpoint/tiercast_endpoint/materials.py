@@ -4,6 +4,7 @@ Rules
 - The manifest (root and lists) is fetched when it is not held, and stays held as long as its tree stands.
 - A chunk comes from the store, else from installed files, else from above; whichever it is, its bytes are proved.
 - What no tier above holds is asked for again a few times before the job fails: a tier may be coming up just now.
+- Chunks of large files are fetched straight into the tree in the making (placing.py); they take no room in the store.
 - Chunks are given up when their tree stands, when nobody orders them any more, and when their room is needed.
 """
 
@@ -17,14 +18,17 @@ from typing import Protocol
 import structlog
 
 from tiercast_endpoint import checked, holdings, journal
-from tiercast_endpoint.assemble import ENTRY_COST
+from tiercast_endpoint.assemble import ENTRY_COST, Assembler
 from tiercast_endpoint.install import INSTALL
 from tiercast_endpoint.journal import Job
+from tiercast_endpoint.partial import PartialTrees, staging_of
 from tiercast_endpoint.patches import Patches
+from tiercast_endpoint.placing import Placing
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.sources import Sources
 from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.tree import ALL_MODES, PLAIN_MODES
+from tiercast_endpoint.walk import is_large
 from tiercast_protocol.content.chunk import pack
 from tiercast_protocol.content.definition import Definition, parse_definition
 from tiercast_protocol.content.manifest import Root
@@ -112,7 +116,8 @@ class Materials:
         db: the agent's journal.
         root: the install root.
         store: staged chunks.
-        fetcher: brings chunks into the store.
+        placing: in front of the store: where the fetcher's chunks go.
+        fetcher: brings chunks.
         store_free: bytes free for us where the store lies, and whether that is the root's file system.
         limits: see `Limits`.
     """
@@ -123,6 +128,7 @@ class Materials:
         db: Database,
         root: RootFolder,
         store: EvictingStore,
+        placing: Placing,
         fetcher: Wanting,
         store_free: Callable[[], tuple[int, bool]],
         limits: Limits,
@@ -130,6 +136,8 @@ class Materials:
         self._db = db
         self._root = root
         self.store = store
+        self.placing = placing
+        self.partial = PartialTrees(db, root)
         self._wants = fetcher
         self._fetcher = _Patient(fetcher, limits.ask_again_s)
         self._store_free = store_free
@@ -169,13 +177,14 @@ class Materials:
             return await in_thread(pack, raw)
 
     async def staged(self, root: bytes) -> tuple[int, int]:
-        """Chunks of the package in staging, and their stored bytes, as far as its root and lists tell."""
+        """Chunks of the package that are held, in staging or in files, and their bytes, as far as its lists tell."""
         try:
             names = await fetch.package_digests(root, self.store)
         except (ChunkMissing, ChunkCorrupt, ProtocolError):
             names = {root}
-        sizes = [size for digest in names if (size := self.store.size(digest)) is not None]
-        return len(sizes), sum(sizes)
+        held = self.placing.held(list(names))
+        placed = await self.sources.lengths([digest for digest in names if digest not in held])
+        return len(held) + len(placed), sum(held.values()) + sum(placed.values())
 
     async def modes(self, job: Job) -> int:
         """The permission bits that the package's definition lets its files have."""
@@ -195,21 +204,33 @@ class Materials:
             log.warning("installed tree differs", job=job.job, package=job.package, tree=tree, problem=problem)
         return None
 
-    async def check_space(self, head: Root) -> None:
+    async def check_space(self, head: Root, job: Job) -> None:
         """Refuse, with figures, what would not fit; chunks that nobody needs go first.
 
         Raises:
             Failed: "disk.short".
         """
-        chunks = await fetch.data_chunks(head, self.store)
-        here = await self._here(chunks)
-        fetched = sum(length for digest, length in chunks.items() if digest not in here)
-        built = head.size + ENTRY_COST * (head.files + 1)
-        if (short := self._short(fetched, built)) is None:
+        small, placed = await self._lacking(head, job)
+        built = head.size + ENTRY_COST * (head.files + 1) - placed
+        if (short := self._short(small, built)) is None:
             return
         await self.evict_unneeded()
-        if (short := self._short(fetched, built)) is not None:
+        if (short := self._short(small, built)) is not None:
             raise Failed("disk.short", short)
+
+    async def _lacking(self, head: Root, job: Job) -> tuple[int, int]:
+        """Bytes of the chunks that would be fetched into the store, and what lies in the tree in the making already."""
+        name = staging_of(job)
+        ranges = await self._db.read(lambda connection: holdings.placed_parts(connection, name))
+        small: dict[Digest, int] = {}
+        async for entries in fetch.read_entries(head, self.store):
+            for entry in entries:
+                if not is_large(entry):
+                    for part in entry.parts:
+                        small[part.digest] = small.get(part.digest, 0) + part.length
+        here = await self._here(small)
+        fetched = sum(length for digest, length in small.items() if digest not in here)
+        return fetched, sum(placed.total for placed in ranges.values())
 
     def _short(self, fetched: int, built: int) -> str | None:
         store_free, same = self._store_free()
@@ -223,32 +244,45 @@ class Materials:
                 )
         return None
 
-    async def fetch(self, job: Job, tell: Progress) -> None:
-        """Bring the data chunks that neither the store nor an installed file holds, nor a patch makes."""
+    async def fetch(self, job: Job, tell: Progress, tree: Assembler | None = None) -> None:
+        """Bring the data chunks that no store or file here holds and no patch makes; into `tree` what it takes."""
         head, _ = await self.head(job)
         await self.patches.content(job.root, job.job, self._needed)
         here = await self._here(await fetch.data_chunks(head, self.store))
         await fetch.fetch_package(
-            job.root, self._fetcher, self.store, job=job.job, have=here.__contains__, on_progress=tell
+            job.root,
+            self._fetcher,
+            self.store,
+            job=job.job,
+            have=here.__contains__,
+            before=tree.expect if tree is not None else None,
+            on_progress=tell,
         )
+
+    async def sync(self) -> None:
+        """All that was fetched is durable when this returns; raises as the disk."""
+        await self.placing.sync()
+        await self.store.sync()
 
     async def _here(self, chunks: Collection[Digest]) -> set[Digest]:
         """Those that the store or an installed file holds; many to a question."""
         digests = list(chunks)
         here: set[Digest] = set()
         for at in range(0, len(digests), _LOOKUP):
-            here.update(self.store.held(digests[at : at + _LOOKUP]))
+            here.update(self.placing.held(digests[at : at + _LOOKUP]))
             await asyncio.sleep(0)  # the store answers in this thread
         here.update(await self.sources.known([digest for digest in digests if digest not in here]))
         return here
 
     def at_hand(self, digests: Sequence[Digest]) -> bool:
-        """Whether the store holds all of these."""
-        return len(self.store.held(digests)) == len(set(digests))
+        """Whether all of these are in the store, or were placed just now."""
+        return len(self.placing.held(digests)) == len(set(digests))
 
     async def raw(self, digest: Digest) -> bytes:
-        """Raw bytes of a chunk: out of the store, else of installed files, else from above."""
+        """Raw bytes of a chunk: out of the store, else of files, else from above."""
         try:
+            if (placed := await self.placing.raw(digest)) is not None:
+                return placed
             return await self.store.raw(digest)
         except ChunkCorrupt:
             log.warning("staged chunk damaged", digest=digest.hex())
@@ -268,7 +302,8 @@ class Materials:
         await self.store.evict([digest for digest in mine if digest not in keep])
 
     async def evict_unneeded(self) -> None:
-        """Give up every chunk that no open job and no manifest needs."""
+        """Give up every chunk and every part of a tree that no open job and no manifest needs."""
+        await self.partial.drop_unneeded()
         # In this order: what arrives for a job while we look is no candidate.
         held = await self.store.digests()
         keep = await self._needed()

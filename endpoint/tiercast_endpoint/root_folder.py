@@ -104,6 +104,19 @@ class RootFolder:
         """Delete what the job `key` staged."""
         self._delete(self.path / STAGING / key)
 
+    def rename_staging(self, old: str, new: str) -> None:
+        """A tree in the making, `.staging/<key>`, gets another key; what was there is deleted."""
+        self._delete(self.path / new)
+        (self.path / old).rename(self.path / new)
+        _fsync_folder(self.path / STAGING)
+
+    def delete_partial(self, tree: str) -> None:
+        """Delete a tree of staging or of the shelves that no name leads to; absent is fine."""
+        if tree.startswith(f"{STAGING}/"):
+            self.drop_staging(tree.removeprefix(f"{STAGING}/"))
+        else:
+            self.delete_tree(tree)
+
     def adopt(self, key: str, name: str, digest: bytes) -> str:
         """Give the finished, synced staging of `key` its place; returns the tree as `.trees/<name>/<leaf>`."""
         shelf = self.path / TREES / name
@@ -208,11 +221,20 @@ class RootFolder:
                 found += [f"{TREES}/{shelf.name}/{leaf.name}" for leaf in sorted(shelf.iterdir())]
         return [tree for tree in found if _TREE.match(tree)]
 
+    def trees_like(self, name: str, digest: bytes) -> list[str]:
+        """The trees on the shelf of `name` that were made for this content, oldest first."""
+        shelf = self.path / TREES / name
+        if not shelf.is_dir() or shelf.is_symlink():
+            return []
+        found = [f"{TREES}/{name}/{leaf.name}" for leaf in shelf.iterdir() if leaf.name[:16] == digest.hex()[:16]]
+        return sorted(filter(_TREE.match, found), key=lambda tree: (len(tree), tree))
+
     def sweep(self, keep: Iterable[str]) -> int:
-        """Empty staging and delete trees that are not in `keep` and that no name leads to; how many went."""
-        for rest in list((self.path / STAGING).iterdir()):
-            self._delete(rest)
+        """Delete from staging, and of the trees that no name leads to, what is not in `keep`; how many trees went."""
         kept = set(keep)
+        for rest in list((self.path / STAGING).iterdir()):
+            if f"{STAGING}/{rest.name}" not in kept:
+                self._delete(rest)
         doomed = [tree for tree in self.trees() if tree not in kept and tree != self._leads(tree)]
         for tree in doomed:
             self.delete_tree(tree)

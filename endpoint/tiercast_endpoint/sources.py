@@ -10,14 +10,17 @@ Rules
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
 import structlog
 
 from tiercast_endpoint import holdings
+from tiercast_endpoint.placing import Row
 from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.tree import OpenTree, TreeError
+from tiercast_endpoint.walk import is_large
 from tiercast_protocol.content.digest import digest_of
 from tiercast_protocol.content.manifest import Entry
 from tiercast_protocol.errors import ChunkMissing
@@ -50,6 +53,14 @@ class Sources:
             found |= await self._db.read(lambda connection, part=part: holdings.known_sources(connection, part))  # type: ignore[misc]
         return found
 
+    async def lengths(self, digests: Sequence[Digest]) -> dict[Digest, int]:
+        """Those of `digests` that the index names, with the bytes of them that lie in files."""
+        found: dict[Digest, int] = {}
+        for at in range(0, len(digests), _LOOKUP):
+            part = digests[at : at + _LOOKUP]
+            found |= await self._db.read(lambda connection, part=part: holdings.source_lengths(connection, part))  # type: ignore[misc]
+        return found
+
     async def read(self, digest: Digest) -> bytes:
         """The proved raw bytes of the chunk.
 
@@ -66,11 +77,16 @@ class Sources:
         raise ChunkMissing(digest)
 
     async def index(self, tree: str, lists: AsyncIterator[Sequence[Entry]]) -> None:
-        """Write down which chunks the files of `tree` hold; done again, it is the same."""
-        await self._db.write(lambda connection: holdings.clear_sources(connection, tree))
+        """Write down which chunks the small files of `tree` hold (large ones: placing.py); again, it is the same."""
         async for entries in lists:
-            rows = list(rows_of(entries))
-            await self._db.write(lambda connection, rows=rows: holdings.add_sources(connection, tree, rows))  # type: ignore[misc]
+            rows = list(rows_of(entry for entry in entries if not is_large(entry)))
+
+            def write(connection: sqlite3.Connection, rows: Sequence[Row] = rows) -> None:
+                holdings.drop_parts(connection, tree, rows)
+                holdings.add_sources(connection, tree, rows)
+
+            if rows:
+                await self._db.write(write)
 
     def _piece_together(self, digest: Digest, places: Sequence[holdings.Source]) -> bytes | None:
         raw = bytearray()
@@ -96,7 +112,7 @@ class Sources:
             return b""
 
 
-def rows_of(entries: Iterable[Entry]) -> Iterable[tuple[Digest, int, int, str, int]]:
+def rows_of(entries: Iterable[Entry]) -> Iterable[Row]:
     """For each part of each file: digest, place in the chunk, length, path, place in the file."""
     for entry in entries:
         offset = entry.start

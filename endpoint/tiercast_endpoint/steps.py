@@ -25,6 +25,7 @@ from tiercast_endpoint.gate import Gate
 from tiercast_endpoint.install import Event, Plan, Step, StepDone, StepFailed
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.materials import Failed, Limits, Materials, Progress
+from tiercast_endpoint.partial import staging_of
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.tree import TreeError
@@ -134,7 +135,7 @@ class Steps:
         if standing is not None and await self._claim(job, standing):
             plan = replace(found, ready=True, current=standing == current)
             return replace(job, tree=standing, made=False), StepDone(step, plan)
-        await self._materials.check_space(head)
+        await self._materials.check_space(head, job)
         return job, StepDone(step, found)
 
     async def _claim(self, job: Job, tree: str) -> bool:
@@ -149,21 +150,38 @@ class Steps:
             job.n,
             lambda: self._begin_tree(job),
             materials.at_hand,
-            lambda progress: materials.fetch(job, progress),
+            lambda progress, tree: materials.fetch(job, progress, tree),
             tell,
         )
         # "Staged" is a promise: all of it lies on the disk, verified and synced.
-        await materials.store.sync()
+        await materials.sync()
         return job, StepDone(step)
 
     async def _begin_tree(self, job: Job) -> Assembler:
-        head, definition = await self._materials.head(job)
-        folder = await in_thread(self._root.fresh_staging, job.key)
-        modes = await self._materials.modes(job)
+        materials = self._materials
+        head, definition = await materials.head(job)
+        folder, claimed = await materials.partial.open(job, files=head.files, size=head.size)
         assembler = Assembler(
-            folder, self._materials.raw, modes=modes, case_collisions=definition.allow_case_collisions
+            folder,
+            materials.raw,
+            placing=materials.placing,
+            name=staging_of(job),
+            modes=await materials.modes(job),
+            case_collisions=definition.allow_case_collisions,
         )
-        await assembler.begin(head, fetch.read_entries(head, self._materials.store))
+        try:
+            await assembler.begin(
+                head,
+                fetch.read_entries(head, materials.store),
+                again=fetch.read_entries(head, materials.store),
+                claimed=claimed,
+            )
+        except (TreeError, OSError) as error:
+            if not claimed:
+                raise
+            log.warning("what was left of a tree is of no use", job=job.job, reason=str(error))
+            await materials.partial.drop(staging_of(job))
+            return await self._begin_tree(job)
         return assembler
 
     async def _assemble(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
@@ -175,10 +193,9 @@ class Steps:
         finally:
             await assembler.close()
         tree = await in_thread(self._root.adopt, job.key, job.package, job.root)
-        row = holdings.Tree(tree, job.package, job.version, job.package_revision, job.root, head.files, head.size)
 
         def stands(connection: sqlite3.Connection) -> None:
-            holdings.add_tree(connection, row)
+            holdings.move_tree(connection, staging_of(job), tree, whole=True)
             journal.set_tree(connection, job.n, tree)
 
         await self._db.write(stands)
@@ -260,6 +277,7 @@ class Steps:
         if job.made:
             await self._materials.sources.index(job.tree, fetch.read_entries(head, self._materials.store))
         await self._drop_trees(job, keep={job.tree, previous})
+        await self._materials.partial.drop_of(job.package)
         await self._materials.evict_of(job)
         return job, StepDone(step)
 
@@ -278,12 +296,20 @@ class Steps:
         if job.running:
             await in_thread(programs.kill_leftover, job.running)
         await self._ahead.drop(job.n)
-        await in_thread(self._root.drop_staging, job.key)
-        known = await self._db.read(lambda connection: holdings.installed(connection, job.package))
-        await self._drop_trees(job, keep={t for i in known for t in (i.tree, i.previous)})
         outcome = job.snapshot.outcome
-        if outcome is None or outcome.state in {"done", "cancelled", "expired"}:
-            # What failed may be ordered again: its chunks stay until somebody needs their room.
+        failed = outcome is not None and outcome.state not in {"done", "cancelled", "expired"}
+        known = await self._db.read(lambda connection: holdings.installed(connection, job.package))
+        standing = {t for i in known for t in (i.tree, i.previous)}
+        if failed:
+            # What failed may be ordered again: its chunks stay, stored or placed, until somebody needs their room.
+            async with self._claims:
+                others = await self._db.read(lambda c: journal.trees_of_others(c, job.package, job.n))
+                mine = job if job.tree not in standing | others else replace(job, tree="")
+                await self._materials.partial.leave(mine)
+        else:
+            await self._materials.partial.drop(staging_of(job))
+        await self._drop_trees(job, keep=standing)
+        if not failed:
             await self._materials.evict_of(job)
         return replace(job, running=""), StepDone(step)
 

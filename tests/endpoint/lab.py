@@ -21,6 +21,8 @@ from tiercast_endpoint.journal import Job
 from tiercast_endpoint.judging import Judging
 from tiercast_endpoint.materials import Limits, Materials
 from tiercast_endpoint.orders import Identity
+from tiercast_endpoint.partial import PartialTrees
+from tiercast_endpoint.placing import Placing
 from tiercast_endpoint.reports import Reporter
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.steps import Steps
@@ -36,6 +38,7 @@ from tiercast_protocol.content.order import Order, sign_order
 from tiercast_protocol.content.receipt import Receipt, open_receipt
 from tiercast_protocol.errors import ChunkMissing
 from tiercast_protocol.node.chunks.disk import DiskStore
+from tiercast_protocol.node.chunks.port import WritableStore
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.kernel import Peer
@@ -128,7 +131,7 @@ def pack(
 class FakeFetcher:
     """Brings chunks out of a dictionary; `gate` holds it up while it is cleared."""
 
-    store: DiskStore
+    store: WritableStore
     chunks: dict[bytes, bytes] = field(default_factory=dict)
     fetched: list[bytes] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -152,7 +155,9 @@ class FakeFetcher:
             if digest not in self.chunks:
                 raise ChunkMissing(digest)
             self.fetched.append(digest)
-            await self.store.put(digest, self.chunks[digest])
+            (taken,) = await self.store.put_many([(digest, self.chunks[digest])])
+            if isinstance(taken, Exception):
+                raise taken
 
 
 @dataclass
@@ -332,6 +337,7 @@ async def agent_over(
                         journal.SCHEMA
                         + journal.OPTIONS
                         + holdings.SCHEMA
+                        + holdings.PARTIAL
                         + patches.SCHEMA
                         + messages.SCHEMA
                         + choices.SCHEMA,
@@ -343,13 +349,19 @@ async def agent_over(
         root = RootFolder(folder / "root")
         root.open()
         stack.callback(root.close)
-        kept = await db.read(holdings.trees)
-        root.sweep({tree.tree for tree in kept})
-        fetcher, post = FakeFetcher(store, dict(chunks or {})), FakePost()
+        await PartialTrees(db, root).recover()
+        placing = Placing(store, db)
+        fetcher, post = FakeFetcher(placing, dict(chunks or {})), FakePost()
 
         kept_to = limits or Limits(reserve=0, ask_again_s=(0.01,))
         materials = Materials(
-            db=db, root=root, store=store, fetcher=fetcher, store_free=lambda: (root.free(), True), limits=kept_to
+            db=db,
+            root=root,
+            store=store,
+            placing=placing,
+            fetcher=fetcher,
+            store_free=lambda: (root.free(), True),
+            limits=kept_to,
         )
         inner = Steps(db=db, root=root, materials=materials, limits=kept_to, now_ms=clock)
         restart = asyncio.Event()

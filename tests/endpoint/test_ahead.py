@@ -73,7 +73,9 @@ class Story:
     async def beside(self, fetch: Callable[[Progress], Awaitable[None]]) -> list[int]:
         told: list[int] = []
         async with asyncio.timeout(60):
-            await self.ahead.beside(1, self.begin, self.held, fetch, lambda done, _: told.append(done))
+            await self.ahead.beside(
+                1, self.begin, self.held, lambda progress, _tree: fetch(progress), lambda done, _: told.append(done)
+            )
         return told
 
     def size(self) -> int:

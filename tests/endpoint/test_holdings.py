@@ -14,7 +14,7 @@ from tiercast_endpoint import holdings as h
 @pytest.fixture
 def db() -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:")
-    connection.executescript(h.SCHEMA)
+    connection.executescript(h.SCHEMA + h.PARTIAL)
     yield connection
     connection.close()
 

@@ -95,7 +95,7 @@ async def test_a_failing_program_leaves_the_old_version(agent: Agent) -> None:
         assert (record.state, record.code) == ("failed", "program.failed")
         assert agent.receipt(record).programs[0].exit == 3
         assert agent.tree("hello") == HELLO
-        assert len(agent.root.trees()) == 1
+        assert len(await agent.db.read(holdings.trees)) == 1
     record = await agent.do("j4", "install", pack("none", "1", {"a": b"a"}, run_before=Program(("/no/such",))))
     assert (record.state, record.code) == ("failed", "chunk.missing")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.endpoint.lab import Agent, Region, agent_over, pack
 from tiercast_endpoint.steps import Limits
 from tiercast_protocol.content.chunk import seal
 from tiercast_protocol.errors import StoreFull
+from tiercast_protocol.node.chunks.port import Taken
 
 BIG = os.urandom(300_000)
 FILES: dict[str, bytes | str | None] = {"big": BIG, "small": b"small"}
@@ -21,10 +23,10 @@ async def test_a_full_store_is_told_with_figures(agent: Agent, monkeypatch: pyte
     one = pack("hello", "1.0", FILES)
     agent.offer(one)
 
-    async def full(digest: bytes, stored: bytes) -> bool:
-        raise StoreFull(needed=len(stored), free=12, where="quota")
+    async def full(chunks: Sequence[tuple[bytes, bytes]]) -> list[Taken]:
+        return [StoreFull(needed=len(stored), free=12, where="quota") for _, stored in chunks]
 
-    monkeypatch.setattr(agent.store, "put", full)
+    monkeypatch.setattr(agent.store, "put_many", full)
     record = await agent.do("j1", "install", one)
     assert (record.state, record.code) == ("failed", "disk.full")
     assert "12 are free" in record.detail

@@ -38,7 +38,7 @@ async def sources(tmp_path: Path) -> AsyncIterator[Sources]:
         yield ENTRIES[:2]
         yield ENTRIES[2:]
 
-    async with Database.open(tmp_path / "db", [(1, holdings.SCHEMA)]) as db:
+    async with Database.open(tmp_path / "db", [(1, holdings.SCHEMA + holdings.PARTIAL)]) as db:
         await db.write(lambda c: holdings.add_tree(c, holdings.Tree(TREE, "app", "1", 1, b"", 4, 258)))
         found = Sources(db, tmp_path / "root")
         await found.index(TREE, lists())

@@ -17,7 +17,7 @@ from tiercast_endpoint.install import Snapshot, Step, StepFailed
 from tiercast_endpoint.materials import Limits
 from tiercast_endpoint.programs import identity_of
 from tiercast_endpoint.steps import same_file_system
-from tiercast_endpoint.tree import TreeWriter
+from tiercast_endpoint.treewriter import TreeWriter
 from tiercast_protocol.content.chunk import seal
 from tiercast_protocol.content.definition import Program
 
@@ -25,7 +25,7 @@ BIG = os.urandom(300_000)
 FILES: dict[str, bytes | str | None] = {"big": BIG, "small": b"small"}
 
 
-async def test_a_full_disk_while_assembling_leaves_nothing_and_the_chunks(
+async def test_a_full_disk_while_assembling_leaves_what_was_fetched(
     agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = pack("hello", "1.0", FILES)
@@ -38,7 +38,8 @@ async def test_a_full_disk_while_assembling_leaves_nothing_and_the_chunks(
     record = await agent.do("j1", "install", one)
     assert record.code == "disk.full"
     assert "bytes are free" in record.detail
-    assert list((agent.root.path / ".staging").iterdir()) == []
+    (left,) = await agent.db.read(holdings.partial_trees)
+    assert [path.name for path in (agent.root.path / ".staging").iterdir()] == [Path(left.tree).name]
     assert agent.tree("hello") is None
     monkeypatch.undo()
     agent.fetcher.fetched.clear()
@@ -99,7 +100,7 @@ async def test_a_program_that_can_not_be_started_and_one_that_hangs(agent: Agent
     assert record.code == "program.timeout"
     assert agent.receipt(record).programs[0].timed_out
     assert agent.tree("b") is None
-    assert agent.root.trees() == []
+    assert agent.root.trees() == [tree.tree for tree in await agent.db.read(holdings.partial_trees)]
 
 
 async def test_a_program_that_a_crash_left_running_is_ended_before_it_is_run_again(agent: Agent) -> None:

@@ -70,15 +70,16 @@ def unseal(digest: Digest, stored: bytes | memoryview) -> bytes:
     Raises:
         ChunkCorrupt: not a stored form, larger than `MAX_RAW`, or other bytes than `digest` names.
     """
-    return bytes(_proved(digest, stored))
+    return bytes(proved(digest, stored))
 
 
 def verify(digest: Digest, stored: bytes | memoryview) -> None:
     """Prove that a stored form is what `digest` names, without a copy of what is not packed; raises as `unseal`."""
-    _proved(digest, stored)
+    proved(digest, stored)
 
 
-def _proved(digest: Digest, stored: bytes | memoryview) -> bytes | memoryview:
+def proved(digest: Digest, stored: bytes | memoryview) -> bytes | memoryview:
+    """As `unseal`, without a copy of what is not packed: then it is a view of `stored`."""
     view = memoryview(stored)
     size = raw_size(view, digest)
     raw: bytes | memoryview

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from functools import partial
 from itertools import islice
 from typing import Protocol
 
@@ -95,6 +94,7 @@ async def fetch_package(
     *,
     job: str = "",
     have: Callable[[Digest], bool] | None = None,
+    before: Callable[[Sequence[Digest]], Awaitable[None]] | None = None,
     on_progress: Progress | None = None,
 ) -> Root:
     """Bring everything that the package needs into `store` and return its decoded root.
@@ -105,6 +105,7 @@ async def fetch_package(
         store: what is held already.
         job: for which it is fetched: its priority and terms hold on every hop.
         have: true for data chunks that need not be fetched, be they in the store or elsewhere; None asks the store.
+        before: awaited before data chunks are asked for, with them, in the order of the lists.
         on_progress: told after every batch; raw bytes of the files.
 
     Raises:
@@ -125,10 +126,16 @@ async def fetch_package(
     counter = _Counter(done, head.size, on_progress)
     counter.add(0)
     batches = _batches(missing)
+
+    async def get(batch: Sequence[Digest]) -> None:
+        if before is not None:
+            await before(batch)
+        await fetcher.fetch(batch, job)
+
     try:
         async with asyncio.TaskGroup() as tasks:
             for _ in range(min(CALLS, len(missing) // BATCH + 1)):
-                tasks.create_task(_work(batches, missing, partial(fetcher.fetch, job=job), counter))
+                tasks.create_task(_work(batches, missing, get, counter))
     except ExceptionGroup as group:
         raise group.exceptions[0] from None
     return head

@@ -35,6 +35,15 @@ class RangeSet:
         at = bisect_right(self._ends, start)
         return start < end and at < len(self._starts) and self._starts[at] < end
 
+    def covers(self, start: int, end: int) -> bool:
+        """Whether every byte of `[start, end)` is in the set."""
+        return start < end <= self.end_of(start)
+
+    def end_of(self, position: int) -> int:
+        """Where the interval that `position` is in ends; `position` itself where it is in none."""
+        at = bisect_right(self._starts, position) - 1
+        return max(position, self._ends[at]) if at >= 0 else position
+
     def add(self, start: int, end: int) -> int:
         """Put `[start, end)` in; returns how many bytes are new.
 

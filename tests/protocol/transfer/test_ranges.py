@@ -23,6 +23,8 @@ def test_it_is_a_set_of_positions(added: list[tuple[int, int]], asked: tuple[int
     assert ranges.total == len(model)
     assert {at for start, end in ranges for at in range(start, end)} == model
     assert ranges.overlaps(*asked) == bool(set(range(*asked)) & model)
+    assert ranges.covers(*asked) == (asked[0] < asked[1] and set(range(*asked)) <= model)
+    assert ranges.end_of(asked[0]) == next(at for at in range(asked[0], SIZE + 2) if at not in model)
     missing = ranges.missing(SIZE)
     assert {at for start, end in missing for at in range(start, end)} == set(range(SIZE)) - model
     assert missing == sorted(missing)
