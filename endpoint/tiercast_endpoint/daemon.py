@@ -104,8 +104,7 @@ class Agent:
         me, folder = self._me, self._place.folder
         keep_small()
         db = await stack.enter_async_context(Database.open(folder / "agent.db", SCHEMA))
-        await self._open_root(db)
-        stack.callback(self._root.close)
+        await self._open_root(db, stack)
         store = await stack.enter_async_context(
             DiskStore.open(
                 folder / "staging",
@@ -294,7 +293,7 @@ class Agent:
             tls=self._settings.tls,
         )
 
-    async def _open_root(self, db: Database) -> None:
+    async def _open_root(self, db: Database, stack: AsyncExitStack) -> None:
         """Make the install root, and sweep what no journal row knows: rubbish of the last life."""
         try:
             await asyncio.to_thread(self._root.open)
@@ -303,6 +302,7 @@ class Agent:
             reason = error.detail if isinstance(error, TreeError) else error.strerror
             todo = "Choose another install_root, or let the agent's user write there."
             raise StateError(str(self._root.path), f"can't be the install root: {reason}", todo) from error
+        stack.callback(self._root.close)
         if swept:
             log.info("swept", trees=swept)
 
