@@ -47,7 +47,8 @@ def show(assignment: Assignment, *, json: Json = False) -> None:
             return
         for line in of_machines(found):
             print(line)
-        print(f"for {found['target']}; by {found['by']} at {words.moment(found['created'])}")
+        by = f"; by {found['by']} at {words.moment(found['created'])}" if found["by"] else ""
+        print(f"for {found['target']}{by}")
         if found["said"]:
             print(f"can't be acted on: {found['said']}")
         if found["rollout"]:
@@ -60,6 +61,9 @@ def show(assignment: Assignment, *, json: Json = False) -> None:
             print(words.table(("node", "state", "has", "gets", "job", "why"), rows))
         if found["more"]:
             print(f"And {found['more']:,} more.")
+        if found["sites"]:
+            sites = [(one["gateway"], counts(one["counts"]), words.moment(one["at"])) for one in found["sites"]]
+            print(words.table(("gateway", "says of its children", "at"), sites))
 
     run(work, as_json=json)
 

@@ -45,7 +45,7 @@ _BATCH_BYTES, _BATCH = 256 << 10, 500
 
 
 class Inventories:
-    """The inventories of a sub-tree."""
+    """The inventories of a sub-tree; `news` is called when one is another, or gone."""
 
     def __init__(
         self,
@@ -54,11 +54,13 @@ class Inventories:
         routes: Routes,
         gather: float = GATHER_SECONDS,
         busy: float = BUSY_SECONDS,
+        news: Callable[[], None] = lambda: None,
     ) -> None:
         self._db, self._above, self._routes = db, above, routes
         self._gather, self._busy = gather, busy
         #: Called with nodes whose word was kept.
         self.on_taken: Callable[[set[str]], None] = lambda _nodes: None
+        self._news = news
         self._changed = asyncio.Event()
         self._urgent: set[tuple[str, int, int]] = set()
         self._hurry = asyncio.Event()
@@ -79,6 +81,7 @@ class Inventories:
             await self._db.write(lambda c: _upsert(c, good))
             self.on_taken({entry.node for entry in good})
             self._changed.set()
+            self._news()
             if self._urgent:
                 self._hurry.set()
 
@@ -92,6 +95,7 @@ class Inventories:
         """These are no business of this sub-tree any more."""
         rows = [(node,) for node in nodes]
         await self._db.write(lambda c: c.executemany("DELETE FROM inventories WHERE node = ?", rows))
+        self._news()
 
     async def run(self) -> None:
         """Pass upward what changed, until cancelled."""

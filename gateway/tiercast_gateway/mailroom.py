@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tiercast_protocol.errors import UsageError
+from tiercast_protocol.wire.drift import Assigned, DriftTold
 from tiercast_protocol.wire.facts import Inventories
 from tiercast_protocol.wire.messages import (
     Admitted,
@@ -63,6 +64,8 @@ class Mailroom:
         post.on("breaker.told.v1", self._breaker)
         post.on("site.order.v1", self._site_order)
         post.on("site.joined.v1", self._site_joined)
+        post.on("assigned.v1", self._assigned)
+        post.on("drift.told.v1", self._drift)
         post.on("query.v1", self._query)
         post.on("answer.v1", self._answer)
         post.on_relay(self._relay)
@@ -126,6 +129,14 @@ class Mailroom:
     async def _site_joined(self, peer: str, envelope: Envelope) -> None:
         if self._comes_up(peer, envelope):
             await self._above.send(body_of(envelope, SiteJoined), cause=envelope.cause)
+
+    async def _assigned(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_down(peer, envelope):
+            await self._tree.drift.take(body_of(envelope, Assigned))
+
+    async def _drift(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_up(peer, envelope):
+            await self._above.send(body_of(envelope, DriftTold), cause=envelope.cause)
 
     async def _placed(self, peer: str, envelope: Envelope) -> None:
         if self._comes_up(peer, envelope):

@@ -53,6 +53,7 @@ class Moves:
         await self._tree.inventories.tell_again()
         self._tree.breakers.told_again()
         await self._tree.sites.told_again()
+        self._tree.drift.told_again()
 
     async def admit(self, node: Admitted) -> None:
         """See `SubTree.admit`."""

@@ -24,6 +24,7 @@ from tiercast_gateway.breakers import Breakers
 from tiercast_gateway.children import Children
 from tiercast_gateway.depot import Depot
 from tiercast_gateway.downlink import Downlink
+from tiercast_gateway.drift import Drift
 from tiercast_gateway.enrolment import Enrolment
 from tiercast_gateway.guests import Guests
 from tiercast_gateway.heads import Heads
@@ -111,7 +112,8 @@ class SubTree:
             marks=config.marks,
         )
         self.statuses = Statuses(db, above, self.routes, self._finals, gathering.most_of(config.role))
-        self.inventories = Inventories(db, above, self.routes)
+        self.drift = Drift(config.me, db, above)
+        self.inventories = Inventories(db, above, self.routes, news=self.drift.changed)
         self.progress = Progress(config.me, self.depot, self.statuses.own, silent=config.role == "server")
         self.patches = Patches(
             depot=self.depot,
@@ -193,6 +195,7 @@ class SubTree:
         await self.statuses.load()
         await self.steering.load()
         await self.breakers.load()
+        await self.drift.load()
         await self.orders.load()
         await self.sites.load()
         await self.books.load()
@@ -205,7 +208,7 @@ class SubTree:
                 *(self.broker.run, self.post.run, self.streams.run, self.downlink.run, self.statuses.run),
                 *(self.inventories.run, self.progress.run, self.heads.run, self.orders.run, self.depot.run),
                 *(self.upkeep.run, self.patches.run, self.enrolment.run, self.steering.run, self.lodging.run),
-                *(self.breakers.run, self.sites.run),
+                *(self.breakers.run, self.sites.run, self.drift.run),
                 *(self._settle, self.books.ledger.run),
             ):
                 tasks.create_task(run())

@@ -9,7 +9,7 @@ Rules
 
 from __future__ import annotations
 
-from tiercast_gateway import breaker_rows, inventories, lastseen, offers, placings, said, site_rows
+from tiercast_gateway import breaker_rows, drift, inventories, lastseen, offers, placings, said, site_rows
 from tiercast_protocol.node.post import Post
 
 _SUBTREE = """
@@ -57,4 +57,5 @@ SCHEMA: tuple[tuple[int, str], ...] = (
     (8, inventories.SCHEMA),
     (9, breaker_rows.SCHEMA),
     (10, site_rows.SCHEMA),
+    (11, drift.SCHEMA),
 )

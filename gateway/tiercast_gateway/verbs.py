@@ -63,6 +63,7 @@ def add_common_verbs(verbs: Verbs, tree: SubTree, *, jobs: bool = True) -> None:
         table += [("job.list", "viewer", common.job_list), ("job.show", "viewer", common.job_show)]
         table.append(("job.why", "viewer", WhyVerbs(tree).why))
         table += RolloutVerbs(tree.breakers).table()
+        table += tree.drift.table()
     if jobs:
         for name, role, handler in MediaVerbs(tree).table:
             verbs.add(name, role, handler)

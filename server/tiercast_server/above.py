@@ -14,11 +14,13 @@ from collections.abc import Sequence
 import structlog
 
 from tiercast_gateway.subtree import SubTree
+from tiercast_protocol.wire.drift import DriftTold
 from tiercast_protocol.wire.envelope import Envelope
 from tiercast_protocol.wire.facts import Inventories as Said
 from tiercast_protocol.wire.messages import KIND_OF, Answer, EnrolRequest, Message, Status, body_of
 from tiercast_protocol.wire.moving import Placed
 from tiercast_protocol.wire.site import BreakerTold, SiteJoined
+from tiercast_server.assignments import Assignments
 from tiercast_server.below import Below
 from tiercast_server.enrolment import Enrolment
 from tiercast_server.inventories import Inventories
@@ -46,8 +48,10 @@ class RegionAbove:
         inventories: Inventories,
         sites: Sites,
         joins: SiteIntake,
+        assignments: Assignments,
     ) -> None:
         self._joins = joins
+        self._assignments = assignments
         self._sites = sites
         self._inventories = inventories
         self._moves = moves
@@ -78,6 +82,8 @@ class RegionAbove:
                 await self._sites.told(message)
             case SiteJoined():
                 await self._joins.take(message)
+            case DriftTold():
+                await self._assignments.told(message)
             case _:
                 _log.warning("message for nobody", kind=KIND_OF[type(message)], to=to, cause=cause)
 

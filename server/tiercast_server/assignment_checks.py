@@ -10,12 +10,13 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_protocol.content.assigned import Rule
 from tiercast_protocol.errors import UsageError
 from tiercast_server import assignment_rows
 from tiercast_server.assignment_look import versions_of
 from tiercast_server.assignment_orders import options_of
 from tiercast_server.assignment_rollouts import check_waves
-from tiercast_server.assignment_rules import Rule, choice
+from tiercast_server.assignment_rules import choice
 from tiercast_server.database.tables import packages
 from tiercast_server.desired_changes import Mistakes
 from tiercast_server.desired_document import Assignment

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_protocol.content.assigned import Rule
 from tiercast_protocol.errors import UsageError
 from tiercast_server import assignment_rows
-from tiercast_server.assignment_rules import Rule
 from tiercast_server.nodes import Node
 from tiercast_server.targeting import Targeting
 

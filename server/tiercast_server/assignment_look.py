@@ -16,11 +16,12 @@ import msgspec
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_protocol.content.assigned import Rule
 from tiercast_protocol.errors import UsageError
 from tiercast_server import assignment_rows
 from tiercast_server.assignment_life import AssignmentLife, Ended, Machine
 from tiercast_server.assignment_rows import Kept
-from tiercast_server.assignment_rules import Rule, choice
+from tiercast_server.assignment_rules import choice
 from tiercast_server.database.rollout_tables import rollouts
 from tiercast_server.database.tables import inventory, jobs, packages, targets
 from tiercast_server.database.tables import nodes as nodes_table

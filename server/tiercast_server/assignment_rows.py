@@ -15,11 +15,11 @@ import msgspec
 from sqlalchemy import RowMapping, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_protocol.content.assigned import Rule
 from tiercast_protocol.content.target import names_of
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
 from tiercast_server.assignment_life import AssignmentLife, Try
-from tiercast_server.assignment_rules import Rule
 from tiercast_server.database.assignment_tables import assignment_tries, assignments, desired_changes, desired_windows
 from tiercast_server.desired_document import Assignment
 from tiercast_server.nearness import suggestion

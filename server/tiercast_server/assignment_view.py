@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_server import assignment_rows
+from tiercast_server import assignment_rows, assignment_sites
 from tiercast_server.assignment_life import STATES, Machine, Try
 from tiercast_server.assignment_look import Sight, look
 from tiercast_server.assignment_rows import Kept
@@ -76,6 +76,7 @@ async def show(region: Region, targeting: Targeting, name: str) -> dict[str, Any
         kept = await assignment_rows.get(connection, name)
         sight = (await look(region, targeting, connection))[kept.name]
         windows = await assignment_rows.windows(connection)
+        sites = await assignment_sites.shown(connection, kept.name)
     away = [(node, one) for node, one in sight.machines.items() if not one.holds]
     return {
         **head(kept),
@@ -84,6 +85,7 @@ async def show(region: Region, targeting: Targeting, name: str) -> dict[str, Any
         "windows": {one: windows.get(one, "") for one in kept.definition.window},
         "machines": [row(sight, node, machine) for node, machine in away[:_MOST]],
         "more": max(0, len(away) - _MOST),
+        "sites": sites,
     }
 
 

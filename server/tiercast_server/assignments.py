@@ -18,7 +18,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.errors import UsageError
-from tiercast_server import assignment_rows, rollout_rows
+from tiercast_protocol.wire.drift import DriftTold
+from tiercast_server import assignment_rows, assignment_sites, rollout_rows
 from tiercast_server.assignment_life import Command, Looked, Order, Ordered, Refused, RetryAsked, WakeAt
 from tiercast_server.assignment_look import Sight, look
 from tiercast_server.assignment_orders import order
@@ -57,16 +58,23 @@ class Assignments:
         async with targeting.lock:
             async with region.db.read() as connection:
                 sights = await look(region, targeting, connection)
+                untold = await assignment_sites.due(connection, sights)
             idle, wake = self._idle(sights)
             done = Outcome(wake=wake)
-            if not idle:
+            if untold or not idle:
                 async with region.db.write() as connection:
                     sights = await look(region, targeting, connection)
                     done = await self._act(connection, sights)
+                    await assignment_sites.tell(region, connection, await assignment_sites.due(connection, sights))
         self.seen, self.looked = sights, region.clock()
-        if done.made:
+        if done.made or untold:
             self.jobs.told(*done.made)
         return done
+
+    async def told(self, message: DriftTold) -> None:
+        """A gateway says how its children stand."""
+        if not await assignment_sites.take(self.region, message):
+            _log.info("drift not asked", gateway=message.node[:80], assignment=message.name[:80])
 
     def _idle(self, sights: dict[str, Sight]) -> tuple[bool, int | None]:
         """Whether nothing is to be written, and when to look again: so that looking alone takes no writer's turn."""

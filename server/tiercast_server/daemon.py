@@ -112,7 +112,14 @@ async def serve(stack: AsyncExitStack, here: Place) -> None:
     region = await open_region(db, key)
     parts = Parts.of(region, settings.jobs)
     above = RegionAbove(
-        parts.below, parts.enrolment, parts.intake, parts.moves, parts.inventories, parts.sites, parts.joins
+        parts.below,
+        parts.enrolment,
+        parts.intake,
+        parts.moves,
+        parts.inventories,
+        parts.sites,
+        parts.joins,
+        parts.assignments,
     )
     subtree = await stack.enter_async_context(open_subtree(_subtree_config(region, settings, here), above))
     verbs = Verbs()

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
+from tiercast_protocol.content.assigned import Rule, wants
 from tiercast_protocol.content.target import Expression
 from tiercast_protocol.errors import UsageError
-from tiercast_server.assignment_rules import Rule, wants
 from tiercast_server.targeting import parsed
 
 FORMAT = 1

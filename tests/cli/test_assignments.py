@@ -33,6 +33,7 @@ SHOWN: dict[str, Any] = {
     "some": {"failed": ["pc-3"]},
     "machines": [ROW, {**ROW, "node": "pc-4", "failures": 1, "again": 0}, {**ROW, "node": "pc-5", "failures": 0}],
     "more": 1_000,
+    "sites": [{"gateway": "berlin", "counts": {"holds": 2, "missing": 1}, "at": 1_800_000_000_000, "away": []}],
 }
 
 
@@ -53,6 +54,7 @@ def test_list_and_show(daemon: Daemon) -> None:
         "2 failures, program.failed: exit 3; again at",
         "1 failure, program.failed: exit 3; not tried again by itself",
         "And 1,000 more.",
+        "2 holds, 1 missing",
     ):
         assert part in told
     assert daemon.json("assignment", "show", "editor")["assignment"]["more"] == 1_000

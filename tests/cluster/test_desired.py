@@ -44,6 +44,16 @@ def test_what_is_desired_stands_and_is_put_right(tmp_path: Path) -> None:
         assert_installed(site, ["pc-1", "pc-2"], "app", tree)
         assert len(jobs()) == 1
 
+        def at_berlin() -> dict[str, int]:
+            """What the gateway told the server of its children."""
+            (one,) = asked(site, "assignment.show", assignment="app")["sites"]
+            found: dict[str, int] = one["counts"]
+            return found
+
+        until(lambda: at_berlin() == {"holds": 2}, "the gateway says so")
+        (here,) = site.cli("assignment", "list", at="berlin")["assignments"]
+        assert (here["says"], here["counts"]) == ("has app >= 1", {"holds": 2})
+
         out = tmp_path / "out.toml"
         site.cli("export", "-o", str(out))
         again = site.cli("apply", "-f", str(out), "--prune")["apply"]
@@ -55,6 +65,7 @@ def test_what_is_desired_stands_and_is_put_right(tmp_path: Path) -> None:
         shutil.rmtree((site.apps("pc-1") / "app").resolve())
         site.cli("job", "inventory", "--on", "pc-1", "--watch")
         until(lambda: counts() == {"holds": 1, "failed": 1}, "the drift is seen")
+        until(lambda: at_berlin() == {"holds": 1, "missing": 1}, "by the gateway too")
         (row,) = site.cli("assignment", "show", "app")["assignment"]["machines"]
         assert (row["node"], row["code"]) == ("pc-1", "assignment.undone")
         site.cli("assignment", "retry", "app")

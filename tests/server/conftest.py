@@ -422,7 +422,14 @@ async def rooted(tmp_path: Path, new_database: NewDatabase) -> AsyncIterator[Roo
         region = await open_region(db, PrivateKey.generate())
         parts = Parts.of(region)
         above = RegionAbove(
-            parts.below, parts.enrolment, parts.intake, parts.moves, parts.inventories, parts.sites, parts.joins
+            parts.below,
+            parts.enrolment,
+            parts.intake,
+            parts.moves,
+            parts.inventories,
+            parts.sites,
+            parts.joins,
+            parts.assignments,
         )
         config = SubTreeConfig(
             me="server",

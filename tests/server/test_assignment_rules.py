@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiercast_protocol.errors import UsageError
-from tiercast_server.assignment_rules import Rule, choice, contradictions, latest, wants
+from tiercast_protocol.content.assigned import Rule, wants
+from tiercast_server.assignment_rules import choice, contradictions, latest
 
 LIBRARY = ["1", "1.5", "2", "3"]
 
@@ -18,17 +17,6 @@ def has(name: str, text: str) -> Rule:
 
 def lacks(name: str, text: str) -> Rule:
     return Rule(name, wants(text), lacks=True)
-
-
-def test_rules_are_met() -> None:
-    assert has("a", "app >= 2").met_by("2")
-    assert not has("a", "app >= 2").met_by("1")
-    assert not has("a", "app").met_by("")
-    assert lacks("a", "app").met_by("")
-    assert not lacks("a", "app < 2").met_by("1")
-    assert lacks("a", "app < 2").met_by("2")
-    assert str(lacks("a", "app<2, !=1")) == "lacks app < 2, != 1"
-    assert str(has("a", "app")) == "has app"
 
 
 def test_the_latest_that_does_for_all_is_chosen() -> None:
@@ -70,35 +58,6 @@ def test_what_is_chosen_meets_every_rule(rules: list[Rule]) -> None:
         assert not any(all(rule.met_by(one) for rule in rules) for one in LIBRARY)
     else:
         assert all(rule.met_by(found) for rule in rules)
-
-
-@pytest.mark.parametrize(
-    ("text", "yes", "no"),
-    [
-        ("editor", ["1", "0~"], [""]),
-        ("editor>=2.1,<3", ["2.1", "2.10", "3~rc1"], ["2", "3", ""]),
-        ("editor = 2.0", ["2.0", "2.00"], ["2.1", ""]),
-        ("editor=2.0", ["2.0"], ["2.0.1"]),
-        ("editor != 2", ["1", "3"], ["2", ""]),
-    ],
-)
-def test_requirements(text: str, yes: list[str], no: list[str]) -> None:
-    rule = has("a", text)
-    assert [version for version in yes if not rule.met_by(version)] == []
-    assert [version for version in no if rule.met_by(version)] == []
-    assert wants(rule.text) == rule.wants
-
-
-@pytest.mark.parametrize("text", ["", " ", ">= 2", "a 2", "a => 2", "a >= 2,", "a, >= 2", "a >= /", "a" * 501])
-def test_what_is_no_requirement_is_refused(text: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        wants(text)
-    assert caught.value.code == "requirement.invalid"
-
-
-def test_too_many_conditions_are_refused() -> None:
-    with pytest.raises(UsageError):
-        wants("app " + ", ".join(["> 1"] * 17))
 
 
 def test_the_latest() -> None:

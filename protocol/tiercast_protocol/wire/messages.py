@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from tiercast_protocol.errors import MessageInvalid
-from tiercast_protocol.wire import codec, facts, leaves, moving, root, site
+from tiercast_protocol.wire import codec, drift, facts, leaves, moving, root, site
 from tiercast_protocol.wire.envelope import Envelope
 
 T = TypeVar("T", bound="Message")
@@ -337,6 +337,8 @@ CATALOGUE: dict[str, type[Message]] = {
     "breakers.opened.v1": site.BreakersOpened,
     "site.order.v1": site.SiteOrder,
     "site.joined.v1": site.SiteJoined,
+    "assigned.v1": drift.Assigned,
+    "drift.told.v1": drift.DriftTold,
     "query.v1": Query,
     "answer.v1": Answer,
     "transfer.report.v1": Report,

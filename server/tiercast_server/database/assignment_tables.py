@@ -50,6 +50,21 @@ assignment_tries = Table(
     Column("detail", Text, nullable=False),
 )
 
+#: What each gateway was told of an assignment (`told` its digest, `seq` its number), and what it says of its children:
+#: `counts` by state and those that are not as they are to be (`away`), at `at`.  A row outlives its assignment until
+#: the gateway was told that it is gone.
+assignment_sites = Table(
+    "assignment_sites",
+    metadata,
+    Column("assignment", _Name, primary_key=True),
+    Column("gateway", _Name, primary_key=True),
+    Column("told", LargeBinary, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("counts", LargeBinary, nullable=False),
+    Column("away", LargeBinary, nullable=False),
+)
+
 #: Every change: who, when, what (`changes`), and all definitions after it (`document`).
 desired_changes = Table(
     "desired_changes",

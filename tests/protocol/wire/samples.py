@@ -7,7 +7,7 @@ Rules
 
 from __future__ import annotations
 
-from tiercast_protocol.wire import facts, moving, site
+from tiercast_protocol.wire import drift, facts, moving, site
 from tiercast_protocol.wire import messages as m
 
 D1, D2 = bytes(range(32)), bytes(range(32, 64))
@@ -75,6 +75,15 @@ SAMPLES: dict[str, m.Message] = {
     ),
     "site.joined.v1": site.SiteJoined(node="site-a", entries=[site.Vouched(data=b"voucher", signature=D1 + D2)]),
     "breakers.opened.v1": site.BreakersOpened(data=b"again", signature=D1 + D2),
+    "assigned.v1": drift.Assigned(name="editor", seq=4, requires="editor >= 2.1", lacks=True, nodes=["desk-1"]),
+    "drift.told.v1": drift.DriftTold(
+        node="site-a",
+        name="editor",
+        of=4,
+        at=1_700_000_000_000,
+        counts={"holds": 39, "wrong": 1},
+        some=[("desk-1", "wrong", "2.0")],
+    ),
     "order.v1": m.OrderBundle(
         order=b"order", signature=D1 + D2, targets=[m.OrderTarget(node="desk-1", index=3, proof=[D1, D2])]
     ),
