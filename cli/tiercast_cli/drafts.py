@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tiercast_cli import actions, jobfiles, jobs, words
+from tiercast_cli import actions, editing, jobfiles, jobs, words
 from tiercast_cli.jobs import Watch
 from tiercast_cli.options import Job, Json
 from tiercast_cli.options import Template as Name
@@ -196,6 +196,7 @@ def add_drafts(app: typer.Typer) -> None:
     """Put the commands into the noun `job`."""
     app.command()(jobfiles.create)
     app.command()(start)
+    app.command(epilog=editing.EXAMPLE)(editing.edit)
     app.command()(copy)
     app.command()(move)
     app.command()(folders)

@@ -18,7 +18,7 @@ from tiercast_cli.options import Json
 from tiercast_cli.session import run as run_
 
 #: What each type takes that is no option; the value is a text or, of a program, a list.
-_SUBJECT = {
+SUBJECT = {
     "install": "package",
     "offer": "package",
     "remove": "package",
@@ -64,8 +64,8 @@ def line_of(table: dict[str, Any], where: str, commands: dict[str, Any]) -> list
         UsageError: file.type, file.key or file.value.
     """
     kind = table.get("type")
-    if kind not in _SUBJECT:
-        todo = f'Write type = "install", or one of: {", ".join(_SUBJECT)}.'
+    if kind not in SUBJECT:
+        todo = f'Write type = "install", or one of: {", ".join(SUBJECT)}.'
         raise wrong("file.type", f"The key `type` is {'missing' if kind is None else repr(kind)}", where, todo)
     flags = {
         parameter.name: (parameter.opts, parameter.secondary_opts)
@@ -74,7 +74,7 @@ def line_of(table: dict[str, Any], where: str, commands: dict[str, Any]) -> list
     }
     names = {opt.removeprefix("--").replace("-", "_"): found for found in flags.values() for opt in found[0]}
     line: list[str] = [kind]
-    subject = _SUBJECT[kind]
+    subject = SUBJECT[kind]
     for key, value in table.items():
         if key in {"type", subject}:
             continue

@@ -9,7 +9,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -26,7 +26,7 @@ from tiercast_server.job_checks import Request, checked
 from tiercast_server.region import Region
 from tiercast_server.requests import Kept
 from tiercast_server.reruns import again
-from tiercast_server.template_fill import declare, fill
+from tiercast_server.template_fill import ALIASES, WORDS, declare, fill
 
 Handler = Callable[[Call], Awaitable[Any]]
 
@@ -53,6 +53,24 @@ class DraftVerbs:
         """Keep a request without carrying it out."""
         _checked(self._jobs.request(call))
         return await self._keep(call, call.args, call.text("folder", ""))
+
+    async def edit(self, call: Call) -> dict[str, Any]:
+        """Other words in a draft: `set` its arguments, `options` of its order; `clear` takes words out."""
+        name, clear = call.text("job"), call.texts("clear", [])
+        said, options = call.mapping("set", {}), call.mapping("options", {})
+        async with self._region.db.write() as connection:
+            draft = await requests.find_draft(connection, name)
+            if draft is None:
+                job = await job_rows.get(connection, name)
+                jobtypes.check("edit", type_=job.type, state=job.shown_state, job=job.id)
+                raise AssertionError("a job is never a draft")
+            if "type" in said:
+                raise UsageError("draft.type", "The type of a draft stays.", todo="Make another draft.")
+            args = _cleared(draft.request, clear) | said
+            args["options"] = {**(args.get("options") or {}), **options}
+            _checked(self._jobs.request(replace(call, args=args)))
+            await requests.rewrite(connection, draft.job, args)
+        return {"job": draft.job, "draft": True, "folder": draft.folder}
 
     async def start(self, call: Call) -> dict[str, Any]:
         """Carry out a draft."""
@@ -168,6 +186,27 @@ class DraftVerbs:
         return found.id, args, ""
 
 
+def _cleared(request: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
+    """The request without these words.
+
+    Raises:
+        UsageError: draft.word.
+    """
+    args, options = dict(request), dict(request.get("options") or {})
+    for name in names:
+        own = WORDS[name][0] if name in WORDS else ""
+        word = next((word for word in (ALIASES.get(name, name), f"{name}_s") if word in options), "")
+        if own and own in args:
+            del args[own]
+        elif word:
+            del options[word]
+        else:
+            said = ", ".join(sorted({*options, *(key for key in args if args[key] and key not in {"type", "options"})}))
+            todo = f"It says: {said or 'nothing'}. Nothing was done."
+            raise UsageError("draft.word", f"The draft does not say {name[:60]!r}.", todo=todo)
+    return args | {"options": options}
+
+
 def _checked(request: Request) -> None:
     """Refuse what could never be started; who is meant, unless it has marks that a template fills."""
     options = checked(request)
@@ -183,6 +222,7 @@ def add_draft_verbs(verbs: Verbs, region: Region, jobs: Creating, audited: Calla
     drafts = DraftVerbs(region, jobs)
     for name, handler in {
         "draft": drafts.draft,
+        "edit": drafts.edit,
         "start": drafts.start,
         "copy": drafts.copy,
         "move": drafts.move,

@@ -169,6 +169,12 @@ async def keep(
     )
 
 
+async def rewrite(connection: AsyncConnection, job: str, args: Mapping[str, Any]) -> None:
+    """The draft `job` says this from now on."""
+    said = {"about": about(args), "request": codec.encode(lasting(args))}
+    await connection.execute(update(job_requests).where(job_requests.c.job == job, job_requests.c.draft).values(**said))
+
+
 def number_of(job: str) -> int | None:
     """The number that a person typed for a job: "17" or "j17"; None for anything else."""
     digits = job.removeprefix("j")

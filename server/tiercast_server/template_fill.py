@@ -47,7 +47,7 @@ WORDS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "expires": ("expires_s", _seconds),
 }
 #: Options that go by another name on the command line, and those with units.
-_ALIASES = {"timeout": "run_timeout_s", "exit": "exits", "program": "argv"}
+ALIASES = {"timeout": "run_timeout_s", "exit": "exits", "program": "argv"}
 _UNITS: dict[str, Callable[[str], int]] = {
     "run_timeout_s": _seconds,
     "pause": _seconds,
@@ -153,7 +153,7 @@ def _place(request: Mapping[str, Any], name: str) -> tuple[str, str] | None:
     """Where a word stands: ("package", ""), ("options", "priority")."""
     if name in WORDS:
         return WORDS[name][0], ""
-    key = _ALIASES.get(name, name).replace("-", "_")
+    key = ALIASES.get(name, name).replace("-", "_")
     return ("options", key) if key in _words(request) else None
 
 

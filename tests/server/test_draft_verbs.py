@@ -55,6 +55,30 @@ async def test_a_draft_orders_nothing_until_it_is_started(world: Any, call: Any,
         await _refused(verbs.start(call("job.start", job=unknown)), "job.unknown")
 
 
+async def test_a_draft_is_edited_word_by_word_and_checked(world: Any, call: Any, verbs: DraftVerbs) -> None:
+    jobs = JobVerbs(world.jobs, world.view)
+    said = {"install_window": "daily 22:00-05:00", "spread_s": 60}
+    draft = (await verbs.draft(call("job.draft", **WANTED, options=said)))["job"]
+    edited = await verbs.edit(
+        call("job.edit", job=draft, set={"package": "app=2", "note": ""}, options={"tries": 3}, clear=["spread"])
+    )
+    assert edited == {"job": draft, "draft": True, "folder": "a/b"}
+    shown = await jobs.show(call("job.show", job=draft))
+    assert (shown["about"], shown["request"]["package"], shown["request"]["targets"]) == ("app=2", "app=2", ["pc1"])
+    assert shown["request"]["options"] == {"install_window": "daily 22:00-05:00", "tries": 3}
+    error = await _refused(verbs.edit(call("job.edit", job=draft, clear=["deadline"])), "draft.word")
+    assert "install_window, note" not in error.todo
+    assert "install_window, package, targets, tries" in error.todo
+    await _refused(verbs.edit(call("job.edit", job=draft, set={"type": "remove"})), "draft.type")
+    await _refused(verbs.edit(call("job.edit", job=draft, options={"tries": 0})), "times.tries")
+    await _refused(verbs.edit(call("job.edit", job=draft, clear=["package"])), "package.missing")
+    assert (await jobs.show(call("job.show", job=draft))) == shown, "what was refused changed nothing"
+    await world.package("app", "2")
+    await world.join("pc1")
+    await verbs.start(call("job.start", job=draft))
+    await _refused(verbs.edit(call("job.edit", job=draft, set={"note": "late"})), "job.open")
+
+
 async def test_two_starts_make_one_job(world: Any, call: Any, verbs: DraftVerbs) -> None:
     await world.package("app", "1")
     await world.join("pc1")

@@ -53,6 +53,7 @@ async def test_the_server_does_what_the_table_says(world: Any, call: Any, type_:
         "copy": (drafts.copy, {}),
         "move": (drafts.move, {"folder": "a"}),
         "template": (drafts.save_template, {"name": "t", "replace": True}),
+        "edit": (drafts.edit, {"set": {"note": "n"}}),
         "start": (drafts.start, {}),
         "watch": (watch, {}),
         "receipt": (jobs.receipt, {"node": "pc1"}),

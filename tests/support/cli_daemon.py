@@ -86,6 +86,7 @@ VERBS = [
     "job.folders",
     "job.start",
     "job.copy",
+    "job.edit",
     "job.move",
     "job.from",
     "job.template.save",

@@ -90,6 +90,7 @@ VERBS: dict[str, Verb] = {
     "copy": Verb(_ALL, does="a draft like it"),
     "move": Verb(_ALL, does="into another folder"),
     "template": Verb(_ALL, does="a template made of it"),
+    "edit": Verb(frozenset({DRAFT}), does="other words in a draft"),
     "start": Verb(frozenset({DRAFT}), does="order it"),
     "watch": Verb(_ALL - {DRAFT}, does="follow it to its end"),
     "receipt": Verb(_ALL - {DRAFT}, does="what a target signed"),

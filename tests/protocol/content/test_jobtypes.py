@@ -18,6 +18,7 @@ EXPECTED = {
     "copy": (set(STATES), False),
     "move": (set(STATES), False),
     "template": (set(STATES), False),
+    "edit": ({"draft"}, False),
     "start": ({"draft"}, False),
     "watch": (set(STATES) - {"draft"}, False),
     "receipt": (set(STATES) - {"draft"}, False),
