@@ -29,8 +29,8 @@ import structlog
 import uvloop
 from blake3 import blake3
 
-from tiercast_endpoint import holdings, journal, messages, patches
 from tiercast_endpoint.actions import Actions
+from tiercast_endpoint.daemon import SCHEMA
 from tiercast_endpoint.install import Event, Plan, Step, StepDone, StepFailed
 from tiercast_endpoint.jobs import Jobs
 from tiercast_endpoint.journal import Job
@@ -60,7 +60,7 @@ class Notebook:
 
     def __init__(self) -> None:
         self._connection = sqlite3.connect(":memory:", isolation_level=None)
-        for script in (Post.SCHEMA, journal.SCHEMA, holdings.SCHEMA, patches.SCHEMA, journal.OPTIONS, messages.SCHEMA):
+        for _, script in SCHEMA:
             self._connection.executescript(script)
 
     async def write(self, unit: Unit[Any]) -> Any:

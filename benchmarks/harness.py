@@ -1,7 +1,7 @@
 """What every benchmark shares: goals, the last line, memory and bytes as the kernel counts them.
 
 Rules
-- A goal is (figure, "<=" or ">=", number); `reached` is all of them.
+- A goal is (figure, "<=" or ">=", number); `reached` is all of them, or of those parts that were asked for.
 - `work` states sizes and counts as really run.
 - Memory is RssAnon from /proc, sampled; bytes are TCP_INFO of every connection of a link.
 """
@@ -26,12 +26,17 @@ from typing import Any
 from linkbytes import Meter
 
 Goals = Mapping[str, tuple[str, float]]
-_asked = {"pairs": 5}
+_asked: dict[str, Any] = {"pairs": 5}
 
 
 def pairs() -> int:
     """How many interleaved pairs of ourselves and a rival are measured."""
-    return _asked["pairs"]
+    return int(_asked["pairs"])
+
+
+def asked(option: str) -> Any:
+    """What the command line said of an option of the bench's own."""
+    return _asked[option]
 
 
 def spread(values: list[float]) -> list[float]:
@@ -39,20 +44,28 @@ def spread(values: list[float]) -> list[float]:
     return [round(value, 4) for value in (min(values), statistics.median(values), max(values))]
 
 
-def run(name: str, goals: Goals, work: Callable[[Path], tuple[dict[str, Any], dict[str, float]]]) -> int:
+def run(
+    name: str,
+    goals: Goals,
+    work: Callable[[Path], tuple[dict[str, Any], dict[str, float]]],
+    add_options: Callable[[argparse.ArgumentParser], None] | None = None,
+) -> int:
     """Run `work` in a folder of its own and print what it reached; 0 when every goal was."""
     parser = argparse.ArgumentParser(prog=f"scripts/bench {name}")
     parser.add_argument("--json", action="store_true", help="only the last line, in JSON")
     parser.add_argument("--folder", type=Path, help="where to work (a new temporary folder)")
     parser.add_argument("--pairs", type=int, default=5, help="interleaved pairs beside a rival (5)")
+    if add_options is not None:
+        add_options(parser)
     options = parser.parse_args()
-    _asked["pairs"] = max(1, options.pairs)
+    _asked.update(vars(options), pairs=max(1, options.pairs))
     folder = Path(tempfile.mkdtemp(prefix="tcb", dir=options.folder))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was made is taken down however we end
     try:
         done, figures = work(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    goals = {key: goal for key, goal in goals.items() if key in figures}
     reached = all(_holds(figures[key], sign, limit) for key, (sign, limit) in goals.items())
     if not options.json:
         for key, value in figures.items():

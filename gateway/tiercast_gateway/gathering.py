@@ -12,7 +12,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 #: The pause after the first message, by what it grows, and where growth ends, in seconds.
-FIRST, GROWTH, MOST = 0.05, 3.0, 5.0
+FIRST, GROWTH, MOST = 0.05, 4.0, 10.0
 #: The most at the server: there they are where they go, and gather only for the sake of its transactions.
 SERVER_MOST = 0.25
 #: Most for what did not go well, least for progress.
@@ -54,7 +54,8 @@ class Gathering:
 
     def told(self, now: float, *, progress: bool) -> None:
         """A message went, with all progress in it or without."""
-        silent = now >= self._told + 2 * self._pause + FIRST
+        expected = max(self._told + 2 * self._pause, self._progress_told + 2 * PROGRESS_LEAST)
+        silent = now >= expected + FIRST
         self._pause = min(self._most, FIRST if silent else self._pause * GROWTH)
         self._told = now
         if progress:

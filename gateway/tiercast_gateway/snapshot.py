@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiercast_gateway import holdings
 from tiercast_protocol import __version__
+from tiercast_protocol.wire.messages import CATALOGUE
 
 if TYPE_CHECKING:
     from tiercast_gateway.subtree import SubTree
@@ -36,6 +37,7 @@ def snapshot(tree: SubTree) -> dict[str, Any]:
         "children": children(tree),
         "patches": tree.patches.shown(),
         "messages": {word: tree.post.counts[word] for word in MESSAGES},
+        "received": {kind: tree.post.counts[kind] for kind in sorted(CATALOGUE) if tree.post.counts[kind]},
         "pid": os.getpid(),
     }
 

@@ -25,8 +25,8 @@ def flow(gathering: Gathering, news: News, seconds: float, *, begin: float = 0.0
 def test_the_first_goes_at_once_and_a_flow_of_a_minute_is_few_messages() -> None:
     told = flow(Gathering(), News.DONE, 60)
     assert told[0] == 0
-    assert len([moment for moment in told if moment < 1]) <= 4
-    assert 10 < len(told) <= 18
+    assert len([moment for moment in told if moment < 1]) <= 3
+    assert 6 < len(told) <= 11
     assert max(b - a for a, b in pairwise(told)) <= MOST + 0.02
 
 
@@ -43,6 +43,10 @@ def test_failures_wait_a_second_and_the_last_of_a_job_nothing() -> None:
     last = flow(gathering, News.DONE, 30)[-1]
     assert gathering.due(News.BAD) == last + BAD_MOST
     assert gathering.due(News.LAST) < last
+
+
+def test_progress_that_goes_on_is_few_messages_too() -> None:
+    assert len(flow(Gathering(), News.PROGRESS, 60)) <= 11
 
 
 def test_progress_goes_at_most_once_a_second() -> None:

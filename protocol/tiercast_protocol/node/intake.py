@@ -73,6 +73,7 @@ class Intake:
     def accept(self, peer: str, envelope: Envelope, size: int) -> bool:
         """Queue a message of `size` bytes; whether `ready` has grown."""
         self._counts["received"] += 1
+        self._counts[envelope.kind if envelope.kind in CATALOGUE else "unheard.of"] += 1
         queue = self._queues.setdefault(peer, _Queue())
         if (
             len(queue.waiting) >= QUEUE_MESSAGES

@@ -46,7 +46,7 @@ class Post:
 
     `transmit(peer, payload)` hands bytes to the link and may raise; `clock` is seconds since 1970.
     `counts`: sent, acks_sent, unsent, received, acks_received, handled, duplicate, expired, invalid, unknown, failed,
-    overflow.
+    overflow; and what was received by kind.
     """
 
     SCHEMA = SCHEMA
