@@ -66,6 +66,8 @@ def lines(found: Body, job: str, now: float, *, everything: bool = False) -> lis
         head.append(f"job {found['job']}: {found['type']} {words.subject(found)}, {found['state']}")
     if "chain" in found:
         head += of_target(found, found["target"], job, now)
+    for one in found.get("above") or []:
+        head += [f"{one['node']} says: {_clause(reason, now)}" for reason in one["chain"]]
     if "reasons" in found:
         head += of_job(found, now, everything=everything)
     return head

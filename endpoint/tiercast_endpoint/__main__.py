@@ -199,7 +199,7 @@ def why(
     if json:
         _emit({"why": found})
         return
-    if not found["jobs"]:
+    if not found["jobs"] and not found.get("above"):
         print("No job is open here.")
     for one in found["jobs"]:
         print(f"{one['job']}  {one['type']} {_package(one)}: {one['state']}")
@@ -211,6 +211,7 @@ def why(
         if result := one["result"]:
             code = f" ({result['code']})" if result["code"] else ""
             print(f"  ended {result['state']}{code}: {result['detail'] or result['means']}")
+    commands.print_above(found.get("above") or [], id_)
 
 
 def _package(job: dict[str, Any]) -> str:

@@ -146,3 +146,13 @@ def end_of(until: str, for_: str, command: str) -> int:
     except ValueError as error:
         raise UsageError("time.invalid", str(error), command, "Write --until 18:00, or --for 2h.") from None
     raise UsageError("time.invalid", "Until when?", command, "Give one of --until 18:00 and --for 2h.")
+
+
+def print_above(rows: list[dict[str, Any]], job: str) -> None:
+    """What those above know of why a job waits."""
+    for one in rows:
+        for reason in one["chain"]:
+            typer.echo(f"  {one['node']} says: {reason['code']}: {reason['says']}")
+            typer.echo(f"    freed when {reason['freed'].replace('JOB', job)}")
+        if result := one["result"]:
+            typer.echo(f"  {one['node']} says: it has ended, {result['state']} {result['code']}".rstrip())

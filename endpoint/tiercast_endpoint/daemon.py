@@ -39,7 +39,7 @@ from tiercast_endpoint.steps import Steps, same_file_system
 from tiercast_endpoint.terms import Terms
 from tiercast_endpoint.tree import TreeError
 from tiercast_endpoint.verbs import Readings
-from tiercast_endpoint.why import Machine, Why
+from tiercast_endpoint.why import Machine, Why, asks
 from tiercast_protocol import __version__
 from tiercast_protocol.errors import StateError, UsageError
 from tiercast_protocol.node import config, enrol, joined, logs, settings_file, standing
@@ -131,8 +131,7 @@ class Agent:
         )
         inner = Steps(db=db, root=self._root, materials=materials, limits=limits, now_ms=now_ms)
         informer = self._informer(db, post, upstream)
-        asked = self._restart.asked
-        steps = Actions(db=db, steps=inner, restart=asked, look=informer.afresh, now_ms=now_ms)
+        steps = Actions(db=db, steps=inner, restart=self._restart.asked, look=informer.afresh, now_ms=now_ms)
         reporter = Reporter(
             db=db,
             post=post,
@@ -171,8 +170,9 @@ class Agent:
         owner = Owner(self._settings.transfer.checked(self._place.config), folder, upstream)
         self._listen(post, upstream, readings, materials, terms, jobs)
         ledger = await stack.enter_async_context(open_ledger(folder))
-        why = Why(db, post, lambda: _machine(me.name, upstream), jobs.looks)
+        why = Why(db, post, lambda: _machine(me.name, upstream), jobs.looks, asks(post, upstream))
         readings.table |= Arrivals(ledger, upstream).readings | why.readings
+        readings.at_socket["job.why"] = why.at_socket
         verbs = Verbs()
         for part in (readings, owner, informer):
             part.register(verbs)

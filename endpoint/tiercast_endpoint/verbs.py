@@ -63,6 +63,8 @@ class Readings:
         self._state = state
         self._chunk = chunk
         self._staged = staged
+        #: What answers the socket otherwise than the tree.
+        self.at_socket: dict[str, Reading] = {}
         self.table: dict[str, Reading] = {
             "status": self._status,
             "packages": self._packages,
@@ -74,7 +76,7 @@ class Readings:
 
     def register(self, verbs: Verbs) -> None:
         """Put all into the socket's table."""
-        for name, reading in self.table.items():
+        for name, reading in {**self.table, **self.at_socket}.items():
             verbs.add(name, "viewer", _as_handler(reading))
         verbs.add("parents.move", "operator", self._move)
         verbs.add("messages.read", "operator", self._read_messages)

@@ -4,6 +4,8 @@ Rules
 - Every step of the installer but its end has a reason; what a job says of itself (a code of the catalogue) goes before.
 - What stops the step goes before the step: a parent that can't be reached while chunks are missing, a journal without
   room.  What lies above the machine is known above it.
+- Asked at the machine's own socket for one job, it adds what those above know of it (`above`), while they can be
+  reached.
 - A job that has ended waits for nothing; that its receipt was not acknowledged yet is said beside its result.
 """
 
@@ -22,6 +24,10 @@ from tiercast_protocol.content.waiting import KINDS
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.post import Post
+from tiercast_protocol.node.upstream import Upstream
+from tiercast_protocol.node.whyabove import WhyAbove, more
+from tiercast_protocol.wire.envelope import Envelope
+from tiercast_protocol.wire.messages import Message
 
 #: By step of the installer.
 CODE_OF: dict[Step, str] = {
@@ -128,6 +134,7 @@ class Why:
         post: its outbox.
         machine: gives what the jobs have in common, now.
         looks: gives what the actors say, by (job, revision).
+        above: asks those above; None where nobody can be.
     """
 
     def __init__(
@@ -136,9 +143,26 @@ class Why:
         post: Post,
         machine: Callable[[], Machine],
         looks: Callable[[], Mapping[tuple[str, int], Look]],
+        above: WhyAbove | None = None,
     ) -> None:
         self._db, self._post, self._machine, self._looks = db, post, machine, looks
+        self._above = above
         self.readings = {"job.why": self.why}
+
+    async def at_socket(self, args: dict[str, Any]) -> dict[str, Any]:
+        """As `why`; of one job with what those above know of it."""
+        name, me = args.get("job", ""), self._machine().me
+        try:
+            found = await self.why(args)
+        except UsageError:
+            above = await self._above.ask(name, me) if self._above is not None and isinstance(name, str) else []
+            if not above:
+                raise
+            return {"node": me, "jobs": [], "above": above}
+        if name and self._above is not None:
+            own = [reason for one in found["jobs"] for reason in one["chain"]]
+            found["above"] = more(own, await self._above.ask(name, me))
+        return found
 
     async def why(self, args: dict[str, Any]) -> dict[str, Any]:
         """Why one job, or every open one, has not ended."""
@@ -185,3 +209,17 @@ class Why:
             "chain": [shown(reason) for reason in told],
             "result": result,
         }
+
+
+def asks(post: Post, upstream: Upstream) -> WhyAbove:
+    """Who asks those above, over the agent's outbox."""
+
+    async def send(to: str, message: Message, expires: int) -> bytes:
+        return await post.send(upstream.parent, message, to=to, expires=expires)
+
+    async def on_answer(_peer: str, envelope: Envelope) -> None:
+        above.answered(envelope)
+
+    above = WhyAbove(upstream, lambda: upstream.hop.path, send)
+    post.on("answer.v1", on_answer)
+    return above

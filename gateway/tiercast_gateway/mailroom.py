@@ -1,9 +1,9 @@
 """Control messages of a sub-tree: which kind may come from where, and who acts on it.
 
 Rules
-- Orders, patches, tokens, admissions, dismissals, suspensions, terms and questions only from above; statuses,
-  inventories, answers and requests to join only from below.  What comes the wrong way is logged and dropped: a child
-  gives no order.
+- Orders, patches, tokens, admissions, dismissals, suspensions and terms only from above; statuses, inventories and
+  requests to join only from below.  What comes the wrong way is logged and dropped: a child gives no order.
+- Questions and answers go both ways: a child may ask why it waits (`why_way.py`), and nothing else.
 - What is for another node is passed on unopened: down by the route table when it comes from above, else up.
 - A message that can never be acted on (its receiver is unknown by now) is logged and acknowledged; it would
   block all that stands behind it.
@@ -147,9 +147,15 @@ class Mailroom:
             await self._tree.moves.left(body_of(envelope, Left))
 
     async def _query(self, peer: str, envelope: Envelope) -> None:
-        if self._comes_down(peer, envelope):
+        if peer == self._above.parent:
             answer = await self._tree.queries.answer(envelope)
             await self._above.send(answer, to=envelope.sender, cause=envelope.cause)
+        else:
+            # Passed on by a gateway below: the answer goes to whom it is about, by our own routes.
+            asker = envelope.sender if self._tree.routes.below(envelope.sender, peer) else peer
+            told = await self._tree.whys.answer(asker, envelope)
+            to = asker if asker != peer else ""
+            await self._tree.post.send(peer, told, to=to, cause=envelope.cause, expires=envelope.expires)
 
     async def _status(self, peer: str, envelope: Envelope) -> None:
         if self._comes_up(peer, envelope):
@@ -160,7 +166,9 @@ class Mailroom:
             await self._tree.inventories.take(peer, body_of(envelope, Inventories))
 
     async def _answer(self, peer: str, envelope: Envelope) -> None:
-        if self._comes_up(peer, envelope):
+        if peer == self._above.parent:
+            self._tree.whys.above.answered(envelope)
+        else:
             self._tree.queries.answered(envelope)
 
     async def _request(self, peer: str, envelope: Envelope) -> None:

@@ -39,7 +39,6 @@ from tiercast_gateway.orders import Orders, OwnOrder
 from tiercast_gateway.patches import Patches
 from tiercast_gateway.placings import Placings
 from tiercast_gateway.progress import Progress
-from tiercast_gateway.queries import Queries
 from tiercast_gateway.routes import Routes
 from tiercast_gateway.sitegroups import SiteGroups
 from tiercast_gateway.snapshot import snapshot
@@ -49,6 +48,7 @@ from tiercast_gateway.streams import Streams
 from tiercast_gateway.subtree_config import SubTreeConfig
 from tiercast_gateway.tables import SCHEMA
 from tiercast_gateway.upkeep import Upkeep
+from tiercast_gateway.why_way import WhyWay
 from tiercast_gateway.work import Identity, OwnWork
 from tiercast_protocol.content.order import PURGE, Order
 from tiercast_protocol.errors import UsageError
@@ -59,6 +59,7 @@ from tiercast_protocol.node.fetch import Fetcher
 from tiercast_protocol.node.leases import CHILD
 from tiercast_protocol.node.ledger import Ledger, open_ledger
 from tiercast_protocol.node.post import Post
+from tiercast_protocol.node.queries import Queries
 from tiercast_protocol.wire.messages import (
     Admitted,
     Dismissed,
@@ -176,6 +177,7 @@ class SubTree:
         self.heads = Heads(self.depot, self.offers, self.patches, self.streams)
         self.downlink.connect(self.post, self.streams)
         self.books = LedgerRoom(ledger, self)
+        self.whys = WhyWay(self)
         self.queries = Queries(lambda node, message, expires: self.tell(node, message, expires=expires))
         self.upkeep = Upkeep(self, fetcher, audit=config.audit)
         self._settled: asyncio.Queue[set[str]] = asyncio.Queue()

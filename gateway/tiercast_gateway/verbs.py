@@ -61,7 +61,10 @@ def add_common_verbs(verbs: Verbs, tree: SubTree, *, jobs: bool = True) -> None:
     if jobs:
         table += steering.own_table()
         table += [("job.list", "viewer", common.job_list), ("job.show", "viewer", common.job_show)]
-        table.append(("job.why", "viewer", WhyVerbs(tree).why))
+        whys = WhyVerbs(tree)
+        tree.whys.reader = whys.below
+        verbs.add("job.why", "viewer", _routed(tree, whys.at_socket))
+        tree.queries.add("job.why", partial(_answer, "job.why", whys.why))
         table += RolloutVerbs(tree.breakers).table()
         table += tree.drift.table()
     if jobs:

@@ -1,7 +1,8 @@
 """`job.why` at a gateway: what it knows itself of a job below it (docs/jobs.md, "Why").
 
 Rules
-- Answered out of this node's database and of what it sees now; nobody is asked, so it answers cut off too.
+- Answered out of this node's database and of what it sees now, so it answers cut off too.  Asked at its own socket for
+  one target, or for a job that did not pass it, it adds what the server knows, where that can be reached (`above`).
 - A target's own word is the record that came from it; before the first one, its order is: unsent for want of a route,
   unacknowledged by the child on the way, or on its way further down.
 - Gateways below say of their children what they said in their own records.
@@ -17,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from tiercast_gateway import reasons, why
 from tiercast_gateway.why import Said, Target
+from tiercast_gateway.why_way import not_below
 from tiercast_protocol.content.reason import Reason, because, shown
 from tiercast_protocol.content.receipt import RELAY_STATES
 from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node import whyabove
 
 if TYPE_CHECKING:
     from tiercast_gateway.subtree import SubTree
@@ -47,9 +50,34 @@ class WhyVerbs:
     def __init__(self, tree: SubTree) -> None:
         self._tree = tree
 
+    async def at_socket(self, call: Call) -> dict[str, Any]:
+        """Why a job has not ended below here, and what those above know of it: grouped, or of one target as a chain."""
+        job, target = call.text("job"), call.text("target", "")
+        try:
+            found = await self.why(call)
+        except UsageError:
+            asked = target or self._tree.name
+            above = await self._tree.whys.above.ask(job, asked)
+            if not above:
+                raise
+            head = {"node": self._tree.name, "job": job, "type": "", "package": "", "version": "", "state": "open"}
+            return {**head, "target": asked, "chain": [], "result": {}, "above": above}
+        if target:
+            found["above"] = whyabove.more(found["chain"], await self._tree.whys.above.ask(job, target))
+        return found
+
+    async def below(self, asker: str, job: str, target: str) -> dict[str, Any]:
+        """What a child is told of itself, or of what is below it."""
+        if target != asker and not self._tree.routes.below(target, asker):
+            raise not_below(asker, target)
+        return whyabove.told(await self._why(job, target))
+
     async def why(self, call: Call) -> dict[str, Any]:
         """Why a job has not ended below here: grouped, or of one target as a chain."""
-        tree, job, only = self._tree, call.text("job"), call.text("target", "")
+        return await self._why(call.text("job"), call.text("target", ""))
+
+    async def _why(self, job: str, only: str) -> dict[str, Any]:
+        tree = self._tree
         ordered = await tree.db.read(lambda c: _ordered(c, job))
         if not ordered:
             raise UsageError(

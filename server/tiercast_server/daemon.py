@@ -124,6 +124,7 @@ async def serve(stack: AsyncExitStack, here: Place) -> None:
     subtree = await stack.enter_async_context(open_subtree(_subtree_config(region, settings, here), above))
     verbs = Verbs()
     desk = _desk(region, settings, parts, subtree)
+    subtree.whys.reader = desk.why.below
     add_verbs(verbs, desk)
     await stack.enter_async_context(ControlServer(here.socket, verbs))
     async with asyncio.TaskGroup() as tasks:

@@ -17,10 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_gateway import reasons, why
 from tiercast_gateway.why import Said, Target
+from tiercast_gateway.why_way import not_below
 from tiercast_protocol.content.reason import Reason, because, read, shown, words
 from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.content.waiting import KINDS
 from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node import whyabove
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_server import assignment_why, job_rows, likewise, rollout_rows, rollout_why
 from tiercast_server.below import Below
@@ -55,7 +57,25 @@ class JobWhy:
         found: dict[str, Any] | None = await asked(self._region, self._below, call)
         if found is not None:
             return found
-        job, target = call.text("job"), call.text("target", "")
+        return await self._of(call.text("job"), call.text("target", ""))
+
+    async def below(self, asker: str, job: str, target: str) -> dict[str, Any]:
+        """What a node is told of itself, or of what is below it.
+
+        Raises:
+            UsageError: target.unknown, and as `job` and `target`.
+        """
+        if target != asker:
+            async with self._region.db.read() as connection:
+                home = select(nodes.c.parent, placings.c.parent.label("present"))
+                home = home.outerjoin(placings, placings.c.node == nodes.c.name).where(nodes.c.name == target)
+                row = (await connection.execute(home)).first()
+                parents = await gateways(connection)
+            if row is None or asker not in _way(target, parents | {target: row.present or row.parent}):
+                raise not_below(asker, target)
+        return whyabove.told(await self._of(job, target))
+
+    async def _of(self, job: str, target: str) -> dict[str, Any]:
         if rollout_rows.looks_like(job):
             return await rollout_why.answer(self, self._region, job, target)
         if await assignment_why.is_one(self._region, job):

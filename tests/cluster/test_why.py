@@ -1,4 +1,8 @@
-"""What makes a job wait is injected, cause after cause, and `why` names it at every tier that can know."""
+"""What makes a job wait is injected, cause after cause, and `why` names it at every tier: first-hand, or as told above.
+
+Twelve causes: window shut, link capped, parent gone, condition false, disk short, deferred by the owner, suspended,
+gate shut, breaker open, chunk missing upstream, endpoint absent, dependency failed.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +14,26 @@ from typing import Any
 from cluster import asked, build, random_tree, running, until
 from region import Region
 
+ALL = ("server", "mid", "pc-1")
+
+
+def told(region: Region, job: str, target: str, at: str = "server") -> dict[str, Any]:
+    """What the daemon `at` answers at its socket."""
+    found: dict[str, Any] = asked(region, "job.why", at=at, job=job, target=target)
+    for one in (found, *found.get("jobs", ()), *found.get("above", ())):
+        for reason in one.get("chain", ()):
+            assert reason["says"], reason
+            assert reason["freed"], reason
+    return found
+
 
 def chain(region: Region, job: str, target: str, at: str = "server") -> list[tuple[str, str]]:
-    """(code, node that says so) of a target's reasons, as the daemon `at` tells them."""
-    found = asked(region, "job.why", at=at, job=job, target=target)
-    told = found["jobs"][0] if "jobs" in found else found
-    if not told["chain"]:
-        return [(told["result"]["code"], "result")]
-    for reason in told["chain"]:
-        assert reason["says"], reason
-        assert reason["freed"], reason
-    return [(reason["code"], reason["node"]) for reason in told["chain"]]
+    """(code, node that says so) of a target's reasons, as the daemon `at` knows them first-hand."""
+    found = told(region, job, target, at)
+    own = found["jobs"][0] if found.get("jobs") else found
+    if not own.get("chain"):
+        return [((own.get("result") or {"code": "unknown"})["code"], "result")]
+    return [(reason["code"], reason["node"]) for reason in own["chain"]]
 
 
 def first(region: Region, job: str, target: str, code: str, **by_tier: str) -> None:
@@ -39,6 +52,24 @@ def first(region: Region, job: str, target: str, code: str, **by_tier: str) -> N
             raise AssertionError(f"{code} of {node}, asked at {at}: {last}") from error
 
 
+def named(region: Region, job: str, target: str, code: str, *tiers: str) -> None:
+    """Each of these sockets names `code` for `target`: out of what it knows, or was told by those above."""
+    for at in tiers or ALL:
+        last: list[str] = []
+
+        def said(at: str = at, last: list[str] = last) -> bool:
+            found = told(region, job, target, at)
+            parts = (found, *found.get("jobs", ()), *found.get("above", ()))
+            last[:] = [reason["code"] for one in parts for reason in one.get("chain", ())]
+            last += [one["result"]["code"] for one in parts if one.get("result")]
+            return code in last
+
+        try:
+            until(said, "the reason", 20)
+        except AssertionError as error:
+            raise AssertionError(f"{code}, asked at {at}: {last}") from error
+
+
 def shut_window() -> str:
     """A window that opens in two hours."""
     at = time.localtime(time.time() + 7200)
@@ -54,30 +85,68 @@ def set_reserve(region: Region, name: str, size: str) -> None:
     file.write_text(text, "utf-8")
 
 
-def test_each_cause_of_waiting_is_named_at_the_tiers_that_can_know(tmp_path: Path) -> None:
-    source = random_tree(tmp_path / "app", seed=1, files=6, size=3_000_000)
-    other = random_tree(tmp_path / "tool", seed=2, files=6, size=3_000_000)
+def packages(region: Region, folder: Path) -> None:
+    """Two plain ones, one that fails on every machine, and one that needs it."""
+    build(region, random_tree(folder / "app", seed=1, files=6, size=3_000_000), "app", "1")
+    build(region, random_tree(folder / "tool", seed=2, files=6, size=3_000_000), "tool", "1")
+    for name, text in (("bad", '[run_after]\nargv = ["./after.sh"]'), ("needy", 'requires = ["bad"]')):
+        (folder / name).mkdir()
+        (folder / name / "after.sh").write_text("#!/bin/sh\nexit 7\n")
+        (folder / name / "after.sh").chmod(0o755)
+        (folder / name / "package.toml").write_text(f'name = "{name}"\nversion = "1"\n{text}\n')
+        region.cli("package", "build", str(folder / name))
+
+
+def test_each_cause_of_waiting_is_named_at_every_tier(tmp_path: Path) -> None:
     with running() as region:
         region.add_server()
         region.add_gateway("mid")
-        region.add_endpoint("pc-1", "mid")
-        build(region, source, "app", "1")
-        build(region, other, "tool", "1")
+        region.add_endpoints(["pc-1", "pc-2"], "mid")
+        packages(region, tmp_path)
+
+        # a condition that is not true, and a job that its owner put off
+        job = region.cli("job", "install", "app", "--on", "pc-1", "--condition", "cpus > 100000")["job"]
+        named(region, job, "pc-1", "condition.false")
+        region.cli("job", "cancel", job)
+        job = region.cli("job", "restart", "--on", "pc-1", "--install-when", "shutdown")["job"]
+        first(region, job, "pc-1", "agent.stop", pc_1="pc-1")
+        until_ = int((time.time() + 3600) * 1000)
+        asked(region, "owner.defer", at="pc-1", job=job, until=until_)
+        named(region, job, "pc-1", "owner.deferred")
+        shown = region.cli("why", job, "pc-1")["why"]["chain"][0]
+        assert (shown["until"], shown["facts"]["times"]) == (until_, 1)
+        region.cli("job", "cancel", job)
+
+        # a gate that is shut, a breaker that is open, and what a failed package means for one that needs it
+        waves = ("--target", "node pc-1, pc-2", "--wave", "node pc-2", "--wave", "rest")
+        rollout = region.cli("rollout", "start", "bad", *waves, "--by-hand", "--stop-at", "1")["rollout"]
+        named(region, rollout, "pc-1", "breaker.open")
+        gate = region.cli("rollout", "start", "tool", *waves, "--by-hand")["rollout"]
+        named(region, gate, "pc-1", "gate.shut")
+        text = region.tool("tiercast_endpoint", "why", gate, "--state", str(region.daemons["pc-1"].folder)).stdout
+        assert "server says: gate.shut" in text
+        region.cli("rollout", "cancel", gate)
+        needed = region.cli("job", "install", "needy", "--on", "pc-1")
+        first(region, needed["job"], "pc-1", "dependency.failed", pc_1="pc-1")
+        named(region, needed["job"], "pc-1", "dependency.failed")
+        assert needed["needs"][0]["job"] in region.cli("why", needed["job"], "pc-1")["why"]["chain"][0]["says"]
 
         # a window that is shut: the server says it of its link, and the gateway of its own
         job = region.cli("job", "install", "app", "--on", "pc-1", "--window", shut_window())["job"]
         first(region, job, "pc-1", "window.shut", server="mid", mid="mid")
         assert ("window.shut", "server") in chain(region, job, "pc-1")
         assert chain(region, job, "pc-1", at="pc-1")[0][0] in {"plan", "fetch"}, "the links are known above it"
+        named(region, job, "pc-1", "window.shut")
 
         # a link that is capped
         region.cli("job", "set", job, "--window", "none", "--rate", "20000")
         first(region, job, "pc-1", "rate", server="server")
+        named(region, job, "pc-1", "rate")
 
         # suspended below the gateway
         region.cli("job", "suspend", job, "--below", "mid")
         first(region, job, "pc-1", "suspended", mid="mid")
-        assert "suspended" in dict(chain(region, job, "pc-1"))
+        named(region, job, "pc-1", "suspended")
         whole = region.cli("why", job)["why"]
         assert [(row["count"], row["examples"]) for row in whole["reasons"]] == [(1, ["pc-1"])]
         shown = region.cli("why", job, "pc-1")["why"]["chain"][0]
@@ -89,13 +158,15 @@ def test_each_cause_of_waiting_is_named_at_the_tiers_that_can_know(tmp_path: Pat
         # what a gateway and a machine know themselves, asked over the tree
         assert region.cli("why", job, "pc-1", "--node", "mid")["why"]["chain"][0]["code"] == "suspended"
         assert region.cli("why", job, "--node", "pc-1")["why"]["jobs"][0]["chain"][-1]["node"] == "pc-1"
+        other = asked(region, "job.why", at="pc-2", job=gate)
+        assert {reason["peer"] for one in other["above"] for reason in one["chain"]} <= {"pc-2"}, "of itself alone"
 
         # the parent is gone, and the endpoint with it
         region.kill("mid")
         first(region, job, "pc-1", "away", server="server")
         first(region, job, "pc-1", "parent.lost", pc_1="pc-1")
-        told = region.tool("tiercast_endpoint", "why", job, "--state", str(region.daemons["pc-1"].folder)).stdout
-        assert "pc-1 can't reach its parent mid" in told
+        text = region.tool("tiercast_endpoint", "why", job, "--state", str(region.daemons["pc-1"].folder)).stdout
+        assert "pc-1 can't reach its parent mid" in text
         region.kill("pc-1")
 
         # the endpoint is absent, and the gateway's disk is short
@@ -122,9 +193,11 @@ def test_each_cause_of_waiting_is_named_at_the_tiers_that_can_know(tmp_path: Pat
 
         # a chunk is missing upstream: every byte of the library is another, and nobody below has it
         region.kill("server")
+        named(region, needed["job"], "pc-1", "dependency.failed", "mid", "pc-1")
         for section in (region.daemons["server"].folder / "depot" / "sections").iterdir():
             section.write_bytes(bytes(byte ^ 0xFF for byte in section.read_bytes()))
         region.restart("server")
         job = region.cli("job", "install", "tool", "--on", "pc-1")["job"]
         first(region, job, "pc-1", "chunk.sought", server="server")
+        named(region, job, "pc-1", "chunk.sought")
         assert "lost" in region.cli("why", job)["why"]["reasons"][0]["says"]

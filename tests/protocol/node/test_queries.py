@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tiercast_gateway.queries import EARLY_BYTES, Queries
 from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node.queries import EARLY_BYTES, Queries
 from tiercast_protocol.wire.envelope import Envelope, wrap
 from tiercast_protocol.wire.messages import Answer, Message
 
