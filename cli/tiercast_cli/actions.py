@@ -1,4 +1,4 @@
-"""`tiercast job run | message | inventory | restart`: jobs that are about no package.
+"""`tiercast job run | message | inventory | restart | collect`: jobs that are about no package.
 
 Rules
 - A program is what stands after `--`, argument by argument: no shell reads it, here or at the endpoint.
@@ -7,6 +7,7 @@ Rules
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Annotated, Any
 
@@ -41,6 +42,11 @@ RESTART = """\b
 Examples:
   tiercast job restart --on pc-17 --watch
   tiercast job restart --group sales --install-window "daily 22:00-05:00" --spread 1h
+"""
+
+COLLECT = """\b
+Example (refused with type.reserved until the transfer upward is there):
+  tiercast job collect --on pc-17 /var/log/syslog
 """
 
 _RUN_OPTIONS: dict[str, tuple[Any, Any]] = {
@@ -121,9 +127,19 @@ def restart(**given: Any) -> None:
     jobs.order("restart", "", given, what="")
 
 
+@taking({"on": (OnEndpoints, []), **jobs.ORDER, **OF_INSTALLATION})
+def collect(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files and folders on the endpoints.")],
+    **given: Any,
+) -> None:
+    """Fetch files from endpoints: its place is kept, and the transfer upward comes later.  Nothing is ordered."""
+    jobs.order("collect", "", given, options=lambda: {"paths": json.dumps(paths)})
+
+
 def add_actions(app: typer.Typer) -> None:
     """Put the commands into the noun `job`."""
     app.command(epilog=RUN)(run)
     app.command(epilog=MESSAGE)(message)
     app.command(epilog=INVENTORY)(inventory)
     app.command(epilog=RESTART)(restart)
+    app.command(epilog=COLLECT)(collect)

@@ -17,12 +17,16 @@ def lines(audit: dict[str, Any]) -> list[str]:
     missing = {state: count for state, count in audit.get("missing", {}).items() if count}
     if missing:
         said.append("missing still: " + ", ".join(f"{count} {state}" for state, count in sorted(missing.items())))
-    said += [f"{count} chunks came back from {source}" for source, count in sorted(audit.get("healed_by", {}).items())]
+    said += [
+        f"{words.count(count, 'chunk')} came back from {source}"
+        for source, count in sorted(audit.get("healed_by", {}).items())
+    ]
     extra = audit.get("extra", {})
     if extra.get("chunks") or extra.get("files"):
         size = words.size(extra.get("bytes", 0))
         said.append(
-            f"extra: {extra.get('chunks', 0)} chunks of no known package ({size}), {extra.get('files', 0)} files"
+            f"extra: {words.count(extra.get('chunks', 0), 'chunk')} of no known package ({size}),"
+            f" {words.count(extra.get('files', 0), 'file')}"
         )
     return said or ["not audited yet"]
 
@@ -38,7 +42,7 @@ def _rounds(audit: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 def _round(kind: str, one: dict[str, Any], *, running: bool) -> str:
     bad = f"{one['damaged']} damaged, {one['lost']} lost" if one["damaged"] or one["lost"] else "all good"
-    figures = f"{one['chunks']} chunks, {words.size(one['bytes'])}, {bad}"
+    figures = f"{words.count(one['chunks'], 'chunk')}, {words.size(one['bytes'])}, {bad}"
     if not one["ended"]:
         done = words.share(one["bytes"], max(one["total"], 1))
         return f"audit {_WHO[kind]}: {done}{'' if running else ', waiting'}: {figures}"

@@ -36,7 +36,9 @@ def show(*, node: At = "", json: Json = False) -> None:
             return
         quota = f" of {words.size(depot['quota'])}" if depot.get("quota") else ""
         free = words.size(depot.get("free", 0))
-        print(f"{words.size(depot['bytes'])}{quota} in {depot['chunks']} chunks; {free} free on the disk")
+        print(
+            f"{words.size(depot['bytes'])}{quota} in {words.count(depot['chunks'], 'chunk')}; {free} free on the disk"
+        )
         for reason, count in sorted(depot.get("refused", {}).items()):
             print(f"full: {words.size(count)} stay because of {reason}")
         packages = depot.get("packages", [])
@@ -113,7 +115,7 @@ def evict(
             emit(result)
             return
         would = "would be " if dry_run else ""
-        print(f"{words.size(result.get('freed', 0))} in {result.get('chunks', 0)} chunks {would}freed.")
+        print(f"{words.size(result.get('freed', 0))} in {words.count(result.get('chunks', 0), 'chunk')} {would}freed.")
         for name in result.get("packages", []):
             print(f"  {name}")
         for reason, count in sorted(result.get("kept", {}).items()):
@@ -181,7 +183,7 @@ def export(
             emit({"export": made})
             return
         already = f" ({made['chunks'] - made['written']} were there)" if made["written"] < made["chunks"] else ""
-        print(f"{made['package']}={made['version']}: {made['chunks']} chunks in {folder}{already}.")
+        print(f"{made['package']}={made['version']}: {words.count(made['chunks'], 'chunk')} in {folder}{already}.")
         print(f"On the gateway's machine: tiercast --socket SOCKET depot seed {folder}")
 
     run(work, as_json=json)
@@ -220,9 +222,12 @@ def seed(
 
 
 def _print_seeded(made: dict[str, Any]) -> None:
-    print(f"{made['sent']} of {made['chunks']} chunks were new here ({words.size(made['bytes'])}).")
+    new = words.of_which(made["sent"], made["chunks"], "chunk", "was", "were")
+    print(f"{new} new here ({words.size(made['bytes'])}).")
     for package in made["packages"]:
-        state = package.get("error") or (f"{package['lacking']} chunks lacking" if package.get("lacking") else "whole")
+        state = package.get("error") or (
+            f"{words.count(package['lacking'], 'chunk')} lacking" if package.get("lacking") else "whole"
+        )
         print(f"  {package['package']}={package['version']}: {state}")
     for damaged in made["damaged"][:SHOWN]:
         print(f"damaged on the media: {damaged}", file=sys.stderr)
@@ -255,7 +260,8 @@ def who(
         if json:
             emit({"who": found})
             return
-        print(f"{found['package']}={found['version']}: {found['chunks']} chunks, {words.size(found['bytes'])}")
+        chunks = words.count(found["chunks"], "chunk")
+        print(f"{found['package']}={found['version']}: {chunks}, {words.size(found['bytes'])}")
         rows = [(n["name"], n["role"], n["parent"] or "-", *_held(n, found["chunks"])) for n in found["nodes"]]
         print(words.table(("node", "role", "parent", "chunks", "bytes", ""), rows))
 

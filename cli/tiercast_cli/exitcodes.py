@@ -24,6 +24,7 @@ class ExitCode(enum.IntEnum):
 #: Error codes of the control socket that stand for the caller's mistake rather than for a failure.
 _USAGE_SUFFIXES = (
     "unknown",
+    "reserved",
     "invalid",
     "empty",
     "exists",

@@ -53,8 +53,8 @@ def build(
         print(f"Package {made['package']} {made['version']} {word}.")
         print(
             f"{words.count(made['files'], 'file')}, {words.size(made['size'])}; "
-            f"{made['chunks']} chunks, {words.size(made['stored_bytes'])} compressed;"
-            f" {made['sent_chunks']} chunks ({words.size(made['sent_bytes'])}) were sent."
+            f"{words.count(made['chunks'], 'chunk')}, {words.size(made['stored_bytes'])} compressed;"
+            f" {words.count(made['sent_chunks'], 'chunk')} ({words.size(made['sent_bytes'])}) sent."
         )
 
     run(

@@ -99,7 +99,7 @@ def provisos_shown(job: Mapping[str, Any]) -> list[str]:
     for word, shown in (("package_requires", "needs"), ("package_conflicts", "conflicts with")):
         if text := options.get(word):
             lines.append(f"{shown} {text}")
-    said = [f"deferred {options['defer_max']} times at most"] if "defer_max" in options else []
+    said = [f"deferred {words.count(options['defer_max'], 'time')} at most"] if "defer_max" in options else []
     said += [f"not beyond {words.moment(options['defer_until'])}"] if options.get("defer_until") else []
     said += ["may be rejected"] if options.get("rejectable") else []
     return [*lines, f"owner: {', '.join(said)}"] if said else lines

@@ -94,7 +94,7 @@ def of_job(found: Body, now: float, *, everything: bool = False) -> list[str]:
     groups: list[Body] = found["reasons"]
     told: list[str] = []
     if groups:
-        told.append(f"{words.count(found['waiting'], 'target')} of {found['targets']:,} wait")
+        told.append(f"{words.of_which(found['waiting'], found['targets'], 'target', 'waits', 'wait')}")
         shown = groups if everything or len(groups) <= LINES else groups[: LINES - 1]
         told += [_group(group, now) for group in shown]
         if rest := groups[len(shown) :]:

@@ -38,7 +38,12 @@ def rate(count: float) -> str:
 
 def count(number: int, noun: str) -> str:
     """`number` with its noun: "1 file", "2 files"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def of_which(number: int, whole: int, noun: str, one: str, many: str) -> str:
+    """A part of a whole and what it does: "1 of 1 target waits", "3 of 12,000 targets wait"."""
+    return f"{number:,} of {count(whole, noun)} {one if number == 1 else many}"
 
 
 def span(seconds: float) -> str:

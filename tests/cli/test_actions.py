@@ -7,6 +7,7 @@ import json
 import pytest
 
 from cli_daemon import Daemon
+from tiercast_protocol.errors import UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +45,12 @@ def test_a_restart(daemon: Daemon) -> None:
 def test_a_time_out_that_is_none_is_refused_before_anything_is_asked(daemon: Daemon) -> None:
     assert "--timeout" in daemon.run("job", "run", "--on", "pc-1", "--timeout", "soon", "true", code=2)
     assert daemon.asked == []
+
+
+def test_collect_has_its_place_and_is_refused_with_what_is_so(daemon: Daemon) -> None:
+    said = "Jobs of the type 'collect' can't be ordered yet (fetches files from endpoints ...)."
+    daemon.answers["job.create"] = UsageError("type.reserved", said, todo="Its name is kept for it. Nothing was done.")
+    assert said in daemon.run("job", "collect", "--on", "pc-1", "/var/log/syslog", code=2)
+    verb, asked = daemon.asked[-1]
+    assert (verb, asked["type"], asked["options"]) == ("job.create", "collect", {"paths": '["/var/log/syslog"]'})
+    assert "tiercast job collect" in daemon.run("job", "collect", "--help")

@@ -29,8 +29,8 @@ def test_what_was_found_and_what_came_back() -> None:
     assert "2 damaged, 1 lost" in said[0]
     assert said[1:] == [
         "missing still: 1 damaged",
-        "1 chunks came back from pc-1",
-        "1 chunks came back from the parent",
+        "1 chunk came back from pc-1",
+        "1 chunk came back from the parent",
         "extra: 2 chunks of no known package (1.00 KiB), 0 files",
     ]
 

@@ -60,6 +60,12 @@ def test_rates_are_decimal_as_they_are_typed(count: int, text: str) -> None:
     assert words.rate(count) == text
 
 
+def test_a_part_of_a_whole_has_its_noun_and_verb() -> None:
+    said = [words.of_which(n, 1, "target", "waits", "wait") for n in (0, 1)]
+    assert said == ["0 of 1 target wait", "1 of 1 target waits"]
+    assert words.of_which(3, 12_000, "target", "waits", "wait") == "3 of 12,000 targets wait"
+
+
 def test_a_count_has_its_noun() -> None:
     assert [words.count(n, "file") for n in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
 

@@ -96,6 +96,7 @@ async def test_two_starts_make_one_job(world: Any, call: Any, verbs: DraftVerbs)
     ("more", "code"),
     [
         ({"type": "sing"}, "type.unknown"),
+        ({"type": "collect", "package": ""}, "type.reserved"),
         ({"package": ""}, "package.missing"),
         ({"type": "run"}, "package.needless"),
         ({"type": "run", "package": ""}, "run.argv"),

@@ -89,7 +89,7 @@ async def build_package(
             sent += len(parcel)
             sent_bytes += sum(len(stored) for _, stored in parcel)
         seen += len(batch.chunks)
-        _report(f"{seen} chunks looked at, {sent} sent ({words.size(sent_bytes)})", show=show)
+        _report(f"{words.count(seen, 'chunk')} looked at, {sent} sent ({words.size(sent_bytes)})", show=show)
     _report("", show=show)
     made: dict[str, Any] = await server.call("package.register", root=sealer.sealed.digest, cabinet=cabinet)
     return {**made, "sent_chunks": sent, "sent_bytes": sent_bytes}

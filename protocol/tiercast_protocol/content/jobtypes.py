@@ -75,6 +75,10 @@ TYPES: dict[str, JobType] = {
 }  # fmt: skip
 
 
+#: Names whose place is kept: jobs of these types can't be ordered yet, and nothing else may be called so.
+RESERVED: dict[str, str] = {"collect": "fetches files from endpoints: the transfer upward comes later"}
+
+
 @dataclass(frozen=True, slots=True)
 class Verb:
     """What may be done with a job: in these states, and of these only where content travels."""
@@ -107,8 +111,14 @@ def of(name: str) -> JobType:
     """The type `name`.
 
     Raises:
-        UsageError: type.unknown.
+        UsageError: type.unknown or type.reserved.
     """
+    if name in RESERVED:
+        raise UsageError(
+            code="type.reserved",
+            what=f"Jobs of the type {name!r} can't be ordered yet ({RESERVED[name]}).",
+            todo=f"Its name is kept for it. Types that there are: {', '.join(TYPES)}. Nothing was done.",
+        )
     found = TYPES.get(name)
     if found is None:
         raise UsageError(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tiercast_protocol.content import jobtypes, order, receipt
-from tiercast_protocol.content.jobtypes import ENDED, STATES, TYPES, VERBS, allowed, check
+from tiercast_protocol.content.jobtypes import ENDED, RESERVED, STATES, TYPES, VERBS, allowed, check
 from tiercast_protocol.errors import UsageError
 
 DOCS = Path(__file__).parents[3] / "docs/jobs.md"
@@ -75,6 +75,15 @@ def test_types_fit_together() -> None:
     assert jobtypes.carried_out_by("gateway") == {"preload", "purge"}
     with pytest.raises(UsageError, match=r"sing.*\n.*install"):
         jobtypes.of("sing")
+
+
+def test_a_reserved_name_is_told_apart_from_an_unknown_one() -> None:
+    assert not RESERVED.keys() & TYPES.keys()
+    for name, does in RESERVED.items():
+        with pytest.raises(UsageError) as caught:
+            jobtypes.of(name)
+        assert (caught.value.code, does in caught.value.what) == ("type.reserved", True)
+        assert f"| `{name}` | endpoint | {does} | no | no |" in DOCS.read_text()
 
 
 def tables() -> str:
