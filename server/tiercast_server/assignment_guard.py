@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_protocol.content import jobtypes
 from tiercast_protocol.content.assigned import Rule
 from tiercast_protocol.errors import UsageError
 from tiercast_server import assignment_rows
@@ -37,7 +38,7 @@ async def check_assigned(
     Raises:
         UsageError: job.assigned, naming the first such assignment.
     """
-    if type_ not in {"install", "remove"} or not package:
+    if type_ not in {"install", jobtypes.OFFER, "remove"} or not package:
         return
     names = [node.name for node in found]
     for kept in await assignment_rows.all_(connection, package):
@@ -60,6 +61,6 @@ async def check_assigned(
 
 
 def _undoes(rule: Rule, type_: str, version: str) -> bool:
-    if type_ == "install":
+    if type_ != "remove":
         return not rule.met_by(version)
     return not rule.lacks and (not version or rule.met_by(version))

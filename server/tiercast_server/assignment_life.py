@@ -4,7 +4,8 @@ Rules (docs/desired-state.md)
 - Of one machine at most one job is open: none is ordered while any job about the package is open there.
 - What failed is tried again after a pause that doubles, `MOST` times; then a person must say so.  A machine that came
   undone again within `SETTLED_MS` counts as one that failed, so that a fight with something else ends.
-- A job that a person cancelled is not ordered again before a person says so; one that expired reached nobody, and is.
+- A job that a person cancelled, or the machine's owner rejected, is not ordered again before a person says so; one
+  that expired reached nobody, and is.
 - Nothing is ordered where it is not known what stands, nor where no version would do for all assignments of a machine.
 """
 
@@ -18,6 +19,8 @@ from typing import Literal, TypeAlias
 MOST = 6
 #: Milliseconds before the second try; doubled each time, up to the longest.
 PAUSE_MS, LONGEST_MS = 60_000, 3_600_000
+#: Codes of rejections that are the owner's word begin so.
+_BY_PERSON = ("owner.", "offer.")
 #: So long it must hold after a job of ours before earlier failures are forgotten.
 SETTLED_MS = 3_600_000
 #: The version to get where there is no such: the package is removed, and no version would do.
@@ -210,8 +213,8 @@ class AssignmentLife:
                 self.tries[event.node] = replace(held, job="", again=0, done=now)
             case "expired" | "gone":
                 self.tries[event.node] = replace(held, job="", again=now + PAUSE_MS, done=0)
-            case "cancelled":
-                self.tries[event.node] = Try("", MOST, 0, 0, event.code or "job.cancelled", event.detail)
+            case "cancelled" | "rejected" if event.state == "cancelled" or event.code.startswith(_BY_PERSON):
+                self.tries[event.node] = Try("", MOST, 0, 0, event.code or f"job.{event.state}", event.detail)
             case _:
                 self._failed(event.node, event.code, event.detail, now)
 

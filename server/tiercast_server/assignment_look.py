@@ -16,6 +16,7 @@ import msgspec
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_protocol.content import jobtypes
 from tiercast_protocol.content.assigned import Rule
 from tiercast_protocol.errors import UsageError
 from tiercast_server import assignment_rows
@@ -33,8 +34,8 @@ from tiercast_server.targeting import Targeting, parts
 #: Receipts of jobs that closed longer ago are older than what their machines said of themselves since.
 _RECENT_MS = 86_400_000
 #: Codes of targets that wait for the machine's owner begin so.
-_OWNER = "owner."
-_TYPES = ("install", "remove")
+_OWNER = ("owner.", "offer.")
+_TYPES = ("install", jobtypes.OFFER, "remove")
 
 
 class _Said(msgspec.Struct):
@@ -179,7 +180,7 @@ async def _held(region: Region, connection: AsyncConnection, about: Collection[s
         before = newest.get((row.node, row.package), at.get(row.node, 0))
         if row.at >= before:
             newest[row.node, row.package] = row.at
-            found.setdefault(row.node, {})[row.package] = row.version if row.type == "install" else ""
+            found.setdefault(row.node, {})[row.package] = "" if row.type == "remove" else row.version
     return found
 
 

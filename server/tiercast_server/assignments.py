@@ -123,30 +123,31 @@ class Assignments:
             return []
         wanted, rolled = replace(command, nodes=nodes), is_rolled_out(sight.kept, command.version)
         try:
-            if rolled:
-                job = await self._roll_out(connection, sight, wanted, done)
-            else:
-                job = await order(self.region, connection, sight.kept, wanted)
+            async with connection.begin_nested():  # a job that can't be leaves nothing of those before it
+                if rolled:
+                    job, made = await self._roll_out(connection, sight, wanted)
+                else:
+                    job, made = await order(self.jobs, connection, sight.kept, wanted)
         except UsageError as error:
             if error.code == "rollout.conflict":  # the one before is being cancelled
                 return [now + _SOON_MS]
             _log.warning("assignment not ordered", assignment=sight.name, code=error.code, reason=error.what)
             sight.life.handle(Refused(nodes, error.code, error.what), now=now)
             return [one.again for node in nodes if (one := sight.life.tries[node]).again]
+        done.made += made
         if not rolled:
             sight.life.handle(Ordered(job, nodes), now=now)
-            done.made.append(job)
         taken.update((package, node) for node in nodes)
         for node in nodes:
             sight.machines[node] = replace(sight.machines[node], busy=job)
         _log.info("assignment ordered", assignment=sight.name, job=job, nodes=len(nodes), version=command.version)
         return []
 
-    async def _roll_out(self, connection: AsyncConnection, sight: Sight, wanted: Order, done: Outcome) -> str:
-        rollout, begun = await roll_out(self.region, self.rollouts, self.jobs.targeting, connection, sight.kept, wanted)
+    async def _roll_out(self, connection: AsyncConnection, sight: Sight, wanted: Order) -> tuple[str, list[str]]:
+        targeting = self.jobs.targeting
+        rollout, begun = await roll_out(self.region, self.rollouts, targeting, connection, sight.kept, wanted)
         await assignment_rows.mark(connection, sight.name, rollout=rollout, rolled=wanted.version)
-        done.made += begun.made
-        return rollout
+        return rollout, begun.made
 
     async def retry(self, name: str, nodes: Sequence[str]) -> dict[str, object]:
         """Try again where it failed, on these nodes or on all: {assignment, nodes}.

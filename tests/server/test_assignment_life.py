@@ -92,6 +92,14 @@ def test_what_a_person_cancelled_waits_for_a_person_and_what_reached_nobody_goes
     assert Order("2", ("a", "b", "c")) in life.handle(Looked(dict.fromkeys("abc", MISSING)), now=later)
 
 
+def test_what_the_owner_rejected_waits_for_a_person() -> None:
+    life = AssignmentLife(tries={"a": Try(job="j1"), "b": Try(job="j1")})
+    life.handle(Ended("a", "rejected", "owner.rejected"), now=NOW)
+    life.handle(Ended("b", "rejected", "order.options"), now=NOW)
+    assert life.handle(Looked(dict.fromkeys("ab", MISSING)), now=NOW + SETTLED_MS) == [Order("2", ("b",))]
+    assert life.tries["a"].code == "owner.rejected"
+
+
 def test_who_left_is_forgotten_once_his_job_has_ended() -> None:
     life = AssignmentLife(tries={"a": Try(job="j1"), "b": Try(failures=2)})
     life.handle(Looked({}), now=NOW)

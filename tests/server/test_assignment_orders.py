@@ -30,8 +30,9 @@ async def test_what_can_not_be_ordered_writes_nothing(world: Any) -> None:
         await assignment_rows.put(connection, Assignment("a", "node pc1", has="app"), "ann", 1, new=True)
         kept = await assignment_rows.get(connection, "a")
         with pytest.raises(UsageError) as caught:
-            await order(world.region, connection, kept, Order("9", ("pc1",)))
+            await order(world.jobs, connection, kept, Order("9", ("pc1",)))
         assert caught.value.code == "package.unknown"
-        job = await order(world.region, connection, kept, Order("1", ("pc1",)))
+        job, made = await order(world.jobs, connection, kept, Order("1", ("pc1",)))
+    assert made == [job]
     shown = await world.view.show(job)
     assert (shown["folder"], shown["by"], shown["note"]) == ("desired/a", "ann", "assignment a")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tiercast_protocol.content.definition import Definition, canonical
 from tiercast_protocol.errors import UsageError
 from tiercast_server import assignment_view
 from tiercast_server.assignment_life import MOST, PAUSE_MS, SETTLED_MS
@@ -269,3 +270,20 @@ async def test_who_left_the_region_hinders_nobody(world: Any) -> None:
     await world.enrolment.remove("pc1")
     (job,) = await look(world)
     assert [row["node"] for row in (await world.view.show(job))["targets"]] == ["pc2"]
+
+
+async def test_what_a_package_needs_is_ordered_first_and_what_can_not_be_leaves_nothing(world: Any) -> None:
+    for name, requires in (("lib", ()), ("app", ("lib",)), ("odd", ("lib", "nothing"))):
+        await world.package(name, "1", definition=canonical(Definition(name, "1", requires=requires)))
+    for name in NAMES[:2]:
+        await world.join(name)
+        await world.says(name)
+    await apply(world, {"name": "a", "has": "app", "target": "node pc1"})
+    made = await look(world)
+    assert [(await world.view.show(job))["package"] for job in made] == ["lib", "app"]
+    assert await look(world) == []
+    await apply(world, {"name": "b", "has": "odd", "target": "node pc2"})
+    assert await look(world) == []
+    (row,) = (await assignment_view.show(world.region, world.targeting, "b"))["machines"]
+    assert (row["state"], row["code"].split(".")[0], row["failures"]) == ("failed", "dependency", 1)
+    assert len(await world.view.list_(99)) == 2
