@@ -97,7 +97,7 @@ def show(plan: Plan, *, json: Json = False) -> None:
     run(work, as_json=json)
 
 
-@app.command("watch")
+@app.command("watch", epilog=_example("watch p1-ab12"))
 def watch_(plan: Plan, *, json: Json = False) -> None:
     """Watch a plan until it has ended: the tree on a terminal, else a line for each step that moves.
 
