@@ -86,8 +86,12 @@ def show(name: Node, *, json: Json = False) -> None:
         if json:
             emit({"node": node})
             return
+        waits = node.pop("waits", [])
         for key, value in node.items():
             print(f"{key:>14}  {_shown(key, value)}")
+        for one in waits:
+            says = f": {one['says']}" if one["says"] else ""
+            print(f"{'waits':>14}  {one['job']} {one['type']} {words.subject(one)}, {one['state']}{says}")
 
     run(work, as_json=json)
 

@@ -188,7 +188,7 @@ class Jobs:
             return
         if isinstance(verdict, Accepted):
             soon = int(order.options.get(times.DISTRIBUTE_AT, 0)) <= self.now_ms()
-            waits = not soon or any(word in order.options for word in provisos.WORDS)
+            waits = not soon or provisos.hangs_on(order.type, order.options)
             if self._roots is not None and order.type == o.INSTALL and not bundle.offers and not waits:
                 self._roots.expect(order.root, order.job)
             self._start(job, recovered=False)

@@ -4,6 +4,8 @@ Rules
 - Whoever is ordered a package and lacks it asks for its root first, then for its lists: fetched when they are asked
   for, each of the two questions would climb every tier and its answer come down again.
 - What patches lead to is left to them: a root that a patch makes crosses no link.
+- What machines or their owners may not want (a condition, a need, an offer) is not fetched ahead either: where it is
+  not wanted, no byte of it comes.
 - Data chunks are never fetched ahead: what is missing below is known below.
 - What is wanted for a job that is over, and by nobody below, is wanted no more.
 """
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from tiercast_gateway.orders import needs_content
+from tiercast_protocol.content.provisos import hangs_on
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError
 from tiercast_protocol.node.fetch import read_root
 
@@ -69,6 +72,8 @@ class Heads:
     def job_changed(self, order: Order, open_: bool) -> None:  # noqa: FBT001 - the callback of `Orders`
         """A job was opened (or its revision is new), or closed."""
         if not needs_content(order):
+            return
+        if open_ and hangs_on(order.type, order.options):
             return
         if open_:
             self._news.put_nowait(order)

@@ -29,6 +29,7 @@ from tiercast_server.job_verbs import JobVerbs
 from tiercast_server.move_verbs import add_move_verbs
 from tiercast_server.moves import Moves
 from tiercast_server.names import names
+from tiercast_server.node_waits import waits
 from tiercast_server.package_verbs import PackageVerbs
 from tiercast_server.patches import Patches
 from tiercast_server.plan_verbs import add_plan_verbs
@@ -173,7 +174,9 @@ def _node_list(desk: Desk) -> Handler:
 
 def _node_show(desk: Desk) -> Handler:
     async def handle(call: Call) -> dict[str, Any]:
-        return await desk.presence.show(call.text("name"))
+        found = await desk.presence.show(call.text("name"))
+        async with desk.region.db.read() as connection:
+            return found | {"waits": await waits(connection, found["name"])}
 
     return handle
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import msgspec
 from tests.support.hop import made_package, order_for, until
 
 from tiercast_gateway.depot import Depot
@@ -20,8 +21,9 @@ from tiercast_protocol.wire import codec
 KEY = PrivateKey.generate()
 
 
-def ordered(root: bytes, job: str = "j1", type_: str = "install") -> Order:
-    return codec.decode(order_for(KEY, {"pc": b"p" * 32}, root=root, job=job, type_=type_).order, Order)
+def ordered(root: bytes, job: str = "j1", type_: str = "install", **options: str) -> Order:
+    order = codec.decode(order_for(KEY, {"pc": b"p" * 32}, root=root, job=job, type_=type_).order, Order)
+    return msgspec.structs.replace(order, options={**options})
 
 
 class Around:
@@ -87,6 +89,15 @@ async def test_nothing_that_is_held_patched_or_without_content(store: DiskStore,
         heads.job_changed(ordered(b"", "j3", "remove"), True)
         heads.job_changed(ordered(last.root, "j4"), True)
         await until(lambda: around.wanted == {last.root: "j4"})
+
+
+async def test_what_may_never_be_wanted_below_is_not_fetched_ahead(store: DiskStore, db: Database) -> None:
+    async with running(store, db) as (heads, _, around):
+        heads.job_changed(ordered(b"a" * 32, type_="offer"), True)
+        heads.job_changed(ordered(b"b" * 32, condition="cpus > 1"), True)
+        heads.job_changed(ordered(b"c" * 32, package_requires="base"), True)
+        heads.job_changed(ordered(b"d" * 32, priority="3"), True)
+        await until(lambda: around.wanted == {b"d" * 32: "j1"})
 
 
 async def test_a_job_that_is_over_wants_nothing_but_what_is_sought_below(store: DiskStore, db: Database) -> None:

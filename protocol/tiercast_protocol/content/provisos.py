@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from tiercast_protocol.content.condition import compile_condition
 from tiercast_protocol.content.definition import MOST_REQUIREMENTS
+from tiercast_protocol.content.jobtypes import OFFER
 from tiercast_protocol.content.versions import Requirement, read_requirement
 from tiercast_protocol.errors import UsageError
 
@@ -96,6 +97,11 @@ def check(options: Mapping[str, object]) -> Provisos:
     for condition in found.conditions:
         compile_condition(condition)
     return found
+
+
+def hangs_on(type_: str, options: Mapping[str, object]) -> bool:
+    """Whether a machine's facts or its owner may keep an order from being carried out: it may never be wanted."""
+    return type_ == OFFER or not options.keys().isdisjoint(PACKAGE_WORDS | {CONDITION})
 
 
 def requirements_text(requirements: tuple[Requirement, ...]) -> str:

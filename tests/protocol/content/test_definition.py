@@ -73,10 +73,25 @@ PROGRAMS = st.none() | st.builds(
         run_after=PROGRAMS,
         allow_setuid=st.booleans(),
         allow_case_collisions=st.booleans(),
+        condition=st.sampled_from(["", "cpus > 1", 'os == "linux" && "a\\n" != name']),
+        requires=st.lists(st.sampled_from(["other >= 2", "more"]), unique=True).map(tuple),
+        conflicts=st.lists(st.sampled_from(["rival < 3.0~rc1"]), unique=True).map(tuple),
     )
 )
 def test_canonical_comes_back(definition: Definition) -> None:
     assert parse_definition(canonical(definition)) == definition
+
+
+def test_conditions_and_needs_are_sealed_only_where_they_can_be_meant() -> None:
+    head = 'name = "a"\nversion = "1"\n'
+    found = parse_definition(head + "condition = ' cpus > 1 '\nrequires = ['b>=2', 'c']\nconflicts = ['d']")
+    assert (found.condition, found.requires, found.conflicts) == ("cpus > 1", ("b >= 2", "c"), ("d",))
+    with pytest.raises(ConfigError) as caught:
+        parse_definition(head + "condition = 'speed > 1'\nrequires = ['b => 2', 'a']\nconflicts = 'd'")
+    told = [(mistake.key, mistake.problem) for mistake in caught.value.mistakes]
+    assert [key for key, _ in told] == ["condition", "requires", "requires", "conflicts"]
+    assert "speed" in told[0][1]
+    assert "itself" in told[2][1]
 
 
 def test_all_mistakes_at_once() -> None:
