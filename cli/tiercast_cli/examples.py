@@ -73,6 +73,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "node status": ("node status",),
     "group join": ("group join everybody pc-3 pc-4",),
     "group leave": ("group leave everybody pc-3",),
+    "group set": ('group set everybody --window "mon-fri 22:00-05:00"', "group set everybody --window none"),
     "group delete": ("group delete everybody",),
     "group list": ("group list",),
     "group show": ("group show everybody",),

@@ -48,6 +48,29 @@ def leave(name: Group, members: Members, *, json: Json = False) -> None:
     _change("group.leave", name, members, json=json)
 
 
+@app.command("set")
+def set_(
+    name: Group,
+    *,
+    window: Annotated[
+        str,
+        typer.Option("--window", metavar="WINDOW", help="When its members install packages; none: always."),
+    ],
+    json: Json = False,
+) -> None:
+    """Give a group a window: packages are installed and removed on its members only while it is open."""
+
+    async def work() -> None:
+        found: dict[str, Any] = await ask("group.set", name=name, window="" if window == "none" else window)
+        if json:
+            emit(found)
+            return
+        said = f"window {found['window']}" if found["window"] else "no window"
+        print(f"Group {name}: {said}; {words.count(found['told'], 'member')} told of a change.")
+
+    run(work, as_json=json)
+
+
 @app.command()
 def delete(name: Group, *, json: Json = False) -> None:
     """Delete a group; its members stay."""
@@ -68,7 +91,8 @@ def list_(*, json: Json = False) -> None:
         if json:
             emit({"groups": groups})
         else:
-            print(words.table(("name", "kind", "members"), [(g["name"], g["kind"], g["members"]) for g in groups]))
+            rows = [(g["name"], g["kind"], g["members"], g.get("window", "")) for g in groups]
+            print(words.table(("name", "kind", "members", "window"), rows))
 
     run(work, as_json=json)
 
@@ -84,6 +108,8 @@ def show(name: Group, *, json: Json = False) -> None:
             return
         if group.get("where"):
             print(f"where {group['where']}:")
+        if group.get("window"):
+            print(f"packages are installed only in the window {group['window']}")
         by_itself = set(group.get("by_itself", ()))
         print("\n".join(f"{m} (by itself)" if m in by_itself else m for m in group["members"]) or "(nobody)")
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import structlog
 
-from tiercast_endpoint import choices, held, holdings, inventory, journal, messages, patches
+from tiercast_endpoint import choices, group_windows, held, holdings, inventory, journal, messages, patches
 from tiercast_endpoint.actions import Actions
 from tiercast_endpoint.choosing import Choosing
 from tiercast_endpoint.inventory import Informer, Owned
@@ -59,7 +59,6 @@ from tiercast_protocol.node.upstream import Upstream
 from tiercast_protocol.wire.envelope import Envelope
 from tiercast_protocol.wire.facts import GroupsTold
 from tiercast_protocol.wire.messages import JobShape, OrderBundle, PatchOffers, body_of
-from tiercast_protocol.wire.site import StartsHeld
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +74,7 @@ SCHEMA = [
     (7, held.SCHEMA),
     (8, choices.SCHEMA),
     (9, holdings.PARTIAL),
+    (10, group_windows.SCHEMA),
 ]
 
 #: What came waits so long for company before it is stored: nobody is below an agent who waits for it.
@@ -147,7 +147,7 @@ class Agent:
             informer.changed()
 
         identity = Identity(me.region, me.region_key, me.name, me.key.public, me.generation)
-        back = await self._held(db, post, upstream)
+        windows, back = await group_windows.loaded(db, post, identity), await held.loaded(db, post, upstream)
         choosing = await Choosing.loaded(db, now_ms)
         jobs = Jobs(
             db=db,
@@ -159,9 +159,10 @@ class Agent:
             roots=materials,
             windows=limits.windows,
             held=back.reason,
+            groups=lambda: windows.windows,
             judge=Judging(db=db, facts=informer.now, chosen=choosing.chosen, now_ms=now_ms),
         )
-        back.act = jobs.held_changed
+        back.act, windows.act = jobs.held_changed, jobs.windows_changed
         roaming = self._roaming(kept, upstream, post, (reporter.retell, informer.retell, back.moved))
         status = partial(self._status, db, store, post, upstream, materials)
         readings = Readings(db, status, materials.stored_form, materials.staged, roaming)
@@ -244,17 +245,6 @@ class Agent:
         post.on("patch.offer.v1", on_offers)
         post.on("job.shape.v1", on_shape)
         post.on("query.v1", on_query)
-
-    async def _held(self, db: Database, post: Post, upstream: Upstream) -> held.Held:
-        """What the parent holds back: read before any job is taken up."""
-        back = held.Held(db, lambda: upstream.parent)
-        await back.load()
-
-        async def on_held(peer: str, envelope: Envelope) -> None:
-            await back.take(peer, body_of(envelope, StartsHeld))
-
-        post.on("starts.held.v1", on_held)
-        return back
 
     def _informer(self, db: Database, post: Post, upstream: Upstream) -> Informer:
         owned = Owned(self._settings.labels, self._settings.groups)

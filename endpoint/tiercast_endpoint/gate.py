@@ -44,6 +44,7 @@ class Gate:
         observed_s: how long the package's programs took here before.
         zone: of local windows; None is this machine's.
         machine: the owner's own windows; besides the job's.
+        groups: those of the machine's groups, each with the group's name; besides both.
     """
 
     times: Times = NO_TIMES
@@ -52,6 +53,7 @@ class Gate:
     observed_s: float = 0.0
     zone: tzinfo | None = None
     machine: tuple[calendar.Window, ...] = ()
+    groups: tuple[tuple[str, tuple[calendar.Window, ...]], ...] = ()
 
     @property
     def expected_s(self) -> float:
@@ -81,8 +83,10 @@ class Gate:
 
     @property
     def openings(self) -> Openings:
-        """The job's install window and the machine's."""
-        return Openings(tuple(one for one in (self.times.window, self.machine) if one), self.zone)
+        """The job's install window, the machine's, and those of its groups: all of them hold."""
+        sets = (("", self.times.window), ("", self.machine), *((f"group {name}", one) for name, one in self.groups))
+        held = [(name, one) for name, one in sets if one]
+        return Openings(tuple(one for _, one in held), self.zone, tuple(name for name, _ in held))
 
     def closes(self, now: int) -> int | None:
         """When the windows that are open at `now` close, in milliseconds since 1970; None where none does."""

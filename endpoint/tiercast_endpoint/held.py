@@ -15,6 +15,10 @@ from functools import partial
 from tiercast_protocol.content.breaker import rollout_of
 from tiercast_protocol.content.reason import Reason, because
 from tiercast_protocol.node.database import Database
+from tiercast_protocol.node.post import Post
+from tiercast_protocol.node.upstream import Upstream
+from tiercast_protocol.wire.envelope import Envelope
+from tiercast_protocol.wire.messages import body_of
 from tiercast_protocol.wire.site import HeldRollout, StartsHeld, of_row, row_of
 
 SCHEMA = """
@@ -66,6 +70,18 @@ class Held:
         return because(
             "breaker.open", since=held.since, site=held.site, rollout=rollout, have=held.have, limit=held.limit
         )
+
+
+async def loaded(db: Database, post: Post, upstream: Upstream) -> Held:
+    """What was said before the last stop, and whatever comes from now on."""
+    back = Held(db, lambda: upstream.parent)
+    await back.load()
+
+    async def on_held(peer: str, envelope: Envelope) -> None:
+        await back.take(peer, body_of(envelope, StartsHeld))
+
+    post.on("starts.held.v1", on_held)
+    return back
 
 
 def _put(parent: str, seq: int, held: str, c: sqlite3.Connection) -> None:

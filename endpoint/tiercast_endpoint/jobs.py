@@ -23,6 +23,7 @@ import structlog
 
 from tiercast_endpoint import choices, journal
 from tiercast_endpoint.gate import Gate, share_of
+from tiercast_endpoint.group_windows import Windows, read_windows
 from tiercast_endpoint.install import (
     HARMLESS,
     INSTALL,
@@ -50,7 +51,7 @@ from tiercast_protocol.content import provisos, times
 from tiercast_protocol.content.jobtypes import OFFER
 from tiercast_protocol.content.order import Order
 from tiercast_protocol.content.reason import Reason, told
-from tiercast_protocol.content.vouching import SITE
+from tiercast_protocol.content.vouching import SITE, windows_of
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.transfer.calendar import Window
 from tiercast_protocol.wire.envelope import Envelope
@@ -88,6 +89,7 @@ class Jobs:
         roots: fetches package roots beforehand.
         windows: in which packages may be installed here; none is always.
         held: what the parent holds back.
+        groups: the windows of the machine's groups, now.
         judge: says what the machine's facts and its owner let a job do.
     """
 
@@ -104,6 +106,7 @@ class Jobs:
         roots: Roots | None = None,
         windows: tuple[Window, ...] = (),
         held: Callable[[Mapping[str, object]], Reason | None] = lambda _options: None,
+        groups: Callable[[], Windows] = tuple,
         judge: Judge | None = None,
     ) -> None:
         self._db = db
@@ -114,7 +117,7 @@ class Jobs:
         self._watch = watch
         self._on_ended = on_ended
         self._roots, self._windows = roots, windows
-        self._held, self._judge = held, judge
+        self._held, self._groups, self._judge = held, groups, judge
         self._signed_time = 0
         self._tasks: asyncio.TaskGroup | None = None
         self._runs: dict[tuple[str, int], Run] = {}
@@ -180,8 +183,11 @@ class Jobs:
         del peer
         bundle = body_of(envelope, OrderBundle)
         order = open_bundle(bundle, self._me)
+        vouched = windows_of(bundle.targets, self._me.name)
         async with self._accepting:
-            verdict, job = await self._db.write(lambda connection: self._enter(connection, order, envelope.cause))
+            verdict, job = await self._db.write(
+                lambda connection: self._enter(connection, order, envelope.cause, vouched)
+            )
             self._signed_time = max(self._signed_time, order.issued)
         log.info("order", job=order.job, revision=order.revision, type=order.type, verdict=type(verdict).__name__)
         if job is None:
@@ -198,7 +204,9 @@ class Jobs:
         elif job.seq:
             await self._reporter.repeat(job)
 
-    def _enter(self, connection: sqlite3.Connection, order: Order, cause: str) -> tuple[Verdict, Job | None]:
+    def _enter(
+        self, connection: sqlite3.Connection, order: Order, cause: str, vouched: Mapping[str, str]
+    ) -> tuple[Verdict, Job | None]:
         """Judge and journal in one transaction."""
         seen = Seen(
             journal.counter(connection, journal.EPOCH),
@@ -220,7 +228,7 @@ class Jobs:
             *(order.job, order.revision, order.type, order.package, order.version, order.package_revision),
             *(order.root, order.issued, order.expires, cause, "ordered", now),
             snapshot=_first_snapshot(order, verdict),
-            options=dict(order.options),
+            options={**order.options, **vouched},
         )
         return verdict, journal.add_job(connection, job)
 
@@ -257,8 +265,14 @@ class Jobs:
 
     def _gate(self, job: Job) -> Gate:
         """The job's times here; the owner's windows are for packages."""
-        windows = self._windows if job.type in {o.INSTALL, o.REMOVE, OFFER} else ()
-        return Gate(times.read(job.options), job.issued, share_of(self._me.name), machine=windows)
+        about = job.type in {o.INSTALL, o.REMOVE, OFFER}
+        windows, groups = (self._windows, (*self._groups(), *read_windows(job.options))) if about else ((), ())
+        return Gate(times.read(job.options), job.issued, share_of(self._me.name), machine=windows, groups=groups)
+
+    def windows_changed(self) -> None:
+        """The windows of the machine's groups are others."""
+        for run in self._runs.values():
+            run.gate_changed(self._gate(run.job))
 
     async def stopping(self, limit_s: float) -> None:
         """The agent is being stopped: carry out what waits for that, for so long at most."""

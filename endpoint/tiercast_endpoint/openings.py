@@ -21,10 +21,11 @@ _MOST_BORDERS = 400
 
 @dataclass(frozen=True, slots=True)
 class Openings:
-    """Moments are seconds since 1970; `sets` are the windows of each, none of them empty."""
+    """Moments are seconds since 1970; `sets` are the windows of each, none of them empty; `names` whose they are."""
 
     sets: tuple[tuple[Window, ...], ...]
     zone: tzinfo | None = None
+    names: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether there is any window."""
@@ -32,8 +33,10 @@ class Openings:
 
     def text(self, wall: float | None = None) -> str:
         """All windows; those that are shut at `wall`, where it is given."""
-        shown = (one for one in self.sets if wall is None or self._shut(one, wall))
-        return " and ".join(calendar.shown(one) for one in shown)
+        names = self.names or ("",) * len(self.sets)
+        both = zip(self.sets, names, strict=True)
+        shown = ((one, name) for one, name in both if wall is None or self._shut(one, wall))
+        return " and ".join(calendar.shown(one) + (f" ({name})" if name else "") for one, name in shown)
 
     def open(self, wall: float) -> bool:
         """Whether all are open."""

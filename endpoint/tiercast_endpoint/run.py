@@ -163,6 +163,11 @@ class Run:
         """Whether it waits for something besides its turn."""
         return self._machine.wait(self._now_ms()) is not None
 
+    def gate_changed(self, gate: Gate) -> None:
+        """Its times are others than they were: what waits looks again."""
+        self._machine.gate = replace(gate, observed_s=self._machine.gate.observed_s)
+        self.put(i.TimeCame())
+
     def put(self, event: i.Event) -> None:
         """Let the machine handle `event` when it comes to it."""
         self._events.put_nowait(event)

@@ -41,6 +41,15 @@ def meant(definition: Definition, machines: Mapping[str, Machine]) -> frozenset[
     return target.evaluate(target.parse_kept(definition.target), frozenset(machines), sets.members)
 
 
+def windows(definition: Definition, machines: Mapping[str, Machine]) -> dict[str, list[tuple[str, str]]]:
+    """By machine: its groups that have a window, of those that the definition names; errors as `meant`."""
+    sets, found = _Sets(definition, machines), dict[str, list[tuple[str, str]]]()
+    for name, group in sorted(definition.groups.items()):
+        for node in sets.members(Named("group", (name,))) if group.window else ():
+            found.setdefault(node, []).append((name, group.window))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Sets:
     """What each term of a definition means, of these machines."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -161,11 +161,13 @@ class SiteGroups:
             left = {name: machine for name, machine in machines.items() if name not in known}
             try:
                 found = await asyncio.to_thread(m.meant, definition, left)
+                chosen = {name: left[name] for name in found}
+                windows = await asyncio.to_thread(m.windows, definition, chosen)
             except UsageError as error:
                 log.warning("site group not decided", job=order.job, code=error.code, reason=error.what)
                 continue
             for add in one.handle(m.Asked(found), now=now):
-                await self._add(job, [users[name] for name in add.nodes], now)
+                await self._add(job, [users[name] for name in add.nodes], windows, now)
 
     async def _machines(self, users: dict[str, User]) -> dict[str, m.Machine]:
         rows = await self._tree.db.read(partial(site_rows.machines, sorted(users)))
@@ -184,7 +186,9 @@ class SiteGroups:
                 found[name] = m.Machine(facts, frozenset(said.groups), "" if user.guest else self._tree.name)
         return found
 
-    async def _add(self, job: SiteJob, users: list[User], now: int) -> None:
+    async def _add(
+        self, job: SiteJob, users: list[User], windows: Mapping[str, list[tuple[str, str]]], now: int
+    ) -> None:
         if self._key is None or job.order.job not in self._jobs:
             return
         order = job.order
@@ -201,6 +205,7 @@ class SiteGroups:
                 by_key=self._key.public,
                 by_generation=self._generation,
                 at=now,
+                windows=windows.get(user.name, []),
             )
             vouched.append((user.name, *vouching.sign_voucher(voucher, self._key)))
         await self._tree.db.write(lambda c: site_rows.add(c, order.job, order.revision, now, vouched))

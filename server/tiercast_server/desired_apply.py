@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.content import times
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import calendar
-from tiercast_server import assignment_rows, desired_groups, job_rows
+from tiercast_server import assignment_rows, desired_groups, group_windows, job_rows
 from tiercast_server.assignment_checks import check_assignment
 from tiercast_server.assignment_life import DRIFTING
 from tiercast_server.assignment_look import Sight, look
@@ -119,6 +119,8 @@ class Desired:
             said = differing(before.table, one.table) if before else ()
             changes.append(Changed("assignment", one.name, "changed" if before else "added", said))
         changes += [Changed("assignment", name, "removed") for name in gone]
+        if any(one.kind == "group" for one in changes):
+            await group_windows.settle(self._region, connection)
         touched = await follow(self._region, targeting, connection, groups.joined)
         touched += await self._leave(connection, fresh, old, gone)
         sights = await look(self._region, targeting, connection)

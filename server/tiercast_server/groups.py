@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content.condition import compile_condition
 from tiercast_protocol.errors import UsageError
-from tiercast_server import assignment_rows
+from tiercast_server import assignment_rows, group_windows
 from tiercast_server.database.tables import groups, inventory, members
 from tiercast_server.followers import follow
 from tiercast_server.jobs import Jobs
@@ -90,6 +90,7 @@ class Groups:
                 fresh = [node for node in found if node not in held]
                 await enter(connection, name, fresh)
                 joined = {node: [name] for node in fresh}
+                await group_windows.settle(self._region, connection, fresh)
                 touched = await follow(self._region, self._targeting, connection, joined)
             self._jobs.told(*touched)
         return {"name": name, "members": len(held) + len(fresh), "added": len(fresh), "jobs": touched}
@@ -111,6 +112,8 @@ class Groups:
                     todo=f"`tiercast group show {name}` shows its members. Nothing was changed.",
                 )
             await expel(connection, name, sorted(set(names)))
+            await group_windows.settle(self._region, connection, names)
+        self._jobs.told()
         return {"name": name, "members": len(held - set(names))}
 
     async def remove(self, name: str) -> dict[str, Any]:
@@ -122,9 +125,28 @@ class Groups:
         async with self._targeting.lock, self._region.db.write() as connection:
             await _get(connection, name)
             await assignment_rows.check_unnamed(connection, name)
+            held = await _members(connection, name)
+            await group_windows.put(connection, name, "", self._region.clock())
             await connection.execute(delete(members).where(members.c.group_name == name))
             await connection.execute(delete(groups).where(groups.c.name == name))
+            await group_windows.settle(self._region, connection, held)
+        self._jobs.told()
         return {"name": name}
+
+    async def set_window(self, name: str, text: str) -> dict[str, Any]:
+        """Give a group a window in which packages are installed on its members, "" for none; who was told.
+
+        Raises:
+            UsageError: group.unknown, window.invalid or window.never.
+        """
+        async with self._targeting.lock:
+            async with self._region.db.write() as connection:
+                await _get(connection, name)
+                kept = await group_windows.put(connection, name, text, self._region.clock())
+                held = await _members(connection, name)
+                told = await group_windows.settle(self._region, connection, held)
+            self._jobs.told()
+        return {"name": name, "window": kept, "members": len(held), "told": len(told)}
 
     async def show(self, name: str) -> dict[str, Any]:
         """One group with its members, and who joined by himself."""
@@ -133,7 +155,8 @@ class Groups:
             query = select(members.c.node).where(members.c.group_name == name, members.c.by_itself.is_(True))
             by_itself = sorted((await connection.execute(query)).scalars())
             held = await _members(connection, name)
-        return {**_shown(group), "members": held, "by_itself": by_itself}
+            windows = await group_windows.of_groups(connection)
+        return {**_shown(group), "window": windows.get(name, ""), "members": held, "by_itself": by_itself}
 
     async def list_(self) -> list[dict[str, Any]]:
         """Every group with its number of members."""
@@ -144,7 +167,11 @@ class Groups:
             .order_by(groups.c.name)
         )
         async with self._region.db.read() as connection:
-            return [{**_shown(row), "members": row.members} for row in await connection.execute(query)]
+            windows = await group_windows.of_groups(connection)
+            return [
+                {**_shown(row), "window": windows.get(row.name, ""), "members": row.members}
+                for row in await connection.execute(query)
+            ]
 
 
 async def enter(connection: AsyncConnection, group: str, names: Sequence[str], *, by_itself: bool = False) -> None:

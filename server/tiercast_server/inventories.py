@@ -22,7 +22,7 @@ from tiercast_protocol.content.condition import compile_condition
 from tiercast_protocol.content.inventory import Inventory, open_inventory
 from tiercast_protocol.errors import ProtocolError, SignatureInvalid, UsageError
 from tiercast_protocol.wire.facts import GroupsTold, InventoryEntry
-from tiercast_server import handover, nodes
+from tiercast_server import group_windows, handover, nodes
 from tiercast_server.database.tables import groups, inventory, members
 from tiercast_server.database.tables import nodes as nodes_table
 from tiercast_server.followers import follow
@@ -66,6 +66,7 @@ class Inventories:
                 for group, names in meant.items():
                     await _settle(connection, group, names, facts.keys(), joined)
                 await _wishes(connection, fresh, joined)
+                await group_windows.settle(self._region, connection, facts)
                 touched = await follow(self._region, self._targeting, connection, joined, by_themselves=True)
             self._jobs.told(*touched)
         return len(fresh)

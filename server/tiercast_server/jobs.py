@@ -15,14 +15,24 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import jobtypes
+from tiercast_protocol.content import jobtypes, times
 from tiercast_protocol.content.shape import Shape, sign_shape
 from tiercast_protocol.content.target import names_of
 from tiercast_protocol.content.vouching import SITE
 from tiercast_protocol.transfer import terms
 from tiercast_protocol.transfer.overlap import Limit
 from tiercast_protocol.wire.messages import JobShape
-from tiercast_server import dependencies, handover, job_rows, plan_rows, requests, rollout_rows, site_intake, site_jobs
+from tiercast_server import (
+    dependencies,
+    group_windows,
+    handover,
+    job_rows,
+    plan_rows,
+    requests,
+    rollout_rows,
+    site_intake,
+    site_jobs,
+)
 from tiercast_server.assignment_guard import check_assigned
 from tiercast_server.changes import Changes
 from tiercast_server.database.tables import hops, jobs, orders, targets
@@ -116,6 +126,10 @@ class Jobs:
         expires = now / 1000 + request.expires_s
         check_times(Plan(request.type, options, now / 1000, expires, size, ways))
         options = completed(request.type, options, package.definition, now, int(expires * 1000))
+        if kind.package and kind.role == "endpoint":
+            windows = times.read(options).window
+            limits = await group_windows.limits(connection, [node.name for node in found])
+            group_windows.check(limits, windows, now / 1000, expires)
         if request.dry_run:
             return shown(picked, confirm=len(found) > self.confirm_above)
         check_count(request, len(found), self.confirm_above)
@@ -219,6 +233,7 @@ class Jobs:
 
     async def joined(self, connection: AsyncConnection, node: str) -> list[str]:
         """`node` has a new key: in this transaction, order it what open jobs have for it; those jobs."""
+        await group_windows.settle(self._region, connection, (node,))
         query = select(targets.c.job).where(targets.c.node == node, targets.c.state.in_(OPEN_STATES))
         waiting = set((await connection.execute(query)).scalars())
         found = [job for job in await job_rows.open_jobs(connection) if job.id in waiting]

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import update
 
 from tiercast_protocol.errors import UsageError
-from tiercast_server import nodes, placings
+from tiercast_server import group_windows, nodes, placings
 from tiercast_server.database.tables import nodes as nodes_table
 from tiercast_server.nodes import Node
 from tiercast_server.region import Region
@@ -61,12 +61,14 @@ class Presence:
             below = await nodes.children_of(connection, name)
             where = await placings.rows(connection)
             tree = placings.family_of(self._region, found, where)
+            windows = (await group_windows.of_nodes(connection, (name,))).get(name, [])
         children = await self._children(found, where)
         row = where.get(name)
         candidates = row.candidates.split() if row is not None and row.candidates else tree.candidates(name)
         return {
             **_shown(node, children.get(name), row),
             "candidates": candidates,
+            "windows": [{"group": group, "window": text} for group, text in windows],
             "retiring": row is not None and row.retiring,
             "state": node.state,
             "invited": node.invited,

@@ -21,7 +21,7 @@ from tiercast_protocol.content.vouching import LONGEST, SITE, Definition, Group,
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import OrderTarget, StatusRecord
 from tiercast_protocol.wire.site import SiteOrder
-from tiercast_server import handover, nodes
+from tiercast_server import group_windows, handover, nodes
 from tiercast_server.database.site_tables import site_jobs, site_strays
 from tiercast_server.database.tables import groups, members, placings
 from tiercast_server.database.tables import nodes as nodes_table
@@ -50,12 +50,14 @@ async def definition(connection: AsyncConnection, text: str, role: str) -> str:
     if not names or role != "endpoint":
         return ""
     found: dict[str, Group] = {}
+    windows = await group_windows.of_groups(connection)
     for row in await connection.execute(select(groups).where(groups.c.name.in_(names))):
         held: list[str] = []
         if not row.expression:
             query = select(members.c.node).where(members.c.group_name == row.name, members.c.by_itself.is_(False))
             held = sorted((await connection.execute(query)).scalars())
-        found[row.name] = Group(where=row.expression, self_join=row.self_join, members=held)
+        window = windows.get(row.name, "")
+        found[row.name] = Group(where=row.expression, self_join=row.self_join, members=held, window=window)
     if not any(group.where or group.self_join for group in found.values()):
         return ""
     gateways = {node.name for node in await nodes.all_nodes(connection, nodes_table.c.role == "gateway")}

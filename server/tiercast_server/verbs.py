@@ -230,9 +230,12 @@ def _add_groups(verbs: Verbs, groups: Groups) -> None:
     async def delete(call: Call) -> dict[str, Any]:
         return await groups.remove(call.text("name"))
 
+    async def set_(call: Call) -> dict[str, Any]:
+        return await groups.set_window(call.text("name"), call.text("window"))
+
     verbs.add("group.list", "viewer", list_)
     verbs.add("group.show", "viewer", show)
-    for name, handler in {"add": add, "join": join, "leave": leave, "delete": delete}.items():
+    for name, handler in {"add": add, "join": join, "leave": leave, "delete": delete, "set": set_}.items():
         verbs.add(f"group.{name}", "operator", audited(handler))
 
 

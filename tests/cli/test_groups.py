@@ -17,4 +17,9 @@ def test_a_group_is_made_filled_shown_and_deleted(daemon: Daemon) -> None:
     assert [verb for verb, _ in daemon.asked if verb != "group.show"] == ["group.add", "group.join", "group.leave"]
     assert "pc-2" in daemon.run("group", "show", "sales")
     assert "sales" in daemon.run("group", "list")
+    daemon.answers["group.set"] = {"name": "sales", "window": "daily 22:00-05:00", "members": 2, "told": 2}
+    assert "2 members told" in daemon.run("group", "set", "sales", "--window", "daily 22:00-05:00")
+    assert daemon.asked[-1] == ("group.set", {"name": "sales", "window": "daily 22:00-05:00"})
+    assert daemon.json("group", "set", "sales", "--window", "none")["told"] == 2
+    assert daemon.asked[-1][1]["window"] == ""
     assert "its members stay" in daemon.run("group", "delete", "sales")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiercast_gateway.membership import Asked, Ended, Event, Machine, Membership, Ordered, meant
+from tiercast_gateway.membership import Asked, Ended, Event, Machine, Membership, Ordered, meant, windows
 from tiercast_protocol.content.vouching import Definition, Group
 from tiercast_protocol.errors import UsageError
 
@@ -53,6 +53,12 @@ def test_a_machine_for_which_a_condition_makes_no_sense_is_left_out_alone() -> N
     with pytest.raises(UsageError) as caught:
         meant(Definition(target="group g", groups={"g": Group(where="later_fact == 1")}), odd)
     assert caught.value.code == "fact.unknown"
+
+
+def test_the_windows_of_its_groups_go_with_a_machine() -> None:
+    groups = GROUPS | {"dated": Group(where='version == "11"', window="daily 22:00-05:00")}
+    definition = Definition(target="group dated, testers", groups=groups)
+    assert windows(definition, MACHINES) == {"old": [("dated", "daily 22:00-05:00")]}
 
 
 NAMES = st.frozensets(st.sampled_from("abcdef"), max_size=4)

@@ -24,7 +24,7 @@ EXPECTED = {
         link.list outbox.list inventory.list inventory.show
         link.show hold.list ledger.show ledger.check rollout.list rollout.show
         desired.diff desired.export desired.history assignment.list assignment.show""",
-    "operator": """group.add group.join group.leave group.delete package.entry package.missing package.store
+    "operator": """group.add group.join group.leave group.delete group.set package.entry package.missing package.store
         package.register package.delete package.patch
         job.draft job.start job.copy job.move job.from job.template.save job.template.delete
         job.create job.cancel job.rerun job.delete plan.run plan.cancel depot.pin depot.unpin depot.keep depot.audit
@@ -83,9 +83,11 @@ async def test_a_day_of_an_administrator(table: Verbs, call: Any) -> None:
     assert (await do("node.show", name="pc1"))["state"] == "invited"
     await do("group.add", name="all", members=["pc1"])
     await do("group.leave", name="all", members=["pc1"])
+    await do("group.set", name="all", window="daily 22:00-05:00")
+    await do("group.set", name="all", window="")
     await do("group.join", name="all", members=["pc1"])
     assert (await do("group.show", name="all"))["members"] == ["pc1"]
-    assert await do("group.list") == [{"name": "all", "kind": "static", "where": "", "members": 1}]
+    assert await do("group.list") == [{"name": "all", "kind": "static", "where": "", "window": "", "members": 1}]
     await do("cabinet.add", name="tools", note="")
     assert len(await do("cabinet.list")) == 2
     assert (await do("cabinet.show", name="tools"))["packages"] == []

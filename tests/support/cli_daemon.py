@@ -56,6 +56,7 @@ VERBS = [
     "group.delete",
     "group.join",
     "group.leave",
+    "group.set",
     "group.list",
     "group.show",
     "cabinet.add",

@@ -10,7 +10,7 @@ Rules (docs/protocol.md, section 14)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -25,16 +25,19 @@ from tiercast_protocol.wire.topics import valid_name
 DOMAIN = "tiercast voucher 1"
 #: In an order's options: a `Definition` as JSON.
 SITE = "site_target"
+#: In what an endpoint keeps of an order's options: the windows of its voucher, as JSON.
+WINDOWS = "vouched_windows"
 #: Longest of it, in characters: it goes to every target.
 LONGEST = 16_000
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Who is in a group: by expression, by himself, or these."""
+    """Who is in a group: by expression, by himself, or these; and when its members install packages."""
 
     where: str = ""
     self_join: bool = False
     members: list[str] = []
+    window: str = ""
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -74,6 +77,8 @@ class Voucher(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         public_key, generation: of the node.
         by_key, by_generation: of the gateway.
         at: milliseconds since 1970.
+        windows: of the groups by which it is meant, each with the group's name: they hold for it, though the region
+            did not say so yet.
     """
 
     region: str
@@ -86,6 +91,7 @@ class Voucher(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     by_key: bytes
     by_generation: int
     at: int
+    windows: list[tuple[str, str]] = []
 
     def __post_init__(self) -> None:
         """Refuse what can't be one."""
@@ -145,3 +151,18 @@ def check_vouched(order: Order, target: OrderTarget, public_key: bytes, generati
     leaf = voucher_leaf(voucher.by, voucher.by_key, voucher.by_generation)
     merkle.verify(order.targets_root, leaf, target.index, order.target_count, target.proof)
     return voucher
+
+
+def windows_of(targets: Iterable[OrderTarget], node: str) -> dict[str, str]:
+    """What is kept beside the order's options of a bundle for `node` that was proved: the windows of its voucher."""
+    for target in targets:
+        if target.node == node and target.voucher:
+            windows = open_voucher(target.voucher, target.signature).windows
+            return {WINDOWS: msgspec.json.encode(windows).decode()} if windows else {}
+    return {}
+
+
+def kept_windows(options: Mapping[str, object]) -> list[tuple[str, str]]:
+    """What `windows_of` gave."""
+    text = options.get(WINDOWS, "[]")
+    return msgspec.json.decode(text, type=list[tuple[str, str]]) if isinstance(text, str) else []

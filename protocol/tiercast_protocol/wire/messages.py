@@ -339,6 +339,7 @@ CATALOGUE: dict[str, type[Message]] = {
     "site.joined.v1": site.SiteJoined,
     "assigned.v1": drift.Assigned,
     "drift.told.v1": drift.DriftTold,
+    "windows.told.v1": site.WindowsTold,
     "query.v1": Query,
     "answer.v1": Answer,
     "transfer.report.v1": Report,

@@ -88,3 +88,10 @@ class SiteJoined(Message, frozen=True, kw_only=True, omit_defaults=True):
 
     node: str
     entries: list[Vouched]
+
+
+class WindowsTold(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Down to one endpoint.  The windows of its groups: a `content.groupwindows.GroupWindows`, signed by the region."""
+
+    data: bytes
+    signature: bytes

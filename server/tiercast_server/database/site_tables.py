@@ -1,8 +1,8 @@
-"""The tables of site-held jobs; the rules are those of `tables`."""
+"""The tables of site-held jobs and of the windows of groups; the rules are those of `tables`."""
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Integer, LargeBinary, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, LargeBinary, String, Table, Text
 
 from tiercast_server.database.tables import metadata
 
@@ -26,4 +26,22 @@ site_strays = Table(
     Column("job", String(32), primary_key=True),
     Column("node", _Name, primary_key=True),
     Column("record", LargeBinary, nullable=False),
+)
+
+#: When packages may be installed on the members of a group.
+group_windows = Table(
+    "group_windows",
+    metadata,
+    Column("group_name", _Name, ForeignKey("node_groups.name", ondelete="CASCADE"), primary_key=True),
+    Column("text", Text, nullable=False),
+)
+
+#: What each machine was told of the windows of its groups last: `body` is the list.
+windows_told = Table(
+    "windows_told",
+    metadata,
+    Column("node", _Name, ForeignKey("nodes.name", ondelete="CASCADE"), primary_key=True),
+    Column("generation", Integer, nullable=False),
+    Column("issued", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
 )

@@ -74,6 +74,15 @@ def test_a_target_can_not_vouch_and_a_voucher_is_no_target() -> None:
         check_target(order, OrderTarget(node="h", index=1, proof=tree.proof(1)), OTHER.public, 1)
 
 
+def test_the_windows_of_a_voucher_are_kept_with_the_order() -> None:
+    _, tree = order_with(merkle.leaf_of("x", OTHER.public, 1), v.voucher_leaf("g", GATE.public, 1))
+    target = vouched(tree, voucher(windows=[("sales", "daily 22:00-05:00")]))
+    assert v.kept_windows(v.windows_of([target], "pc")) == [("sales", "daily 22:00-05:00")]
+    assert v.windows_of([vouched(tree, voucher())], "pc") == {}
+    assert v.windows_of([OrderTarget(node="pc", index=0, proof=[])], "pc") == {}
+    assert v.kept_windows({}) == []
+
+
 def test_a_definition_travels_as_text_and_nonsense_is_none() -> None:
     said = v.Definition(target="group g", groups={"g": v.Group(where="cpus > 1")}, below={"b": ["b"]})
     assert v.definition_of({v.SITE: v.definition_text(said)}) == said

@@ -6,11 +6,12 @@ from alembic import context
 
 from tiercast_server.database.assignment_tables import assignments
 from tiercast_server.database.rollout_tables import rollouts
+from tiercast_server.database.site_tables import site_jobs
 
 # Batch mode: SQLite can't alter most things in place; on PostgreSQL it is plain ALTER TABLE.
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=[rollouts.metadata, assignments.metadata],
+    target_metadata=[rollouts.metadata, assignments.metadata, site_jobs.metadata],
     render_as_batch=True,
     transactional_ddl=True,
 )
