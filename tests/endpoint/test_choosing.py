@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import random
 import time
 from pathlib import Path
 
@@ -126,3 +128,49 @@ async def test_what_can_not_be_written_is_taken_back(agent: Agent, monkeypatch: 
     with pytest.raises(StoreFull):
         await agent.owner("owner.hold")
     assert not agent.choosing.chosen[choices.ALL].held
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_no_installation_begins_while_it_is_held_deferred_or_its_condition_is_false(
+    tmp_path: Path, region: Region, seed: int
+) -> None:
+    """Every installation's first moment lies outside all spans in which somebody had said no, and been answered."""
+    rng = random.Random(seed)
+    packages = [pack(f"p{n}", "1", {"a": bytes([n]) * 3000}) for n in range(12)]
+    chunks = {digest: stored for one in packages for digest, stored in one.chunks.items()}
+    ticks = itertools.count(int(time.time() * 1000))
+    spans: list[tuple[str, int, int]] = []
+
+    async def shut(agent: Agent, job: str) -> None:
+        """Say no to `job` ("" is all) for a while."""
+        deferred = job and rng.random() < 0.5
+        try:
+            if deferred:
+                await agent.owner("owner.defer", job=job, until=next(ticks) + 1_000_000)
+            else:
+                await agent.owner("owner.hold", job=job)
+        except UsageError as error:
+            assert error.code in {"job.unknown", "owner.late"}, error  # noqa: PT017 - it came too late
+            return
+        said = next(ticks)
+        await asyncio.sleep(rng.random() * 0.01)
+        spans.append((job, said, next(ticks)))
+        await agent.owner("owner.release", job=job)
+
+    async with agent_over(tmp_path, region, chunks=chunks, clock=lambda: next(ticks)) as agent:
+        agent.facts["cpus"] = 1
+        for number, one in enumerate(packages):
+            options: dict[str, str | int | bool] = {"condition": "cpus >= 8"} if number % 3 == 0 else {}
+            order = region.order(f"j{number}", "install", one, options=options, issued=next(ticks), life_ms=10**8)
+            await agent.order(order)
+            if rng.random() < 0.7:
+                await shut(agent, rng.choice(["", f"j{rng.randrange(number + 1)}"]))
+        until_true = next(ticks)
+        agent.facts["cpus"] = 8
+        agent.jobs.facts_changed()
+        for number in range(len(packages)):
+            assert (await agent.ended(f"j{number}")).state == "done"
+            begun = (await agent.row(f"j{number}")).snapshot.begun
+            assert number % 3 or begun > until_true, "its condition was not true"
+            for job, said, over in spans:
+                assert job not in {"", f"j{number}"} or not said < begun < over, (job, said, begun, over)
