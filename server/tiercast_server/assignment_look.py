@@ -9,6 +9,7 @@ Rules
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -27,6 +28,7 @@ from tiercast_server.database.rollout_tables import rollouts
 from tiercast_server.database.tables import inventory, jobs, packages, targets
 from tiercast_server.database.tables import nodes as nodes_table
 from tiercast_server.job_rows import OPEN_STATES
+from tiercast_server.nodes import all_nodes
 from tiercast_server.region import Region
 from tiercast_server.rollout_life import FINAL
 from tiercast_server.targeting import Targeting, parts
@@ -83,14 +85,14 @@ async def look(region: Region, targeting: Targeting, connection: AsyncConnection
     lives = await assignment_rows.lives(connection, kept)
     sights = {one.name: Sight(one, one.rule, lives[one.name]) for one in kept}
     about = sorted({one.rule.package for one in sights.values()})
-    endpoints = await _endpoints(connection)
-    meant = {name: await _meant(targeting, connection, sight, endpoints) for name, sight in sights.items()}
+    meant = await _meant(targeting, connection, sights)
     held = await _held(region, connection, about)
     busy = await _busy(connection, about)
     library = await versions_of(connection, about)
     for sight in sights.values():
         sight.library = tuple(library.get(sight.rule.package, ()))
-        sight.machines = _machines(sight, sights, meant, held, busy)
+        # beside the loop: of ten thousand machines it takes some 50 ms
+        sight.machines = await asyncio.to_thread(_machines, sight, sights, meant, held, busy)
         await _rolled(connection, sight)
     await _ended(connection, sights)
     return sights
@@ -110,6 +112,7 @@ def _machines(
         if name != sight.name and one.rule.package == rule.package and not one.kept.definition.paused
     ]
     chosen: dict[tuple[str, ...], str | None] = {}
+    met: dict[str, bool] = {}
     found: dict[str, Machine] = {}
     for node in sorted(meant[sight.name]):
         count = tuple(one.name for one in others if node in meant[one.name])
@@ -117,10 +120,12 @@ def _machines(
             chosen[count] = choice([rule, *(sights[name].rule for name in count)], sight.library)
         said = held.get(node)
         version = None if said is None else said.get(rule.package, "")
+        if version is not None and version not in met:
+            met[version] = rule.met_by(version)
         open_ = busy.get((rule.package, node))
         found[node] = Machine(
             version=version,
-            holds=version is not None and rule.met_by(version),
+            holds=version is not None and met[version],
             choice=chosen[count],
             busy="" if open_ is None else open_.job,
             by_owner=open_ is not None and open_.by_owner,
@@ -143,32 +148,34 @@ async def _rolled(connection: AsyncConnection, sight: Sight) -> None:
             sight.machines[node] = replace(machine, busy=name)
 
 
-async def _endpoints(connection: AsyncConnection) -> frozenset[str]:
-    query = select(nodes_table.c.name).where(nodes_table.c.role == "endpoint", nodes_table.c.state != "removed")
-    return frozenset((await connection.execute(query)).scalars())
-
-
 async def _meant(
-    targeting: Targeting, connection: AsyncConnection, sight: Sight, endpoints: frozenset[str]
-) -> frozenset[str]:
-    try:
-        # `only` leaves names that nobody has any more out, where the whole region would refuse them
-        picked = await targeting.pick(connection, sight.kept.definition.meant, "endpoint", endpoints)
-    except UsageError as error:
-        sight.wrong = error.what
-        return frozenset()
-    return frozenset(node.name for node in picked.nodes)
+    targeting: Targeting, connection: AsyncConnection, sights: Mapping[str, Sight]
+) -> dict[str, frozenset[str]]:
+    """By assignment whom it is for; the same target is looked up once."""
+    known = {node.name: node for node in await all_nodes(connection, nodes_table.c.role == "endpoint")}
+    of_targets: dict[str, frozenset[str] | UsageError] = {}
+    found: dict[str, frozenset[str]] = {}
+    for name, sight in sights.items():
+        text = sight.kept.definition.target
+        if text not in of_targets:
+            try:
+                picked = await targeting.among(connection, sight.kept.definition.meant, "endpoint", known)
+                of_targets[text] = frozenset(node.name for node in picked.nodes)
+            except UsageError as error:
+                of_targets[text] = error
+        said = of_targets[text]
+        if isinstance(said, UsageError):
+            sight.wrong = said.what
+        found[name] = frozenset() if isinstance(said, UsageError) else said
+    return found
 
 
 async def _held(region: Region, connection: AsyncConnection, about: Collection[str]) -> dict[str, dict[str, str]]:
     """By node the version of each of these packages that stands there; nodes that said nothing are not in it."""
     at: dict[str, int] = {}
-    found: dict[str, dict[str, str]] = {}
-    wanted = set(about)
-    for node, moment, facts in await connection.execute(select(inventory.c.node, inventory.c.at, inventory.c.facts)):
-        at[node] = moment
-        said = _decoder.decode(facts).packages
-        found[node] = {name: said[name] for name in wanted & said.keys()}
+    rows = list(await connection.execute(select(inventory.c.node, inventory.c.at, inventory.c.facts)))
+    at.update((row[0], row[1]) for row in rows)
+    found = await asyncio.to_thread(_installed, [(row[0], row[2]) for row in rows], frozenset(about))
     newest: dict[tuple[str, str], int] = {}
     query = (
         select(targets.c.node, targets.c.at, jobs.c.package, jobs.c.type, jobs.c.version)
@@ -181,6 +188,14 @@ async def _held(region: Region, connection: AsyncConnection, about: Collection[s
         if row.at >= before:
             newest[row.node, row.package] = row.at
             found.setdefault(row.node, {})[row.package] = "" if row.type == "remove" else row.version
+    return found
+
+
+def _installed(rows: list[tuple[str, str]], about: frozenset[str]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for node, facts in rows:
+        said = _decoder.decode(facts).packages
+        found[node] = {name: said[name] for name in about & said.keys()}
     return found
 
 

@@ -9,6 +9,7 @@ Rules
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -72,6 +73,12 @@ async def _wanted(connection: AsyncConnection, sights: Mapping[str, Sight]) -> d
             gateways[row.name] = row.generation
         else:
             parents[row.name] = row.present or row.parent
+    return await asyncio.to_thread(_words, sights, gateways, parents)
+
+
+def _words(
+    sights: Mapping[str, Sight], gateways: Mapping[str, int], parents: Mapping[str, str]
+) -> dict[tuple[str, str], Word]:
     found: dict[tuple[str, str], Word] = {}
     for name, sight in sights.items():
         below: dict[str, list[str]] = {}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -62,21 +62,39 @@ class Targeting:
         """
         if expression is None:
             return Picked([])
-        for leaf in target.leaves(expression):
-            if isinstance(leaf, Where):
-                compile_condition(leaf.condition)
-                _check_role(role)
+        _check_conditions(expression, role)
         found = await all_nodes(connection) if only is None else await _some(connection, only)
         known = {node.name: node for node in found}
         if only is None:
             await self._check_names(connection, expression, known)
+        return await self._among(connection, expression, role, known, only)
+
+    async def among(
+        self, connection: AsyncConnection, expression: Expression, role: str, known: Mapping[str, Node]
+    ) -> Picked:
+        """Who is meant by `expression` of these nodes, which are all that count: names of others mean nobody.
+
+        Raises:
+            UsageError: condition.* or fact.unknown.
+        """
+        _check_conditions(expression, role)
+        return await self._among(connection, expression, role, known, None)
+
+    async def _among(
+        self,
+        connection: AsyncConnection,
+        expression: Expression,
+        role: str,
+        known: Mapping[str, Node],
+        only: Collection[str] | None,
+    ) -> Picked:
         sets: dict[Leaf, frozenset[str]] = {}
         unknown: Counter[str] = Counter()
         for leaf in set(target.leaves(expression)):
             names, lacking = await self._members(connection, leaf, known, role, only)
             sets[leaf] = frozenset(names) & known.keys()
             unknown += lacking
-        whole = frozenset(node.name for node in found if node.role == role)
+        whole = frozenset(node.name for node in known.values() if node.role == role)
         meant = target.evaluate(expression, whole, sets.__getitem__)
         return Picked([known[name] for name in sorted(meant)], unknown)
 
@@ -109,7 +127,7 @@ class Targeting:
         self,
         connection: AsyncConnection,
         leaf: Leaf,
-        known: dict[str, Node],
+        known: Mapping[str, Node],
         role: str,
         only: Collection[str] | None,
     ) -> tuple[Iterable[str], Counter[str]]:
@@ -146,6 +164,14 @@ def shown(picked: Picked, *, confirm: bool) -> dict[str, Any]:
     rows = [{"site": site, "targets": len(names), "nodes": names} for site, names in sites.items()]
     rows.sort(key=lambda row: (-int(str(row["targets"])), str(row["site"])))
     return {"targets": len(picked.nodes), "sites": rows, "unknown": dict(picked.unknown), "confirm": confirm}
+
+
+def _check_conditions(expression: Expression, role: str) -> None:
+    """Refuse conditions that can't be, before anything is read."""
+    for leaf in target.leaves(expression):
+        if isinstance(leaf, Where):
+            compile_condition(leaf.condition)
+            _check_role(role)
 
 
 def _check_role(role: str) -> None:
