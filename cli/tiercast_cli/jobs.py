@@ -16,7 +16,7 @@ from tiercast_cli.provisos import OF_OWNER, provisos_of, provisos_shown
 from tiercast_cli.session import ask, emit, run, session
 from tiercast_cli.targets import TARGETS, print_dry_run, print_needs, targets_of
 from tiercast_cli.terms import JOB, taking, terms_of
-from tiercast_cli.times import OF_INSTALLATION, OF_TRANSFER, times_of, times_shown
+from tiercast_cli.times import ANYWAY, OF_INSTALLATION, OF_TRANSFER, times_of, times_shown
 
 #: Targets that `show` prints.
 _MOST = 100
@@ -64,14 +64,14 @@ ORDER: dict[str, tuple[Any, Any]] = {
 
 
 @app.command(epilog=INSTALL)
-@taking({"on": (OnEndpoints, []), **ORDER, **OF_TRANSFER, **OF_INSTALLATION, **OF_OWNER, **JOB})
+@taking({"on": (OnEndpoints, []), **ORDER, **ANYWAY, **OF_TRANSFER, **OF_INSTALLATION, **OF_OWNER, **JOB})
 def install(package: Package, **given: Any) -> None:
     """Install a package on endpoints."""
     order("install", package, given)
 
 
 @app.command(epilog=OFFER)
-@taking({"on": (OnEndpoints, []), **ORDER, **OF_TRANSFER, **OF_INSTALLATION, **OF_OWNER, **JOB})
+@taking({"on": (OnEndpoints, []), **ORDER, **ANYWAY, **OF_TRANSFER, **OF_INSTALLATION, **OF_OWNER, **JOB})
 def offer(package: Package, **given: Any) -> None:
     """Offer a package to the owners of endpoints: it is installed where they accept it."""
     order("offer", package, given)
@@ -85,7 +85,7 @@ def remove(package: Package, **given: Any) -> None:
 
 
 @app.command(epilog=PRELOAD)
-@taking({"on": (OnGateways, []), **ORDER, **OF_TRANSFER, **JOB})
+@taking({"on": (OnGateways, []), **ORDER, **ANYWAY, **OF_TRANSFER, **JOB})
 def preload(package: Package, **given: Any) -> None:
     """Bring a package into the depots of gateways, to be installed from there later."""
     order("preload", package, given)
@@ -130,6 +130,8 @@ def order(
             "expires_s": seconds_of(given["expires"], "--expires"),
             "options": terms_of(given).options | times_of(given) | provisos_of(given) | options(),
         }
+        if given.get("anyway"):
+            asked["anyway"] = True
         if session.collected is not None:
             session.collected.append(asked)
             return

@@ -27,6 +27,13 @@ def _whens(incomplete: str) -> list[str]:
     return [when for when in ("now", "start", "shutdown") if when.startswith(incomplete)]
 
 
+#: Of one job whose content travels.
+ANYWAY: dict[str, tuple[Any, Any]] = {
+    "anyway": (
+        Annotated[bool, typer.Option("--anyway", help="Order it also where links and windows can't make its times.")],
+        False,
+    ),
+}
 #: Of jobs whose content travels.
 OF_TRANSFER: dict[str, tuple[Any, Any]] = {
     "distribute_at": _text("--distribute-at", "TIME", "Nothing of it moves before: 18:00, 2026-12-24 18:00."),

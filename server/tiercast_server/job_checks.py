@@ -39,7 +39,7 @@ class Request:
     """What an administrator asked for; `expires_s` in seconds from now, `kept` what is kept of it.
 
     `target` is an expression, beside names; `follow`: whoever joins its groups later gets the job too; `confirm` is the
-    number of targets that he knows of, 0 where he gave none.
+    number of targets that he knows of, 0 where he gave none; `anyway`: also where the way may take too long.
     """
 
     type: str
@@ -55,6 +55,7 @@ class Request:
     follow: bool = True
     dry_run: bool = False
     confirm: int = 0
+    anyway: bool = False
 
     @property
     def meant(self) -> Expression | None:

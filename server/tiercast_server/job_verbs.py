@@ -53,6 +53,7 @@ class JobVerbs:
             follow=call.flag("follow", default=True),
             dry_run=call.flag("dry_run", default=False),
             confirm=call.number("confirm", 0),
+            anyway=call.flag("anyway", default=False),
         )
 
     async def create(self, call: Call, draft: str = "") -> dict[str, Any]:

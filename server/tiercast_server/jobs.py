@@ -124,7 +124,7 @@ class Jobs:
             check_possible(options, size=package.stored_bytes, now=now / 1000, left=request.expires_s)
         size = package.stored_bytes if kind.content else 0
         expires = now / 1000 + request.expires_s
-        check_times(Plan(request.type, options, now / 1000, expires, size, ways))
+        check_times(Plan(request.type, options, now / 1000, expires, size, ways, anyway=request.anyway))
         options = completed(request.type, options, package.definition, now, int(expires * 1000))
         if kind.package and kind.role == "endpoint":
             windows = times.read(options).window

@@ -161,7 +161,8 @@ def check_all_times(timed: Sequence[Timed], now: int) -> None:
         begins_now = not waits_for(steps, name)
         expires = start + (one.expires_s if begins_now else MAX_EXPIRY_S)
         try:
-            check_times(Plan(one.type, one.options, start, expires, one.size))
+            anyway = bool(one.planned.args.get("anyway"))
+            check_times(Plan(one.type, one.options, start, expires, one.size, anyway=anyway))
         except UsageError as error:
             raise of_step(error, name, late=start > now / 1000) from error
         said = read_times(one.options)

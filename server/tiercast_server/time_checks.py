@@ -23,6 +23,8 @@ from tiercast_protocol.transfer.terms import job_words
 _LATER = "Give a later expiry (--expires), or other times."
 #: Openings of a window that are looked at: more than any two weeks have.
 _MOST_OPENINGS = 400
+#: Seconds within which the earliest end is looked for.
+_FAR_S = 366 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Plan:
         size: stored bytes that travel; 0 for none.
         links: of the ways to its targets, those whose terms are known; each way by itself.
         zone: of local windows; None is this machine's.
+        anyway: the person knows that the way may take too long.
     """
 
     type: str
@@ -45,6 +48,7 @@ class Plan:
     size: int = 0
     links: Sequence[Sequence[Limit]] = field(default_factory=list)
     zone: tzinfo | None = None
+    anyway: bool = False
 
 
 def check_times(plan: Plan) -> Times:
@@ -136,7 +140,7 @@ def _check_window(plan: Plan, said: Times) -> float:
 
 
 def _check_way(plan: Plan, said: Times, until: float) -> None:
-    if not plan.size:
+    if not plan.size or plan.anyway:
         return
     words = job_words(plan.options)
     own = Limit("the job", words.windows, words.policy.pace.rate)
@@ -159,11 +163,14 @@ def _check_goal(plan: Plan, limits: list[Limit], start: float, end: float, word:
         raise UsageError(
             code="window.apart", what=what, todo="Give windows that overlap, or a later time. Nothing was done."
         )
+    later = room(limits, start, start + _FAR_S, plan.size, plan.zone).done
+    earliest = f"at the earliest they are at {_at(later)}" if later is not None else "they would take over a year"
     what = (
         f"{plan.size:,} bytes can't be there by {_at(end)}: {found.size:,.0f} fit in the {found.seconds:,.0f} s"
-        f" that are left for them ({said or 'nothing limits it but the time'})"
+        f" ({found.seconds / 3600:,.1f} h) that are left for them ({said or 'nothing limits it but the time'});"
+        f" {earliest}"
     )
-    raise _refused(word, what, "Begin earlier, end later, or give the link or the job a higher rate.")
+    raise _refused(word, what, "Begin earlier, end later, give the link or the job a higher rate, or say --anyway.")
 
 
 def openings(

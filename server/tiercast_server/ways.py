@@ -2,6 +2,7 @@
 
 Rules
 - Asked only where something depends on it: a job with a time by which it is to be somewhere.
+- A link of which no rate was said counts with what was measured of it of late.
 - All gateways at once, with a short deadline.  Who is not there says nothing, and a link of which nothing is known
   limits nothing: refused is only what can't be.
 """
@@ -25,6 +26,8 @@ from tiercast_server.tree import Tree
 DEADLINE_S = 1.0
 #: Of a job with any of these it is known by when something is to be there.
 GOALS = frozenset({times.DEADLINE, times.PREPARE_BY, times.INSTALL_WINDOW})
+#: What was measured counts once a link has carried so much: of less nothing is learned of it.
+MEASURED_BYTES = 1 << 20
 #: Most different ways that are looked at; more would be a minute's work for one answer.
 MOST_WAYS = 50
 
@@ -86,12 +89,15 @@ async def _ask(tree: Tree, name: str) -> list[dict[str, Any]]:
 
 
 def _limit(parent: str, row: dict[str, Any]) -> Limit | None:
-    """What was said of a link; None for nothing, or for nothing that can be read."""
+    """What was said of a link, and else what was measured; None for nothing, or for nothing that can be read."""
     try:
         words = link_words(row["terms"])
         name = f"the link from {parent} to {row['child']}"
+        measured = row.get("measured")
     except (UsageError, KeyError, TypeError, AttributeError):
         return None
-    if not words.windows and words.pace.rate is None:
-        return None
-    return Limit(name, words.windows, words.pace.rate)
+    rate = words.pace.rate
+    enough = isinstance(sent := row.get("sent_bytes"), int) and sent >= MEASURED_BYTES
+    if rate is None and enough and isinstance(measured, int | float) and measured > 0:
+        rate, name = float(measured), f"{name} (as measured)"
+    return Limit(name, words.windows, rate) if words.windows or rate is not None else None

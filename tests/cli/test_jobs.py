@@ -127,3 +127,11 @@ def test_a_list_says_what_is_wanted(daemon: Daemon) -> None:
         "search": "df",
     }
     assert "--since" in daemon.run("job", "list", "--since", "soon", code=2)
+
+
+def test_anyway_is_said_only_where_it_was(daemon: Daemon) -> None:
+    daemon.answers["job.create"] = {"job": "j1-ab12", "targets": 1}
+    daemon.run("job", "install", "hello", "--on", "pc-1")
+    assert "anyway" not in daemon.asked[-1][1]
+    daemon.run("job", "install", "hello", "--on", "pc-1", "--anyway")
+    assert daemon.asked[-1][1]["anyway"] is True

@@ -112,3 +112,16 @@ def test_openings_of_a_long_time_are_the_first_and_the_last() -> None:
     assert found[0][0] == NOON + 10 * HOUR
     assert found[-1][1] <= NOON + 100 * DAY
     assert 12 < len(found) < 20
+
+
+def test_what_the_way_can_not_make_says_when_it_could_and_may_be_ordered_anyway() -> None:
+    slow = [[Limit("the link from server to mid", calendar.parse("daily 22:00-02:00 utc"), 1000.0)]]
+    error = refused(size=20 * MB, deadline=at(20), links=slow)
+    assert error.code == "times.deadline"
+    for figure in ("20,000,000 bytes", "14,400,000 fit", "14,400 s (4.0 h)", "1,000 bytes per second", "22:00-02:00"):
+        assert figure in error.what
+    assert "at the earliest they are at 2026-11-22 2" in error.what
+    assert "--anyway" in error.todo
+    check_times(Plan("install", {"deadline": at(20)}, NOON, NOON + 7 * DAY, 20 * MB, slow, UTC, anyway=True))
+    never = refused(size=10**15, deadline=at(20), links=[[Limit("x", (), 1.0)]])
+    assert "over a year" in never.what

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,11 +55,24 @@ async def test_who_does_not_answer_limits_nothing(world: Any) -> None:
     assert len(await ways.of(a_request("pc1", deadline=1))) == 1
 
 
+async def test_a_link_of_which_nothing_was_said_counts_as_measured(world: Any) -> None:
+    ways = await ready(world)
+    row = {"child": "pc1", "terms": {}, "measured": 700, "sent_bytes": 2 << 20}
+    world.tree.answers["mid", "link.list"] = [row]
+    (way,) = await ways.of(a_request("pc1", deadline=1))
+    assert way[1] == Limit("the link from mid to pc1 (as measured)", rate=700.0)
+    for unsure in ({"sent_bytes": 9}, {"measured": 0}, {"measured": "fast"}, {"sent_bytes": None}):
+        world.tree.answers["mid", "link.list"] = [row | unsure]
+        (way,) = await ways.of(a_request("pc1", deadline=1))
+        assert len(way) == 1
+
+
 async def test_a_deadline_that_the_links_can_not_make_is_refused(world: Any) -> None:
     ways = await ready(world)
     request = a_request("pc1", deadline=world.region.clock() + 1000)
     with pytest.raises(UsageError) as caught:
         await world.jobs.create(request, [[Limit("the link from server to mid", rate=1)]])
     assert caught.value.code == "times.deadline"
+    await world.jobs.create(replace(request, anyway=True), [[Limit("the link from server to mid", rate=1)]])
     await world.jobs.create(request, [])
     assert await ways.of(request)
