@@ -107,8 +107,11 @@ def _document(table: dict[str, Any], file: _File) -> dict[str, Any]:
 
 def _group(name: str, table: dict[str, Any], file: _File) -> dict[str, Any]:
     key = f"group.{name}"
-    expected = {"members": list, "where": str, "self_join": bool}
-    return {"name": name, **_typed(key, table, expected, file)}
+    said = dict(table)
+    if isinstance(window := said.get("install_window"), list) and all(isinstance(one, str) for one in window):
+        said["install_window"] = "; ".join(window)
+    expected = {"members": list, "where": str, "self_join": bool, "install_window": str}
+    return {"name": name, **_typed(key, said, expected, file)}
 
 
 def _window(name: str, table: dict[str, Any], file: _File) -> dict[str, Any]:
@@ -265,7 +268,7 @@ def text_of(document: Mapping[str, Any]) -> str:
     parts = [f"format = {FORMAT}\n"]
     for group in document["groups"]:
         table = {"members": group["members"]} if group["members"] or not group["where"] else {}
-        table |= {word: group[word] for word in ("where", "self_join") if group[word]}
+        table |= {word: group[word] for word in ("where", "self_join", "install_window") if group.get(word)}
         parts.append(_table("group", group["name"], table))
     for window in document["windows"]:
         texts = window["open"].split("; ")

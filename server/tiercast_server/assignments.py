@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.errors import UsageError
+from tiercast_protocol.errors import TiercastError, UsageError
 from tiercast_protocol.wire.drift import DriftTold
 from tiercast_server import assignment_rows, assignment_sites, rollout_rows
 from tiercast_server.assignment_life import Command, Looked, Order, Ordered, Refused, RetryAsked, WakeAt
@@ -183,7 +183,11 @@ class Assignments:
         """For ever: look whenever something changed or a moment came; `ordered` hears of each new job."""
         while True:
             seen, began = self._changes.touches(), time.monotonic()
-            done = await self.look()
+            try:
+                done = await self.look()
+            except TiercastError as error:  # what an other version wrote, for one: the region goes on without it
+                _log.error("assignments not looked at", reason=str(error))
+                done = Outcome()
             for job in done.made:
                 await ordered(job)
             await asyncio.sleep(max(_PACE_S, _REST * (time.monotonic() - began)))

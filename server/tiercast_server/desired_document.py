@@ -23,12 +23,16 @@ _DAYS_30 = 30 * 86_400
 
 
 class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A group: nodes, or whoever `where` is true of; `self_join`: machines may join by themselves."""
+    """A group: nodes, or whoever `where` is true of; `self_join`: machines may join by themselves.
+
+    `install_window` is one text, as the options of jobs have it: packages are installed on its members only inside.
+    """
 
     name: str
     members: list[str] = []
     where: str = ""
     self_join: bool = False
+    install_window: str = ""
 
 
 class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

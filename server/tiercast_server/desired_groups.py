@@ -16,6 +16,9 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content.condition import compile_condition
+from tiercast_protocol.errors import UsageError
+from tiercast_protocol.transfer import calendar
+from tiercast_server import group_windows
 from tiercast_server.database.tables import groups, inventory, members, nodes
 from tiercast_server.desired_changes import Changed, Mistakes
 from tiercast_server.desired_document import Group
@@ -24,6 +27,8 @@ from tiercast_server.nearness import suggestion
 from tiercast_server.nodes import check_name
 
 Joined = dict[str, list[str]]
+#: Whether something that recurs every week is ever open is seen in two of them.
+_WEEKS_S = 15 * 86_400.0
 
 
 async def held(connection: AsyncConnection) -> dict[str, Group]:
@@ -32,8 +37,15 @@ async def held(connection: AsyncConnection) -> dict[str, Group]:
     query = select(members.c.group_name, members.c.node).where(members.c.by_itself.is_(False)).order_by(members.c.node)
     for row in await connection.execute(query):
         said.setdefault(row.group_name, []).append(row.node)
+    windows = await group_windows.of_groups(connection)
     return {
-        row.name: Group(row.name, [] if row.expression else said.get(row.name, []), row.expression, row.self_join)
+        row.name: Group(
+            row.name,
+            [] if row.expression else said.get(row.name, []),
+            row.expression,
+            row.self_join,
+            windows.get(row.name, ""),
+        )
         for row in await connection.execute(select(groups).order_by(groups.c.name))
     }
 
@@ -52,13 +64,17 @@ class GroupChanges:
         found: list[Changed] = []
         for group in wanted:
             old = before.get(group.name)
-            new = Group(group.name, sorted(group.members), group.where.strip(), group.self_join)
-            if old == new or not await self._sound(group):
+            if not await self._sound(group):
+                continue
+            window = calendar.shown(calendar.parse(group.install_window)) if group.install_window.strip() else ""
+            new = Group(group.name, sorted(group.members), group.where.strip(), group.self_join, window)
+            if old == new:
                 continue
             found.append(Changed("group", group.name, "changed" if old else "added", _differs(old, new)))
             await self._write(new, old)
         for name in sorted(before.keys() - {group.name for group in wanted}) if prune else ():
             found.append(Changed("group", name, "removed", ()))
+            await group_windows.put(self._connection, name, "", self._now)
             await self._connection.execute(delete(members).where(members.c.group_name == name))
             await self._connection.execute(delete(groups).where(groups.c.name == name))
         return found
@@ -72,6 +88,8 @@ class GroupChanges:
             wrong.add(where, "a group by expression has no other members than those that it is true of")
         if group.where.strip():
             wrong.check(f"{where}.where", compile_condition, group.where)
+        if group.install_window.strip():
+            wrong.check(f"{where}.install_window", check_window, group.install_window, self._now)
         if twice := sorted({name for name in group.members if group.members.count(name) > 1}):
             wrong.add(f"{where}.members", f"named twice: {', '.join(twice[:10])}")
         known = await self._known()
@@ -94,6 +112,7 @@ class GroupChanges:
             await self._connection.execute(insert(groups).values(name=new.name, created=self._now, **values))
         else:
             await self._connection.execute(update(groups).where(groups.c.name == new.name).values(**values))
+        await group_windows.put(self._connection, new.name, new.install_window, self._now)
         query = select(members.c.node, members.c.by_itself).where(members.c.group_name == new.name)
         there = {row.node: row.by_itself for row in await self._connection.execute(query)}
         wanted = await self._true_of(new.where) if new.where else set(new.members)
@@ -121,6 +140,21 @@ class GroupChanges:
         return {row.node for row in await self._connection.execute(query) if name in row.wishes.split()}
 
 
+def check_window(text: str, now: int) -> None:
+    """Refuse what is no window, and one that never opens.
+
+    Raises:
+        UsageError: window.invalid or window.never.
+    """
+    windows = calendar.parse(text)
+    if not calendar.capacity(windows, now / 1000, now / 1000 + _WEEKS_S)[0]:
+        raise UsageError(
+            code="window.never",
+            what=f"With {calendar.shown(windows)} nothing would ever be installed.",
+            todo="Add one that opens. Nothing was changed.",
+        )
+
+
 def _differs(old: Group | None, new: Group) -> tuple[str, ...]:
     if old is None:
         return ()
@@ -132,7 +166,7 @@ def _differs(old: Group | None, new: Group) -> tuple[str, ...]:
         said.append(f"{len(fewer)} fewer: {_some(fewer)}")
     said += [
         f"{word}: {getattr(old, word)!r} -> {getattr(new, word)!r}"
-        for word in ("where", "self_join")
+        for word in ("where", "self_join", "install_window")
         if getattr(old, word) != getattr(new, word)
     ]
     return tuple(said)

@@ -60,7 +60,7 @@ def test_apply_sends_the_document_and_says_what_changed(daemon: Daemon, file: st
 def test_ten_thousand_machines_are_few_lines(daemon: Daemon, file: str) -> None:
     daemon.answers["desired.apply"] = {**FOUND, "number": 0}
     told = daemon.run("apply", "-f", file, "--dry-run")
-    assert "editor (has editor >= 2): 10000 machines" in told
+    assert "editor (has editor >= 2): 10,000 machines" in told
     assert "1,000  missing (the package is missing): pc-0, pc-1, pc-2, pc-3, pc-4, and 995 more" in told
     assert "Nothing was changed; so many must be confirmed: --confirm=1000." in told
     assert len(told.splitlines()) < 12
@@ -108,4 +108,4 @@ def test_export_writes_what_apply_reads(daemon: Daemon, tmp_path: Path, file: st
 
 def test_a_paused_one_says_so() -> None:
     one = {**FOUND["machines"][0], "state": "paused"}
-    assert of_machines(one)[0] == "editor (has editor >= 2, paused): 10000 machines"
+    assert of_machines(one)[0] == "editor (has editor >= 2, paused): 10,000 machines"

@@ -22,6 +22,7 @@ members = ["pc-1", "pc-2"]
 
 [group.old]
 where = 'version == "11"'
+install_window = ["daily 20:00-22:00", "sun 00:00-24:00"]
 
 [window.night]
 open = ["mon-fri 22:00-05:00", "sat 00:00-24:00"]
@@ -61,7 +62,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
     document = found["document"]
     assert document["groups"] == [
         {"name": "sales", "members": ["pc-1", "pc-2"]},
-        {"name": "old", "where": 'version == "11"'},
+        {"name": "old", "where": 'version == "11"', "install_window": "daily 20:00-22:00; sun 00:00-24:00"},
     ]
     assert document["windows"] == [{"name": "night", "open": "mon-fri 22:00-05:00; sat 00:00-24:00"}]
     editor, old = document["assignments"]
@@ -80,7 +81,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
     }
     assert (old["lacks"], old["paused"], old["target"]) == ("editor < 2", True, "node pc-9")
     assert old["options"] == {"install_window": "daily 22:00-23:00"}
-    assert (found["lines"]["assignment.editor.has"], found["lines"]["group.old"]) == (15, 6)
+    assert (found["lines"]["assignment.editor.has"], found["lines"]["group.old"]) == (16, 6)
 
 
 def test_all_mistakes_are_told_at_once_with_line_and_key(tmp_path: Path) -> None:

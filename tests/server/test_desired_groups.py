@@ -30,6 +30,25 @@ async def test_groups_are_added_changed_and_removed(world: Any) -> None:
         assert await held(connection) == {}
 
 
+async def test_windows_of_groups_come_and_go_with_them(world: Any) -> None:
+    await world.join("pc1")
+    await world.groups.add("night", ["pc1"])
+    await world.groups.set_window("night", "Daily 22:00-23:00")
+    async with world.region.db.write() as connection:
+        (now,) = (await held(connection)).values()
+        changes = GroupChanges(connection, world.now[0], Mistakes())
+        assert await changes.make([now], prune=True) == []
+        (changed,) = await changes.make([Group("night", ["pc1"], install_window="mon 01:00-02:00")], prune=True)
+        assert changed.differs == (f"install_window: {now.install_window!r} -> 'mon 01:00-02:00'",)
+        assert (await held(connection))["night"].install_window == "mon 01:00-02:00"
+        wrong = Mistakes()
+        odd = [Group("a", install_window="at night"), Group("b", install_window="not daily 00:00-24:00")]
+        assert await GroupChanges(connection, world.now[0], wrong).make(odd, prune=False) == []
+        assert [what.partition(":")[0] for _, what in wrong.found] == ["window.invalid", "window.never"]
+        await changes.make([], prune=True)
+        assert await held(connection) == {}
+
+
 async def test_what_is_wrong_is_noted_and_not_written(world: Any) -> None:
     await world.join("pc1")
     async with world.region.db.write() as connection:

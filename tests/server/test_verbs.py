@@ -19,7 +19,8 @@ from tiercast_server.why import JobWhy
 
 EXPECTED = {
     "viewer": """status names node.list node.show group.list group.show cabinet.list cabinet.show package.list
-        package.show package.patches plan.check plan.show plan.list job.folders job.template.list job.template.show
+        package.show package.patches plan.check plan.show plan.list
+        plan.watch job.folders job.template.list job.template.show
         job.list job.show job.watch job.receipt job.why job.history node.history depot.show depot.members depot.who
         link.list outbox.list inventory.list inventory.show
         link.show hold.list ledger.show ledger.check rollout.list rollout.show
@@ -27,7 +28,8 @@ EXPECTED = {
     "operator": """group.add group.join group.leave group.delete group.set package.entry package.missing package.store
         package.register package.delete package.patch
         job.draft job.start job.copy job.move job.from job.template.save job.template.delete
-        job.create job.cancel job.rerun job.delete plan.run plan.cancel depot.pin depot.unpin depot.keep depot.audit
+        job.create job.cancel job.rerun job.delete job.edit
+        plan.run plan.cancel plan.suspend plan.resume plan.rerun plan.delete depot.pin depot.unpin depot.keep depot.audit
         chunks.give depot.evict node.suspend node.resume job.suspend job.resume job.set
         rollout.start rollout.next rollout.pause rollout.resume rollout.cancel rollout.undo
         desired.apply assignment.retry assignment.delete assignment.pause assignment.resume""",
@@ -69,7 +71,7 @@ def test_the_roles(table: Verbs) -> None:
     for verb in table.table.values():
         found.setdefault(verb.role, set()).add(verb.name)
     assert found == {role: set(names.split()) for role, names in EXPECTED.items()}
-    assert [verb.name for verb in table.table.values() if verb.streams] == ["job.watch"]
+    assert [verb.name for verb in table.table.values() if verb.streams] == ["job.watch", "plan.watch"]
 
 
 async def test_a_day_of_an_administrator(table: Verbs, call: Any) -> None:
