@@ -29,7 +29,8 @@ EXPECTED = {
         package.register package.delete package.patch
         job.draft job.start job.copy job.move job.from job.template.save job.template.delete
         job.create job.cancel job.rerun job.delete job.edit
-        plan.run plan.cancel plan.suspend plan.resume plan.rerun plan.delete depot.pin depot.unpin depot.keep depot.audit
+        plan.run plan.cancel plan.suspend plan.resume plan.rerun plan.delete
+        depot.pin depot.unpin depot.keep depot.audit
         chunks.give depot.evict node.suspend node.resume job.suspend job.resume job.set
         rollout.start rollout.next rollout.pause rollout.resume rollout.cancel rollout.undo
         desired.apply assignment.retry assignment.delete assignment.pause assignment.resume""",
