@@ -38,6 +38,9 @@ ANYWAY: dict[str, tuple[Any, Any]] = {
 OF_TRANSFER: dict[str, tuple[Any, Any]] = {
     "distribute_at": _text("--distribute-at", "TIME", "Nothing of it moves before: 18:00, 2026-12-24 18:00."),
     "prepare_by": _text("--prepare-by", "TIME", "The gateways are to hold it by then; shown when they don't."),
+    "send_timeout": _text(
+        "--send-timeout", "TIME", "A try to bring it there takes no longer: 30m, 6h; then it has failed."
+    ),
     "tries": _text("--tries", "N", "So many tries to bring it there; 1 if not said."),
     "try_pause": _text("--try-pause", "TIME", "Before the second try; doubled each time, up to 1h."),
     "try_on": (
@@ -100,6 +103,7 @@ _MOMENTS = ("distribute_at", "prepare_by", "install_at", "switch_at", "deadline"
 _LENGTHS = {
     "spread": "spread_s",
     "max_duration": "max_duration_s",
+    "send_timeout": "send_timeout_s",
     "try_pause": "try_pause_s",
     "install_pause": "install_pause_s",
 }

@@ -35,6 +35,7 @@ from tiercast_endpoint.story import (
     RESTART,
     RESTING,
     RUN,
+    SENDING,
     STATE_OF,
     Abort,
     CancelAsked,
@@ -52,6 +53,7 @@ from tiercast_endpoint.story import (
     Rest,
     Running,
     Seek,
+    SendingLate,
     Snapshot,
     Step,
     StepDone,
@@ -94,6 +96,7 @@ __all__ = [
     "Rest",
     "Running",
     "Seek",
+    "SendingLate",
     "Snapshot",
     "Step",
     "StepDone",
@@ -146,6 +149,8 @@ class Install:
             case Judged(end=end):
                 self._judged = event
                 return self._abandon(end) if end is not None and at.step in HARMLESS else []
+            case SendingLate():
+                return self._send_late(now)
             case Recovered():
                 return self._recovered(now)
             case StepDone():
@@ -171,6 +176,12 @@ class Install:
             return self._judged.fetch or self.gate.before_transfer(now)
         return self.wait_to_begin(now)
 
+    @property
+    def sending_ends(self) -> int | None:
+        """When the way here has taken as long as it may, in milliseconds since 1970; None where nothing says."""
+        at, limit = self.snapshot, self.gate.times.send_timeout_s
+        return at.sending + limit * 1000 if limit and at.sending and at.step in SENDING else None
+
     def wait_to_begin(self, now: int) -> Reason | None:
         """Why an installation may not begin."""
         return self._judged.install or self.gate.before_installation(now, self._happened, self._running)
@@ -182,6 +193,7 @@ class Install:
             return self._rest(wait)
         at = self.snapshot
         if at.step is Step.WAIT and at.type == INSTALL:
+            self.snapshot = replace(at, sending=now)
             return self._go(Step.PLAN)
         self.snapshot = replace(at, begun=now, decided=self._judged.values)
         return self._go(FIRST[at.type] if at.step is Step.WAIT else self._first_of_installation())
@@ -294,6 +306,13 @@ class Install:
         elif (again := self._again(outcome, now)) is not None:
             return again
         return self._go(ON_FAILURE[step], outcome)
+
+    def _send_late(self, now: int) -> list[Command]:
+        if (ends := self.sending_ends) is None or now < ends:
+            return []
+        step, limit = self.snapshot.step, self.gate.times.send_timeout_s
+        late = StepFailed(step, "send.timeout", f"It was not all here within {limit:,} s.")
+        return [Abort(step), *self._failed(late, now)]
 
     def _again(self, outcome: Outcome, now: int) -> list[Command] | None:
         """Back to where the next try begins, if there is one after this failure."""

@@ -229,6 +229,10 @@ class Run:
             if left <= 0 and self._machine.snapshot.step in i.HARMLESS:
                 return i.OrderExpired()
             look = min(max(left, 0.0), _LOOK_S) or _LOOK_S
+            if (ends := self._machine.sending_ends) is not None:
+                if ends <= now:
+                    return i.SendingLate()
+                look = min(look, (ends - now) / 1000, _REST_LOOK_S)
             if (until := self._rests_until) is not None:
                 if 0 < until <= now:
                     self._rests_until = None

@@ -79,6 +79,8 @@ RESTING = frozenset({Step.WAIT, Step.HOLD})
 #: Steps that belong to the way here, and to the installation, as far as they are tried again.
 PREPARING = frozenset({Step.PLAN, Step.FETCH, Step.ASSEMBLE})
 INSTALLING = frozenset({Step.BEFORE, Step.SWITCH, Step.AFTER, Step.RUN})
+#: Of these, the ones that wait for what comes over links: the order may limit them.
+SENDING = frozenset({Step.PLAN, Step.FETCH})
 #: Steps that run a program, and what a person calls it.
 PROGRAMS = {Step.BEFORE: "run-before", Step.AFTER: "run-after", Step.RUN: "the program"}
 
@@ -144,6 +146,7 @@ class Snapshot:
         begun: when the installation began, in milliseconds since 1970.
         tried, installed: tries that failed, of the way here and of the installation.
         again: no try before.
+        sending: when the present try of the way here began, in milliseconds since 1970.
         failed: how the last of them ended.
         decided: the values for which it began, and what else its receipt is to say of that.
     """
@@ -159,6 +162,7 @@ class Snapshot:
     again: int = 0
     failed: Outcome | None = None
     decided: str = ""
+    sending: int = 0
 
     @property
     def attempt(self) -> int:
@@ -251,8 +255,14 @@ class OrderExpired:
     """The order's last instant has passed."""
 
 
+@dataclass(frozen=True, slots=True)
+class SendingLate:
+    """The time that the order gives to the way here may be over."""
+
+
 Event = (
-    TurnCame
+    SendingLate
+    | TurnCame
     | TimeCame
     | Running
     | HeldBack

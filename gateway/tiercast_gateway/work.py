@@ -173,14 +173,20 @@ class OwnWork:
             raise failure
 
     async def _fetch(self, order: Order, progress: Callable[[int, int], None]) -> None:
+        limit = times.read(order.options).send_timeout_s
         for failed in count(1):
             try:
-                await self._bring(order.root, order.job)
-                await fetch_package(order.root, self._fetcher, self._depot, job=order.job, on_progress=progress)
-            except (ChunkMissing, ChunkCorrupt, StoreFull) as error:
-                pause = pause_after(order, failed, "store.full" if isinstance(error, StoreFull) else "chunk.missing")
+                async with asyncio.timeout(limit or None):
+                    await self._bring(order.root, order.job)
+                    await fetch_package(order.root, self._fetcher, self._depot, job=order.job, on_progress=progress)
+            except (ChunkMissing, ChunkCorrupt, StoreFull, TimeoutError) as late:
+                error: Exception = late
+                if isinstance(late, TimeoutError):
+                    error = UsageError("send.timeout", f"It was not all here within {limit:,} s.")
+                code = error.code if isinstance(error, UsageError) else "chunk.missing"
+                pause = pause_after(order, failed, "store.full" if isinstance(error, StoreFull) else code)
                 if pause is None:
-                    raise
+                    raise error from late
                 log.warning("preload.again", job=order.job, reason=str(error), again_in=pause)
                 now = _now()
                 self._again[order.job] = because(

@@ -93,3 +93,7 @@ def test_what_was_ordered_and_who_did_not_keep_to_it_is_shown() -> None:
     assert lines[2].endswith(": berlin")
     assert lines[3].endswith("pc-9 and 2 more")
     assert times_shown({}) == []
+
+
+def test_the_way_has_a_time_out_of_its_own() -> None:
+    assert times_of({"send_timeout": "30m", "max_duration": "10m"}) == {"send_timeout_s": 1800, "max_duration_s": 600}

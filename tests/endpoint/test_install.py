@@ -35,6 +35,7 @@ from tiercast_endpoint.install import (
     Rest,
     Running,
     Seek,
+    SendingLate,
     Snapshot,
     Step,
     StepDone,
@@ -257,6 +258,7 @@ gates = st.builds(
                 "tries": second,
                 "install_tries": second,
                 "try_pause_s": 60,
+                "send_timeout_s": 1800 * second,
                 "install_pause_s": 7200,
             }
         ),
@@ -269,7 +271,7 @@ gates = st.builds(
 timed = st.one_of(
     moves,
     st.tuples(st.just("tick"), st.integers(-50, 200)),
-    st.tuples(st.sampled_from(["time", "turn", "stop", "ok", "force", "app"]), st.none()),
+    st.tuples(st.sampled_from(["time", "turn", "stop", "ok", "force", "app", "late sending"]), st.none()),
     st.tuples(st.just("judge"), st.integers(0, 3)),
 )
 HELD, FALSE = because("owner.held", by="alice"), because("condition.false", condition="cpus > 4", values="cpus = 2")
@@ -310,6 +312,8 @@ def test_no_story_installs_outside_its_times_nor_twice(
                 world.feed(TimeCame())
             case "stop":
                 world.feed(Stopping())
+            case "late sending":
+                world.feed(SendingLate())
             case "app":
                 world.app = "" if world.app else "editor"
                 world.feed(Running(world.app))
@@ -461,6 +465,27 @@ def test_a_failed_installation_is_tried_again_after_its_undo() -> None:
         assert event is not None
         world.feed(event)
     assert [o.state for o in world.outcomes] == ["failed"]
+
+
+def test_the_way_here_has_a_time_of_its_own() -> None:
+    gate = Gate(t.read({"send_timeout_s": 60, "tries": 2, "try_pause_s": 60}))
+    machine = Install(Snapshot(INSTALL), gate)
+    assert machine.handle(SendingLate(), now=10**9) == [], "it has not begun"
+    machine.handle(TurnCame(), now=1000)
+    assert machine.sending_ends == 61_000
+    machine.handle(StepDone(Step.PLAN, Plan()), now=2000)
+    assert machine.handle(SendingLate(), now=60_999) == []
+    assert machine.handle(SendingLate(), now=61_000)[0] == Abort(Step.FETCH)
+    assert (machine.snapshot.step, machine.snapshot.tried) == (Step.WAIT, 1)
+    machine = Install(machine.snapshot, gate)  # over a restart
+    machine.handle(Recovered(), now=121_000)
+    machine.handle(TurnCame(), now=121_000)
+    assert machine.sending_ends == 181_000, "each try has its own"
+    machine.handle(SendingLate(), now=181_000)
+    assert machine.snapshot.outcome is not None
+    assert (machine.snapshot.outcome.code, machine.snapshot.step) == ("send.timeout", Step.DISCARD)
+    at_work = Install(Snapshot(INSTALL, Step.ASSEMBLE, sending=1), gate)
+    assert at_work.handle(SendingLate(), now=10**9) == [], "what is here is built, however long it takes"
 
 
 def test_only_named_codes_are_tried_again() -> None:

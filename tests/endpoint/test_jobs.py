@@ -312,6 +312,19 @@ async def test_a_fetch_that_fails_is_tried_again_and_counted(tmp_path: Path, reg
         assert agent.receipt(record).attempt == 2
 
 
+async def test_the_way_here_may_take_too_long(tmp_path: Path, region: Region) -> None:
+    package = pack("hello", "1.0", {"a": b"one"})
+    async with agent_over(tmp_path / "a", region, chunks=package.chunks) as agent:
+        agent.fetcher.gate.clear()
+        await agent.order(replace(region.order("j1", "install", package), options={"send_timeout_s": 1}))
+        record = await agent.ended("j1")
+        assert (record.state, record.code) == ("failed", "send.timeout")
+        assert "within 1 s" in record.detail
+        agent.fetcher.gate.set()
+        await agent.order(replace(region.order("j2", "install", package), options={"send_timeout_s": 60}))
+        assert (await agent.ended("j2")).state == "done"
+
+
 async def test_a_forced_cancel_does_not_wait_for_a_program(tmp_path: Path, region: Region) -> None:
     one = pack("hello", "1.0", {"a": b"one"})
     two = pack("hello", "2.0", {"a.sh": b"#!/bin/sh\nsleep 60\n"}, run_after=Program(("./a.sh",)))

@@ -159,6 +159,15 @@ async def test_a_purge_lets_the_package_go_and_a_cancel_ends_a_preload(store: Di
         assert (final.revision, final.state) == (4, "cancelled")
 
 
+async def test_a_preload_has_its_time(store: DiskStore, db: Database) -> None:
+    package = made_package(1)
+    async with desk(store, db, package) as at:
+        at.fetcher.hold.clear()
+        at.do("preload", package.root, send_timeout_s=1, tries=1)
+        final = await at.ended()
+        assert (final.state, final.code, final.detail) == ("failed", "send.timeout", "It was not all here within 1 s.")
+
+
 async def test_without_its_proof_an_order_is_rejected_and_an_install_is_not_a_gateways(
     store: DiskStore, db: Database
 ) -> None:

@@ -131,6 +131,12 @@ RESULTS: dict[str, Result] = {
         "The installation, or the program, would have gone on beyond its window's close, and was ended or not begun.",
         "Order it with a longer window.",
     ),
+    "send.timeout": Result(
+        _FAILED,
+        (ENDPOINT, GATEWAY),
+        "Its content was not all there within the order's time for sending; what came is kept.",
+        "See the links on its way: tiercast why JOB NODE; order it again, or with more time (--send-timeout).",
+    ),
     "duration.over": Result(
         _FAILED,
         _AGENT,

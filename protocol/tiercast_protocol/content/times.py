@@ -22,6 +22,7 @@ PREPARE_BY, DEADLINE = "prepare_by", "deadline"
 INSTALL_WINDOW, INSTALL_WHEN = "install_window", "install_when"
 INSTALL_UNLESS = "install_unless"
 SPREAD, MAX_DURATION = "spread_s", "max_duration_s"
+SEND_TIMEOUT = "send_timeout_s"
 TRIES, PAUSE, CODES = "tries", "try_pause_s", "try_codes"
 INSTALL_TRIES, INSTALL_PAUSE, INSTALL_CODES = "install_tries", "install_pause_s", "install_codes"
 MOMENTS = (DISTRIBUTE_AT, INSTALL_AT, SWITCH_AT, PREPARE_BY, DEADLINE)
@@ -33,12 +34,12 @@ OF_INSTALLATION = frozenset(
     }
 )
 #: Words of the way to the target.
-OF_TRANSFER = frozenset({DISTRIBUTE_AT, PREPARE_BY, TRIES, PAUSE, CODES})
+OF_TRANSFER = frozenset({DISTRIBUTE_AT, PREPARE_BY, SEND_TIMEOUT, TRIES, PAUSE, CODES})
 WORDS = OF_INSTALLATION | OF_TRANSFER | {DEADLINE}
 
 NOW, START, SHUTDOWN = "now", "start", "shutdown"
 WHENS = (NOW, START, SHUTDOWN)
-LONGEST_SPREAD_S, LONGEST_DURATION_S = 7 * 86_400, 7 * 86_400
+LONGEST_SPREAD_S, LONGEST_DURATION_S, LONGEST_SENDING_S = 7 * 86_400, 7 * 86_400, 366 * 86_400
 MOST_TRIES, LONGEST_PAUSE_S = 100, 86_400
 MOST_PROGRAMS, _LONGEST_NAME = 20, 255
 _USUAL_PAUSE_S = 60
@@ -89,6 +90,7 @@ class Times:
         unless: not while a program of one of these names runs.
         spread_s: the start is spread over so long, by the node's name.
         max_duration_s: longer no installation takes, or is let take.
+        send_timeout_s: longer no try of the way to the target takes, from when it may begin.
     """
 
     distribute_at: int = 0
@@ -101,6 +103,7 @@ class Times:
     unless: tuple[str, ...] = ()
     spread_s: int = 0
     max_duration_s: int = 0
+    send_timeout_s: int = 0
     transfer: Tries = Tries()
     installation: Tries = Tries()
 
@@ -127,6 +130,7 @@ def read(options: Mapping[str, object]) -> Times:
         unless=_programs(options),
         spread_s=_whole(options, SPREAD, 1, LONGEST_SPREAD_S, "1 s to 7 days") or 0,
         max_duration_s=_whole(options, MAX_DURATION, 1, LONGEST_DURATION_S, "1 s to 7 days") or 0,
+        send_timeout_s=_whole(options, SEND_TIMEOUT, 1, LONGEST_SENDING_S, "1 s to 366 days") or 0,
         transfer=_tries(options, TRIES, PAUSE, CODES),
         installation=_tries(options, INSTALL_TRIES, INSTALL_PAUSE, INSTALL_CODES),
     )
