@@ -10,7 +10,7 @@ Rules
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from tiercast_protocol.errors import UsageError
@@ -139,6 +139,17 @@ class KnownPackages:
             lambda c: c.execute("UPDATE packages SET pinned = ? WHERE root = ?", (int(pinned), held.root))
         )
         return held
+
+    async def lease(self, name: str, versions: Collection[str], until: int) -> list[HeldPackage]:
+        """Keep these versions of a package, as far as they are known, until then; what is kept longer stays so."""
+        found = [p for p in self._known.values() if p.name == name and p.version in versions and p.keep_until < until]
+        for held in found:
+            held.keep_until = until
+        if found:
+            self.changes += 1
+            rows = [(until, held.root) for held in found]
+            await self._db.write(lambda c: c.executemany("UPDATE packages SET keep_until = ? WHERE root = ?", rows))
+        return found
 
     async def keep(self, package: str, seconds: int) -> HeldPackage:
         """Keep the package for so long from now; 0 ends it.  Raises `UsageError` when it is not known."""

@@ -50,6 +50,7 @@ from tiercast_gateway.tables import SCHEMA
 from tiercast_gateway.upkeep import Upkeep
 from tiercast_gateway.why_way import WhyWay
 from tiercast_gateway.work import Identity, OwnWork
+from tiercast_protocol.content.breaker import formers_of
 from tiercast_protocol.content.order import PURGE, Order
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.brokers import Broker, open_broker
@@ -225,6 +226,8 @@ class SubTree:
         order = await self.orders.take(bundle, cause)
         if order is not None and order.root and order.type != PURGE:
             await self.depot.know(order.root, order.package, order.version, order.package_revision)
+            # What a rollout replaces is kept while it can be undone, so that an undo moves nothing over the link above.
+            await self.depot.packages.lease(order.package, formers_of(order.options), order.expires)
 
     async def take_offers(self, heard: Sequence[PatchOffer]) -> None:
         """Patches were made after the orders that they serve: keep them, and tell those that still wait."""

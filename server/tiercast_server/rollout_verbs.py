@@ -56,7 +56,7 @@ def add_rollout_verbs(verbs: Verbs, desk: Desk, audited: Callable[[Handler], Han
         return made
 
     async def undo(call: Call) -> dict[str, Any]:
-        made = await rollout_undo.undo(
+        return await rollout_undo.undo(
             region,
             rollouts,
             call.text("rollout"),
@@ -65,14 +65,11 @@ def add_rollout_verbs(verbs: Verbs, desk: Desk, audited: Callable[[Handler], Han
             go_on=share_of(call.text("go_on", "0%"), "rollout.go-on", "Going on at"),
             dry_run=call.flag("dry_run", default=False),
         )
-        for job in made.get("jobs", ()):
-            await desk.patches.ordered(job)
-        return made
 
     def word(said: Literal["next", "pause", "resume", "cancel"]) -> Handler:
         async def handle(call: Call) -> dict[str, Any]:
             made = await rollouts.say(call.text("rollout"), said)
-            for job in made["jobs"]:
+            for job in () if made["undoes"] else made["jobs"]:
                 await desk.patches.ordered(job)
             return made
 

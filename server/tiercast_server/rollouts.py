@@ -53,9 +53,13 @@ _PACE_S = 0.2
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of telling a machine: the jobs that were made or changed, and when to look again."""
+    """What came of telling a machine: the jobs that were made or changed, and when to look again.
+
+    `forth` are those of `made` that bring something new; who goes back finds it below, and needs no patch.
+    """
 
     made: list[str] = field(default_factory=list)
+    forth: list[str] = field(default_factory=list)
     touched: list[str] = field(default_factory=list)
     wake: int | None = None
 
@@ -170,7 +174,8 @@ class Rollouts:
             done = await self._advance(connection, one, Said(word))
             after = await rollout_rows.get(connection, one.id)
         self.told(one.id, done)
-        return {"rollout": one.id, "state": after.state, "begun": after.begun, "jobs": done.made, "said": after.said}
+        said = {"rollout": one.id, "state": after.state, "begun": after.begun, "said": after.said}
+        return said | {"jobs": done.made, "undoes": one.undoes}
 
     async def look(self) -> Outcome:
         """Count what came of every open rollout and do what follows."""
@@ -188,6 +193,7 @@ class Rollouts:
             if done.made or done.touched:
                 self.told(one.id, done)
             whole.made += done.made
+            whole.forth += done.forth
             if done.wake is not None:
                 whole.wake = done.wake if whole.wake is None else min(whole.wake, done.wake)
         return whole
@@ -197,7 +203,7 @@ class Rollouts:
         while True:
             seen = self._changes.touches()
             done = await self.look()
-            for job in done.made:
+            for job in done.forth:
                 await ordered(job)
             left = _LOOK_S if done.wake is None else (done.wake - self._region.clock()) / 1000
             await self._changes.wait_touch(seen, timeout=min(max(left, _PACE_S), _LOOK_S))
@@ -249,7 +255,9 @@ class Rollouts:
     ) -> str:
         """Order a wave; why it can't be, or ""."""
         try:
-            done.made += await order_wave(self._region, connection, one, wave)
+            fresh = await order_wave(self._region, connection, one, wave)
+            done.made += fresh
+            done.forth += [] if one.undoes else fresh
         except UsageError as error:
             if first:
                 raise

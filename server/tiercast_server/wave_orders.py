@@ -9,12 +9,14 @@ Rules
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content import jobtypes
+from tiercast_protocol.content.breaker import FORMERS, MOST_FORMERS
 from tiercast_server import job_rows, requests, rollout_rows
 from tiercast_server.database.rollout_tables import rollout_jobs, rollout_members
 from tiercast_server.database.tables import nodes as nodes_table
@@ -64,11 +66,15 @@ async def order_wave(region: Region, connection: AsyncConnection, one: Rollout, 
         if found := [there[name] for name in some if name in there]:
             made.append(await _checked(connection, one, now, (version, revision), found))
     held = await versions(connection, one.package, names)
+    formers = [version for version, _ in Counter(v for v in held.values() if v).most_common(MOST_FORMERS)]
     for former in sorted({*held.values()} - {""}):
         for which in parts(rollout_members.c.node, [name for name, version in held.items() if version == former]):
             kept = update(rollout_members).where(rollout_members.c.rollout == one.id, *which)
             await connection.execute(kept.values(former=former))
-    return [await _write(region, connection, one, wave, job) for job in made]
+    said: dict[str, str | int | bool] = {} if one.undoes else options_of(one)
+    if formers and not one.undoes:
+        said[FORMERS] = ",".join(sorted(formers))
+    return [await _write(region, connection, one, wave, job, said) for job in made]
 
 
 async def _checked(
@@ -87,7 +93,14 @@ async def _checked(
     return _Made(kind.name, package, found, completed(kind.name, options, package.definition, now, one.expires))
 
 
-async def _write(region: Region, connection: AsyncConnection, one: Rollout, wave: int, made: _Made) -> str:
+async def _write(
+    region: Region,
+    connection: AsyncConnection,
+    one: Rollout,
+    wave: int,
+    made: _Made,
+    said: dict[str, str | int | bool],
+) -> str:
     now = region.clock()
     note = f"{one.id}, wave {wave + 1} of {len(one.texts)}{f': {one.note}' if one.note else ''}"
     args = {
@@ -113,7 +126,7 @@ async def _write(region: Region, connection: AsyncConnection, one: Rollout, wave
         root=made.package.root,
         note=note,
         created_by=one.created_by,
-        options=made.options | (options_of(one) if made.type == "install" else {}),
+        options=made.options | (said if made.type == "install" else {}),
         created=now,
         expires=one.expires,
         closed=None,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster import asked, assert_installed, build, random_tree, running, states, until
+from cluster import asked, assert_balanced, assert_installed, build, random_tree, running, states, until
 from region import Region
 
 
@@ -64,6 +66,38 @@ def test_a_machine_that_comes_to_be_meant_is_served_by_its_site_alone(region: Re
     region.start(region.daemons["server"])
     until(lambda: states(region, job) == {"pc-1": "done", "pc-2": "done"}, "the server adopts target and receipt")
     assert region.cli("job", "show", job)["job"]["counts"] == {"done": 2}
+
+
+def bulk(region: Region) -> int:
+    """Bytes of content that the site received over the link above it, ever: both ends agree."""
+    link = assert_balanced(region)["server -> berlin"]
+    return int(link["arrived"])
+
+
+def test_an_undo_moves_nothing_over_the_link_above_the_site(region: Region, tmp_path: Path) -> None:
+    trees = [random_tree(tmp_path / f"tool-{n}", seed=10 + n, files=4, size=200_000) for n in (1, 2)]
+    for number, tree in enumerate(trees, 1):
+        build(region, tree, "tool", str(number))
+    both = ("--on", "pc-1", "--on", "pc-2")
+    assert region.cli("job", "install", "tool=1", *both, "--watch")["job"]["state"] == "done"
+    made = region.cli("rollout", "start", "tool=2", *both, "--wave", "rest")["rollout"]
+    until(lambda: asked(region, "rollout.show", rollout=made)["state"] == "done", "it is rolled out")
+    assert_installed(region, ["pc-1", "pc-2"], "tool", trees[1])
+    region.kill("pc-2", signal.SIGTERM)  # this one lost its former tree: it must come from the gateway
+    lost = [
+        tree for tree in region.apps("pc-2").glob(".trees/tool/*") if tree != (region.apps("pc-2") / "tool").resolve()
+    ]
+    assert lost
+    for tree in lost:
+        shutil.rmtree(tree)
+    region.restart("pc-2")
+    region.cli("depot", "evict", "--node", "berlin")  # all that nothing keeps
+    before = bulk(region)
+
+    undone = region.cli("rollout", "undo", made)["rollout"]
+    until(lambda: asked(region, "rollout.show", rollout=undone)["state"] == "done", "it is taken back")
+    assert_installed(region, ["pc-1", "pc-2"], "tool", trees[0])
+    assert bulk(region) == before
 
 
 def test_a_bad_package_is_stopped_inside_a_site_that_is_cut_off(region: Region, tmp_path: Path) -> None:

@@ -41,6 +41,22 @@ async def test_a_step_of_the_wall_clock_neither_ages_nor_ends_anything(
     assert kept.asked <= known.clock() < kept.keep_until
 
 
+async def test_what_a_rollout_replaces_is_kept_until_it_expires(tmp_path: Path, db: Database) -> None:
+    old, older, new = (made_package(3, version=version) for version in ("2", "1", "3"))
+    async with opened(tmp_path, db, set()) as depot:
+        for version, package in (("2", old), ("1", older), ("3", new)):
+            await depot.know(package.root, "tool", version, 1)
+            await fill(depot, package, "tool")
+        until = depot.packages.clock() + 3_600_000
+        assert [one.version for one in await depot.packages.lease("tool", {"2", "9"}, until)] == ["2"]
+        assert await depot.packages.lease("tool", {"2"}, until - 1) == []
+        assert await depot.packages.lease("other", {"2"}, until) == []
+    async with opened(tmp_path, db, set()) as depot:
+        await depot.room.make(1 << 40)
+        assert holds(depot, old)
+        assert not holds(depot, older)
+
+
 async def test_what_is_kept_is_so_after_a_restart(db: Database) -> None:
     known = KnownPackages(db)
     await known.know(b"r" * 32, "tool", "1", 1)

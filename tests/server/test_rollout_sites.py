@@ -66,3 +66,14 @@ async def test_resume_is_a_signed_word_to_every_gateway_and_is_in_later_orders(w
     await world.rollouts.say(made["rollout"], "next")
     await world.handover.drain()
     assert world.orders()[-1][0].options[b.AGAIN] == 2
+
+
+async def test_the_orders_of_a_wave_name_what_they_replace(world: Any) -> None:
+    await region_of(world)
+    await world.package("app", "0")
+    for name, version in (("pc1", "0"), ("pc2", "0.5")):
+        await world.says(name, packages={"app": version})
+    await start(world, "rest", package="app=1")
+    order, _ = world.orders()[-1]
+    assert order.options[b.FORMERS] == "0,0.5"
+    assert b.ROLLOUT not in order.options

@@ -23,7 +23,11 @@ from tiercast_protocol.wire.topics import valid_name
 TRIP_DOMAIN, AGAIN_DOMAIN = "tiercast breaker 1", "tiercast rollout again 1"
 #: In an order's options: of which rollout it is, the limits of a site, and how often a person opened breakers again.
 ROLLOUT, SITE_NUMBER, SITE_SHARE, AGAIN = "rollout", "site_stop_number", "site_stop_share", "rollout_again"
-WORDS = frozenset({ROLLOUT, SITE_NUMBER, SITE_SHARE, AGAIN})
+#: And which versions the rollout replaces, with commas: while it can be undone gateways keep them.
+FORMERS = "rollout_formers"
+WORDS = frozenset({ROLLOUT, SITE_NUMBER, SITE_SHARE, AGAIN, FORMERS})
+#: Most former versions that an order names.
+MOST_FORMERS = 20
 WHOLE = 100_000
 #: Ends that count against a package.
 BAD = frozenset({"failed", "interrupted", "rejected"})
@@ -57,6 +61,13 @@ def limit_of(options: Mapping[str, object]) -> Limit:
     found = [options.get(word, 0) for word in (SITE_NUMBER, SITE_SHARE)]
     number, share = (value if type(value) is int and 0 < value < _MOST else 0 for value in found)
     return Limit(number, share)
+
+
+def formers_of(options: Mapping[str, object]) -> frozenset[str]:
+    """The versions that an order with these options replaces."""
+    text = options.get(FORMERS, "")
+    found = text.split(",") if isinstance(text, str) else []
+    return frozenset(version for version in found[:MOST_FORMERS] if version)
 
 
 def rollout_of(options: Mapping[str, object]) -> str:

@@ -27,6 +27,9 @@ def test_limits_in_words_and_in_orders() -> None:
     assert b.limit_of({b.SITE_NUMBER: 3, b.SITE_SHARE: 5_000}) == b.Limit(3, 5_000)
     for wrong in ("3", -1, True, 1 << 60):
         assert not b.limit_of({b.SITE_NUMBER: wrong, b.SITE_SHARE: wrong})
+    assert b.formers_of({b.FORMERS: "1.0,2.0"}) == {"1.0", "2.0"}
+    assert [b.formers_of(wrong) for wrong in ({}, {b.FORMERS: 3}, {b.FORMERS: ""})] == [frozenset()] * 3
+    assert len(b.formers_of({b.FORMERS: ",".join(map(str, range(99)))})) == b.MOST_FORMERS
     assert b.rollout_of({b.ROLLOUT: "r1-ab12"}) == "r1-ab12"
     assert [b.rollout_of({b.ROLLOUT: wrong}) for wrong in ("", 3, "no name!")] == ["", "", ""]
 
