@@ -372,7 +372,8 @@ def now_ms() -> int:
 
 def live() -> None:
     """Entry point."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(int(os.environ.get("CROWD_LOG", "40"))))
+    level = structlog.make_filtering_bound_logger(int(os.environ.get("CROWD_LOG", "40")))
+    structlog.configure(wrapper_class=level, logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     spec = json.loads(Path(sys.argv[1]).read_text())
 
     async def work() -> None:

@@ -38,9 +38,9 @@ def need_descriptors(most: int) -> None:
 class Field:
     """A region with its gateways, growing."""
 
-    def __init__(self, folder: Path, region: Region) -> None:
+    def __init__(self, folder: Path, region: Region, gateways: int = GATEWAYS) -> None:
         self.folder, self.region = folder, region
-        self.gateways = [f"site-{number:02}" for number in range(GATEWAYS)]
+        self.gateways = [f"site-{number:02}" for number in range(gateways)]
         self.seats: list[Seat] = []
 
     def build(self) -> None:

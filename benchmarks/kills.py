@@ -12,6 +12,7 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from crowds import Crowds
@@ -25,12 +26,14 @@ PHASES = {"ordering": (0.0, 0.0), "fetching": (0.02, 0.0), "receipts": (0.02, 0.
 _STEP_S = 0.005
 
 
-async def kills(field: Field, crowds: Crowds, size: int) -> dict[str, float]:
+async def kills(
+    field: Field, crowds: Crowds, size: int, phases: Mapping[str, tuple[float, float]] = PHASES
+) -> dict[str, float]:
     """Every victim in every phase, each with a job of its own."""
     lost = doubled = 0
     slowest = 0.0
     for victim in VICTIMS:
-        for phase, parts in PHASES.items():
+        for phase, parts in phases.items():
             version = f"{victim}.{phase}"
             await asyncio.to_thread(field.package, version)
             began = time.monotonic()
