@@ -1,7 +1,8 @@
 """Building a tree while its chunks still come (docs/on-the-endpoint.md).
 
 Rules
-- The tree is begun before anything is fetched: chunks of large files go straight to their places (placing.py).
+- The tree is begun while the first chunks are asked for, which waits for nothing: those of large files go straight to
+  their places (placing.py), unless they come before the tree knows of them.
 - On a thin link the machine has time: what else is here is written to the tree at once, so that little is left to do
   when the last chunk has come.  A machine that is busy with the transfer itself builds afterwards.
 - It is a gift: whatever goes wrong here is forgotten, and the step that assembles begins anew and says what is wrong.
@@ -24,6 +25,8 @@ log = structlog.get_logger(__name__)
 Digest = bytes
 #: Called with bytes done and bytes in all.
 Progress = Callable[[int, int], None]
+#: Called with chunks that are asked for.
+Asked = Callable[[Sequence[Digest]], None]
 #: The share of the time that this process may wait for a processor before the machine counts as busy, and for how
 #: many seconds what was seen holds.
 BUSY_SHARE = 0.25
@@ -62,7 +65,7 @@ class Ahead:
         number: int,
         begin: Callable[[], Awaitable[Assembler]],
         held: Callable[[Sequence[Digest]], bool],
-        fetch: Callable[[Progress, Assembler | None], Awaitable[None]],
+        fetch: Callable[[Progress, Asked], Awaitable[None]],
         tell: Progress,
     ) -> None:
         """Fetch, and build what is here meanwhile; returns when all is fetched.
@@ -71,37 +74,41 @@ class Ahead:
             number: of the job.
             begin: opens the tree.
             held: whether all of these chunks can be read.
-            fetch: brings the chunks, and tells the tree of what will come; raises what it raises.
+            fetch: brings the chunks, and tells its second argument which it asks for; raises what it raises.
             tell: told the progress of the fetching.
         """
         fetched = asyncio.Event()
+        asked: asyncio.Queue[Sequence[Digest]] = asyncio.Queue()
 
         def ready(digests: Sequence[Digest]) -> bool:
             return not (fetched.is_set() or self._machine.busy()) and held(digests)
 
-        async def build(assembler: Assembler) -> None:
-            try:
-                whole = False
-                while not (whole or fetched.is_set()):
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(LOOK_SECONDS / 4):
-                            await fetched.wait()
-                    whole = await assembler.advance(ready)
-            except Exception as error:  # noqa: BLE001 - the step that assembles says what is wrong
-                _forget(error)
-                await self.drop(number)
+        async def expect(tree: Assembler) -> None:
+            while not fetched.is_set():
+                await tree.expect(await asked.get())
 
-        tree: Assembler | None = None
-        try:
+        async def build() -> None:
             try:
                 tree = self._begun[number] = await begin()
-            except Exception as error:  # noqa: BLE001 - as above
-                _forget(error)
+                async with asyncio.TaskGroup() as tasks:
+                    expecting = tasks.create_task(expect(tree))
+                    whole = False
+                    while not (whole or fetched.is_set()):
+                        with suppress(TimeoutError):
+                            async with asyncio.timeout(LOOK_SECONDS / 4):
+                                await fetched.wait()
+                        whole = await tree.advance(ready)
+                    await fetched.wait()
+                    expecting.cancel()
+            except Exception as error:  # noqa: BLE001 - the step that assembles says what is wrong
+                log.info("tree not built ahead", reason=str(error) or type(error).__name__)
+                await self.drop(number)
+
+        try:
             async with asyncio.TaskGroup() as tasks:
-                if tree is not None:
-                    tasks.create_task(build(tree))
+                tasks.create_task(build())
                 try:
-                    await fetch(tell, tree)
+                    await fetch(tell, asked.put_nowait)
                 finally:
                     fetched.set()
         except BaseExceptionGroup as group:
@@ -120,10 +127,6 @@ class Ahead:
         assembler = self._begun.pop(number, None)
         if assembler is not None:
             await assembler.close()
-
-
-def _forget(error: Exception) -> None:
-    log.info("tree not built ahead", reason=str(error) or type(error).__name__)
 
 
 def _waited_ns() -> int:

@@ -18,7 +18,7 @@ from typing import Protocol
 import structlog
 
 from tiercast_endpoint import checked, holdings, journal
-from tiercast_endpoint.assemble import ENTRY_COST, Assembler
+from tiercast_endpoint.assemble import ENTRY_COST
 from tiercast_endpoint.install import INSTALL
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.partial import PartialTrees, staging_of
@@ -45,6 +45,8 @@ Digest = bytes
 Progress = Callable[[int, int], None]
 #: Chunks that the store is asked about at a time.
 _LOOKUP = 2048
+#: Roots and definitions that are kept decoded: those of the jobs at work.
+_HEADS = 4
 
 
 class EvictingStore(WritableStore, Protocol):
@@ -137,6 +139,7 @@ class Materials:
         self._root = root
         self.store = store
         self.placing = placing
+        self._heads: dict[Digest, tuple[Root, Definition]] = {}
         self.partial = PartialTrees(db, root)
         self._wants = fetcher
         self._fetcher = _Patient(fetcher, limits.ask_again_s)
@@ -156,15 +159,22 @@ class Materials:
 
     async def head(self, job: Job) -> tuple[Root, Definition]:
         """Root and definition, with root and lists held."""
+        known = self._heads.get(job.root)
+        if known is not None and self.at_hand([job.root, *known[0].lists]):
+            head, definition = known
+            _compare(job, head)
+        else:
+            head, definition = await self._read_head(job)
+            self._heads[job.root] = head, definition
+            while len(self._heads) > _HEADS:
+                del self._heads[next(iter(self._heads))]
+        return head, definition
+
+    async def _read_head(self, job: Job) -> tuple[Root, Definition]:
         await self.patches.index(job.root, job.job)
         await self._fetcher.fetch([job.root], job.job)
         head = await fetch.read_root(job.root, self.store)
-        if (head.name, head.version, head.revision) != (job.package, job.version, job.package_revision):
-            raise Failed(
-                "order.mismatch",
-                f"The order says {job.package}={job.version} revision {job.package_revision},"
-                f" its content is {head.name}={head.version} revision {head.revision}.",
-            )
+        _compare(job, head)
         await self._fetcher.fetch(list(dict.fromkeys(head.lists)), job.job)
         return head, parse_definition(head.definition, f"{head.name}={head.version}")
 
@@ -244,18 +254,19 @@ class Materials:
                 )
         return None
 
-    async def fetch(self, job: Job, tell: Progress, tree: Assembler | None = None) -> None:
-        """Bring the data chunks that no store or file here holds and no patch makes; into `tree` what it takes."""
+    async def fetch(self, job: Job, tell: Progress, asked: Callable[[Sequence[Digest]], None] | None = None) -> None:
+        """Bring the data chunks that no store or file here holds and no patch makes; `asked` hears of each first."""
         head, _ = await self.head(job)
         await self.patches.content(job.root, job.job, self._needed)
-        here = await self._here(await fetch.data_chunks(head, self.store))
-        await fetch.fetch_package(
-            job.root,
+        chunks = await fetch.data_chunks(head, self.store)
+        here = await self._here(chunks)
+        await fetch.fetch_chunks(
+            chunks,
             self._fetcher,
-            self.store,
             job=job.job,
             have=here.__contains__,
-            before=tree.expect if tree is not None else None,
+            size=head.size,
+            asked=asked,
             on_progress=tell,
         )
 
@@ -321,6 +332,15 @@ class Materials:
             if await self.store.has(tree.root):
                 keep.update((await fetch.read_root(tree.root, self.store)).lists)
         return keep
+
+
+def _compare(job: Job, head: Root) -> None:
+    if (head.name, head.version, head.revision) != (job.package, job.version, job.package_revision):
+        raise Failed(
+            "order.mismatch",
+            f"The order says {job.package}={job.version} revision {job.package_revision},"
+            f" its content is {head.name}={head.version} revision {head.revision}.",
+        )
 
 
 class _Patient:

@@ -150,7 +150,7 @@ class Steps:
             job.n,
             lambda: self._begin_tree(job),
             materials.at_hand,
-            lambda progress, tree: materials.fetch(job, progress, tree),
+            lambda progress, asked: materials.fetch(job, progress, asked),
             tell,
         )
         # "Staged" is a promise: all of it lies on the disk, verified and synced.

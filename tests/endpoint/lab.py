@@ -129,7 +129,10 @@ def pack(
 
 @dataclass
 class FakeFetcher:
-    """Brings chunks out of a dictionary; `gate` holds it up while it is cleared."""
+    """Brings chunks out of a dictionary; `gate` holds it up while it is cleared.
+
+    A link takes its time: of `late` each comes only when a tree expects it.
+    """
 
     store: WritableStore
     chunks: dict[bytes, bytes] = field(default_factory=dict)
@@ -137,6 +140,7 @@ class FakeFetcher:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     wanted: list[tuple[bytes, str]] = field(default_factory=list)
     unwanted: list[bytes] = field(default_factory=list)
+    late: set[bytes] = field(default_factory=set)
 
     def want(self, digests: Sequence[bytes], job: str = "") -> None:
         self.wanted += [(digest, job) for digest in digests]
@@ -155,6 +159,10 @@ class FakeFetcher:
             if digest not in self.chunks:
                 raise ChunkMissing(digest)
             self.fetched.append(digest)
+            if digest in self.late and isinstance(self.store, Placing):
+                async with asyncio.timeout(60):
+                    while digest not in self.store._places:  # noqa: ASYNC110 - no event for us
+                        await asyncio.sleep(0.001)
             (taken,) = await self.store.put_many([(digest, self.chunks[digest])])
             if isinstance(taken, Exception):
                 raise taken

@@ -74,7 +74,7 @@ class Story:
         told: list[int] = []
         async with asyncio.timeout(60):
             await self.ahead.beside(
-                1, self.begin, self.held, lambda progress, _tree: fetch(progress), lambda done, _: told.append(done)
+                1, self.begin, self.held, lambda progress, _asked: fetch(progress), lambda done, _: told.append(done)
             )
         return told
 

@@ -39,6 +39,7 @@ async def partial(agent: Agent) -> list[str]:
 async def test_a_job_goes_on_with_what_one_that_failed_left(tmp_path: Path, region: Region) -> None:
     one = pack("app", "1.0", FILES)
     async with agent_over(tmp_path / "a", region, chunks=cut(one)) as agent:
+        agent.fetcher.late = set(large(one, one.chunks))
         record = await agent.do("j1", "install", one)
         assert (record.state, record.code) == ("failed", "chunk.missing")
         assert await partial(agent) == [".staging/j1.1"]
@@ -55,7 +56,7 @@ async def test_a_job_goes_on_with_what_one_that_failed_left(tmp_path: Path, regi
 async def test_another_life_goes_on_with_it(tmp_path: Path, region: Region, *, damage: bool) -> None:
     one = pack("app", "1.0", FILES)
     async with agent_over(tmp_path / "a", region, chunks=cut(one)) as agent:
-        agent.fetcher.chunks = cut(one)
+        agent.fetcher.late = set(large(one, one.chunks))
         await agent.do("j1", "install", one)
     half = tmp_path / "a/root/.staging/j1.1/big"
     assert half.exists()
@@ -89,6 +90,7 @@ async def test_a_tree_whose_program_failed_stays_a_source(tmp_path: Path, region
 async def test_room_that_is_needed(tmp_path: Path, region: Region) -> None:
     one = pack("app", "1.0", FILES)
     async with agent_over(tmp_path / "a", region, chunks=cut(one)) as agent:
+        agent.fetcher.late = set(large(one, one.chunks))
         await agent.do("j1", "install", one)
         assert len(await partial(agent)) == 1
         await agent.materials.evict_unneeded()
@@ -110,6 +112,7 @@ async def test_a_cancelled_job_leaves_nothing(tmp_path: Path, region: Region) ->
 async def test_a_kill_between_the_rename_and_the_row(tmp_path: Path, region: Region) -> None:
     one = pack("app", "1.0", FILES)
     async with agent_over(tmp_path / "a", region, chunks=cut(one)) as agent:
+        agent.fetcher.late = set(large(one, one.chunks))
         await agent.do("j1", "install", one)
         row = await agent.row("j1")
         await asyncio.to_thread(agent.root.adopt, row.key, "app", one.root)
@@ -124,6 +127,7 @@ async def test_a_kill_between_the_rename_and_the_row(tmp_path: Path, region: Reg
 async def test_rows_without_folders_and_folders_without_rows(tmp_path: Path, region: Region) -> None:
     one = pack("app", "1.0", FILES)
     async with agent_over(tmp_path / "a", region, chunks=cut(one)) as agent:
+        agent.fetcher.late = set(large(one, one.chunks))
         await agent.do("j1", "install", one)
         (agent.root.path / ".staging/j1.1").rename(agent.root.path / ".staging/unknown")
     async with agent_over(tmp_path / "a", region) as agent:

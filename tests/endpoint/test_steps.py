@@ -38,8 +38,8 @@ async def test_a_full_disk_while_assembling_leaves_what_was_fetched(
     record = await agent.do("j1", "install", one)
     assert record.code == "disk.full"
     assert "bytes are free" in record.detail
-    (left,) = await agent.db.read(holdings.partial_trees)
-    assert [path.name for path in (agent.root.path / ".staging").iterdir()] == [Path(left.tree).name]
+    left = [Path(tree.tree).name for tree in await agent.db.read(holdings.partial_trees)]
+    assert [path.name for path in (agent.root.path / ".staging").iterdir()] == left
     assert agent.tree("hello") is None
     monkeypatch.undo()
     agent.fetcher.fetched.clear()

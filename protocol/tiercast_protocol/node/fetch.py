@@ -6,13 +6,13 @@ Rules (docs/protocol.md, section 5)
 - A bounded number of wants is outstanding, so a package of any size asks in the order of its lists and
   the parent's memory of our wants stays small.
 - In memory: one entry list at a time, and 32 bytes and a length per chunk that is missing.
-- Whoever already has chunks elsewhere (installed files) says by `have` all that it has; they are never asked for.
+- What is here, be it in the store or elsewhere (installed files), is never asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
 
@@ -93,8 +93,6 @@ async def fetch_package(
     store: ChunkStore,
     *,
     job: str = "",
-    have: Callable[[Digest], bool] | None = None,
-    before: Callable[[Sequence[Digest]], Awaitable[None]] | None = None,
     on_progress: Progress | None = None,
 ) -> Root:
     """Bring everything that the package needs into `store` and return its decoded root.
@@ -104,8 +102,6 @@ async def fetch_package(
         fetcher: brings what is missing.
         store: what is held already.
         job: for which it is fetched: its priority and terms hold on every hop.
-        have: true for data chunks that need not be fetched, be they in the store or elsewhere; None asks the store.
-        before: awaited before data chunks are asked for, with them, in the order of the lists.
         on_progress: told after every batch; raw bytes of the files.
 
     Raises:
@@ -116,20 +112,44 @@ async def fetch_package(
     await fetcher.fetch([root], job)
     head = await read_root(root, store)
     await fetcher.fetch(list(dict.fromkeys(head.lists)), job)
-    missing: dict[Digest, int] = {}
-    done = 0
-    for digest, length in (await data_chunks(head, store)).items():
-        if have(digest) if have is not None else await store.has(digest):
-            done += length
-        else:
-            missing[digest] = length
-    counter = _Counter(done, head.size, on_progress)
+    chunks = await data_chunks(head, store)
+    here = {digest for digest in chunks if await store.has(digest)}
+    await fetch_chunks(chunks, fetcher, job=job, have=here.__contains__, size=head.size, on_progress=on_progress)
+    return head
+
+
+async def fetch_chunks(
+    chunks: Mapping[Digest, int],
+    fetcher: Fetcher,
+    *,
+    job: str = "",
+    have: Callable[[Digest], bool],
+    size: int,
+    asked: Callable[[Sequence[Digest]], None] | None = None,
+    on_progress: Progress | None = None,
+) -> None:
+    """Bring the data chunks of a package that are not here.
+
+    Args:
+        chunks: all of them, with the raw bytes of files that each carries; in the order of the lists.
+        fetcher: brings what is missing.
+        job: for which they are fetched.
+        have: true for those that need not be fetched.
+        size: raw bytes of all files.
+        asked: called with those that are asked for next, in the order of the lists.
+        on_progress: told after every batch; raw bytes of the files.
+
+    Raises:
+        ChunkMissing, StoreFull: as `fetch_package`.
+    """
+    missing = {digest: length for digest, length in chunks.items() if not have(digest)}
+    counter = _Counter(sum(chunks.values()) - sum(missing.values()), size, on_progress)
     counter.add(0)
     batches = _batches(missing)
 
     async def get(batch: Sequence[Digest]) -> None:
-        if before is not None:
-            await before(batch)
+        if asked is not None:
+            asked(batch)
         await fetcher.fetch(batch, job)
 
     try:
@@ -138,7 +158,6 @@ async def fetch_package(
                 tasks.create_task(_work(batches, missing, get, counter))
     except ExceptionGroup as group:
         raise group.exceptions[0] from None
-    return head
 
 
 class _Counter:

@@ -67,14 +67,20 @@ async def test_what_is_here_or_elsewhere_is_not_asked_for(package: MadePackage) 
         at.held[digest] = package.chunks[digest]
     elsewhere = set(data[1000:2000])
     told: list[tuple[int, int]] = []
-    await f.fetch_package(
-        package.root,
-        at,
+    asked: list[bytes] = []
+    whole = Held(package.chunks)
+    whole.held = dict(package.chunks)
+    head = await f.read_root(package.root, whole)
+    await f.fetch_chunks(
+        await f.data_chunks(head, whole),
         at,
         have=(elsewhere | set(data[:1000])).__contains__,
+        size=head.size,
+        asked=asked.extend,
         on_progress=lambda done, total: told.append((done, total)),
     )
-    assert set(at.held) == set(package.chunks) - elsewhere
+    assert set(at.held) == set(data) - elsewhere
+    assert asked == data[2000:], "in the order of the lists"
     assert told[0] == (2000 * 300, package.size)
     assert told[-1] == (package.size, package.size)
 
