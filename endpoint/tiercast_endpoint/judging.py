@@ -24,7 +24,7 @@ from tiercast_endpoint.install import Judged, Outcome
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.needs import Bringer, lack
 from tiercast_protocol.content import provisos
-from tiercast_protocol.content.condition import compile_condition
+from tiercast_protocol.content.condition import Tested, compile_condition
 from tiercast_protocol.content.inventory import Facts
 from tiercast_protocol.content.provisos import Provisos
 from tiercast_protocol.content.reason import Reason, because, words
@@ -156,19 +156,17 @@ def terms_of(job: Job, said: Provisos) -> choices.Terms:
 
 def test(said: Provisos, facts: Facts) -> tuple[Reason | None, str]:
     """The first condition that is not true, and the values that decided.  Blocking (CPU)."""
-    text = msgspec.json.encode(facts).decode()
+    text, me = msgspec.json.encode(facts).decode(), facts.name
     values: list[str] = []
     for condition in said.conditions:
         try:
-            tested = compile_condition(condition).test(facts.name, text)
+            tested = compile_condition(condition).test(me, text)
         except UsageError as error:
-            return because("condition.false", condition=condition, values=error.what, every=LOOK_S), ""
+            tested = Tested(true=False, values=error.what)
         if not tested.true:
             unknown = tested.unknown or None
-            return (
-                because("condition.false", condition=condition, values=tested.values, unknown=unknown, every=LOOK_S),
-                "",
-            )
+            figures = {"condition": condition, "values": tested.values, "unknown": unknown, "every": LOOK_S}
+            return because("condition.false", peer=me, **figures), ""  # type: ignore[arg-type]
         values.append(f"Its condition {condition} was true: {tested.values}.")
     return None, " ".join(values)
 

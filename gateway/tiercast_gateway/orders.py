@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -67,6 +67,7 @@ class Orders:
         passed: called with a job whose order goes down; gives what is to follow it to each child.
         offers: gives the patches that can lead to a package.
         holds: whether an order stays here for now, because the breaker of its rollout is open.
+        keeps: gives those children for which it stays here, because its condition is not true of them.
     """
 
     def __init__(
@@ -83,11 +84,12 @@ class Orders:
         passed: Callable[[str], list[Message]],
         offers: Callable[[Digest], list[PatchOffer]],
         holds: Callable[[Order], bool] = lambda _order: False,
+        keeps: Callable[[Order, Sequence[str]], Awaitable[set[str]]] | None = None,
     ) -> None:
         self._me, self._region, self._region_key = me, region, region_key
         self._db, self._post, self._routes = db, post, routes
         self._do, self._changed, self._passed, self._offers = do, changed, passed, offers
-        self._holds = holds
+        self._holds, self._keeps = holds, keeps
         self._lock = asyncio.Lock()
 
     async def load(self) -> None:
@@ -152,16 +154,10 @@ class Orders:
         expires: int,
         targets: list[OrderTarget],
     ) -> None:
-        by_child: dict[str, list[OrderTarget]] = {}
         order = codec.decode(signed, Order)
         if self._holds(order):
             return
-        for target in targets:
-            via = self._me if target.node == self._me else self._routes.via(target.node)
-            if via is not None:
-                by_child.setdefault(via, []).append(target)
-            else:
-                log.warning("order.no_route", job=job, target=target.node)
+        by_child = await self._split(order, targets)
         offers = self._offers(order.root) if needs_content(order) else []
         after = self._passed(job)
         messages: list[tuple[str, Message]] = []
@@ -181,6 +177,19 @@ class Orders:
         if (newer := self._passed(job)) != after:  # said meanwhile, to those only whom the order had reached
             children = by_child.keys() - {self._me}
             await self._post.send_all([(child, one) for child in children for one in newer], cause=job)
+
+    async def _split(self, order: Order, targets: list[OrderTarget]) -> dict[str, list[OrderTarget]]:
+        """Who is to get it now, by the child on the way."""
+        by_child: dict[str, list[OrderTarget]] = {}
+        near = [target.node for target in targets if self._routes.via(target.node) == target.node]
+        kept = await self._keeps(order, near) if self._keeps is not None else set()
+        for target in targets:
+            via = self._me if target.node == self._me else self._routes.via(target.node)
+            if via is None:
+                log.warning("order.no_route", job=order.job, target=target.node)
+            elif target.node not in kept:
+                by_child.setdefault(via, []).append(target)
+        return by_child
 
     async def _send(
         self, messages: list[tuple[str, Message]], rows: list[tuple[str, str, int, str]], cause: str, expires: int

@@ -175,7 +175,7 @@ class Reasons:
             view = next((one for one in lane.jobs if one.job == job), None) if lane is not None else None
             why = reason_of(lane, view, tree.steering.now, child=child, job=job, above=above)
             # Whoever was refused, or told that nobody has it, wants nothing for a while, and then asks again.
-            why = why or full or (above if self._seeks(job, child, above) else None)
+            why = why or tree.pruning.reason(job, child) or full or (above if self._seeks(job, child, above) else None)
             if why is not None:
                 found[child] = self._dated(job, child, why.at(node=tree.name, peer=child))
         return found

@@ -39,6 +39,7 @@ from tiercast_gateway.orders import Orders, OwnOrder
 from tiercast_gateway.patches import Patches
 from tiercast_gateway.placings import Placings
 from tiercast_gateway.progress import Progress
+from tiercast_gateway.pruning import Pruning
 from tiercast_gateway.routes import Routes
 from tiercast_gateway.sitegroups import SiteGroups
 from tiercast_gateway.snapshot import snapshot
@@ -130,7 +131,8 @@ class SubTree:
             self, self.steering.said, region_key=config.region_key, key=config.key, generation=config.generation
         )
         self.sites = SiteGroups(self, region_key=config.region_key, key=config.key, generation=config.generation)
-        self.inventories.on_taken = self.sites.facts_changed
+        self.pruning = Pruning(db, config.me)
+        self.inventories.on_taken = self._facts_changed
         self.work: OwnWork | None = None
         if config.key is not None and fetcher is not None:
             self.work = OwnWork(
@@ -153,7 +155,9 @@ class SubTree:
             passed=self.steering.passed_on,
             offers=self.offers.leading_to,
             holds=self.breakers.holds,
+            keeps=self.pruning.keeps,
         )
+        self.pruning.pass_on = self.orders.pass_on
         self.downlink = Downlink(
             me=config.me,
             role=config.role,
@@ -211,7 +215,7 @@ class SubTree:
                 *(self.broker.run, self.post.run, self.streams.run, self.downlink.run, self.statuses.run),
                 *(self.inventories.run, self.progress.run, self.heads.run, self.orders.run, self.depot.run),
                 *(self.upkeep.run, self.patches.run, self.enrolment.run, self.steering.run, self.lodging.run),
-                *(self.breakers.run, self.sites.run, self.drift.run),
+                *(self.breakers.run, self.sites.run, self.drift.run, self.pruning.run),
                 *(self._settle, self.books.ledger.run),
             ):
                 tasks.create_task(run())
@@ -306,9 +310,14 @@ class SubTree:
         await self.routes.forget(name for name in names if self.routes.via(name) == name)
         self.steering.changed()
 
+    def _facts_changed(self, nodes: set[str]) -> None:
+        self.sites.facts_changed(nodes)
+        self.pruning.facts_changed(nodes)
+
     def _job_changed(self, order: Order, open_: bool) -> None:  # noqa: FBT001 - the callback of `Orders`
         self.heads.job_changed(order, open_)
         self.breakers.job_changed(order, open_)
+        self.pruning.job_changed(order, open_)
         self.progress.job_changed(order, open_)
         self.steering.job_changed(order, open_)
         if not open_:

@@ -97,7 +97,12 @@ class WhyVerbs:
         parents = _parents(tree.name, ordered, said)
         targets = [self._target(name, row, records.get(name)) for name, row in sorted(ordered.items())]
         chains = {
-            target.node: why.chain(target, parents, said, self._first(target, ordered[target.node], unheard, held))
+            target.node: why.chain(
+                target,
+                parents,
+                said,
+                self._first(target, ordered[target.node], unheard, held or tree.pruning.reason(job, target.node)),
+            )
             for target in targets
         }
         one = next(iter(ordered.values()))

@@ -107,15 +107,15 @@ def test_each_cause_of_waiting_is_named_at_every_tier(tmp_path: Path) -> None:
         # a condition that is not true, and a job that its owner put off
         job = region.cli("job", "install", "app", "--on", "pc-1", "--condition", "cpus > 100000")["job"]
         named(region, job, "pc-1", "condition.false")
-        region.cli("job", "cancel", job)
+        asked(region, "job.cancel", job=job)
         job = region.cli("job", "restart", "--on", "pc-1", "--install-when", "shutdown")["job"]
         first(region, job, "pc-1", "agent.stop", pc_1="pc-1")
         until_ = int((time.time() + 3600) * 1000)
         asked(region, "owner.defer", at="pc-1", job=job, until=until_)
         named(region, job, "pc-1", "owner.deferred")
-        shown = region.cli("why", job, "pc-1")["why"]["chain"][0]
+        shown = told(region, job, "pc-1")["chain"][0]
         assert (shown["until"], shown["facts"]["times"]) == (until_, 1)
-        region.cli("job", "cancel", job)
+        asked(region, "job.cancel", job=job)
 
         # a gate that is shut, a breaker that is open, and what a failed package means for one that needs it
         waves = ("--target", "node pc-1, pc-2", "--wave", "node pc-2", "--wave", "rest")
@@ -125,11 +125,11 @@ def test_each_cause_of_waiting_is_named_at_every_tier(tmp_path: Path) -> None:
         named(region, gate, "pc-1", "gate.shut")
         text = region.tool("tiercast_endpoint", "why", gate, "--state", str(region.daemons["pc-1"].folder)).stdout
         assert "server says: gate.shut" in text
-        region.cli("rollout", "cancel", gate)
+        asked(region, "rollout.cancel", rollout=gate)
         needed = region.cli("job", "install", "needy", "--on", "pc-1")
         first(region, needed["job"], "pc-1", "dependency.failed", pc_1="pc-1")
         named(region, needed["job"], "pc-1", "dependency.failed")
-        assert needed["needs"][0]["job"] in region.cli("why", needed["job"], "pc-1")["why"]["chain"][0]["says"]
+        assert needed["needs"][0]["job"] in told(region, needed["job"], "pc-1")["chain"][0]["says"]
 
         # a window that is shut: the server says it of its link, and the gateway of its own
         job = region.cli("job", "install", "app", "--on", "pc-1", "--window", shut_window())["job"]
@@ -140,14 +140,14 @@ def test_each_cause_of_waiting_is_named_at_every_tier(tmp_path: Path) -> None:
 
         # a link that is capped
         region.cli("job", "set", job, "--window", "none", "--rate", "20000")
-        first(region, job, "pc-1", "rate", server="server")
+        until(lambda: ("rate", "server") in chain(region, job, "pc-1"), "the server says it of its link", 20)
         named(region, job, "pc-1", "rate")
 
         # suspended below the gateway
         region.cli("job", "suspend", job, "--below", "mid")
-        first(region, job, "pc-1", "suspended", mid="mid")
+        first(region, job, "pc-1", "suspended", mid="mid", server="mid")
         named(region, job, "pc-1", "suspended")
-        whole = region.cli("why", job)["why"]
+        whole = asked(region, "job.why", job=job)
         assert [(row["count"], row["examples"]) for row in whole["reasons"]] == [(1, ["pc-1"])]
         shown = region.cli("why", job, "pc-1")["why"]["chain"][0]
         assert shown["code"] == "suspended"
@@ -156,8 +156,8 @@ def test_each_cause_of_waiting_is_named_at_every_tier(tmp_path: Path) -> None:
         assert "job resume" in shown["todo"]
 
         # what a gateway and a machine know themselves, asked over the tree
-        assert region.cli("why", job, "pc-1", "--node", "mid")["why"]["chain"][0]["code"] == "suspended"
-        assert region.cli("why", job, "--node", "pc-1")["why"]["jobs"][0]["chain"][-1]["node"] == "pc-1"
+        assert asked(region, "job.why", job=job, target="pc-1", node="mid")["chain"][0]["code"] == "suspended"
+        assert asked(region, "job.why", job=job, node="pc-1")["jobs"][0]["chain"][-1]["node"] == "pc-1"
         other = asked(region, "job.why", at="pc-2", job=gate)
         assert {reason["peer"] for one in other["above"] for reason in one["chain"]} <= {"pc-2"}, "of itself alone"
 
@@ -178,7 +178,7 @@ def test_each_cause_of_waiting_is_named_at_every_tier(tmp_path: Path) -> None:
         first(region, job, "pc-1", "away", mid="mid", server="mid")
         region.restart("pc-1")
         first(region, job, "pc-1", "depot.full", mid="mid", server="mid", pc_1="mid")
-        on_the_way = region.cli("why", job, "mid")["why"]
+        on_the_way = told(region, job, "mid")
         assert on_the_way["reasons"][0]["code"] == "depot.full"
 
         # the disk of the endpoint is short: that is an end, with a code
@@ -188,8 +188,8 @@ def test_each_cause_of_waiting_is_named_at_every_tier(tmp_path: Path) -> None:
         region.restart("mid")
         region.restart("pc-1")
         first(region, job, "pc-1", "disk.full", server="result", mid="result", pc_1="result")
-        assert "are free" in region.cli("why", job, "pc-1")["why"]["result"]["detail"]
-        assert region.cli("why", job)["why"]["ended"][0]["code"] == "disk.full"
+        assert "are free" in told(region, job, "pc-1")["result"]["detail"]
+        assert asked(region, "job.why", job=job)["ended"][0]["code"] == "disk.full"
 
         # a chunk is missing upstream: every byte of the library is another, and nobody below has it
         region.kill("server")
@@ -200,4 +200,4 @@ def test_each_cause_of_waiting_is_named_at_every_tier(tmp_path: Path) -> None:
         job = region.cli("job", "install", "tool", "--on", "pc-1")["job"]
         first(region, job, "pc-1", "chunk.sought", server="server")
         named(region, job, "pc-1", "chunk.sought")
-        assert "lost" in region.cli("why", job)["why"]["reasons"][0]["says"]
+        assert "lost" in asked(region, "job.why", job=job)["reasons"][0]["says"]

@@ -125,10 +125,10 @@ KINDS: dict[str, Kind] = {
     ),
     # -- left to the machine and its owner by the order --------------------------------------------------
     "condition.false": Kind(
-        (ENDPOINT,),
-        "its condition is not true here: {condition}[ ({values})][; {unknown} is not known]",
-        "{condition} is true; it is tested when facts change, and every {every:s}",
-        "change that on {node}, or tiercast job cancel JOB --on {node}",
+        (ENDPOINT, GATEWAY, SERVER),
+        "its condition is not true on {peer}: {condition}[ ({values})][; {unknown} is not known]",
+        "{condition} is true; it is tested when facts change[, and every {every:s}]",
+        "change that on {peer}, or tiercast job cancel JOB --on {peer}",
     ),
     "dependency.open": Kind(
         (ENDPOINT,),

@@ -1,0 +1,127 @@
+"""Orders that a machine would only wait with: kept at its gateway while their condition is not true there.
+
+Rules (docs/jobs.md, "Conditions")
+- Tested by what the machine said of itself last, before its order goes over the last link; so neither the order nor a
+  byte of content does.  The machine tests again, before it fetches and right before it installs.
+- In doubt the order goes: where the machine said nothing yet, or a fact is not known, or the condition makes no sense.
+- An order that says to skip goes at once: how it ended is the machine's own signed word.
+- Tested again when the machine says something new, and when orders are looked at anyway (a restart, another route).
+- Only direct children are judged here: whoever is below another gateway is judged there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from sqlite3 import Connection
+from typing import Any
+
+import msgspec
+import structlog
+
+from tiercast_protocol.content import provisos
+from tiercast_protocol.content.condition import compile_condition
+from tiercast_protocol.content.inventory import Inventory
+from tiercast_protocol.content.order import CANCEL, Order
+from tiercast_protocol.content.reason import Reason, because
+from tiercast_protocol.errors import MessageInvalid, UsageError
+from tiercast_protocol.node.database import Database
+from tiercast_protocol.wire import codec
+
+log = structlog.get_logger(__name__)
+
+_PART = 500
+
+
+class Pruning:
+    """What is kept here, by job and machine.
+
+    Args:
+        db: this node's database, with the inventories of those below.
+        me: this node's name.
+    """
+
+    def __init__(self, db: Database, me: str) -> None:
+        self._db, self._me = db, me
+        self._kept: dict[str, dict[str, Reason]] = {}
+        self._due: set[str] = set()
+        self._wake = asyncio.Event()
+        #: Passes on what waits of a job; set by who has the orders.
+        self.pass_on: Callable[[str], Awaitable[None]] | None = None
+
+    async def keeps(self, order: Order, children: Sequence[str]) -> set[str]:
+        """Those of `children` for which the order stays here for now."""
+        self._kept.pop(order.job, None)
+        conditions = _conditions(order)
+        if not conditions or not children:
+            return set()
+        facts: dict[str, bytes] = {}
+        for at in range(0, len(children), _PART):
+            some = list(children[at : at + _PART])
+            facts.update(await self._db.read(lambda c, some=some: _facts(c, some)))  # type: ignore[misc]
+        found = await asyncio.to_thread(_test, conditions, facts, self._me)
+        if found:
+            self._kept[order.job] = found
+            log.info("orders kept", job=order.job, machines=len(found))
+        return set(found)
+
+    def reason(self, job: str, child: str) -> Reason | None:
+        """Why the order of `job` is not passed on to `child`."""
+        return self._kept.get(job, {}).get(child)
+
+    def facts_changed(self, nodes: Iterable[str]) -> None:
+        """These said something new of themselves."""
+        names = set(nodes)
+        due = {job for job, kept in self._kept.items() if not names.isdisjoint(kept)}
+        if due:
+            self._due |= due
+            self._wake.set()
+
+    def job_changed(self, order: Order, open_: bool) -> None:  # noqa: FBT001 - the callback of `Orders`
+        """A job was opened, or closed."""
+        if not open_:
+            self._kept.pop(order.job, None)
+
+    async def run(self) -> None:
+        """Look again at what may go, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            due, self._due = self._due, set()
+            for job in sorted(due):
+                if self.pass_on is not None:
+                    await self.pass_on(job)
+
+
+def _conditions(order: Order) -> tuple[str, ...]:
+    """Those for which the order may be kept."""
+    if order.type == CANCEL or not provisos.hangs_on(order.type, order.options):
+        return ()
+    try:
+        said = provisos.read(order.options)
+    except UsageError:  # of a newer region: the machine says so itself
+        return ()
+    return () if said.skip else said.conditions
+
+
+def _facts(connection: Connection, names: Sequence[str]) -> dict[str, bytes]:
+    marks = ",".join("?" * len(names))
+    query = f"SELECT node, data FROM inventories WHERE node IN ({marks})"  # noqa: S608 - question marks
+    return dict(connection.execute(query, tuple(names)).fetchall())
+
+
+def _test(conditions: Sequence[str], facts: dict[str, bytes], me: str) -> dict[str, Reason]:
+    """By machine: which condition is not true there.  Blocking (CPU)."""
+    found: dict[str, Reason] = {}
+    for node, data in facts.items():
+        try:
+            said = msgspec.json.encode(codec.decode(data, Inventory).facts).decode()
+            for condition in conditions:
+                tested = compile_condition(condition).test(node, said)
+                if not tested.true and not tested.unknown:
+                    values: dict[str, Any] = {"condition": condition, "values": tested.values}
+                    found[node] = because("condition.false", node=me, peer=node, **values)
+                    break
+        except (UsageError, MessageInvalid):
+            continue
+    return found
