@@ -155,9 +155,7 @@ class Orders:
         targets: list[OrderTarget],
     ) -> None:
         order = codec.decode(signed, Order)
-        if self._holds(order):
-            return
-        by_child = await self._split(order, targets)
+        by_child = {} if self._holds(order) else await self._split(order, targets)
         offers = self._offers(order.root) if needs_content(order) else []
         after = self._passed(job)
         messages: list[tuple[str, Message]] = []
@@ -169,6 +167,8 @@ class Orders:
                 if child != self._me:
                     bundle = OrderBundle(order=signed, signature=signature, targets=some, offers=offers)
                     messages += [(child, bundle), *((child, message) for message in after)]
+            if self._holds(order):  # a breaker opened meanwhile: what was not handed out stays
+                return
             if len(rows) >= AT_ONCE:
                 await self._send(messages, rows, cause, expires)
                 messages, rows = [], []

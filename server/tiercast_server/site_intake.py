@@ -119,7 +119,9 @@ async def end(region: Region, connection: AsyncConnection, job: str) -> None:
     if one is None or found is None:
         return
     query = (nodes_table.c.role == "gateway",)
-    there = [node for node in await nodes.all_nodes(connection, *query) if node.name in one.vouchers]
+    there = [
+        node for node in await nodes.all_nodes(connection, *query) if one.vouchers.get(node.name) == node.generation
+    ]
     there = [node for node in there if node.has_joined]
     await connection.execute(update(site_jobs).where(site_jobs.c.job == job).values(ended=True))
     if not there:

@@ -37,10 +37,10 @@ MOST = 4_000
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One row: the revision whose order the gateways hold, and which they are."""
+    """One row: the revision whose order the gateways hold, and which they are, with the generations of their keys."""
 
     revision: int
-    vouchers: frozenset[str]
+    vouchers: dict[str, int]
 
 
 async def definition(connection: AsyncConnection, text: str, role: str) -> str:
@@ -79,14 +79,14 @@ async def vouchers(connection: AsyncConnection, job: Job) -> list[Node]:
 
 async def keep(connection: AsyncConnection, job: str, revision: int, found: Sequence[Node]) -> None:
     """These gateways hold the job's groups from now on."""
-    names = codec.encode([node.name for node in found])
+    names = codec.encode({node.name: node.generation for node in found})
     await connection.execute(insert(site_jobs).values(job=job, revision=revision, vouchers=names))
 
 
 async def held(connection: AsyncConnection, job: str) -> Held | None:
     """What gateways hold of a job."""
     row = (await connection.execute(select(site_jobs).where(site_jobs.c.job == job))).one_or_none()
-    return None if row is None else Held(row.revision, frozenset(codec.decode(row.vouchers, list[str])))
+    return None if row is None else Held(row.revision, codec.decode(row.vouchers, dict[str, int]))
 
 
 async def forget(connection: AsyncConnection, job: str) -> None:
@@ -101,11 +101,14 @@ async def elsewhere(connection: AsyncConnection, job: str, names: Collection[str
     if one is None:
         return set()
     found: set[str] = set()
+    gateways = await nodes.all_nodes(connection, nodes_table.c.role == "gateway")
+    # Who stands in for another under its name holds nothing of the job.
+    present = {node.name for node in gateways if one.vouchers.get(node.name) == node.generation and node.has_joined}
     both = nodes_table.outerjoin(placings, placings.c.node == nodes_table.c.name)
     query = select(nodes_table.c.name, nodes_table.c.parent, placings.c.parent.label("here")).select_from(both)
     for some in parts(nodes_table.c.name, names):
         for row in await connection.execute(query.where(*some)):
-            if (row.here or row.parent) in one.vouchers:
+            if (row.here or row.parent) in present:
                 found.add(row.name)
     return found
 

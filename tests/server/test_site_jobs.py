@@ -57,6 +57,10 @@ async def test_the_region_adds_only_whom_no_gateway_can(world: Any) -> None:
     await world.handover.drain()
     names = [row["node"] for row in (await world.view.show(job))["targets"]]
     assert sorted(names) == ["own", "pc1", "pc2", "pc4", "pc5"]
+    await world.join("west", "gateway", replace=True)
+    await world.join("pc6", parent="west")
+    await world.says("pc6", version="11")
+    assert len((await world.view.show(job))["targets"]) == 6, "a gateway with another key holds nothing of it"
 
 
 async def test_a_cancel_ends_it_at_the_gateways_too(world: Any) -> None:

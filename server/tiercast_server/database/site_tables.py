@@ -8,8 +8,8 @@ from tiercast_server.database.tables import metadata
 
 _Name = String(255)
 
-#: Jobs of which gateways decide who joins: `vouchers` is a list of their names, `revision` that of the order which they
-#: hold; `ended` when they were told to add nobody any more.
+#: Jobs of which gateways decide who joins: `vouchers` maps their names to generations, `revision` that of the order
+#: which they hold; `ended` when they were told to add nobody any more.
 site_jobs = Table(
     "site_jobs",
     metadata,
