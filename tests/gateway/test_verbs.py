@@ -63,6 +63,8 @@ async def test_every_verb_has_a_role_and_says_what_it_does(top: SubTree) -> None
     assert all(verb.doc for verb in table.values())
     assert {name for name, verb in table.items() if verb.role == "viewer"} == {
         "status",
+        "assignment.list",
+        "assignment.show",
         "depot.members",
         "depot.holds",
         "depot.show",
