@@ -166,6 +166,8 @@ async def made(job: dict[str, Any], what: str, *, watch: bool, json: bool) -> No
     if not json:
         print_needs(job.get("needs") or [])
         print(f"Job {job['job']}: {what} on {words.count(job['targets'], 'node')}.")
+        if over := job.get("fetch_spread_s"):
+            print(f"They begin to fetch spread over {words.span(over)}, so that no link on the way is asked for more.")
     if watch:
         await _follow(job["job"], json=json)
     elif json:

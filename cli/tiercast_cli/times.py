@@ -85,7 +85,9 @@ OF_INSTALLATION: dict[str, tuple[Any, Any]] = {
         [],
     ),
     "switch_at": _text("--switch-at", "TIME", "Prepared before, and switched on all at once at this time."),
-    "spread": _text("--spread", "TIME", "Spread the start over so long, by the machines' names."),
+    "spread": _text(
+        "--spread", "TIME", "Spread the start over so long, by the machines' names; auto: of fetching, by the links."
+    ),
     "max_duration": _text("--max-duration", "TIME", "It takes no longer; what can't end in its window does not begin."),
     "deadline": _text("--deadline", "TIME", "To be done by then; refused where that can't be."),
     "install_tries": _text("--install-tries", "N", "So many tries to carry it out; 1 if not said."),
@@ -127,9 +129,7 @@ def times_of(given: Mapping[str, Any], now: float | None = None) -> dict[str, st
     for name in _MOMENTS:
         if text := given.get(name):
             said[name] = moment_of(text, _flag(name), at)
-    for name, word in _LENGTHS.items():
-        if text := given.get(name):
-            said[word] = seconds_of(text, _flag(name))
+    said |= _lengths(given)
     for name in ("tries", "install_tries"):
         if text := given.get(name):
             said[name] = _number(text, _flag(name))
@@ -138,6 +138,16 @@ def times_of(given: Mapping[str, Any], now: float | None = None) -> dict[str, st
             said[word] = between.join(texts)
     if when := given.get("install_when"):
         said["install_when"] = when.strip().lower()
+    return said
+
+
+def _lengths(given: Mapping[str, Any]) -> dict[str, int | bool]:
+    said: dict[str, int | bool] = {}
+    for name, word in _LENGTHS.items():
+        if name == "spread" and given.get(name) == "auto":
+            said["spread_auto"] = True
+        elif text := given.get(name):
+            said[word] = seconds_of(text, _flag(name))
     return said
 
 

@@ -63,7 +63,10 @@ class Gate:
     def before_transfer(self, now: int) -> Reason | None:
         """Why nothing may be fetched at `now`."""
         at = self.times.distribute_at
-        return because("time.distribute", until=at) if now < at else None
+        if now < at:
+            return because("time.distribute", until=at)
+        due = max(at, self.issued) + int(self.share * self.times.fetch_spread_s * 1000)
+        return because("time.spread", until=due) if now < due else None
 
     def before_installation(self, now: int, happened: frozenset[str] = frozenset(), running: str = "") -> Reason | None:
         """Why nothing may be installed at `now`.

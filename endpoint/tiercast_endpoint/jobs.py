@@ -193,7 +193,7 @@ class Jobs:
         if job is None:
             return
         if isinstance(verdict, Accepted):
-            soon = int(order.options.get(times.DISTRIBUTE_AT, 0)) <= self.now_ms()
+            soon = self._gate(job).before_transfer(self.now_ms()) is None
             waits = not soon or provisos.hangs_on(order.type, order.options)
             if self._roots is not None and order.type == o.INSTALL and not bundle.offers and not waits:
                 self._roots.expect(order.root, order.job)

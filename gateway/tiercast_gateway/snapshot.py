@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from tiercast_gateway import holdings
+from tiercast_gateway.desired import OUTPUT
 from tiercast_protocol import __version__
 from tiercast_protocol.wire.messages import CATALOGUE
 
@@ -83,7 +84,10 @@ def children(tree: SubTree) -> list[dict[str, Any]]:
 
 
 def links(tree: SubTree) -> list[dict[str, Any]]:
-    """The answer to `link.list`: `rate` is what a link may carry (0: unlimited), `measured` what it carries."""
+    """The answer to `link.list`.
+
+    `rate` is what a link may carry, `together` all of them (0: unlimited); `measured` is what it carries.
+    """
     lanes = {lane.child: lane for lane in tree.streams.machine.lanes()}
     return [
         {
@@ -92,6 +96,7 @@ def links(tree: SubTree) -> list[dict[str, Any]]:
             "online": child["online"],
             "lane": child["lane"],
             "rate": tree.steering.limit(child["name"]),
+            "together": tree.steering.limit(OUTPUT),
             "measured": int((lane.rate if (lane := lanes.get(child["name"])) else None) or 0),
             "in_flight": child["in_flight"],
             "sent_bytes": child["sent_bytes"],

@@ -43,6 +43,7 @@ from tiercast_server.job_rows import OPEN_STATES, Job
 from tiercast_server.packages import Package, find_sealed, split_reference
 from tiercast_server.proviso_checks import completed
 from tiercast_server.region import Region
+from tiercast_server.spreads import spread_out
 from tiercast_server.targeting import Picked, Targeting, shown
 from tiercast_server.time_checks import Plan, check_times
 from tiercast_server.transfer_checks import check_possible
@@ -124,6 +125,7 @@ class Jobs:
             check_possible(options, size=package.stored_bytes, now=now / 1000, left=request.expires_s)
         size = package.stored_bytes if kind.content else 0
         expires = now / 1000 + request.expires_s
+        options = spread_out(options, size, ways, request.expires_s)
         check_times(Plan(request.type, options, now / 1000, expires, size, ways, anyway=request.anyway))
         options = completed(request.type, options, package.definition, now, int(expires * 1000))
         if kind.package and kind.role == "endpoint":
@@ -161,7 +163,8 @@ class Jobs:
         await job_rows.insert_job(connection, job, found)
         await requests.keep(connection, (id_, number), request.kept, request.by, now, draft=False)
         await job_rows.order(self._region, connection, job, "same", ())
-        return {"job": job.id, "targets": len(found), "follows": follows}
+        spread = {"fetch_spread_s": over} if (over := options.get(times.FETCH_SPREAD)) else {}
+        return spread | {"job": job.id, "targets": len(found), "follows": follows}
 
     async def cancel(self, job: str, part: Part | None = None, *, force: bool = False) -> dict[str, Any]:
         """Order the job's open targets, or those of `part`, to leave it; `force` does not wait for programs that run.

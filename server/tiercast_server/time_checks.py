@@ -68,6 +68,9 @@ def check_times(plan: Plan) -> Times:
 
 def _check_words(plan: Plan) -> None:
     kind = jobtypes.of(plan.type)
+    if plan.options.get(times.SPREAD_AUTO):
+        what = "A spread by what links carry (--spread auto) is for a job by itself"
+        raise _refused(times.SPREAD, what, "Say how long: --spread 30m.")
     if kind.role != "endpoint" and (wrong := sorted(times.OF_INSTALLATION & plan.options.keys())):
         raise _refused(
             wrong[0], f"{_named(wrong[0])} is about an installation; {plan.type} installs nothing", "Leave it out."

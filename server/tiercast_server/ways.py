@@ -10,6 +10,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -25,7 +26,7 @@ from tiercast_server.tree import Tree
 
 DEADLINE_S = 1.0
 #: Of a job with any of these it is known by when something is to be there.
-GOALS = frozenset({times.DEADLINE, times.PREPARE_BY, times.INSTALL_WINDOW})
+GOALS = frozenset({times.DEADLINE, times.PREPARE_BY, times.INSTALL_WINDOW, times.SPREAD_AUTO})
 #: What was measured counts once a link has carried so much: of less nothing is learned of it.
 MEASURED_BYTES = 1 << 20
 #: Most different ways that are looked at; more would be a minute's work for one answer.
@@ -62,9 +63,16 @@ async def ways(
     names = sorted({parent for chain in chains for parent, _ in chain if parent != server})
     answers = await asyncio.gather(*(_ask(tree, name) for name in names))
     limits = {(server, row["child"]): limit for row in own if (limit := _limit(server, row)) is not None}
+    together = {server: _together(own)}
     for name, rows in zip(names, answers, strict=True):
         limits |= {(name, row["child"]): limit for row in rows if (limit := _limit(name, row)) is not None}
-    found = {tuple(limits[link] for link in chain if link in limits) for chain in chains}
+        together[name] = _together(rows)
+    children = Counter(parent for parent, _ in {link for chain in chains for link in chain})
+    for name, rate in together.items():
+        if rate and children[name]:
+            shared = Limit(f"all links from {name} together", rate=rate, copies=children[name])
+            limits |= {(name, ""): shared}
+    found = {tuple(limits[one] for link in chain for one in (link, (link[0], "")) if one in limits) for chain in chains}
     return [list(way) for way in sorted(found, key=repr) if way][:MOST_WAYS]
 
 
@@ -86,6 +94,12 @@ async def _ask(tree: Tree, name: str) -> list[dict[str, Any]]:
     except UsageError:
         return []
     return [row for row in answer if isinstance(row, dict)] if isinstance(answer, list) else []
+
+
+def _together(rows: list[dict[str, Any]]) -> float:
+    """Bytes per second that were said of all links of a parent; 0 for nothing."""
+    said = [rate for row in rows if isinstance(rate := row.get("together"), int | float) and rate > 0]
+    return float(min(said, default=0))
 
 
 def _limit(parent: str, row: dict[str, Any]) -> Limit | None:

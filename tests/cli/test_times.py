@@ -97,3 +97,8 @@ def test_what_was_ordered_and_who_did_not_keep_to_it_is_shown() -> None:
 
 def test_the_way_has_a_time_out_of_its_own() -> None:
     assert times_of({"send_timeout": "30m", "max_duration": "10m"}) == {"send_timeout_s": 1800, "max_duration_s": 600}
+
+
+def test_a_spread_may_be_left_to_the_links() -> None:
+    assert times_of({"spread": "auto"}) == {"spread_auto": True}
+    assert times_of({"spread": "30m"}) == {"spread_s": 1800}

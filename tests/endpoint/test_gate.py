@@ -39,6 +39,21 @@ def test_two_times() -> None:
     assert one.before_installation(999).until == 5000  # type: ignore[union-attr]
 
 
+def test_fetching_is_spread_after_it_may_begin() -> None:
+    one = gate(share=0.25, issued=1000, fetch_spread_s=100)
+    wait = one.before_transfer(25_999)
+    assert wait is not None
+    assert (wait.code, wait.until) == ("time.spread", 26_000)
+    assert one.before_transfer(26_000) is None
+    assert one.before_installation(1000) is None, "what is here is installed at once"
+    later = gate(share=0.25, issued=1000, fetch_spread_s=100, distribute_at=50_000)
+    assert [wait.code for now in (49_999, 50_000) if (wait := later.before_transfer(now))] == [
+        "time.distribute",
+        "time.spread",
+    ]
+    assert later.before_transfer(75_000) is None
+
+
 def test_a_window_says_when_it_opens_and_when_it_is_too_short() -> None:
     one = gate(install_window="daily 22:00-23:00 utc", max_duration_s=1800)
     shut = one.before_installation(at("2026-11-21 12:00"))

@@ -67,6 +67,29 @@ async def test_a_link_of_which_nothing_was_said_counts_as_measured(world: Any) -
         assert len(way) == 1
 
 
+async def test_what_all_links_of_a_parent_carry_counts_for_each_child_on_the_ways(world: Any) -> None:
+    ways = await ready(world)
+    await world.join("pc3", "endpoint", "mid")
+    rows = [{"child": name, "terms": {}, "together": 900} for name in ("pc1", "pc3")]
+    world.tree.answers["mid", "link.list"] = rows
+    (way,) = await ways.of(a_request("pc1", "pc3", spread_auto=True))
+    assert way[1:] == [Limit("all links from mid together", rate=900.0, copies=2)]
+
+
+async def test_a_job_is_spread_by_its_links_and_says_so(world: Any) -> None:
+    ways = await ready(world)
+    request = a_request("pc1", spread_auto=True)
+    made = await world.jobs.create(request, await ways.of(request))
+    assert made["fetch_spread_s"] >= 1
+    await world.handover.drain()
+    ((order, _),) = world.orders()
+    assert order.options == {"fetch_spread_s": made["fetch_spread_s"]}
+    assert order.must == ["fetch_spread_s"]
+    with pytest.raises(UsageError) as caught:
+        await world.jobs.create(request, [])
+    assert caught.value.code == "times.spread_s"
+
+
 async def test_a_deadline_that_the_links_can_not_make_is_refused(world: Any) -> None:
     ways = await ready(world)
     request = a_request("pc1", deadline=world.region.clock() + 1000)

@@ -23,6 +23,8 @@ INSTALL_WINDOW, INSTALL_WHEN = "install_window", "install_when"
 INSTALL_UNLESS = "install_unless"
 SPREAD, MAX_DURATION = "spread_s", "max_duration_s"
 SEND_TIMEOUT = "send_timeout_s"
+#: Machines begin to fetch spread over so long; the other one asks the server to reckon it, and is never in an order.
+FETCH_SPREAD, SPREAD_AUTO = "fetch_spread_s", "spread_auto"
 TRIES, PAUSE, CODES = "tries", "try_pause_s", "try_codes"
 INSTALL_TRIES, INSTALL_PAUSE, INSTALL_CODES = "install_tries", "install_pause_s", "install_codes"
 MOMENTS = (DISTRIBUTE_AT, INSTALL_AT, SWITCH_AT, PREPARE_BY, DEADLINE)
@@ -34,7 +36,7 @@ OF_INSTALLATION = frozenset(
     }
 )
 #: Words of the way to the target.
-OF_TRANSFER = frozenset({DISTRIBUTE_AT, PREPARE_BY, SEND_TIMEOUT, TRIES, PAUSE, CODES})
+OF_TRANSFER = frozenset({DISTRIBUTE_AT, PREPARE_BY, SEND_TIMEOUT, FETCH_SPREAD, TRIES, PAUSE, CODES})
 WORDS = OF_INSTALLATION | OF_TRANSFER | {DEADLINE}
 
 NOW, START, SHUTDOWN = "now", "start", "shutdown"
@@ -89,6 +91,7 @@ class Times:
         when: at once, or at the agent's next start, or as it is stopped.
         unless: not while a program of one of these names runs.
         spread_s: the start is spread over so long, by the node's name.
+        fetch_spread_s: the start of the way to the targets is spread over so long, by the node's name.
         max_duration_s: longer no installation takes, or is let take.
         send_timeout_s: longer no try of the way to the target takes, from when it may begin.
     """
@@ -104,6 +107,7 @@ class Times:
     spread_s: int = 0
     max_duration_s: int = 0
     send_timeout_s: int = 0
+    fetch_spread_s: int = 0
     transfer: Tries = Tries()
     installation: Tries = Tries()
 
@@ -130,6 +134,7 @@ def read(options: Mapping[str, object]) -> Times:
         unless=_programs(options),
         spread_s=_whole(options, SPREAD, 1, LONGEST_SPREAD_S, "1 s to 7 days") or 0,
         max_duration_s=_whole(options, MAX_DURATION, 1, LONGEST_DURATION_S, "1 s to 7 days") or 0,
+        fetch_spread_s=_whole(options, FETCH_SPREAD, 1, LONGEST_SPREAD_S, "1 s to 7 days") or 0,
         send_timeout_s=_whole(options, SEND_TIMEOUT, 1, LONGEST_SENDING_S, "1 s to 366 days") or 0,
         transfer=_tries(options, TRIES, PAUSE, CODES),
         installation=_tries(options, INSTALL_TRIES, INSTALL_PAUSE, INSTALL_CODES),

@@ -21,11 +21,15 @@ _LONG_S = 60 * 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Of one job or link: its name, its windows, and bytes per second besides theirs."""
+    """Of one job or link: its name, its windows, and bytes per second besides theirs.
+
+    `copies`: how many children on the ways it is for together; each may need one of its own.
+    """
 
     name: str
     windows: tuple[Window, ...] = ()
     rate: float | None = None
+    copies: int = 1
 
     def at(self, wall: float, zone: tzinfo | None) -> float | None:
         """Bytes per second at a moment; None is no limit."""
