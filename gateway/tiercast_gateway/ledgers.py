@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tiercast_gateway.subtree import SubTree
     from tiercast_protocol.node.control.peers import Role
     from tiercast_protocol.node.control.verbs import Call
+    from tiercast_protocol.transfer.queues import JobBytes
 
 #: Seconds in which a child answers, or is said to be silent.
 _PATIENCE = 4.0
@@ -36,6 +37,7 @@ _LONGEST_PATIENCE = 60.0
 _MOST_SESSIONS = 1000
 #: Why bytes were published, as lanes count them.
 REASONS = ("first", "lost", "repair", "failed")
+_NOTHING = (0, 0, 0, 0)
 #: What left this node, once per frame however many children it went to.
 TO_BROKER = "to the broker"
 #: Rows about what lay in the depot when it was asked for, and what had to come from above.
@@ -60,7 +62,7 @@ class LedgerRoom:
         self._tree = tree
         self._kernel = KernelBytes()
         self._published = (0, 0)
-        self._lanes: dict[tuple[str, str], dict[str, int]] = {}
+        self._lanes: dict[tuple[str, str], tuple[int, ...]] = {}
         self._depot: dict[Key, tuple[int, int]] = {}
         ledger.source(self.book)
 
@@ -75,15 +77,16 @@ class LedgerRoom:
             ledger.add(Key(SENT, step.child, step.reason, f"{step.session:x}"), step.bytes, frames=step.frames)
         for (child, session), place in streams.books.places().items():
             ledger.stand(child, session, place)
-        for lane in streams.machine.lanes():
-            for job, bytes_ in lane.sent.jobs.items():
-                now = {reason: int(getattr(bytes_, reason)) for reason in REASONS}
-                last = self._lanes.get((lane.child, job), {})
-                if any(now[reason] < last.get(reason, 0) for reason in REASONS):
-                    last = {}  # a lane that began anew
-                for reason in REASONS:
-                    ledger.add(Key(SENT, lane.child, reason, job=job), now[reason] - last.get(reason, 0))
-                self._lanes[lane.child, job] = now
+        for child, job, bytes_ in streams.machine.sent():
+            now = _by_reason(bytes_)
+            last = self._lanes.get((child, job), _NOTHING)
+            if now == last:
+                continue
+            if any(new < old for new, old in zip(now, last, strict=True)):
+                last = _NOTHING  # a lane that began anew
+            for reason, new, old in zip(REASONS, now, last, strict=True):
+                ledger.add(Key(SENT, child, reason, job=job), new - old)
+            self._lanes[child, job] = now
         for job in streams.lay_here.keys() | streams.sought_above.keys():
             self._count(ledger, Key(DEPOT, "", OWN, job=job), streams.lay_here, streams.lay_here_chunks)
             self._count(ledger, Key(DEPOT, "", ABOVE, job=job), None, streams.sought_above)
@@ -100,6 +103,11 @@ class LedgerRoom:
         last = self._depot.get(key, (0, 0))
         ledger.add(key, now[0] - last[0], chunks=now[1] - last[1])
         self._depot[key] = now
+
+
+def _by_reason(sent: JobBytes) -> tuple[int, ...]:
+    """In the order of `REASONS`."""
+    return sent.first, sent.lost, sent.repair, sent.failed
 
 
 class Ledgers:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 EVERY_SECONDS = 1.0
 #: A look takes one part in so many of the time at most: with five hundred children it is a tenth of a second.
-LOOK_SHARE = 30
+LOOK_SHARE = 60
 #: Most children whose reasons are told of one job; of the rest nobody could read more.
 MOST_CHILDREN = 500
 MIB = 1 << 20

@@ -11,7 +11,7 @@ Rules
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tiercast_protocol.transfer import reports
@@ -44,7 +44,7 @@ from tiercast_protocol.transfer.groups import Group
 from tiercast_protocol.transfer.lanes import Lane
 from tiercast_protocol.transfer.policy import Pace
 from tiercast_protocol.transfer.pump import Pump
-from tiercast_protocol.transfer.queues import Queue
+from tiercast_protocol.transfer.queues import JobBytes, Queue
 from tiercast_protocol.transfer.ranges import RangeSet
 from tiercast_protocol.transfer.supply import Supply
 from tiercast_protocol.transfer.views import LaneView, lane_view
@@ -92,6 +92,12 @@ class Sender:
     def lanes(self) -> list[LaneView]:
         """A snapshot of every lane, for status."""
         return [lane_view(lane, self._pump.output, self._now) for lane in self._lanes.values()]
+
+    def sent(self) -> Iterator[tuple[Child, str, JobBytes]]:
+        """What every lane sent of every job, for the books: nothing else of the lanes is looked at."""
+        for lane in self._lanes.values():
+            for queue in lane.queues.values():
+                yield lane.child, queue.job.name, queue.bytes
 
     def account(self, child: Child) -> Account | None:
         """The child's lane as the books see it; None when it has none."""
