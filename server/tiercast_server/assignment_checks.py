@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content.assigned import Rule
+from tiercast_protocol.content.target import names_of
 from tiercast_protocol.errors import UsageError
 from tiercast_server import assignment_rows
 from tiercast_server.assignment_look import versions_of
@@ -30,9 +31,17 @@ from tiercast_server.transfer_checks import check_possible
 
 
 async def check_assignment(
-    connection: AsyncConnection, targeting: Targeting, one: Assignment, now: int, wrong: Mistakes
+    connection: AsyncConnection,
+    targeting: Targeting,
+    one: Assignment,
+    now: int,
+    wrong: Mistakes,
+    unmade: frozenset[str] = frozenset(),
 ) -> None:
-    """Note what is wrong with `one`; windows and groups that it names stand in the database."""
+    """Note what is wrong with `one`; windows and groups that it names stand in the database.
+
+    But for the groups `unmade`, which are wrong themselves: that was said, and nothing is said of who is in them.
+    """
     key = f"assignment.{one.name}"
     wrong.check(key, check_name, "assignment", one.name)
     if bool(one.has) == bool(one.lacks):
@@ -47,7 +56,7 @@ async def check_assignment(
     if one.rollout is not None:
         wrong.check(f"{key}.rollout", check_waves, one.rollout)
     await _package(connection, rule, f"{key}.{word}", wrong)
-    await _target(connection, targeting, one, key, wrong)
+    await _target(connection, targeting, one, key, wrong, unmade)
     try:
         _options(one, now, await assignment_rows.windows(connection))
     except UsageError as error:
@@ -66,9 +75,16 @@ async def _package(connection: AsyncConnection, rule: Rule, key: str, wrong: Mis
 
 
 async def _target(
-    connection: AsyncConnection, targeting: Targeting, one: Assignment, key: str, wrong: Mistakes
+    connection: AsyncConnection,
+    targeting: Targeting,
+    one: Assignment,
+    key: str,
+    wrong: Mistakes,
+    unmade: frozenset[str],
 ) -> None:
     try:
+        if unmade & names_of(one.meant, "group"):
+            return
         picked = await targeting.pick(connection, one.meant, "endpoint")
     except UsageError as error:
         wrong.add(key, f"{error.code}: {error.what.rstrip('.')}")

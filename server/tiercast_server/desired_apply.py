@@ -106,10 +106,12 @@ class Desired:
         groups = GroupChanges(connection, now, wrong)
         changes = await groups.make(document.groups, prune=asked.prune)
         changes += await self._windows(connection, document.windows, wrong, prune=asked.prune)
+        there = (await desired_groups.held(connection)).keys()
+        unmade = frozenset(one.name for one in document.groups if one.name not in there)
         old = {one.name: one.definition for one in await assignment_rows.all_(connection)}
         fresh = [one for one in document.assignments if one.name not in old or old[one.name].table != one.table]
         for one in fresh:
-            await check_assignment(connection, targeting, one, now, wrong)
+            await check_assignment(connection, targeting, one, now, wrong, unmade)
         wrong.refuse()
         named = {one.name for one in document.assignments}
         gone = sorted(name for name in old if name not in named and (asked.prune or name in asked.remove))

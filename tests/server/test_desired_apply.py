@@ -130,6 +130,7 @@ async def test_all_mistakes_are_told_at_once_with_their_lines(world: Any) -> Non
                 assignment("e", "node pc1", has="app", window=["day"]),
                 assignment("f", "node pc1", has="app => 2"),
                 assignment("g", "node pc1", has="app", options={"install_tries": 0}),
+                assignment("h", "group old", has="app"),
             ],
         }
     )
