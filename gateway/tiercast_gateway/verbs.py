@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tiercast_gateway import snapshot
+from tiercast_gateway import job_list, snapshot
 from tiercast_gateway.depot_verbs import DepotVerbs
 from tiercast_gateway.ledgers import Ledgers
 from tiercast_gateway.media import MediaVerbs
@@ -126,16 +126,8 @@ class _Common:
 
     async def job_list(self, call: Call) -> list[dict[str, Any]]:
         """The newest jobs that passed here."""
-        said = sorted(call.args.keys() - {"limit"})
-        if said:
-            raise UsageError(
-                code="filter.unknown",
-                what=f"A gateway lists the jobs that passed it; it can't choose by {', '.join(said)}.",
-                where=self._tree.name,
-                todo="Ask the server, or take the filters away.",
-            )
-        known = await self._tree.orders.list(call.number("limit", 50))
-        return [order | {"state": "open" if order["open"] else "closed"} for order in known]
+        wanted, limit = job_list.wanted_of(call, self._tree.name), max(1, call.number("limit", 50))
+        return await self._tree.db.read(lambda c: job_list.find(c, wanted, limit))
 
     async def job_show(self, call: Call) -> dict[str, Any]:
         """One job as it is known here: its targets below."""
