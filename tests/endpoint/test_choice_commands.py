@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from tiercast_endpoint.__main__ import app as endpoint
 from tiercast_endpoint.choice_commands import register
 
 ROW = {
@@ -67,3 +70,22 @@ def test_commands(words: list[str], verb: str, args: dict[str, Any], text: str) 
     assert CliRunner().invoke(app, [*words, "--json"]).exit_code == 0
     assert asked == [(verb, False, args), (verb, True, args)]
     assert list(emitted[0].values()) == [ANSWERS[verb]]
+
+
+def _typed() -> list[str]:
+    docs = Path(__file__).parents[2] / "docs"
+    lines = [line for page in docs.glob("*.md") for line in page.read_text("utf-8").splitlines()]
+    return sorted({line.partition("#")[0].strip() for line in lines if line.startswith("tiercast-endpoint ")})
+
+
+@pytest.mark.parametrize("line", _typed())
+def test_what_the_pages_show_can_be_typed(line: str) -> None:
+    """Each `tiercast-endpoint ...` of the documentation is a command with options that it has."""
+    command: Any = typer.main.get_command(endpoint)
+    words = shlex.split(line)[1:]
+    context = typer.Context(command, info_name="tiercast-endpoint")
+    while hasattr(command, "commands"):
+        name, words = words[0], words[1:]
+        assert name in command.commands, line
+        command = command.commands[name]
+    command.make_context(line, [word for word in words if word not in {"...", "\\"}], parent=context)
