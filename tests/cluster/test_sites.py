@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,30 @@ def test_a_machine_that_comes_to_be_meant_is_served_by_its_site_alone(region: Re
     region.start(region.daemons["server"])
     until(lambda: states(region, job) == {"pc-1": "done", "pc-2": "done"}, "the server adopts target and receipt")
     assert region.cli("job", "show", job)["job"]["counts"] == {"done": 2}
+
+
+def test_the_window_of_a_group_holds_on_its_members_until_it_is_taken_back(region: Region, tmp_path: Path) -> None:
+    tree = random_tree(tmp_path / "late", seed=5, files=2, size=10_000)
+    build(region, tree, "late", "1")
+    region.cli("group", "create", "night", "pc-1")
+    hour = (time.localtime().tm_hour + 11) % 24
+    window = f"daily {hour:02}:00-{hour:02}:30"
+    assert region.cli("group", "set", "night", "--window", window)["told"] == 1
+    job = region.cli("job", "install", "late", "--on", "pc-1", "--on", "pc-2")["job"]
+
+    def reason() -> dict[str, Any]:
+        found: list[dict[str, Any]] = asked(region, "job.why", job=job, target="pc-1").get("chain", [])
+        return found[0] if found else {"code": ""}
+
+    until(lambda: reason()["code"] == "window.shut", "the machine in the group waits")
+    assert f"{window} (group night)" in reason()["says"]
+    until(lambda: states(region, job)["pc-2"] == "done", "the other one does not")
+    assert region.cli("node", "show", "pc-1")["node"]["windows"] == [{"group": "night", "window": window}]
+    assert region.cli("group", "show", "night")["group"]["window"] == window
+    region.kill("pc-1")
+    region.start(region.daemons["pc-1"])
+    region.cli("group", "set", "night", "--window", "none")
+    until(lambda: states(region, job)["pc-1"] == "done", "nothing holds it any more")
 
 
 def bulk(region: Region) -> int:
