@@ -59,8 +59,8 @@ def spread_out(
 
 def _rate(limit: Limit) -> float:
     """Bytes per second, the least that was said; 0 where nothing was."""
-    said = [window.rate for window in limit.windows if window.rate]
-    return min([*said, *([limit.rate] if limit.rate else [])], default=0.0)
+    rates = [float(rate) for rate in (limit.rate, *(window.rate for window in limit.windows)) if rate]
+    return min(rates) if rates else 0.0
 
 
 def _refused(what: str, todo: str) -> UsageError:
