@@ -188,7 +188,8 @@ class Breakers:
     # -- what it means -----------------------------------------------------------------------------------
 
     def held(self) -> dict[str, HeldRollout]:
-        """By rollout, of what nothing more begins below here."""
+        """By rollout, of what nothing more begins below here; where nothing of it is open, nothing is held."""
+        wanted = set(self._open.values())
         own = {
             rollout: HeldRollout(
                 rollout=rollout,
@@ -198,7 +199,7 @@ class Breakers:
                 limit=str(one.kept.limit),
             )
             for rollout, one in self._breakers.items()
-            if one.open
+            if one.open and rollout in wanted
         }
         return self._above() | own
 

@@ -11,12 +11,13 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from tiercast_protocol.content import target
-from tiercast_protocol.content.condition import compile_condition
+from tiercast_protocol.content.condition import TIME_LIMIT_S, Condition, compile_condition
 from tiercast_protocol.content.target import Leaf, Named, Where
 from tiercast_protocol.content.vouching import Definition, Group
 from tiercast_protocol.errors import UsageError
@@ -78,7 +79,21 @@ class _Sets:
         except UsageError as error:
             if error.code != "condition.invalid":
                 raise
-        return frozenset(name for name, facts in rows if compiled.is_true(name, facts))
+        return frozenset(self._one_by_one(compiled, rows))
+
+    def _one_by_one(self, compiled: Condition, rows: list[tuple[str, str]]) -> Iterator[str]:
+        """Where it makes no sense for one machine the others count, within the same time."""
+        end = time.thread_time() + TIME_LIMIT_S
+        for number, (name, facts) in enumerate(rows, 1):
+            if compiled.is_true(name, facts):
+                yield name
+            if time.thread_time() > end:
+                raise UsageError(
+                    code="condition.slow",
+                    what=f"The condition costs too much: more than {TIME_LIMIT_S:g} s; {number} were looked at.",
+                    where=compiled.text,
+                    todo="Make it simpler; `matches` is the slowest function, == and startsWith are fast.",
+                )
 
     def _group(self, name: str) -> frozenset[str]:
         group = self.definition.groups.get(name, Group())

@@ -14,7 +14,7 @@ from tiercast_server import rollout_rows, rollout_sites
 from tiercast_server.database.rollout_tables import rollout_jobs
 from tiercast_server.database.tables import targets
 from tiercast_server.region import Region
-from tiercast_server.rollout_life import Counts
+from tiercast_server.rollout_life import FINAL, Counts
 from tiercast_server.rollout_rows import Rollout
 
 #: Who failed, by name: at most so many are shown.
@@ -42,7 +42,7 @@ async def show(region: Region, text: str) -> dict[str, Any]:
             sizes[member.wave] = sizes.get(member.wave, 0) + 1
         jobs = await rollout_rows.jobs_of(connection, one.id)
         failed = await _failed(connection, one.id)
-        held = await rollout_sites.held(connection, one.id)
+        held = [] if one.state in FINAL else await rollout_sites.held(connection, one.id)
     counts = rollout_rows.counted(by_wave, one.begun)
     waves = [
         {

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from tiercast_endpoint import held
 from tiercast_endpoint.held import Held
 from tiercast_endpoint.install import (
+    RESTING,
     CancelAsked,
+    Event,
+    Finish,
     HeldBack,
     Install,
     Perform,
+    Recovered,
     Rest,
     Seek,
     Snapshot,
@@ -21,6 +28,7 @@ from tiercast_endpoint.install import (
 )
 from tiercast_endpoint.story import Plan, Record, Tell
 from tiercast_protocol.content.breaker import ROLLOUT
+from tiercast_protocol.content.reason import Reason, because
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire.site import HeldRollout, StartsHeld
 
@@ -79,3 +87,44 @@ async def test_what_is_prepared_waits_too_and_can_be_cancelled(tmp_path: Path) -
     assert first.snapshot.step is Step.HOLD
     assert rest[-1] == Rest()
     assert machine.handle(CancelAsked(), now=3) != []
+
+
+HELD = because("breaker.open", site="berlin", rollout="r1-ab12", have="1 of 2", limit="1")
+#: What begins an installation, or the way to it.
+BEGINS = {Step.PLAN, Step.BEFORE, Step.SWITCH, Step.UNLINK}
+MOVES = st.lists(st.sampled_from(["hold", "release", "turn", "time", "done", "crash"]), max_size=30)
+
+
+@given(st.sampled_from(["install", "remove"]), st.booleans(), MOVES)
+def test_nothing_begins_while_it_is_held_and_everything_afterwards(type_: str, ready: bool, story: list[str]) -> None:
+    held: Reason | None = None
+    machine = Install(Snapshot(type_))
+    performing: list[Step] = []
+
+    def feed(event: Event) -> None:
+        resting = machine.snapshot.step in RESTING or machine.snapshot.step in {Step.PLAN, Step.ASSEMBLE}
+        for command in machine.handle(event, now=1):
+            if isinstance(command, Perform):
+                begins = command.step in BEGINS and resting and not isinstance(event, Recovered)
+                assert not (begins and held is not None), (command, event)
+                performing[:] = [command.step]
+            if isinstance(command, Finish):
+                performing.clear()
+
+    for move in [*story, "release", "turn", *["done"] * 12]:
+        match move:
+            case "hold" | "release":
+                held = HELD if move == "hold" else None
+                feed(HeldBack(held))
+            case "turn" | "time":
+                feed(TurnCame() if move == "turn" else TimeCame())
+            case "crash":
+                machine = Install(machine.snapshot, held=held)
+                performing.clear()
+                feed(Recovered())
+            case "done" if performing:
+                step = performing.pop()
+                feed(StepDone(step, Plan(ready=ready) if step is Step.PLAN else None))
+            case _:
+                feed(TurnCame())
+    assert machine.snapshot.step is Step.END

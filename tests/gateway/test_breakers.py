@@ -142,3 +142,6 @@ async def test_orders_of_no_rollout_and_cancels_pass(tmp_path: Path) -> None:
         await order(tree, "b", job="j9")
         assert (await waiting(tree, "order.v1")).count("b") == 2
         assert tree.breakers.stopped() == {}, "the job is over here"
+        assert tree.breakers.shown("r1-ab12")["state"] == "running"
+        await order(tree, "b", job="j10", options=OF_ROLLOUT)
+        assert tree.breakers.stopped().keys() == {"j10"}, "and holds what comes later"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tiercast_gateway import membership
 from tiercast_gateway.membership import Asked, Ended, Event, Machine, Membership, Ordered, meant, windows
 from tiercast_protocol.content.vouching import Definition, Group
 from tiercast_protocol.errors import UsageError
@@ -46,10 +47,14 @@ def test_what_an_expression_means_here(text: str, names: set[str]) -> None:
     assert meant(definition, MACHINES) == names
 
 
-def test_a_machine_for_which_a_condition_makes_no_sense_is_left_out_alone() -> None:
+def test_a_machine_for_which_a_condition_makes_no_sense_is_left_out_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     definition = Definition(target="group g", groups={"g": Group(where="int(version) < 12")})
     odd = MACHINES | {"odd": Machine(FACTS % ("odd", "testing"))}
     assert meant(definition, odd) == {"old"}
+    monkeypatch.setattr(membership, "TIME_LIMIT_S", -1.0)
+    with pytest.raises(UsageError) as caught:
+        meant(definition, odd)
+    assert caught.value.code == "condition.slow"
     with pytest.raises(UsageError) as caught:
         meant(Definition(target="group g", groups={"g": Group(where="later_fact == 1")}), odd)
     assert caught.value.code == "fact.unknown"
