@@ -23,44 +23,72 @@ from tiercast_server.desired_changes import Mistakes
 from tiercast_server.desired_document import Assignment
 from tiercast_server.job_checks import Request, checked
 from tiercast_server.nearness import suggestion
-from tiercast_server.nodes import check_name
+from tiercast_server.nodes import Node, all_nodes, check_name
 from tiercast_server.reruns import again
 from tiercast_server.targeting import Targeting
 from tiercast_server.time_checks import Plan, check_times
 from tiercast_server.transfer_checks import check_possible
 
 
-async def check_assignment(
-    connection: AsyncConnection,
-    targeting: Targeting,
-    one: Assignment,
-    now: int,
-    wrong: Mistakes,
-    unmade: frozenset[str] = frozenset(),
-) -> None:
-    """Note what is wrong with `one`; windows and groups that it names stand in the database.
+class AssignmentChecks:
+    """Looks at assignments in one transaction, in which the windows and groups that they name were made.
 
-    But for the groups `unmade`, which are wrong themselves: that was said, and nothing is said of who is in them.
+    Args:
+        connection: of that transaction.
+        targeting: looks targets up; the same target once.
+        now: milliseconds since 1970.
+        wrong: takes what is wrong.
+        unmade: groups and windows that are wrong themselves: that was said, and nothing is said of who names them.
     """
-    key = f"assignment.{one.name}"
-    wrong.check(key, check_name, "assignment", one.name)
-    if bool(one.has) == bool(one.lacks):
-        wrong.add(key, "it says both `has` and `lacks`" if one.has else "it says neither `has` nor `lacks`")
-        return
-    word = "has" if one.has else "lacks"
-    try:
-        rule = one.rule
-    except UsageError as error:
-        wrong.add(f"{key}.{word}", error.what)
-        return
-    if one.rollout is not None:
-        wrong.check(f"{key}.rollout", check_waves, one.rollout)
-    await _package(connection, rule, f"{key}.{word}", wrong)
-    await _target(connection, targeting, one, key, wrong, unmade)
-    try:
-        _options(one, now, await assignment_rows.windows(connection))
-    except UsageError as error:
-        wrong.add(key, f"{error.code}: {error.what.rstrip('.')}")
+
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        targeting: Targeting,
+        now: int,
+        wrong: Mistakes,
+        unmade: frozenset[str] = frozenset(),
+    ) -> None:
+        self._connection, self._targeting, self._now = connection, targeting, now
+        self._wrong, self._unmade = wrong, unmade
+        self._known: dict[str, Node] = {}
+        self._said: dict[str, str] = {}
+
+    async def check(self, one: Assignment) -> None:
+        """Note what is wrong with `one`."""
+        key, wrong = f"assignment.{one.name}", self._wrong
+        wrong.check(key, check_name, "assignment", one.name)
+        if bool(one.has) == bool(one.lacks):
+            wrong.add(key, "it says both `has` and `lacks`" if one.has else "it says neither `has` nor `lacks`")
+            return
+        word = "has" if one.has else "lacks"
+        try:
+            rule = one.rule
+        except UsageError as error:
+            wrong.add(f"{key}.{word}", error.what)
+            return
+        if one.rollout is not None:
+            wrong.check(f"{key}.rollout", check_waves, one.rollout)
+        await _package(self._connection, rule, f"{key}.{word}", wrong)
+        if one.target not in self._said:
+            self._said[one.target] = await self._target(one)
+        if said := self._said[one.target]:
+            wrong.add(key, said)
+        windows = dict.fromkeys(self._unmade, "daily 00:00-24:00") | await assignment_rows.windows(self._connection)
+        wrong.check(key, _options, one, self._now, windows)
+
+    async def _target(self, one: Assignment) -> str:
+        """What is wrong with whom it is for; "" for nothing."""
+        if not self._known:
+            self._known = {node.name: node for node in await all_nodes(self._connection)}
+        try:
+            if self._unmade & names_of(one.meant, "group"):
+                return ""
+            picked = await self._targeting.pick_of(self._connection, one.meant, "endpoint", self._known)
+        except UsageError as error:
+            return f"{error.code}: {error.what.rstrip('.')}"
+        others = [node.name for node in picked.nodes if node.role != "endpoint"]
+        return f"target.role: an assignment is for endpoints; these are not: {', '.join(others[:10])}" if others else ""
 
 
 async def _package(connection: AsyncConnection, rule: Rule, key: str, wrong: Mistakes) -> None:
@@ -72,25 +100,6 @@ async def _package(connection: AsyncConnection, rule: Rule, key: str, wrong: Mis
     elif not rule.lacks and choice([rule], library) is None:
         there = ", ".join(sorted(library))
         wrong.add(key, f"package.unknown: no version of {rule.package} is {rule.text}; there are: {there}")
-
-
-async def _target(
-    connection: AsyncConnection,
-    targeting: Targeting,
-    one: Assignment,
-    key: str,
-    wrong: Mistakes,
-    unmade: frozenset[str],
-) -> None:
-    try:
-        if unmade & names_of(one.meant, "group"):
-            return
-        picked = await targeting.pick(connection, one.meant, "endpoint")
-    except UsageError as error:
-        wrong.add(key, f"{error.code}: {error.what.rstrip('.')}")
-        return
-    if others := [node.name for node in picked.nodes if node.role != "endpoint"]:
-        wrong.add(key, f"target.role: an assignment is for endpoints; these are not: {', '.join(others[:10])}")
 
 
 def _options(one: Assignment, now: int, windows: dict[str, str]) -> None:

@@ -20,7 +20,7 @@ from tiercast_protocol.content import times
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import calendar
 from tiercast_server import assignment_rows, desired_groups, group_windows, job_rows
-from tiercast_server.assignment_checks import check_assignment
+from tiercast_server.assignment_checks import AssignmentChecks
 from tiercast_server.assignment_life import DRIFTING
 from tiercast_server.assignment_look import Sight, look
 from tiercast_server.assignment_rules import contradictions
@@ -106,12 +106,13 @@ class Desired:
         groups = GroupChanges(connection, now, wrong)
         changes = await groups.make(document.groups, prune=asked.prune)
         changes += await self._windows(connection, document.windows, wrong, prune=asked.prune)
-        there = (await desired_groups.held(connection)).keys()
-        unmade = frozenset(one.name for one in document.groups if one.name not in there)
+        there = (await desired_groups.held(connection)).keys() | (await assignment_rows.windows(connection)).keys()
+        named = {one.name for one in document.groups} | {one.name for one in document.windows}
         old = {one.name: one.definition for one in await assignment_rows.all_(connection)}
         fresh = [one for one in document.assignments if one.name not in old or old[one.name].table != one.table]
+        checks = AssignmentChecks(connection, targeting, now, wrong, frozenset(named - there))
         for one in fresh:
-            await check_assignment(connection, targeting, one, now, wrong, unmade)
+            await checks.check(one)
         wrong.refuse()
         named = {one.name for one in document.assignments}
         gone = sorted(name for name in old if name not in named and (asked.prune or name in asked.remove))

@@ -69,6 +69,14 @@ class Targeting:
             await self._check_names(connection, expression, known)
         return await self._among(connection, expression, role, known, only)
 
+    async def pick_of(
+        self, connection: AsyncConnection, expression: Expression, role: str, known: Mapping[str, Node]
+    ) -> Picked:
+        """As `pick`, for who has read all nodes of the region already (`known`), to ask for many expressions."""
+        _check_conditions(expression, role)
+        await self._check_names(connection, expression, known)
+        return await self._among(connection, expression, role, known, None)
+
     async def among(
         self, connection: AsyncConnection, expression: Expression, role: str, known: Mapping[str, Node]
     ) -> Picked:
@@ -98,7 +106,9 @@ class Targeting:
         meant = target.evaluate(expression, whole, sets.__getitem__)
         return Picked([known[name] for name in sorted(meant)], unknown)
 
-    async def _check_names(self, connection: AsyncConnection, expression: Expression, known: dict[str, Node]) -> None:
+    async def _check_names(
+        self, connection: AsyncConnection, expression: Expression, known: Mapping[str, Node]
+    ) -> None:
         held = set((await connection.execute(select(groups.c.name))).scalars())
         wrong = sorted(target.names_of(expression, "node") - known.keys())
         wrong_groups = sorted(target.names_of(expression, "group") - held)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tiercast_server.assignment_checks import check_assignment
+from tiercast_server.assignment_checks import AssignmentChecks
 from tiercast_server.desired_changes import Mistakes
 from tiercast_server.desired_document import Assignment
 
@@ -32,6 +32,17 @@ async def test_mistakes(world: Any, one: Assignment, said: str) -> None:
     await world.join("gw1", "gateway")
     wrong = Mistakes()
     async with world.region.db.read() as connection:
-        await check_assignment(connection, world.targeting, one, world.now[0], wrong)
+        await AssignmentChecks(connection, world.targeting, world.now[0], wrong).check(one)
     assert len(wrong) == bool(said)
     assert said in "".join(what for _, what in wrong.found)
+
+
+async def test_what_is_wrong_itself_is_not_told_again(world: Any) -> None:
+    await world.package("app", "1")
+    wrong = Mistakes()
+    async with world.region.db.read() as connection:
+        checks = AssignmentChecks(connection, world.targeting, world.now[0], wrong, frozenset({"sales", "night"}))
+        await checks.check(Assignment("a", "group sales", has="app", window=["night"]))
+        assert wrong.found == []
+        await checks.check(Assignment("b", "group others", has="app", window=["day"]))
+    assert [what.partition(":")[0] for _, what in wrong.found] == ["group.unknown", "window.unknown"]

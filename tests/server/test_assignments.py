@@ -287,3 +287,15 @@ async def test_what_a_package_needs_is_ordered_first_and_what_can_not_be_leaves_
     (row,) = (await assignment_view.show(world.region, world.targeting, "b"))["machines"]
     assert (row["state"], row["code"].split(".")[0], row["failures"]) == ("failed", "dependency", 1)
     assert len(await world.view.list_(99)) == 2
+
+
+async def test_a_machine_whose_owner_holds_the_job_back_is_held(world: Any) -> None:
+    await region_of(world)
+    await apply(world, {"name": "a", "has": "app"})
+    (job,) = await look(world)
+    await end(world, job, "waiting", "pc1", code="owner.deferred", detail="{}")
+    assert await counts(world) == {"waiting": 1, "held": 1}
+    await end(world, job, "rejected", "pc1")
+    assert await look(world) == []
+    found = await assignment_view.show(world.region, world.targeting, "a")
+    assert {row["node"]: row["state"] for row in found["machines"]} == {"pc1": "failed", "pc2": "waiting"}
