@@ -131,6 +131,10 @@ class Drift:
         self._kept[message.name] = _Kept(message.seq, rule, list(message.nodes))
         self._wake.set()
 
+    def known(self) -> list[str]:
+        """The assignments that children of this gateway are in."""
+        return sorted(self._kept)
+
     def changed(self) -> None:
         """A machine below said something new of itself, or is no more below."""
         if self._kept:

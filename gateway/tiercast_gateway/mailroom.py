@@ -135,8 +135,13 @@ class Mailroom:
             await self._tree.drift.take(body_of(envelope, Assigned))
 
     async def _drift(self, peer: str, envelope: Envelope) -> None:
-        if self._comes_up(peer, envelope):
-            await self._above.send(body_of(envelope, DriftTold), cause=envelope.cause)
+        if not self._comes_up(peer, envelope):
+            return
+        said = body_of(envelope, DriftTold)
+        if said.node == peer or self._tree.routes.below(said.node, peer):
+            await self._above.send(said, cause=envelope.cause)
+        else:
+            log.warning("drift.foreign", peer=peer, node=said.node[:80])
 
     async def _placed(self, peer: str, envelope: Envelope) -> None:
         if self._comes_up(peer, envelope):

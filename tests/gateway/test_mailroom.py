@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.support.hop import FakeAbove, admitted, child_node, order_for, parent_node, until
 
 from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.wire.drift import Assigned, DriftTold
 from tiercast_protocol.wire.envelope import Envelope, seal, wrap
 from tiercast_protocol.wire.messages import (
     Answer,
@@ -33,6 +34,7 @@ async def test_a_child_can_give_no_orders_admit_nobody_and_ask_nothing(tmp_path:
             TokenIssued(token_id="evil", password_hash="$7$x", parent="parent", expires=0),
             Dismissed(name="pc"),
             Query(verb="status"),
+            Assigned(name="editor", seq=1, requires="editor", nodes=["pc"]),
         ]
         async with child_node(tmp_path, "pc", tree.broker.children_url) as child:
             for message in wrong:
@@ -41,6 +43,7 @@ async def test_a_child_can_give_no_orders_admit_nobody_and_ask_nothing(tmp_path:
             await until(lambda: tree.post.counts["handled"] >= len(wrong) + 1)
             assert await tree.orders.list() == []
             assert sorted(tree.enrolment.users) == ["pc"]
+            assert tree.drift.known() == []
             assert tree.routes.via("pc") == "pc"
 
 
@@ -83,3 +86,14 @@ async def test_what_can_never_be_done_is_not_repeated(tmp_path: Path) -> None:
         await tree.post.received("top", seal(wrap("node.admitted.v1", admitted("pc", "parent"), sender="top")))
         await until(lambda: tree.enrolment.known("pc"))
         assert tree.routes.via("x") is None
+
+
+async def test_what_a_gateway_below_says_of_its_children_goes_up_and_of_others_not(tmp_path: Path) -> None:
+    above = FakeAbove()
+    async with parent_node(tmp_path, children=["site"], above=above, key=KEY) as tree:
+        own = DriftTold(node="site", name="editor", of=1, at=2, counts={"holds": 3})
+        async with child_node(tmp_path, "site", tree.broker.children_url) as child:
+            await child.post.send("parent", DriftTold(node="other", name="editor", of=1, at=2))
+            await child.post.send("parent", own)
+            await until(lambda: tree.post.counts["handled"] >= 2)
+        assert [message for message, _ in above.said if isinstance(message, DriftTold)] == [own]
