@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.hop import FakeAbove, admitted, order_for, parent_node, until
+from tests.support.hop import FakeAbove, admitted, gateway_node, order_for, parent_node, until
 
 from tiercast_gateway.subtree import SubTree
 from tiercast_protocol.content import breaker as b
@@ -145,3 +145,31 @@ async def test_orders_of_no_rollout_and_cancels_pass(tmp_path: Path) -> None:
         assert tree.breakers.shown("r1-ab12")["state"] == "running"
         await order(tree, "b", job="j10", options=OF_ROLLOUT)
         assert tree.breakers.stopped().keys() == {"j10"}, "and holds what comes later"
+
+
+async def test_a_gateway_below_hears_of_it_and_its_own_word_goes_up(tmp_path: Path) -> None:
+    above = FakeAbove(parent="region")
+    async with site(tmp_path, above) as tree:
+        await tree.admit(admitted("inner", "berlin", role="gateway"))
+        inner_key = PrivateKey.generate()
+        async with gateway_node(tmp_path, "inner", tree, KEY, own_key=inner_key) as inner:
+            for name in ("x", "y"):
+                await tree.admit(admitted(name, "inner"))
+            await until(lambda: inner.routes.via("y") == "y")
+            await order(tree, "a", "b", "x", "y", options={b.ROLLOUT: "r1-ab12", b.SITE_NUMBER: 2})
+            await until(lambda: "j1" in inner.breakers._open)
+            await ends(inner, "x", "failed")
+            await ends(tree, "a", "failed")
+            await until(lambda: tree.breakers.stopped().keys() == {"j1"})
+            await until(lambda: inner.breakers.stopped().keys() == {"j1"})
+            (reason,) = inner.breakers.stopped().values()
+            assert (reason.node, reason.get("have")) == ("berlin", "2 of 4"), "one there and one here"
+            await tree.breakers.opened(word(1))
+            await until(lambda: inner.breakers.stopped() == {})
+            await ends(inner, "y", "failed")
+            assert tree.breakers.held() == {}, "what was forgiven counts no more"
+            await order(tree, "x", "y", job="j2", options={b.ROLLOUT: "r1-ab12", b.SITE_NUMBER: 2, b.AGAIN: 1})
+            await until(lambda: "j2" in inner.breakers._open)
+            await ends(inner, "x", "failed", "j2")
+            await until(lambda: inner.breakers.stopped().keys() >= {"j2"})
+            await until(lambda: any(isinstance(m, BreakerTold) and m.node == "inner" for m, _ in above.said))
