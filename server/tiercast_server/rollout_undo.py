@@ -18,15 +18,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.errors import UsageError
 from tiercast_server import rollout_rows
+from tiercast_server.assignment_guard import check_assigned
 from tiercast_server.database.rollout_tables import rollout_jobs, rollout_members
-from tiercast_server.database.tables import targets
+from tiercast_server.database.tables import nodes, targets
 from tiercast_server.job_checks import MAX_EXPIRY_S
+from tiercast_server.nodes import all_nodes
 from tiercast_server.packages import find_sealed
 from tiercast_server.region import Region
 from tiercast_server.rollout_life import FINAL, Rules
 from tiercast_server.rollout_rows import Member, Rollout
 from tiercast_server.rollouts import Rollouts, name_of
 from tiercast_server.standing import versions
+from tiercast_server.targeting import Targeting, parts
 
 #: Who may have got it: whoever says so, and who was interrupted and can't say.
 _MAY_HAVE = ("done", "interrupted")
@@ -48,7 +51,7 @@ async def undo(
 
     Raises:
         UsageError: rollout.unknown, rollout.open, rollout.undo, rollout.nobody, rollout.conflict, package.gone,
-            expiry.invalid, and what is said of jobs that can't be.
+            expiry.invalid, job.assigned, and what is said of jobs that can't be.
     """
     if not 0 < expires_s <= MAX_EXPIRY_S:
         what = f"An undo can't expire {expires_s} seconds from now."
@@ -62,6 +65,7 @@ async def undo(
             connection, one.package, {name for wave in taken.waves.values() for name in wave}
         )
         revisions = await _revisions(connection, one, taken)
+        await _check_assigned(region, connection, one, taken)
         waves = [
             {"wave": n + 1, "text": f"wave {number + 1} of {one.id}", "targets": len(taken.waves[number])}
             | {"formers": _counted(taken.waves[number])}
@@ -163,6 +167,18 @@ async def _revisions(connection: AsyncConnection, one: Rollout, taken: _Taken) -
                 todo="Build it again first: tiercast package build. Nothing was done.",
             ) from error
     return found
+
+
+async def _check_assigned(region: Region, connection: AsyncConnection, one: Rollout, taken: _Taken) -> None:
+    """Refuse what an assignment would put right again."""
+    of_formers: dict[str, list[str]] = {}
+    for wave in taken.waves.values():
+        for name, former in wave.items():
+            of_formers.setdefault(former, []).append(name)
+    for former, names in sorted(of_formers.items()):
+        found = [node for some in parts(nodes.c.name, names) for node in await all_nodes(connection, *some)]
+        type_ = "install" if former else "remove"
+        await check_assigned(connection, Targeting(region), type_, one.package, former, found)
 
 
 def _counted(wave: dict[str, str]) -> dict[str, int]:

@@ -8,6 +8,8 @@ import pytest
 
 from tiercast_protocol.errors import UsageError
 from tiercast_server import rollout_undo, rollout_view
+from tiercast_server.desired_apply import Asked, Desired
+from tiercast_server.desired_document import read
 from tiercast_server.job_checks import Request
 from tiercast_server.rollout_life import WHOLE, Rules
 
@@ -121,3 +123,15 @@ async def test_a_former_version_that_is_gone_is_an_error(world: Any) -> None:
     with pytest.raises(UsageError, match="app=1") as caught:
         await undo(world, rollout)
     assert caught.value.code == "package.gone"
+
+
+async def test_what_an_assignment_would_put_right_again_is_refused(world: Any) -> None:
+    rollout = await rolled_out(world, "rest", before=("pc1",))
+    for target, has, named in (("node pc1", "app >= 2", "pc1"), ("node pc1, pc2", "app", "pc2")):
+        one = {"name": "a", "target": target, "has": has}
+        document = read({"assignments": [{**one, "table": one}]})
+        await Desired(world.assignments).apply(document, Asked("ann"))
+        with pytest.raises(UsageError) as caught:
+            await undo(world, rollout, dry_run=True)
+        assert caught.value.code == "job.assigned"
+        assert f"says that {named} has {has}" in caught.value.what
