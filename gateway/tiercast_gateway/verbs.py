@@ -140,7 +140,8 @@ class _Common:
                 todo="See the jobs with: tiercast job list",
             )
         newest = max(found, key=lambda order: int(order["revision"]))
-        return newest | {"records": [_shown(record) for record in await self._tree.statuses.records(job)]}
+        records = [_shown(record) for record in await self._tree.statuses.records(job)]
+        return newest | {"records": records, "joined": await self._tree.sites.shown(job)}
 
 
 def _shown(record: StatusRecord) -> dict[str, Any]:

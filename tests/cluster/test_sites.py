@@ -62,6 +62,7 @@ def test_a_machine_that_comes_to_be_meant_is_served_by_its_site_alone(region: Re
     label(region, "pc-2", 'site = "berlin"')
     until(lambda: records(region, job).get("pc-2", {}).get("state") == "done", "the site added it by itself")
     assert_installed(region, ["pc-2"], "app", tree)
+    assert [one["node"] for one in region.cli("job", "show", job, at="berlin")["job"]["joined"]] == ["pc-2"]
     region.kill("berlin")
     region.start(region.daemons["berlin"])
     region.start(region.daemons["server"])

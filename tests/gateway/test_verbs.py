@@ -120,6 +120,7 @@ async def test_jobs_are_shown_as_they_are_known_here(top: SubTree) -> None:
     assert row["detail"].startswith("a: 5 bytes per second at most; b: ")
     assert row["detail"].endswith("; 1 more")
     assert [(job["job"], job["state"]) for job in await socket.call("job.list")] == [("j1", "open")]
+    assert (await socket.call("job.show", job="j1"))["joined"] == [], "nobody was added here"
     with pytest.raises(UsageError) as caught:
         await socket.call("job.list", folder="sites", limit=5)
     assert (caught.value.code, "folder" in caught.value.what) == ("filter.unknown", True)
