@@ -23,7 +23,7 @@ GATEWAYS = int(os.environ.get("SCALE_GATEWAYS", "20"))
 #: A small job: one file, one chunk.
 FILE = 16 << 10
 #: How long a job may take before it is given up.
-PATIENCE_S = 300.0
+PATIENCE_S = 600.0
 
 
 def need_descriptors(most: int) -> None:

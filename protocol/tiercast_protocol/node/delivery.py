@@ -5,7 +5,9 @@ Rules
   when there is room.  A peer that is not connected costs nothing here.
 - Messages are sent for the first time in the order in which they were put into the outbox.
 - What is not acknowledged is sent again after 1 s, 2 s, ... 30 s, counted from the end of the sending before; all of it
-  at once when the peer connects anew.
+  at once when the peer connects anew. Where acknowledgements usually take longer the first pause is twice as long as
+  they do, and no more than so many are repeated in a second, to all peers: who repeats to a machine that is behind
+  puts it further behind.
 - Late answers (an acknowledgement twice, a load for a lane that is gone) are normal and change nothing.
 """
 
@@ -20,6 +22,10 @@ WINDOW = 64
 WINDOW_BYTES = 4 << 20
 FIRST_RETRY = 1.0
 LAST_RETRY = 30.0
+#: Messages that are repeated in a second; the others a second later.
+REPEATS = 32
+#: Most of the first pause, and the weight of one acknowledgement in what is usual.
+SLOWEST_FIRST, WEIGHT = 8.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,8 @@ class _Flight:
     entry: Entry
     attempt: int = 0
     due: float = math.inf
+    #: When it was sent first.
+    sent: float | None = None
 
 
 @dataclass(slots=True)
@@ -142,6 +150,10 @@ class Delivery:
         self._lanes: dict[str, _Lane] = {}
         self._loads = 0
         self._wake = math.inf
+        #: Seconds that an acknowledgement takes, of all peers.
+        self._usual = 0.0
+        #: When the present second of repeats began, and how many there were.
+        self._second, self._repeats = -math.inf, 0
         # (due, peer, id), the next one first; entries that no flight agrees with any more are passed over.
         self._timers: list[tuple[float, str, bytes]] = []
 
@@ -167,10 +179,13 @@ class Delivery:
             case TransmitEnded(peer, id_):
                 flight = self._flight(peer, id_)
                 if flight is not None and math.isinf(flight.due):
-                    flight.due = now + min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(flight.attempt, 10))
+                    if flight.sent is None:
+                        flight.sent = now
+                    first = min(max(FIRST_RETRY, 2 * self._usual), SLOWEST_FIRST)
+                    flight.due = now + min(LAST_RETRY, first * 2.0 ** min(flight.attempt, 10))
                     heapq.heappush(self._timers, (flight.due, peer, id_))
             case MessageSettled(peer, id_):
-                self._settled(peer, id_, commands)
+                self._settled(peer, id_, now, commands)
             case TimerFired():
                 self._retry(now, commands)
         self._ask_for_timer(commands)
@@ -214,10 +229,12 @@ class Delivery:
         lane.size += entry.size
         commands.append(TransmitMessage(peer, entry))
 
-    def _settled(self, peer: str, id_: bytes, commands: list[Command]) -> None:
+    def _settled(self, peer: str, id_: bytes, now: float, commands: list[Command]) -> None:
         lane = self._lanes.get(peer)
         if lane is None or (flight := lane.flights.pop(id_, None)) is None:
             return
+        took = now - flight.sent if flight.sent is not None else 0.0
+        self._usual += WEIGHT * (took - self._usual)
         lane.size -= flight.entry.size
         if lane.more and not lane.load and len(lane.flights) <= WINDOW // 2:
             self._load(peer, lane, commands)
@@ -233,9 +250,19 @@ class Delivery:
             due, peer, id_ = heapq.heappop(self._timers)
             flight = self._flight(peer, id_)
             if flight is not None and flight.due == due:
+                if not self._may_repeat(now):
+                    flight.due = self._second + 1.0
+                    heapq.heappush(self._timers, (flight.due, peer, id_))
+                    continue
                 flight.due = math.inf
                 flight.attempt += 1
                 commands.append(TransmitMessage(peer, flight.entry))
+
+    def _may_repeat(self, now: float) -> bool:
+        if now >= self._second + 1.0:
+            self._second, self._repeats = now, 0
+        self._repeats += 1
+        return self._repeats <= REPEATS
 
     def _ask_for_timer(self, commands: list[Command]) -> None:
         while self._timers:

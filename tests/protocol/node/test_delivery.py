@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiercast_protocol.node.delivery import (
+    REPEATS,
+    SLOWEST_FIRST,
     WINDOW,
     WINDOW_BYTES,
     Command,
@@ -73,6 +75,35 @@ def test_repeated_with_growing_delay_from_the_end_of_the_sending() -> None:
     assert delays == [1, 2, 4, 8, 16, 30, 30, 30]
     machine.handle(TransmitEnded("p", entry(1).id), now=now)
     assert machine.handle(MessageSettled("p", entry(1).id), now=now) == [WakeAt(math.inf)]
+
+
+def test_to_a_crowd_that_is_behind_only_so_many_are_repeated_in_a_second() -> None:
+    machine, crowd = Delivery(), 10 * REPEATS
+    for number in range(crowd):
+        load = load_of(machine.handle(PeerConnected(f"p{number}"), now=0))
+        machine.handle(MessagesLoaded(f"p{number}", load.load, (entry(1),), more=False), now=0)
+        machine.handle(TransmitEnded(f"p{number}", entry(1).id), now=0)
+    again: list[str] = []
+    for tenth in range(10, 10 * 12):
+        commands = machine.handle(TimerFired(), now=tenth / 10)
+        again += [command.peer for command in commands if isinstance(command, TransmitMessage)]
+        assert len(again) <= REPEATS * (tenth // 10)
+    assert set(again) == {f"p{number}" for number in range(crowd)}, "nobody is forgotten"
+
+
+def test_what_takes_long_to_acknowledge_is_repeated_later() -> None:
+    machine = Delivery()
+    connected(machine, [])
+    now = 0.0
+    for number in range(1, 60):
+        machine.handle(MessageStored("p", entry(number)), now=now)
+        machine.handle(TransmitEnded("p", entry(number).id), now=now)
+        now += 3.0
+        machine.handle(MessageSettled("p", entry(number).id), now=now)
+    machine.handle(MessageStored("p", entry(99)), now=now)
+    (wake,) = machine.handle(TransmitEnded("p", entry(99).id), now=now)
+    assert isinstance(wake, WakeAt)
+    assert 4 < wake.time - now <= SLOWEST_FIRST
 
 
 def test_the_window_is_bounded_in_messages_and_bytes() -> None:
