@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import delete, select, update
@@ -89,17 +90,32 @@ class Jobs:
                 picked = await self._targeting.pick(connection, meant, jobtypes.of(request.type).role)
             check_targets(request, picked)
             async with self._region.db.write() as connection:
-                needed = await dependencies.needs(connection, request, [node.name for node in picked.nodes])
-                said = dependencies.shown(needed)
-                by_name = {node.name: node for node in picked.nodes}
-                for need, row in zip(needed, said, strict=True):
-                    other = dependencies.request_for(need, request, request.package)
-                    nodes = Picked([by_name[name] for name in need.nodes])
-                    row["job"] = (await self.place(connection, other, options, nodes, ways)).get("job", "")
-                made = await self.place(connection, request, options, picked, ways) | {"needs": said}
+                made = await self.place_all(connection, request, options, picked, ways)
         if "job" in made:
-            self.told(made["job"], *(row["job"] for row in said))
+            self.told(made["job"], *(row["job"] for row in made["needs"]))
         return made
+
+    async def place_all(
+        self,
+        connection: AsyncConnection,
+        request: Request,
+        options: dict[str, str | int | bool],
+        picked: Picked,
+        ways: Sequence[Sequence[Limit]],
+    ) -> dict[str, Any]:
+        """As `place`, and before it the jobs that bring what its package needs (`needs`).
+
+        What it raises may have written something: the caller rolls back, as far as a savepoint of his.
+        """
+        needed = await dependencies.needs(connection, request, [node.name for node in picked.nodes])
+        said = dependencies.shown(needed)
+        by_name = {node.name: node for node in picked.nodes}
+        for need, row in zip(needed, said, strict=True):
+            other = dependencies.request_for(need, request, request.package)
+            nodes = [by_name[name] for name in need.nodes]
+            other = replace(other, confirm=len(nodes) if request.confirm else 0)
+            row["job"] = (await self.place(connection, other, options, Picked(nodes), ways)).get("job", "")
+        return await self.place(connection, request, options, picked, ways) | {"needs": said}
 
     async def place(
         self,

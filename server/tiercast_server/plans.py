@@ -347,7 +347,8 @@ class Plans:
         else:
             picked = await self._targeting.pick(connection, request.meant, jobtypes.of(request.type).role)
         check_targets(request, picked)
-        made = await self._jobs.place(connection, request, options, picked, prepared.ways[step])
+        async with connection.begin_nested():  # a step that can't begin leaves nothing of what it needs
+            made = await self._jobs.place_all(connection, request, options, picked, prepared.ways[step])
         return str(made["job"])
 
     async def _cancel(self, connection: AsyncConnection, name: str) -> list[str]:

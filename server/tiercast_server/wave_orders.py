@@ -17,10 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content import jobtypes
 from tiercast_protocol.content.breaker import FORMERS, MOST_FORMERS
-from tiercast_server import job_rows, requests, rollout_rows
+from tiercast_server import dependencies, job_rows, requests, rollout_rows
 from tiercast_server.database.rollout_tables import rollout_jobs, rollout_members
 from tiercast_server.database.tables import nodes as nodes_table
-from tiercast_server.job_checks import check_conflict
+from tiercast_server.job_checks import Request, check_conflict
 from tiercast_server.job_rows import Job
 from tiercast_server.nodes import Node, all_nodes
 from tiercast_server.packages import Package, find_sealed
@@ -50,7 +50,7 @@ async def order_wave(region: Region, connection: AsyncConnection, one: Rollout, 
     """Make the jobs of a wave; their ids.
 
     Raises:
-        UsageError: package.unknown, job.conflict, transfer.*, times.*, window.*; nothing was written then.
+        UsageError: package.unknown, job.conflict, dependency.*, transfer.*, times.*, window.*; nothing was written.
     """
     wanted: dict[tuple[str, int], list[str]] = {}
     for member in await rollout_rows.members(connection, one.id):
@@ -65,6 +65,7 @@ async def order_wave(region: Region, connection: AsyncConnection, one: Rollout, 
     for (version, revision), some in sorted(wanted.items()):
         if found := [there[name] for name in some if name in there]:
             made.append(await _checked(connection, one, now, (version, revision), found))
+    needed = [need for job in made for need in await _needed(connection, one, now, job)]
     held = await versions(connection, one.package, names)
     formers = [version for version, _ in Counter(v for v in held.values() if v).most_common(MOST_FORMERS)]
     for former in sorted({*held.values()} - {""}):
@@ -74,7 +75,26 @@ async def order_wave(region: Region, connection: AsyncConnection, one: Rollout, 
     said: dict[str, str | int | bool] = {} if one.undoes else options_of(one)
     if formers and not one.undoes:
         said[FORMERS] = ",".join(sorted(formers))
+    for need in needed:  # ordered first, and no part of the wave: who counts is who is rolled out
+        await _write(region, connection, one, wave, need, None)
     return [await _write(region, connection, one, wave, job, said) for job in made]
+
+
+async def _needed(connection: AsyncConnection, one: Rollout, now: int, made: _Made) -> list[_Made]:
+    """What brings what the package of a job needs; what is undone brings nothing along."""
+    if one.undoes or made.type != "install":
+        return []
+    nodes = {node.name: node for node in made.nodes}
+    asked = Request(type="install", package=made.package.reference, by=one.created_by)
+    found: list[_Made] = []
+    for need in await dependencies.needs(connection, asked, list(nodes)):
+        package = await find_sealed(connection, f"{need.package.reference}/{need.package.revision}")
+        there = [nodes[name] for name in need.nodes]
+        await check_conflict(connection, "install", package.name, there)
+        options, _ = again(one.options, now)
+        whole = completed("install", options, package.definition, now, one.expires)
+        found.append(_Made("install", package, there, whole))
+    return found
 
 
 async def _checked(
@@ -99,10 +119,13 @@ async def _write(
     one: Rollout,
     wave: int,
     made: _Made,
-    said: dict[str, str | int | bool],
+    said: dict[str, str | int | bool] | None,
 ) -> str:
+    """Write one job; `said` are the words of the rollout, None for one that is no part of it."""
     now = region.clock()
     note = f"{one.id}, wave {wave + 1} of {len(one.texts)}{f': {one.note}' if one.note else ''}"
+    if said is None:
+        note = f"needed by {one.package}: {note}"
     args = {
         "type": made.type,
         "package": f"{made.package.name}={made.package.version}",
@@ -126,7 +149,7 @@ async def _write(
         root=made.package.root,
         note=note,
         created_by=one.created_by,
-        options=made.options | (said if made.type == "install" else {}),
+        options=made.options | (said if said is not None and made.type == "install" else {}),
         created=now,
         expires=one.expires,
         closed=None,
@@ -134,5 +157,6 @@ async def _write(
     await job_rows.insert_job(connection, job, made.nodes)
     await requests.keep(connection, (id_, number), kept, one.created_by, now, draft=False)
     await job_rows.order(region, connection, job, "same", ())
-    await connection.execute(insert(rollout_jobs).values(rollout=one.id, job=id_, number=number, wave=wave))
+    if said is not None:
+        await connection.execute(insert(rollout_jobs).values(rollout=one.id, job=id_, number=number, wave=wave))
     return id_

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from tiercast_protocol.content.definition import Definition, canonical
 from tiercast_server import job_rows, rollout_rows
 from tiercast_server.database.rollout_tables import rollout_members
 from tiercast_server.rollout_life import Rules
@@ -58,8 +59,24 @@ async def test_one_job_for_each_version_with_the_same_content_and_what_stood_the
     await world.handover.drain()
     assert [(job.type, job.version, job.package_revision, job.options) for job in found] == [
         ("remove", "2", 1, {}),
-        ("install", "1", 1, {"priority": 9}),
-        ("install", "2", 1, {"priority": 9}),
+        ("install", "1", 1, {"priority": 9, "rollout_formers": "1"}),
+        ("install", "2", 1, {"priority": 9, "rollout_formers": "1"}),
     ]
     assert {job.note for job in found} == {"r1-ab12, wave 1 of 2: n"}
     assert [names for order, names in world.orders() if order.job in made] == [["c"], ["b"], ["a"]]
+
+
+async def test_what_the_package_needs_is_ordered_first_and_is_no_part_of_the_wave(world: Any) -> None:
+    await world.package("base", "1")
+    needy = canonical(Definition("app", "2", requires=("base",)))
+    await world.package("app", "2", definition=needy)
+    for name in ("a", "b"):
+        await world.join(name)
+    await world.says("b", packages={"base": "1"})
+    one = replace(ONE, expires=world.now[0] + 3_600_000)
+    async with world.region.db.write() as connection:
+        await rollout_rows.put(connection, one, [Member("a", 0, "2", 1), Member("b", 0, "2", 1)])
+        made = await order_wave(world.region, connection, one, 0)
+        assert await rollout_rows.jobs_of(connection, one.id) == dict.fromkeys(made, 0)
+    await world.handover.drain()
+    assert [(order.package, names) for order, names in world.orders()] == [("base", ["a"]), ("app", ["a", "b"])]
