@@ -3,7 +3,8 @@
 Rules (docs/jobs.md, "Conditions")
 - Tested by what the machine said of itself last, before its order goes over the last link; so neither the order nor a
   byte of content does.  The machine tests again, before it fetches and right before it installs.
-- In doubt the order goes: where the machine said nothing yet, or a fact is not known, or the condition makes no sense.
+- In doubt the order goes: where the machine said nothing yet, or a fact is not known, or the condition makes no sense,
+  or testing all takes more than the time that conditions have.
 - An order that says to skip goes at once: how it ended is the machine's own signed word.
 - Tested again when the machine says something new, and when orders are looked at anyway (a restart, another route).
 - Only direct children are judged here: whoever is below another gateway is judged there.
@@ -12,6 +13,7 @@ Rules (docs/jobs.md, "Conditions")
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from sqlite3 import Connection
 from typing import Any
@@ -20,7 +22,7 @@ import msgspec
 import structlog
 
 from tiercast_protocol.content import provisos
-from tiercast_protocol.content.condition import compile_condition
+from tiercast_protocol.content.condition import TIME_LIMIT_S, compile_condition
 from tiercast_protocol.content.inventory import Inventory
 from tiercast_protocol.content.order import CANCEL, Order
 from tiercast_protocol.content.reason import Reason, because
@@ -111,9 +113,13 @@ def _facts(connection: Connection, names: Sequence[str]) -> dict[str, bytes]:
 
 
 def _test(conditions: Sequence[str], facts: dict[str, bytes], me: str) -> dict[str, Reason]:
-    """By machine: which condition is not true there.  Blocking (CPU)."""
+    """By machine: which condition is not true there; those for whom no time is left go.  Blocking (CPU)."""
     found: dict[str, Reason] = {}
+    end = time.thread_time() + TIME_LIMIT_S
     for node, data in facts.items():
+        if time.thread_time() > end:
+            log.warning("conditions cost too much", conditions=list(conditions), machines=len(facts))
+            break
         try:
             said = msgspec.json.encode(codec.decode(data, Inventory).facts).decode()
             for condition in conditions:

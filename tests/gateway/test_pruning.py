@@ -11,6 +11,7 @@ import pytest
 from tests.endpoint.lab import USUAL
 from tests.support.hop import FakeAbove, order_for, parent_node, until
 
+from tiercast_gateway import pruning
 from tiercast_gateway.pruning import Pruning
 from tiercast_gateway.subtree import SubTree
 from tiercast_gateway.why_verbs import WhyVerbs
@@ -99,3 +100,9 @@ async def test_a_restart_keeps_it_and_a_closed_job_is_forgotten(top: SubTree) ->
     fresh.job_changed(order, False)
     assert fresh.reason("j1", "pc") is None
     assert await fresh.keeps(msgspec.structs.replace(order, type="cancel"), ["pc"]) == set(), "a cancel always goes"
+
+
+async def test_what_costs_too_much_goes(top: SubTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "TIME_LIMIT_S", -1)
+    await top.take_order(ordered("pc", condition=FALSE), "j1")
+    assert await passed(top) == ["pc"]
