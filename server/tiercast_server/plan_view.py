@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from tiercast_protocol.content.reason import because
 from tiercast_protocol.content.reason import shown as reason_shown
 from tiercast_server import job_rows, plan_rows
 from tiercast_server.changes import Changes
 from tiercast_server.plan_targets import left
+from tiercast_server.plan_why import waits
 from tiercast_server.region import Region
 
 #: Seconds between two snapshots of a watch.
@@ -48,9 +48,7 @@ class PlanView:
                     more = {"targets": sum(counts.values()), "counts": counts}
                 if plan.state == "running" and life.by_machine(row.step.name) and row.state in {"waiting", "running"}:
                     more["left"] = left(life, row.step.name, ends)
-                if row.state == "waiting":
-                    names = ", ".join(life.waits_for(row.step.name))
-                    why = because("plan.step", node=self._region.server, since=row.since, steps=names, plan=plan.id)
+                if row.state == "waiting" and (why := waits(plan, row, self._region.server)) is not None:
                     more["why"] = reason_shown(why)
                 steps.append(row.shown() | more)
         return plan.shown() | {"steps": steps}

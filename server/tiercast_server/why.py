@@ -24,7 +24,7 @@ from tiercast_protocol.content.waiting import KINDS
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node import whyabove
 from tiercast_protocol.node.control.verbs import Call
-from tiercast_server import assignment_why, job_rows, likewise, rollout_rows, rollout_why
+from tiercast_server import assignment_why, job_rows, likewise, plan_why, rollout_rows, rollout_why
 from tiercast_server.below import Below
 from tiercast_server.database.tables import handovers, hops, nodes, placings, targets
 from tiercast_server.depot_verbs import asked
@@ -78,6 +78,8 @@ class JobWhy:
     async def _of(self, job: str, target: str) -> dict[str, Any]:
         if rollout_rows.looks_like(job):
             return await rollout_why.answer(self, self._region, job, target)
+        if plan_why.looks_like(job):
+            return await plan_why.answer(self, self._region, job, target)
         if await assignment_why.is_one(self._region, job):
             return await assignment_why.answer(self, self._region, job, target)
         return await (self.target(job, target) if target else self.job(job))

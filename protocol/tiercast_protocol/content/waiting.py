@@ -385,10 +385,16 @@ KINDS: dict[str, Kind] = {
         "tiercast assignment retry {assignment} --on {peer}",
     ),
     # -- a step of an activity plan, which has no job yet -----------------------------------------------------
+    "plan.suspended": Kind(
+        (SERVER,),
+        "nothing more of its plan begins: it is suspended",
+        "somebody resumes it",
+        "tiercast plan resume {plan}",
+    ),
     "plan.step": Kind(
         (SERVER,),
-        "comes after {steps}",
-        "{steps} ends on all its targets",
+        "comes after {steps}[ {where}]",
+        "{steps} ends[ {where}]",
         "tiercast plan show {plan}; tiercast plan cancel {plan}",
     ),
 }
