@@ -26,7 +26,7 @@ async def test_what_is_prepared_passes_a_long_fetch_of_its_package_and_of_others
     one, two = pack("hello", "1.0", {"a": b"one"}), pack("hello", "2.0", {"a": b"two"})
     others = [pack(f"p{n}", "1.0", {"a": b"%d" % n}) for n in range(AT_ONCE)]
     async with agent_over(tmp_path / "a", region, chunks=one.chunks) as agent:
-        soon = int((time.time() + 0.5) * 1000)
+        soon = int((time.time() + 2) * 1000)
         await agent.order(replace(region.order("j1", "install", one), options={"install_at": soon}))
         async with asyncio.timeout(30):
             while (await agent.row("j1")).snapshot.step is not Step.HOLD:  # noqa: ASYNC110 - the journal has no event
