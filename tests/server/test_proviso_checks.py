@@ -58,6 +58,7 @@ def test_a_last_moment_must_be_one(until: int, words: str) -> None:
 async def test_they_are_signed_with_the_order(world: Any) -> None:
     await world.package("app", "1", definition=SEALED)
     await world.join("pc1")
+    await world.says("pc1", packages={"base": "2"})
     options = {"condition": "memory > 1", "rejectable": True}
     await world.jobs.create(Request(type="install", package="app", by="t", targets=("pc1",), options=options))
     await world.handover.drain()
