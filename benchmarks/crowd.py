@@ -208,7 +208,8 @@ class Hands:
 
     async def perform(self, job: Job, step: Step, tell: Callable[[int, int], None]) -> tuple[Job, Event]:
         """See `Performer`."""
-        tell(0, 0)
+        if step in {Step.PLAN, Step.FETCH, Step.ASSEMBLE}:
+            tell(0, 0)
         try:
             return job, await self._do(job, step)
         except TiercastError as error:

@@ -161,31 +161,24 @@ class Soon:
 
 
 class Progress:
-    """Thins the progress of one job: the newest figures, once per `every_s`."""
+    """Thins the progress of one job: the newest figures a moment after the first, then once per `every_s`."""
 
-    def __init__(self, tell: Callable[[int, int], object], every_s: float = EVERY_S) -> None:
+    def __init__(self, tell: Callable[[int, int], object], first_s: float = MOMENT_S, every_s: float = EVERY_S) -> None:
         self._tell = tell
-        self._every_s = every_s
-        self._timer: asyncio.TimerHandle | None = None
         self._newest: tuple[int, int] | None = None
+        self._soon = Soon(self._turn, first_s, every_s)
 
     def __call__(self, done: int, total: int) -> None:
-        """Take figures; they are told at once, or with the next turn."""
+        """Take figures; they are told with the next turn."""
         self._newest = (done, total)
-        if self._timer is None:
-            self._turn()
+        self._soon()
 
     def stop(self) -> None:
-        """Tell no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """What was not told by now is not told: a step that took a moment says nothing but its end."""
+        self._soon.stop()
         self._newest = None
 
     def _turn(self) -> None:
-        self._timer = None
-        if self._newest is None:
-            return
-        newest, self._newest = self._newest, None
-        self._tell(*newest)
-        self._timer = asyncio.get_running_loop().call_later(self._every_s, self._turn)
+        if self._newest is not None:
+            newest, self._newest = self._newest, None
+            self._tell(*newest)
