@@ -116,7 +116,7 @@ class Agent:
         kept = await asyncio.to_thread(standing.load, folder, me)
         upstream: Upstream
         post = Post(db, me=me.name, transmit=lambda _peer, payload: upstream.transmit(payload))
-        placing = Placing(store, db)
+        placing = Placing(store, db, lambda: self._root.free() - self._settings.reserve)
         upstream = self._upstream(kept.standing, placing, post)
         shared = same_file_system(folder, self._root.path)
         limits = self._settings.limits()

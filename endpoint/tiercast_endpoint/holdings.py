@@ -185,7 +185,7 @@ def drop_parts(connection: sqlite3.Connection, tree: str, rows: Iterable[tuple[b
     row = connection.execute("SELECT id FROM tree WHERE tree=?", (tree,)).fetchone()
     if row is not None:
         connection.executemany(
-            "DELETE FROM source WHERE digest=? AND at=? AND tree=? AND path=?",
+            "DELETE FROM source INDEXED BY source_digest WHERE digest=? AND at=? AND tree=? AND path=?",
             ((digest, at, row[0], path) for digest, at, _, path, _ in rows),
         )
 

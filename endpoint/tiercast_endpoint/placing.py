@@ -4,7 +4,8 @@ Rules (docs/on-the-endpoint.md)
 - Whoever builds a tree says for chunks that are asked for where they go (`expect`).  What comes is proved, written
   there and indexed as a source, so that it is never stored beside.
 - A row of the index is written after the file's bytes are synced: after 16 MiB, after half a second, or by `sync`.
-- It is a gift: what can't be placed goes to the store, as if nobody had expected it.
+- It is a gift: what can't be placed, or would take of the disk what is to stay free, goes to the store, as if nobody had
+  expected it; the store says what is wrong.
 - A chunk that several trees want goes to the one that said so first; the others read it there.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -59,10 +60,12 @@ class Placing:
     Args:
         store: takes what has no place.
         db: of holdings.py.
+        room: bytes that trees may still take of their disk.
     """
 
-    def __init__(self, store: WritableStore, db: Database) -> None:
+    def __init__(self, store: WritableStore, db: Database, room: Callable[[], int]) -> None:
         self._store = store
+        self._room = room
         self._db = db
         self._places: dict[Digest, Place] = {}
         #: Placed, and not yet in the index.
@@ -152,7 +155,7 @@ class Placing:
     async def put_many(self, chunks: Sequence[tuple[Digest, bytes | memoryview]]) -> list[Taken]:
         """Each to its place, or to the store; see `WritableStore.put_many`."""
         mine = [(*chunk, self._places[chunk[0]]) for chunk in chunks if chunk[0] in self._places]
-        if not mine:
+        if not mine or sum(place.length for _, _, place in mine) > self._room():
             return await self._store.put_many(chunks)
         results = await in_thread(_place_all, mine)
         for digest, _, place in mine:

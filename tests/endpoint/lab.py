@@ -358,7 +358,7 @@ async def agent_over(
         root.open()
         stack.callback(root.close)
         await PartialTrees(db, root).recover()
-        placing = Placing(store, db)
+        placing = Placing(store, db, root.free)
         fetcher, post = FakeFetcher(placing, dict(chunks or {})), FakePost()
 
         kept_to = limits or Limits(reserve=0, ask_again_s=(0.01,))

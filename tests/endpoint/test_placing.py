@@ -31,7 +31,8 @@ class Lab:
         self.path = folder / "big"
         self.path.touch()
         self.store, self.db = store, db
-        self.placing = Placing(store, db)
+        self.room = 1 << 30
+        self.placing = Placing(store, db, lambda: self.room)
         self.file = GrowingFile("big", lambda: os.open(self.path, os.O_RDWR))
 
     def expect(self) -> None:
@@ -108,6 +109,15 @@ async def test_what_can_not_be_placed_is_stored(lab: Lab, broken: str, monkeypat
         monkeypatch.setattr(lab.file, "put", full)
     assert await lab.placing.put_many(SEALED) == [True] * 5
     assert len(lab.store.held([digest for digest, _ in SEALED])) == 5
+
+
+async def test_what_is_to_stay_free_is_not_taken(lab: Lab) -> None:
+    lab.expect()
+    lab.room = 3 * 5000
+    assert await lab.placing.put_many(SEALED[:2]) == [True, True]
+    assert await lab.placing.put_many(SEALED[2:]) == [True] * 3
+    assert lab.path.read_bytes() == b"".join(RAWS[:2])
+    assert len(lab.store.held([digest for digest, _ in SEALED])) == 3
 
 
 async def test_who_said_so_first_has_it_and_a_tree_that_goes_expects_nothing(lab: Lab) -> None:
