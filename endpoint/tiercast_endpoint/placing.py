@@ -4,8 +4,8 @@ Rules (docs/on-the-endpoint.md)
 - Whoever builds a tree says for chunks that are asked for where they go (`expect`).  What comes is proved, written
   there and indexed as a source, so that it is never stored beside.
 - A row of the index is written after the file's bytes are synced: after 16 MiB, after half a second, or by `sync`.
-- It is a gift: what can't be placed, or would take of the disk what is to stay free, goes to the store, as if nobody had
-  expected it; the store says what is wrong.
+- It is a gift: what can't be placed, or would take what is to stay free on the disk, goes to the store, as if nobody
+  had expected it; the store says what is wrong.
 - A chunk that several trees want goes to the one that said so first; the others read it there.
 """
 

@@ -113,7 +113,7 @@ async def test_what_can_not_be_placed_is_stored(lab: Lab, broken: str, monkeypat
 
 async def test_what_is_to_stay_free_is_not_taken(lab: Lab) -> None:
     lab.expect()
-    lab.room = 3 * 5000
+    lab.room = 10_000
     assert await lab.placing.put_many(SEALED[:2]) == [True, True]
     assert await lab.placing.put_many(SEALED[2:]) == [True] * 3
     assert lab.path.read_bytes() == b"".join(RAWS[:2])
