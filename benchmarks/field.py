@@ -48,6 +48,17 @@ class Field:
         self.region.add_server()
         for name in self.gateways:
             self.region.add_gateway(name)
+        # Each says where it is; what the region tells of that to everybody must be told before there is everybody.
+        deadline = time.monotonic() + PATIENCE_S
+        while self._unplaced():
+            if time.monotonic() > deadline:
+                raise RegionError("a gateway did not say where it is")
+            time.sleep(0.05)
+
+    def _unplaced(self) -> int:
+        with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True) as db:
+            found = db.execute("SELECT count(*) FROM nodes WHERE role = 'gateway' AND url = ''").fetchone()
+        return int(found[0])
 
     def package(self, version: str) -> None:
         """A new small package."""
