@@ -44,11 +44,11 @@ def target(region: Region, job: str) -> dict[str, object]:
 
 def test_an_endpoint_without_room_says_how_much_it_lacks(tmp_path: Path) -> None:
     source = random_tree(tmp_path / "big", seed=1, files=20, size=8_000_000)
-    with running() as region, small_disk(region.folder / "pc-1-disk", "220m") as disk:
+    with running() as region, small_disk(region.apps("pc-1"), "220m") as disk:
         region.add_server()
-        (region.folder / "pc-1").symlink_to(disk)
         region.add_endpoint("pc-1")
-        filler = fill(disk, 70 << 20)
+        # What is to stay free, and less than one copy: chunks of large files need no room but their place in the tree.
+        filler = fill(disk, (64 << 20) + 6_000_000)
         build(region, source, "big", "1")
         ended = region.cli("job", "install", "big", "--on", "pc-1", "--watch", check=False)["job"]
         assert ended["counts"] == {"failed": 1}

@@ -36,6 +36,7 @@ from tiercast_protocol.wire.messages import (
     Status,
     StatusRecord,
     TokenIssued,
+    body_of,
 )
 
 ATTACKERS = ("evil", "mole")
@@ -220,7 +221,9 @@ async def test_it_can_not_command_its_neighbours(region: Region, watch: Watch) -
                     await one.say(Query(verb="status"), to=to, sender=sender)
             await one.dealt_with()
         # its own list of parents comes again while it does not acknowledge it
-        assert {e.kind for e in evil.envelopes()} <= {"ack.v1", "hello.v1", "parents.v1"}
+        assert {e.kind for e in evil.envelopes()} <= {"ack.v1", "hello.v1", "parents.v1", "answer.v1"}
+        answers = [body_of(e, Answer) for e in evil.envelopes() if e.kind == "answer.v1"]
+        assert all(answer.error and answer.result is None for answer in answers), "what is below may not ask that"
     names = {node["name"] for node in region.cli("node", "list")["nodes"]}
     assert names - {"server"} == {"gw", "pc", "evil", "mole"}
     users = (region.folder / "gw" / "broker" / "users").read_text()

@@ -108,6 +108,7 @@ async def test_many_targets_want_their_exact_number(world: Any) -> None:
         "sites": [{"site": "server", "targets": 3, "nodes": names}],
         "unknown": {},
         "confirm": True,
+        "needs": [],
     }
     assert world.tree.of(OrderBundle) == []
     assert (await jobs_.create(replace(request, confirm=3)))["targets"] == 3

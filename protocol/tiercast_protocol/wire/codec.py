@@ -84,15 +84,17 @@ def decode_plain(data: bytes | memoryview, *, max_size: int = MAX_MESSAGE) -> An
     return plain
 
 
-def _check_depth(value: Any, left: int) -> None:
-    if isinstance(value, dict):
-        children = list(value.values())
-    elif isinstance(value, list):
-        children = value
-    else:
-        return
-    if left == 0:
+def _check_depth(value: Any, most: int) -> None:
+    """Level by level: of a message of five levels that is five passes, whatever its size."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(most):
+        if not level:
+            return
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, (dict, list))
+        ]
+    if level:
         raise MessageInvalid(f"nested deeper than {MAX_DEPTH} levels")
-    for child in children:
-        if isinstance(child, (dict, list)):
-            _check_depth(child, left - 1)
