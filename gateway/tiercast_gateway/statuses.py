@@ -118,7 +118,7 @@ class Statuses:
             if not self._dirty:
                 self._changed.clear()
             if keys:
-                self._gathering.told(now, progress=everything)
+                self._gathering.told(now, len(keys), progress=everything)
             await self._tell(keys)
             if not self._above.connected:
                 await asyncio.sleep(PROGRESS_LEAST)

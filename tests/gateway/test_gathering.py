@@ -7,16 +7,16 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiercast_gateway.gathering import BAD_MOST, MOST, PROGRESS_LEAST, Gathering, News
+from tiercast_gateway.gathering import BAD_MOST, EACH, MOST, PROGRESS_LEAST, Gathering, News
 
 
-def flow(gathering: Gathering, news: News, seconds: float, *, begin: float = 0.0) -> list[float]:
+def flow(gathering: Gathering, news: News, seconds: float, *, begin: float = 0.0, records: int = 100) -> list[float]:
     """The moments at which something is told while more comes all the time."""
     told: list[float] = []
     now = begin
     while now < begin + seconds:
         if now >= gathering.due(news):
-            gathering.told(now, progress=gathering.takes_progress(now))
+            gathering.told(now, records, progress=gathering.takes_progress(now))
             told.append(now)
         now += 0.01
     return told
@@ -34,7 +34,7 @@ def test_after_a_silence_the_next_goes_at_once_again() -> None:
     gathering = Gathering()
     last = flow(gathering, News.DONE, 30)[-1]
     assert gathering.due(News.DONE) == last + MOST
-    gathering.told(last + 3 * MOST, progress=False)
+    gathering.told(last + 3 * MOST, 100, progress=False)
     assert gathering.due(News.DONE) < last + 3 * MOST + 0.1
 
 
@@ -47,6 +47,16 @@ def test_failures_wait_a_second_and_the_last_of_a_job_nothing() -> None:
 
 def test_progress_that_goes_on_is_few_messages_too() -> None:
     assert len(flow(Gathering(), News.PROGRESS, 60)) <= 11
+
+
+def test_progress_of_a_few_goes_once_a_second() -> None:
+    told = flow(Gathering(), News.PROGRESS, 30, records=2)
+    assert max(b - a for a, b in pairwise(told)) <= PROGRESS_LEAST + 0.02
+
+
+def test_what_ends_one_by_one_is_told_as_it_ends() -> None:
+    told = flow(Gathering(), News.DONE, 30, records=1)
+    assert max(b - a for a, b in pairwise(told)) <= EACH + 0.02
 
 
 def test_progress_goes_at_most_once_a_second() -> None:
@@ -62,4 +72,4 @@ def test_nothing_waits_longer_than_the_most(story: list[tuple[float, News]], mos
         now += passed
         assert gathering.due(news) <= now + max(most, PROGRESS_LEAST)
         if now >= gathering.due(news):
-            gathering.told(now, progress=gathering.takes_progress(now))
+            gathering.told(now, 1 + int(passed), progress=gathering.takes_progress(now))

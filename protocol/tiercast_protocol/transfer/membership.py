@@ -150,7 +150,8 @@ class Membership:
             and not lane.link.suspended
             and not (lane.link.chain and lane.link.shut(now))
             and self._not_before.get(lane.child, now) <= now
-            and now <= max(lane.lag_due(), lane.flow.oldest + usual(lanes.values(), lane))
+            # The second question looks at all lanes, and is asked of few.
+            and (now <= lane.lag_due() or now <= lane.flow.oldest + usual(lanes.values(), lane))
         )
 
     def _found(self, now: float) -> Group:
