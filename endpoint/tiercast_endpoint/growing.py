@@ -53,11 +53,12 @@ class GrowingFile:
         if (fd := self._enter()) < 0:
             return False
         try:
-            self._dirty = True
             size = _write_all(fd, data, at)
             if size >= _WRITE_BACK:
                 begin_write_back(fd, at, size)
             with self._state:
+                # Not before it is written: a sync that came between would count for it.
+                self._dirty = True
                 self._covered.add(at, at + size)
                 if at == self._hashed:
                     for some in data:
@@ -120,6 +121,7 @@ class GrowingFile:
         try:
             os.fchmod(fd, mode)
             with self._state:
+                self._dirty = True
                 self._hash_on(fd)
                 # Bytes behind the hashed ones mean a gap: then this digest is not the file's.
                 return self._hasher.digest(), os.fstat(fd).st_size

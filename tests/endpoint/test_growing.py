@@ -136,3 +136,33 @@ def test_a_sync_is_for_who_wrote_since(tmp_path: Path) -> None:
     file.sync(synced.append)
     assert len(synced) == 2, "what was not synced still waits for it"
     file.close()
+
+
+def test_a_sync_in_the_middle_of_a_put_does_not_count_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = growing(tmp_path)
+    synced: list[int] = []
+    write = os.pwritev
+
+    def sync_first(fd: int, data: list[bytes], at: int) -> int:
+        file.sync(synced.append)
+        return write(fd, data, at)
+
+    file.put(0, [b"x"])
+    monkeypatch.setattr(os, "pwritev", sync_first)
+    file.put(1, [b"y"])
+    assert len(synced) == 1
+    file.sync(synced.append)
+    assert len(synced) == 2
+    file.close()
+
+
+def test_the_mode_of_a_sealed_file_is_synced_too(tmp_path: Path) -> None:
+    file = growing(tmp_path)
+    synced: list[int] = []
+    file.put(0, [b"x"])
+    file.sync(lambda fd: synced.append(os.fstat(fd).st_mode & 0o777))
+    file.seal(0o640)
+    file.sync(lambda fd: synced.append(os.fstat(fd).st_mode & 0o777))
+    assert synced[-1] == 0o640
+    assert len(synced) == 2
+    file.close()

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
 from tests.endpoint.lab import Agent, Package, Region, agent_over, pack
 
 from tiercast_endpoint import holdings
-from tiercast_endpoint.partial import staging_of
 from tiercast_protocol.content.definition import Program
 from tiercast_protocol.errors import ChunkMissing
+from tiercast_protocol.node.chunks.port import Taken
 
 BIG = os.urandom(1_500_000)
 FILES: dict[str, bytes | str | None] = {"big": BIG, "d": None, "d/small": b"small", "l": "big"}
@@ -58,7 +57,7 @@ async def test_another_life_goes_on_with_it(tmp_path: Path, region: Region, *, d
     async with agent_over(tmp_path / "a", region, chunks=cut(one)) as agent:
         agent.fetcher.late = set(large(one, one.chunks))
         await agent.do("j1", "install", one)
-    half = tmp_path / "a/root/.staging/j1.1/big"
+    half = tmp_path / "a" / "root" / ".staging" / "j1.1" / "big"
     assert half.exists()
     if damage:
         content = bytearray(half.read_bytes())
@@ -98,15 +97,30 @@ async def test_room_that_is_needed(tmp_path: Path, region: Region) -> None:
         assert list((agent.root.path / ".staging").iterdir()) == []
 
 
-async def test_a_cancelled_job_leaves_nothing(tmp_path: Path, region: Region) -> None:
+async def test_a_cancelled_job_leaves_nothing(tmp_path: Path, region: Region, monkeypatch: pytest.MonkeyPatch) -> None:
     one = pack("app", "1.0", FILES)
     async with agent_over(tmp_path / "a", region, chunks=one.chunks) as agent:
-        await agent.do("j1", "install", one)
-        row = await agent.row("j1")
-        await agent.materials.partial.open(replace(row, job="jx"), files=1, size=1)
-        assert await partial(agent) == [".staging/jx.1"]
-        await agent.materials.partial.drop(staging_of(replace(row, job="jx")))
+        agent.fetcher.late = set(large(one, one.chunks))
+        placing, some_came = agent.materials.placing, asyncio.Event()
+        put_many = placing.put_many
+
+        async def put_one(chunks: Sequence[tuple[bytes, bytes | memoryview]]) -> list[Taken]:
+            taken = await put_many(chunks)
+            if placing.held(large(one, one.chunks)):
+                agent.fetcher.gate.clear()
+                some_came.set()
+            return taken
+
+        monkeypatch.setattr(placing, "put_many", put_one)
+        await agent.order(region.order("j1", "install", one))
+        async with asyncio.timeout(60):
+            await some_came.wait()
+        await placing.sync()
+        assert await agent.db.read(lambda c: holdings.placed_parts(c, ".staging/j1.1"))
+        await agent.order(region.order("j1", "cancel", None, revision=2))
+        assert (await agent.ended("j1")).state == "cancelled"
         assert await partial(agent) == []
+        assert list((agent.root.path / ".staging").iterdir()) == []
 
 
 async def test_a_kill_between_the_rename_and_the_row(tmp_path: Path, region: Region) -> None:
