@@ -3,50 +3,15 @@
 Rules
 - Every state that is not final, at every tier, leads to at least one code here; a test enumerates them.
 - Codes are stable: a code is never renamed and never means another thing.  A further one is a further row.
-- `says`, `freed` and `todo` are templates: `{name}` or `{name:form}` is a figure; `node`, `peer`, `since` and `until`
-  are those of the reason; forms are bytes, rate, s (seconds), at (a moment), n (a number).  A part in [brackets] is
-  left out where a figure in it is missing.  JOB in a command is the job's id: whoever shows it knows it.
+- How a row reads stands in `kind.py`; those of the machine's own stand in `waiting_machine.py`.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
+from tiercast_protocol.content.kind import ENDPOINT, GATEWAY, SERVER, Kind
+from tiercast_protocol.content.waiting_machine import MACHINE
 
-ENDPOINT, GATEWAY, SERVER = "endpoint", "gateway", "server"
-_FIELD = re.compile(r"\{(\w+)(?::\w+)?\}")
-_OWN = frozenset({"node", "peer", "since", "until"})
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One row.
-
-    Attributes:
-        tiers: where it is known first-hand.
-        says: what is waited for.
-        freed: the event that frees it.
-        todo: what a person can do; "" for nothing but to wait.
-        cuts: while it holds nothing newer comes from below, so it goes before whatever is said there.
-        moves: it is under way: nothing is wrong.
-        more: figures that no template shows.
-    """
-
-    tiers: tuple[str, ...]
-    says: str
-    freed: str
-    todo: str = ""
-    cuts: bool = False
-    moves: bool = False
-    more: frozenset[str] = frozenset()
-    #: Figures that it may have.
-    fields: frozenset[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """The figures are those of the templates, and what else was named."""
-        found = frozenset(_FIELD.findall(self.says + self.freed + self.todo)) | self.more
-        object.__setattr__(self, "fields", found - _OWN)
-
+__all__ = ["ENDPOINT", "GATEWAY", "KINDS", "SERVER", "Kind"]
 
 KINDS: dict[str, Kind] = {
     # -- said by people: windows, budgets, suspensions, terms ---------------------------------------------
@@ -96,82 +61,7 @@ KINDS: dict[str, Kind] = {
         "tiercast job set JOB --rate none, or tiercast link set {peer} --node {node} --rate none",
         moves=True,
     ),
-    # -- times of an order, kept by the endpoint ----------------------------------------------------------
-    "time.distribute": Kind(
-        (ENDPOINT, GATEWAY, SERVER), "its content does not move before {until:at}", "that moment comes"
-    ),
-    "time.install": Kind((ENDPOINT,), "is prepared, and installed at {until:at}", "that moment comes"),
-    "time.spread": Kind(
-        (ENDPOINT,), "its turn in the spread start is at {until:at}", "that moment comes", "order it without a spread"
-    ),
-    "agent.start": Kind(
-        (ENDPOINT,), "waits for the agent's next start", "the agent starts", "tiercast job restart --on {peer}"
-    ),
-    "agent.stop": Kind((ENDPOINT,), "waits for the agent to be stopped", "the agent, or the machine, is stopped"),
-    "app.running": Kind(
-        (ENDPOINT,), "waits while {app} runs on {node}", "{app} is ended there", "close {app} on the machine"
-    ),
-    "window.short": Kind(
-        (ENDPOINT,),
-        "may take {expected:s}, and its window {window} shuts in {left:s}",
-        "a window opens that is long enough[: {until:at}]",
-        "wait, or order it with a longer window, or with a shorter maximum of its duration",
-    ),
-    "retry.pause": Kind(
-        (ENDPOINT,),
-        "try {attempt:n} follows[ at {until:at}]; the last one failed: {error}",
-        "the pause ends[ at {until:at}]",
-        "mend what failed meanwhile, or tiercast job cancel JOB",
-    ),
-    # -- left to the machine and its owner by the order --------------------------------------------------
-    "condition.false": Kind(
-        (ENDPOINT, GATEWAY, SERVER),
-        "its condition is not true on {peer}: {condition}[ ({values})][; {unknown} is not known]",
-        "{condition} is true; it is tested when facts change[, and every {every:s}]",
-        "change that on {peer}, or tiercast job cancel JOB --on {peer}",
-    ),
-    "dependency.open": Kind(
-        (ENDPOINT,),
-        "needs {needs}, which {job} is to install",
-        "{job} has installed it",
-        "tiercast why {job} {node}",
-    ),
-    "dependency.failed": Kind(
-        (ENDPOINT,),
-        "needs {needs}, and {job}, which was to install it, ended {result}",
-        "{needs} is installed",
-        "tiercast job rerun {job} --failed, or tiercast job cancel JOB --on {node}",
-    ),
-    "dependency.missing": Kind(
-        (ENDPOINT,),
-        "needs {needs}, which is not installed[ ({held} is)] and no job brings",
-        "{needs} is installed",
-        "tiercast job install it on {node}",
-    ),
-    "conflict.installed": Kind(
-        (ENDPOINT,),
-        "conflicts with {needs}, and {package} {version} is installed",
-        "{package} is removed",
-        "tiercast job remove {package} --on {node}, or tiercast job cancel JOB --on {node}",
-    ),
-    "owner.held": Kind(
-        (ENDPOINT,),
-        "held by {by}, the owner[, with {others}]",
-        "the owner releases it",
-        "on the machine: tiercast-endpoint release JOB; order with --defer-max or --defer-until what must not be held",
-    ),
-    "owner.deferred": Kind(
-        (ENDPOINT,),
-        "deferred by {by} until {until:at}; {times:n} times so far[ of {limit:n}][, not beyond {last:at}]",
-        "it is {until:at}, or the owner releases it",
-        "on the machine: tiercast-endpoint release JOB",
-    ),
-    "offer.open": Kind(
-        (ENDPOINT,),
-        "offered: the owner has not chosen yet",
-        "the owner accepts or declines it[, or it expires at {until:at}]",
-        "on the machine: tiercast-endpoint accept JOB, or tiercast-endpoint decline JOB",
-    ),
+    **MACHINE,
     # -- seen by a gateway or the server on its way down ----------------------------------------------------
     "away": Kind(
         (GATEWAY, SERVER),
