@@ -18,15 +18,13 @@ from typing import Any
 from tiercast_cli import jobfiles
 from tiercast_cli.durations import seconds_of
 from tiercast_cli.planfiles import asked_with
+from tiercast_protocol.content.lines import lines_of
 
 FORMAT = 1
 KINDS = ("group", "window", "assignment")
 _OWN = ("has", "lacks", "window", "paused", "rollout")
 #: Options of one call, that say nothing of jobs to come.
 _OF_THE_CALL = frozenset({"dry_run", "confirm", "once", "folder", "type", "package", "program", "text"})
-_HEADER = re.compile(r"\s*\[\s*(.+?)\s*\]\s*(?:#.*)?\Z")
-_KEY = re.compile(r"""\s*("[^"]*"|'[^']*'|[A-Za-z0-9_-]+)\s*=""")
-_PART = re.compile(r""""([^"]*)"|'([^']*)'|([^."'\s]+)""")
 _BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
 #: A list with more entries has a line for each.
 _ROW = 6
@@ -64,20 +62,6 @@ def document_of(file: str) -> dict[str, Any]:
             todo="Correct it and try again. Nothing was changed.",
         )
     return {"document": document, "lines": dict(list(found.lines.items())[:1000])}
-
-
-def lines_of(text: str) -> dict[str, int]:
-    """The line of every table and key, by its dotted name; as far as they stand on lines of their own."""
-    found: dict[str, int] = {}
-    table = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := _HEADER.match(line):
-            table = ".".join("".join(part) for part in _PART.findall(header[1].strip("[]")))
-            found.setdefault(table, number)
-        elif key := _KEY.match(line):
-            name = key[1].strip("\"'")
-            found.setdefault(f"{table}.{name}" if table else name, number)
-    return found
 
 
 def _document(table: dict[str, Any], file: _File) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.tree import TreeError
 from tiercast_protocol.content import times
-from tiercast_protocol.content.definition import Program
+from tiercast_protocol.content.programs import Program
 from tiercast_protocol.content.receipt import ProgramResult
 from tiercast_protocol.errors import (
     ChunkCorrupt,

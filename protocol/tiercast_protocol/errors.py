@@ -128,11 +128,12 @@ class UsageError(TiercastError):
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One mistake in a configuration file: `key` is dotted, `expected` says what would be right."""
+    """One mistake in a configuration file: `key` is dotted, `expected` says what would be right; line 0 is unknown."""
 
     key: str
     problem: str
     expected: str
+    line: int = 0
 
 
 class ConfigError(UsageError):
@@ -141,7 +142,7 @@ class ConfigError(UsageError):
     def __init__(self, path: str, mistakes: tuple[Mistake, ...]) -> None:
         self.path = path
         self.mistakes = mistakes
-        lines = [f"{m.key}: {m.problem}; expected {m.expected}" for m in mistakes]
+        lines = [f"{f'line {m.line}, ' if m.line else ''}{m.key}: {m.problem}; expected {m.expected}" for m in mistakes]
         super().__init__(
             code="config.invalid",
             what="\n".join([f"{len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''} in {path}:", *lines]),

@@ -29,12 +29,13 @@ from tiercast_endpoint.steps import Steps
 from tiercast_endpoint.why import Machine, Why
 from tiercast_protocol.content import merkle
 from tiercast_protocol.content.chunk import MAX_RAW, seal
-from tiercast_protocol.content.definition import Definition, Program, canonical
+from tiercast_protocol.content.definition import Definition, canonical
 from tiercast_protocol.content.digest import digest_of
 from tiercast_protocol.content.inventory import Facts
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.content.manifest import Entry, Kind, Part, Root, cut_lists, encode_root, order_key
 from tiercast_protocol.content.order import Order, sign_order
+from tiercast_protocol.content.programs import Program
 from tiercast_protocol.content.receipt import Receipt, open_receipt
 from tiercast_protocol.errors import ChunkMissing
 from tiercast_protocol.node.chunks.disk import DiskStore

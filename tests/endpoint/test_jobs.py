@@ -13,7 +13,7 @@ from tests.endpoint.lab import Agent, Region, agent_over, pack
 
 from tiercast_endpoint import holdings, run, turns
 from tiercast_endpoint.materials import Limits
-from tiercast_protocol.content.definition import Program
+from tiercast_protocol.content.programs import Program
 from tiercast_protocol.transfer import calendar
 from tiercast_protocol.wire.messages import StatusRecord
 

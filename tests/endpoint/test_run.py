@@ -15,8 +15,8 @@ import pytest
 from tests.endpoint.lab import ME, Package, Region, agent_over, pack
 
 from tiercast_endpoint import holdings, run
-from tiercast_protocol.content.definition import Program
 from tiercast_protocol.content.order import Order
+from tiercast_protocol.content.programs import Program
 from tiercast_protocol.errors import StoreFull
 from tiercast_protocol.node.database import Database
 

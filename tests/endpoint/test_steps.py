@@ -19,7 +19,7 @@ from tiercast_endpoint.programs import identity_of
 from tiercast_endpoint.steps import same_file_system
 from tiercast_endpoint.treewriter import TreeWriter
 from tiercast_protocol.content.chunk import seal
-from tiercast_protocol.content.definition import Program
+from tiercast_protocol.content.programs import Program
 
 BIG = os.urandom(300_000)
 FILES: dict[str, bytes | str | None] = {"big": BIG, "small": b"small"}

@@ -17,7 +17,7 @@ from tiercast_endpoint.install import STATE_OF, Step
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.run import Run
 from tiercast_endpoint.turns import AT_ONCE, Lane, lane_of
-from tiercast_protocol.content.definition import Program
+from tiercast_protocol.content.programs import Program
 
 
 async def test_what_is_prepared_passes_a_long_fetch_of_its_package_and_of_others(

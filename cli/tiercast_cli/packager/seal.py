@@ -23,9 +23,10 @@ from tiercast_cli.packager.read import TreeReader
 from tiercast_cli.packager.scan import Found, scan
 from tiercast_protocol.content.chunk import LEVEL, pack
 from tiercast_protocol.content.chunking import TC1, Parameters
-from tiercast_protocol.content.definition import Definition, Program, canonical
+from tiercast_protocol.content.definition import Definition, canonical
 from tiercast_protocol.content.digest import Digest, digest_of
 from tiercast_protocol.content.manifest import FORMAT, MAX_LISTS, Kind, ListCutter, Root, encode_root
+from tiercast_protocol.content.programs import Program
 from tiercast_protocol.errors import UsageError
 
 #: Raw bytes, and chunks, of one batch.

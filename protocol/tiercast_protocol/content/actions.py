@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tiercast_protocol.content.definition import (
+from tiercast_protocol.content.programs import (
     DEFAULT_OUTPUT,
     DEFAULT_TIMEOUT_S,
     MAX_ARGUMENT,

@@ -11,8 +11,9 @@ import pytest
 
 from tiercast_cli.packager.seal import BATCH_BYTES, Batch, Sealed, TreeSealer, seal_tree
 from tiercast_protocol.content.chunk import MAX_RAW, unseal
-from tiercast_protocol.content.definition import Definition, Program
+from tiercast_protocol.content.definition import Definition
 from tiercast_protocol.content.manifest import Kind, TreeCheck, decode_list, decode_root
+from tiercast_protocol.content.programs import Program
 from tiercast_protocol.errors import UsageError
 
 DEFINITION = Definition("editor", "1.0", revision=2, description="An editor.")

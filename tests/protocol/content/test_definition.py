@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiercast_protocol.content.definition import Definition, Program, canonical, parse_definition
+from tiercast_protocol.content.definition import Definition, canonical, parse_definition
+from tiercast_protocol.content.programs import Program
 from tiercast_protocol.errors import ConfigError
 
 FULL = """
