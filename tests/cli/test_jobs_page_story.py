@@ -12,7 +12,7 @@ import typer
 
 from tiercast_cli.__main__ import app
 from tiercast_cli.session import session
-from tiercast_endpoint.__main__ import app as endpoint_app
+from tiercast_endpoint.terminal import app as endpoint_app
 
 PAGE = Path(__file__).parents[2] / "docs/jobs.md"
 ROOTS: dict[str, Any] = {

@@ -10,8 +10,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from tiercast_endpoint.__main__ import app as endpoint
 from tiercast_endpoint.choice_commands import register
+from tiercast_endpoint.terminal import app as endpoint
 
 ROW = {
     "job": "j-1", "type": "offer", "package": "hello", "version": "1", "state": "waiting", "done": 0, "total": 0,
