@@ -62,6 +62,7 @@ from tiercast_endpoint.story import (
     Tell,
     TimeCame,
     TurnCame,
+    back_from,
     prepared,
 )
 from tiercast_protocol.content.reason import Reason, because, packed
@@ -231,15 +232,9 @@ class Install:
             return self._go(Step.END)  # this life is the restart
         if at.step in PROGRAMS and not (at.plan.after if at.step is Step.AFTER else at.plan.before):
             which = PROGRAMS[at.step]
-            return self._go(
-                ON_FAILURE[at.step],
-                Outcome(
-                    "interrupted",
-                    "program.interrupted",
-                    f"{which[0].upper()}{which[1:]} was started and not seen to finish; it is not idempotent, so it was"
-                    " not run again.",
-                ),
-            )
+            said = f"{which[0].upper()}{which[1:]} was started and not seen to finish; it is not idempotent, so it was"
+            outcome = Outcome("interrupted", "program.interrupted", f"{said} not run again.")
+            return self._go(back_from(at.step, at.plan), outcome)
         if at.step is Step.BEFORE and not at.cancel:
             # Nothing but that program was begun, and it may be begun again: when the gate is open.
             return self._ready(now)
@@ -265,8 +260,12 @@ class Install:
                 return self._go(Step.DISCARD, Outcome("cancelled", "cancelled", "Cancelled after run-before had run."))
             case Step.BEFORE:
                 return self._go(Step.SWITCH)
-            case Step.SWITCH:
+            case Step.SWITCH if at.plan.actions:
+                return self._go(Step.APPLY)
+            case Step.SWITCH | Step.APPLY:
                 return self._go(Step.SETTLE if at.plan.after is None else Step.AFTER)
+            case Step.REVERT | Step.TAKE:
+                return self._go(Step.UNDO if at.step is Step.REVERT else Step.UNLINK)
             case Step.AFTER:
                 return self._go(Step.SETTLE)
             case Step.UNDO if at.outcome is None:
@@ -291,13 +290,13 @@ class Install:
     def _failed(self, event: StepFailed, now: int) -> list[Command]:
         at = self.snapshot
         step = at.step
-        outcome = Outcome("failed", event.code, event.detail)
+        outcome = Outcome(event.state, event.code, event.detail)
         if step is Step.STOP and at.outcome is None:
             outcome = at.failed or outcome
         elif step in {Step.SETTLE, Step.DISCARD, Step.DELETE, Step.STOP}:
             # The new state stands (or the old one does); what is left behind is swept at the next start.
             outcome = replace(self._outcome(), code=self._outcome().code or event.code)
-        elif step is Step.UNDO:
+        elif step in {Step.REVERT, Step.UNDO}:
             was = at.outcome or at.failed or outcome
             outcome = Outcome(was.state, "undo.failed", f"{was.detail} {event.detail}".strip())
             self.snapshot = replace(at, outcome=outcome)
@@ -305,7 +304,7 @@ class Install:
             outcome = Outcome("cancelled", "cancelled", f"Cancelled while run-before ran, which failed: {event.detail}")
         elif (again := self._again(outcome, now)) is not None:
             return again
-        return self._go(ON_FAILURE[step], outcome)
+        return self._go(back_from(step, at.plan), outcome)
 
     def _send_late(self, now: int) -> list[Command]:
         if (ends := self.sending_ends) is None or now < ends:
@@ -329,8 +328,8 @@ class Install:
         if pause is None:
             return None
         self.snapshot = replace(after, again=now + pause, failed=outcome)
-        if at.step in {Step.SWITCH, Step.AFTER, Step.RUN}:
-            return self._go(ON_FAILURE[at.step])
+        if at.step in {Step.SWITCH, Step.APPLY, Step.AFTER, Step.RUN}:
+            return self._go(back_from(at.step, at.plan))
         self.snapshot = replace(self.snapshot, step=to)
         return [Record(self.snapshot), *self._look(now)]
 
@@ -340,8 +339,8 @@ class Install:
             return self._abandon(Outcome("cancelled", "cancelled", "Cancelled before anything was changed."))
         if force and at.step in PROGRAMS:
             outcome = Outcome("cancelled", "cancel.forced", f"Cancelled by force: {PROGRAMS[at.step]} was killed.")
-            return [Abort(at.step), *self._go(ON_FAILURE[at.step], outcome)]
-        waits = at.step is Step.BEFORE or (at.step in {Step.UNDO, Step.STOP} and at.outcome is None)
+            return [Abort(at.step), *self._go(back_from(at.step, at.plan), outcome)]
+        waits = at.step is Step.BEFORE or (at.step in {Step.REVERT, Step.UNDO, Step.STOP} and at.outcome is None)
         if waits and not at.cancel:
             # The program is let end: it may not be safe to stop, and what follows is in our hands.
             self.snapshot = replace(at, cancel=True)

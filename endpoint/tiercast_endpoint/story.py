@@ -24,10 +24,13 @@ class Step(StrEnum):
     HOLD = "hold"  #: prepared; waits for its time
     BEFORE = "before"  #: run-before
     SWITCH = "switch"  #: one rename
+    APPLY = "apply"  #: the package's ordered actions
     AFTER = "after"  #: run-after
+    REVERT = "revert"  #: what the actions did is taken back, the last one first
     UNDO = "undo"  #: rename back
     SETTLE = "settle"  #: index the new tree, drop what is older than the previous one
     DISCARD = "discard"  #: take away what was staged
+    TAKE = "take"  #: a removal: take back what the installed version's actions did
     UNLINK = "unlink"  #: a removal: take the name away
     DELETE = "delete"  #: a removal: delete the trees
     RUN = "run"  #: a job to run a program
@@ -43,7 +46,7 @@ INVENTORY = "inventory"
 #: What a job of each type begins with.
 FIRST = {
     INSTALL: Step.PLAN,
-    REMOVE: Step.UNLINK,
+    REMOVE: Step.TAKE,
     RUN: Step.RUN,
     MESSAGE: Step.KEEP,
     INVENTORY: Step.LOOK,
@@ -59,10 +62,13 @@ STATE_OF: dict[Step, str] = {
     Step.HOLD: "staged",
     Step.BEFORE: "installing",
     Step.SWITCH: "installing",
+    Step.APPLY: "installing",
     Step.AFTER: "installing",
+    Step.REVERT: "installing",
     Step.UNDO: "installing",
     Step.SETTLE: "installing",
     Step.DISCARD: "installing",
+    Step.TAKE: "removing",
     Step.UNLINK: "removing",
     Step.DELETE: "removing",
     Step.RUN: "running",
@@ -78,7 +84,7 @@ HARMLESS = frozenset({Step.WAIT, Step.PLAN, Step.FETCH, Step.ASSEMBLE, Step.HOLD
 RESTING = frozenset({Step.WAIT, Step.HOLD})
 #: Steps that belong to the way here, and to the installation, as far as they are tried again.
 PREPARING = frozenset({Step.PLAN, Step.FETCH, Step.ASSEMBLE})
-INSTALLING = frozenset({Step.BEFORE, Step.SWITCH, Step.AFTER, Step.RUN})
+INSTALLING = frozenset({Step.BEFORE, Step.SWITCH, Step.APPLY, Step.AFTER, Step.RUN})
 #: Of these, the ones that wait for what comes over links: the order may limit them.
 SENDING = frozenset({Step.PLAN, Step.FETCH})
 #: Steps that run a program, and what a person calls it.
@@ -93,11 +99,16 @@ ON_FAILURE: dict[Step, Step] = {
     Step.HOLD: Step.DISCARD,
     Step.BEFORE: Step.DISCARD,
     Step.SWITCH: Step.UNDO,
+    Step.APPLY: Step.REVERT,
+    # By way of `REVERT` where the package has actions.
     Step.AFTER: Step.UNDO,
+    # What could not be taken back is told; the tree goes back all the same.
+    Step.REVERT: Step.UNDO,
     # The switch could not be taken back: the new tree may be in use, so nothing is discarded.
     Step.UNDO: Step.END,
     Step.SETTLE: Step.END,
     Step.DISCARD: Step.END,
+    Step.TAKE: Step.END,
     Step.UNLINK: Step.END,
     Step.DELETE: Step.END,
     Step.RUN: Step.STOP,
@@ -127,6 +138,7 @@ class Plan:
         before: whether run-before is idempotent; of a job to run a program, whether that is.
         after: whether run-after is idempotent.
         condition, requires, conflicts: as the package's sealed definition says them.
+        actions: whether this version has ordered actions, or the one that it replaces has.
     """
 
     ready: bool = False
@@ -136,6 +148,7 @@ class Plan:
     condition: str = ""
     requires: str = ""
     conflicts: str = ""
+    actions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,11 +249,12 @@ class StepDone:
 
 @dataclass(frozen=True, slots=True)
 class StepFailed:
-    """The step (or the program of that step) failed."""
+    """The step (or the program of that step) failed; `state` is the final state that this leads to."""
 
     step: Step
     code: str
     detail: str = ""
+    state: str = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,3 +351,8 @@ def prepared(event: object) -> bool:
         return False
     standing = event.plan is not None and event.plan.ready and not event.plan.current
     return event.step is Step.ASSEMBLE or standing
+
+
+def back_from(step: Step, plan: Plan) -> Step:
+    """Where a failure at `step` leads: what was done is taken back in reverse order."""
+    return Step.REVERT if step is Step.AFTER and plan.actions else ON_FAILURE[step]

@@ -74,6 +74,7 @@ class World:
     performing: Step | None = None
     link: str = "old"
     staged: bool = False
+    applied: bool = False
     outcomes: set[Outcome] = field(default_factory=set)
     started: dict[Step, int] = field(default_factory=dict)
     lives: int = 1
@@ -153,6 +154,12 @@ class World:
                 case Step.SWITCH:
                     assert self.staged or self.plan.ready
                     self.link = "new"
+                case Step.APPLY:
+                    assert self.link == "new"
+                    self.applied = True
+                case Step.REVERT:
+                    assert self.link == "new", "what the actions need to be taken back still stands"
+                    self.applied = False
                 case Step.UNDO:
                     self.link = "old"
                 case Step.UNLINK:
@@ -189,7 +196,9 @@ class World:
 
 
 programs = st.sampled_from([None, False, True])
-plans = st.builds(Plan, ready=st.booleans(), current=st.just(False), before=programs, after=programs)
+plans = st.builds(
+    Plan, ready=st.booleans(), current=st.just(False), before=programs, after=programs, actions=st.booleans()
+)
 moves = st.one_of(
     st.tuples(st.just("ok"), st.none() | st.integers(0, 3)),
     st.tuples(st.just("ok"), st.none()),
@@ -207,7 +216,7 @@ def test_any_story_keeps_the_invariants(type_: str, plan: Plan, story: list[tupl
     for move, crash_after in story:
         match move:
             case "ok" | "fail":
-                undo_failed |= move == "fail" and world.performing is Step.UNDO
+                undo_failed |= move == "fail" and world.performing in {Step.REVERT, Step.UNDO}
                 event = world.perform(ok=move == "ok", half=False)
                 if event is not None:
                     world.feed(event, crash_after=crash_after)
@@ -239,6 +248,7 @@ def test_any_story_keeps_the_invariants(type_: str, plan: Plan, story: list[tupl
         assert (world.link == "none") == (outcome.state == "done") or outcome.state == "failed"
     elif not undo_failed:
         assert world.link == ("new" if outcome.state == "done" and type_ == INSTALL else "old")
+        assert world.applied == (plan.actions and outcome.state == "done" and type_ == INSTALL)
     if outcome.state != "done" and not undo_failed and type_ == INSTALL:
         assert not world.staged
 
@@ -601,6 +611,7 @@ def moves_of(snapshot: Snapshot) -> list[tuple[str, Event]]:
     elif step is Step.PLAN:
         found.append(("done", StepDone(step, Plan(before=False, after=False))))
         found.append(("done", StepDone(step, Plan())))
+        found.append(("done", StepDone(step, Plan(after=False, actions=True))))
         found.append(("stands already", StepDone(step, Plan(ready=True))))
         found.append(("stands already", StepDone(step, Plan(ready=True, before=False))))
         found.append(("installed already", StepDone(step, Plan(ready=True, current=True))))
