@@ -19,6 +19,7 @@ from tiercast_protocol.content.lines import lines_of
 from tiercast_protocol.content.manifest import MAX_DEFINITION, valid_version
 from tiercast_protocol.content.programs import Program, program_lines, read_program
 from tiercast_protocol.content.reader import Reader, quoted, shown, written
+from tiercast_protocol.content.variables import Variable, check_text, read_variables, variable_lines
 from tiercast_protocol.content.versions import read_requirement
 from tiercast_protocol.errors import ConfigError, Mistake, UsageError
 from tiercast_protocol.wire.topics import valid_name
@@ -48,6 +49,7 @@ class Definition:
     condition: str = ""
     requires: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
+    variables: tuple[Variable, ...] = ()
 
 
 def parse_definition(text: str, where: str = "package.toml") -> Definition:
@@ -88,6 +90,7 @@ def canonical(definition: Definition) -> str:
     for key, needs in (("requires", definition.requires), ("conflicts", definition.conflicts)):
         if needs:
             lines.append(f"{key} = {written(needs)}")
+    lines += variable_lines(definition.variables)
     lines += program_lines("run_before", definition.run_before)
     lines += program_lines("run_after", definition.run_after)
     return "\n".join(lines) + "\n"
@@ -107,18 +110,24 @@ def _read(reader: Reader) -> Definition:
     description = reader.text("description", "a text", "")
     if len(description) > MAX_DESCRIPTION:
         reader.wrong("description", f"has {len(description)} characters", f"at most {MAX_DESCRIPTION}")
+    variables = read_variables(reader)
+    programs = {key: read_program(reader, key) for key in ("run_before", "run_after")}
+    for key, program in programs.items():
+        for argument in program.argv[1:] if program else ():
+            check_text(reader, f"{key}.argv", argument, variables)
     return Definition(
         name=name,
         version=version,
         revision=revision,
         description=description,
-        run_before=read_program(reader, "run_before"),
-        run_after=read_program(reader, "run_after"),
+        run_before=programs["run_before"],
+        run_after=programs["run_after"],
         allow_setuid=reader.flag("allow_setuid"),
         allow_case_collisions=reader.flag("allow_case_collisions"),
         condition=_condition(reader),
         requires=_needs(reader, "requires", name),
         conflicts=_needs(reader, "conflicts", name),
+        variables=variables,
     )
 
 
