@@ -14,7 +14,10 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, fields
 
+from tiercast_protocol.content.actionread import action_lines, read_actions, with_handlers
+from tiercast_protocol.content.actiontypes import Action
 from tiercast_protocol.content.condition import compile_condition
+from tiercast_protocol.content.handler import Handler, handler_lines, read_handler
 from tiercast_protocol.content.lines import lines_of
 from tiercast_protocol.content.manifest import MAX_DEFINITION, valid_version
 from tiercast_protocol.content.programs import Program, program_lines, read_program
@@ -50,6 +53,8 @@ class Definition:
     requires: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
     variables: tuple[Variable, ...] = ()
+    action: tuple[Action, ...] = ()
+    handler: Handler | None = None
 
 
 def parse_definition(text: str, where: str = "package.toml") -> Definition:
@@ -93,6 +98,8 @@ def canonical(definition: Definition) -> str:
     lines += variable_lines(definition.variables)
     lines += program_lines("run_before", definition.run_before)
     lines += program_lines("run_after", definition.run_after)
+    lines += handler_lines(definition.handler)
+    lines += action_lines(definition.action)
     return "\n".join(lines) + "\n"
 
 
@@ -115,6 +122,8 @@ def _read(reader: Reader) -> Definition:
     for key, program in programs.items():
         for argument in program.argv[1:] if program else ():
             check_text(reader, f"{key}.argv", argument, variables)
+    setuid, collisions = reader.flag("allow_setuid"), reader.flag("allow_case_collisions")
+    actions = read_actions(reader, setuid=setuid, collisions=collisions)
     return Definition(
         name=name,
         version=version,
@@ -122,12 +131,14 @@ def _read(reader: Reader) -> Definition:
         description=description,
         run_before=programs["run_before"],
         run_after=programs["run_after"],
-        allow_setuid=reader.flag("allow_setuid"),
-        allow_case_collisions=reader.flag("allow_case_collisions"),
+        allow_setuid=setuid,
+        allow_case_collisions=collisions,
         condition=_condition(reader),
-        requires=_needs(reader, "requires", name),
+        requires=with_handlers(_needs(reader, "requires", name), actions),
         conflicts=_needs(reader, "conflicts", name),
         variables=variables,
+        action=actions,
+        handler=read_handler(reader),
     )
 
 
