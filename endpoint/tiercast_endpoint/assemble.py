@@ -5,8 +5,10 @@ Rules
   and completeness of the entries by `TreeCheck`; what the manifest says is checked, never believed.
 - Bounded memory: one list, two batches (one being read, one being written), a few raw chunks (packs of small files
   are read once).
-- Chunks are read and proved a few at a time while a thread writes the batch before.
-- A batch's small files are synced together.
+- Chunks are read and proved a few at a time, those of small files for a group of files at once, while a thread writes
+  the batch before: one change of threads for a megabyte, not for each file.
+- A tree of few files is synced batch by batch; one of many as a whole, at its end: until then what was put here into
+  large files is in no index (what came straight to its place is), and such a tree is indexed when it stands.
 - It may begin while chunks still come: what is not ready is waited for by whoever calls (`advance`), at any chunk.
 - Chunks of large files that are asked for go straight to their places (`expect`, placing.py); what an earlier attempt
   left of such files is taken over where it proves true.  Small files are written anew.
@@ -15,7 +17,6 @@ Rules
 from __future__ import annotations
 
 import asyncio
-import errno
 import sqlite3
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -37,16 +38,21 @@ from tiercast_protocol.transfer.ranges import RangeSet
 Digest = bytes
 #: Gives the proved raw bytes of a chunk.
 ChunkReader = Callable[[Digest], Awaitable[bytes]]
+#: Gives those of these chunks, proved, that can be read at once.
+ManyReader = Callable[[Sequence[Digest]], Awaitable[dict[Digest, bytes]]]
 #: Whether all of these chunks can be read now.
 Ready = Callable[[Sequence[Digest]], bool]
 
 #: A batch ends with so many bytes or files.
 BATCH_BYTES = 1 << 20
 BATCH_FILES = 128
+#: Files of a tree, each of which is synced as it ends; of more, all are at the end.
+FEW_FILES = 64
 #: Raw chunks kept while the files that share them are written.
 _KEPT = 8
-#: Chunks of a file that are read at the same time.
+#: Chunks of a file that are read at the same time, and chunks of a group of small files that are.
 _AHEAD = 8
+_TOGETHER = 24
 #: Bytes of disk that a file, a folder or a link costs beyond its content.
 ENTRY_COST = 4096
 
@@ -72,6 +78,7 @@ class Assembler:
     Args:
         folder: a staging folder: empty, or left by an earlier attempt.
         read: gives chunks.
+        read_many: gives several at once, for what it does not give `read` is asked.
         on_progress: told the bytes written so far, after each batch.
         placing: takes chunks that are expected to their places.
         name: of the tree in the index of sources.
@@ -85,6 +92,7 @@ class Assembler:
         read: ChunkReader,
         on_progress: Callable[[int], None] | None = None,
         *,
+        read_many: ManyReader | None = None,
         placing: Placing | None = None,
         name: str = "",
         modes: int = PLAIN_MODES,
@@ -92,6 +100,7 @@ class Assembler:
     ) -> None:
         self._folder = folder
         self._read = read
+        self._read_many = read_many
         self._tell = on_progress
         self._placing = placing
         self._name = name
@@ -99,6 +108,7 @@ class Assembler:
         self._modes = modes
         self._case_collisions = case_collisions
         self._kept: OrderedDict[Digest, bytes] = OrderedDict()
+        self._many = False
         self._writer: TreeWriter | None = None
         self._batches: _Batches | None = None
         self._ready: Ready | None = None
@@ -135,7 +145,10 @@ class Assembler:
             again: the same, for `expect`.
             claimed: which bytes of which files an earlier attempt left in the folder.
         """
-        self._writer = await in_thread(lambda: TreeWriter(str(self._folder), modes=self._modes, claimed=claimed))
+        self._many = root.files > FEW_FILES
+        self._writer = await in_thread(
+            lambda: TreeWriter(str(self._folder), modes=self._modes, claimed=claimed, many=self._many)
+        )
         self._batches = self._read_on(root, lists)
         if again is not None:
             self._walk = Walk(again)
@@ -165,7 +178,7 @@ class Assembler:
             if isinstance(following, BaseException):
                 raise following
             self.written += wrote
-            if self._placing is not None:
+            if self._placing is not None and not self._many:
                 self._placing.placed(self._index_of(batch))
             if self._tell is not None:
                 self._tell(self.written)
@@ -221,18 +234,20 @@ class Assembler:
         size = files = 0
         async for entries in lists:
             check.add(entries)
-            for entry in entries:
-                self._unlike(entry, seen)
-                async for step in self._steps(entry):
-                    if step is None:
-                        yield []
-                        continue
-                    batch.append(step)
-                    size += len(step.data) if step.data is not None else 0
-                    files += step.last
-                    if size >= BATCH_BYTES or files >= BATCH_FILES:
-                        yield batch
-                        batch, size, files = [], 0, 0
+            for group in _groups(entries):
+                await self._read_together(group)
+                for entry in group:
+                    self._unlike(entry, seen)
+                    async for step in self._steps(entry):
+                        if step is None:
+                            yield []
+                            continue
+                        batch.append(step)
+                        size += len(step.data) if step.data is not None else 0
+                        files += step.last
+                        if size >= BATCH_BYTES or files >= BATCH_FILES:
+                            yield batch
+                            batch, size, files = [], 0, 0
         check.finish(files=root.files, size=root.size)
         if batch:
             yield batch
@@ -286,24 +301,41 @@ class Assembler:
             await in_thread(file.prove, claimed)
         return [(at, part) for at, part in parts if not file.covers(at, part.length)]
 
+    async def _read_together(self, group: Sequence[Entry]) -> None:
+        """Have the chunks of these small files at hand, unless who assembles waits for chunks."""
+        if self._read_many is None or self._ready is not None:
+            return
+        wanted = dict.fromkeys(part.digest for entry in group if not is_large(entry) for part in entry.parts)
+        self._trim(_KEPT)
+        if missing := [digest for digest in wanted if digest not in self._kept]:
+            self._kept.update(await self._read_many(missing))
+
+    def _trim(self, most: int) -> None:
+        while len(self._kept) > most:
+            self._kept.popitem(last=False)
+
     async def _chunks(self, digests: Sequence[Digest]) -> list[bytes]:
         """The raw chunks in this order; when one can't be read, that is raised once all have ended."""
+        if self._read_many is not None and (missing := [d for d in digests if d not in self._kept]):
+            found = await self._read_many(missing)
+            found.update((digest, self._kept[digest]) for digest in digests if digest in self._kept)
+            if len(found) == len(set(digests)):
+                return [found[digest] for digest in digests]
         if len(digests) == 1:
             return [await self._chunk(digests[0])]
-        found: list[bytes] = []
+        raws: list[bytes] = []
         for raw in await asyncio.gather(*map(self._chunk, digests), return_exceptions=True):
             if isinstance(raw, BaseException):
                 raise raw
-            found.append(raw)
-        return found
+            raws.append(raw)
+        return raws
 
     async def _chunk(self, digest: Digest) -> bytes:
         raw = self._kept.get(digest)
         if raw is None:
             raw = await self._read(digest)
             self._kept[digest] = raw
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+            self._trim(_KEPT + _TOGETHER)
         else:
             self._kept.move_to_end(digest)
         return raw
@@ -311,6 +343,24 @@ class Assembler:
 
 async def _next(batches: _Batches) -> list[_Write] | None:
     return await anext(batches, None)
+
+
+def _groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """The entries in their order, cut where the small files so far have enough bytes or chunks to read together."""
+    group: list[Entry] = []
+    digests: set[Digest] = set()
+    size = 0
+    for entry in entries:
+        group.append(entry)
+        if is_large(entry):
+            continue
+        digests.update(part.digest for part in entry.parts)
+        size += sum(part.length for part in entry.parts)
+        if size >= BATCH_BYTES or len(digests) >= _TOGETHER:
+            yield group
+            group, digests, size = [], set(), 0
+    if group:
+        yield group
 
 
 def _running(parts: Sequence[Part]) -> list[tuple[int, Part]]:
@@ -343,8 +393,3 @@ def _write_batch(writer: TreeWriter, batch: list[_Write]) -> int:
                 writer.end_file(entry.digest)
     writer.flush()
     return written
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether the disk or the user's share of it is used up."""
-    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}

@@ -182,7 +182,9 @@ def installed(connection: sqlite3.Connection, package: str = "") -> list[Install
 
 def drop_parts(connection: sqlite3.Connection, tree: str, rows: Iterable[tuple[bytes, int, int, str, int]]) -> None:
     """Forget these rows (as of `add_sources`) of the tree."""
-    row = connection.execute("SELECT id FROM tree WHERE tree=?", (tree,)).fetchone()
+    row = connection.execute(
+        "SELECT id FROM tree WHERE tree=? AND EXISTS (SELECT 1 FROM source WHERE source.tree=tree.id)", (tree,)
+    ).fetchone()
     if row is not None:
         connection.executemany(
             "DELETE FROM source INDEXED BY source_digest WHERE digest=? AND at=? AND tree=? AND path=?",

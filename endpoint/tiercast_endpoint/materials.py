@@ -56,6 +56,10 @@ class EvictingStore(WritableStore, Protocol):
         """The proved raw bytes of the chunk; raises as `get`."""
         ...
 
+    async def raw_many(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
+        """`raw` of those that are held and prove true."""
+        ...
+
     def size(self, digest: Digest) -> int | None:
         """Bytes of the chunk's stored form; None when it is not held."""
         ...

@@ -20,7 +20,6 @@ from tiercast_endpoint import holdings
 from tiercast_endpoint.placing import Row
 from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.tree import OpenTree, TreeError
-from tiercast_endpoint.walk import is_large
 from tiercast_protocol.content.digest import digest_of
 from tiercast_protocol.content.manifest import Entry
 from tiercast_protocol.errors import ChunkMissing
@@ -77,9 +76,9 @@ class Sources:
         raise ChunkMissing(digest)
 
     async def index(self, tree: str, lists: AsyncIterator[Sequence[Entry]]) -> None:
-        """Write down which chunks the small files of `tree` hold (large ones: placing.py); again, it is the same."""
+        """Write down which chunks the files of `tree`, which stands, hold; again, it is the same."""
         async for entries in lists:
-            rows = list(rows_of(entry for entry in entries if not is_large(entry)))
+            rows = list(rows_of(entries))
 
             def write(connection: sqlite3.Connection, rows: Sequence[Row] = rows) -> None:
                 holdings.drop_parts(connection, tree, rows)

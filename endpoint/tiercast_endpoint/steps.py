@@ -20,7 +20,7 @@ import structlog
 
 from tiercast_endpoint import holdings, journal, programs
 from tiercast_endpoint.ahead import Ahead
-from tiercast_endpoint.assemble import Assembler, is_full
+from tiercast_endpoint.assemble import Assembler
 from tiercast_endpoint.gate import Gate
 from tiercast_endpoint.install import Event, Plan, Step, StepDone, StepFailed
 from tiercast_endpoint.journal import Job
@@ -41,6 +41,7 @@ from tiercast_protocol.errors import (
 )
 from tiercast_protocol.node import fetch
 from tiercast_protocol.node.database import Database
+from tiercast_protocol.node.files import is_full
 
 log = structlog.get_logger(__name__)
 
@@ -165,6 +166,7 @@ class Steps:
         assembler = Assembler(
             folder,
             materials.raw,
+            read_many=materials.store.raw_many,
             placing=materials.placing,
             name=staging_of(job),
             modes=await materials.modes(job),

@@ -6,8 +6,9 @@ Rules
 - Small files are written from front to back; large ones grow (growing.py), perhaps before their folder has its turn:
   the folder is made then, and must be added later.
 - Links are made last, so that no file is ever written below one; folder modes come after that, deepest first.
-- A file, its data and its mode are synced when it ends, folders at the end.  After `finish()` returns, only the rename
-  is missing.
+- Of a tree of few files each is synced, data and mode, when it ends, and folders at the end.  A tree of many is synced
+  at the end, with all of its file system: a sync of each costs many times their bytes.  After `finish()` returns, only
+  the rename is missing.
 - Synchronous: called in worker threads, of which several may call `grow` and put into what it gave.
 """
 
@@ -24,6 +25,7 @@ import blake3
 
 from tiercast_endpoint.growing import GrowingFile
 from tiercast_endpoint.tree import PLAIN_MODES, OpenTree, TreeError, make_ours, paths_of
+from tiercast_protocol.node.files import SYNCS_FILE_SYSTEMS, sync_file_system
 from tiercast_protocol.transfer.ranges import RangeSet
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -38,7 +40,8 @@ class TreeWriter(OpenTree):
     Args:
         root: an existing folder: empty, or what an earlier life left.
         modes: the permission bits that are applied.
-        fsync: what makes a descriptor durable (tests count it).
+        fsync, sync_all: what makes a descriptor, and its whole file system, durable (tests count it).
+        many: whether all is synced at the end, where the system can; what files hold is not durable before.
         claimed: which bytes of which files an earlier life left there; all else in the folder is deleted.
     """
 
@@ -48,11 +51,15 @@ class TreeWriter(OpenTree):
         *,
         modes: int = PLAIN_MODES,
         fsync: Callable[[int], None] = os.fsync,
+        sync_all: Callable[[int], None] = sync_file_system,
+        many: bool = False,
         claimed: Mapping[str, RangeSet] | None = None,
     ) -> None:
         super().__init__(root)
         self._mode_bits = modes
         self._fsync = fsync
+        self._sync_all = sync_all
+        self._many = many and SYNCS_FILE_SYSTEMS
         self._modes: list[tuple[str, int]] = []
         self._links: list[tuple[str, str]] = []
         self._written: list[tuple[int, str]] = []
@@ -142,7 +149,7 @@ class TreeWriter(OpenTree):
         return file
 
     def end_growing(self, path: str, mode: int, digest: bytes, size: int) -> None:
-        """All of it was put: give it its mode, compare and sync it.
+        """All of it was put: give it its mode and compare it; where not all is synced at the end, sync it.
 
         Raises:
             TreeError: the file is not what the manifest says.
@@ -152,7 +159,8 @@ class TreeWriter(OpenTree):
         if length != size:
             raise TreeError("tree.digest", f"{path!r} has {length} bytes where {size} belong")
         _compare(path, found, digest)
-        file.sync(self._fsync)
+        if not self._many:
+            file.sync(self._fsync)
         file.close()
         with self._guard:
             self._open_files.pop(path, None)
@@ -162,13 +170,13 @@ class TreeWriter(OpenTree):
     # -- the end ---------------------------------------------------------------------------------------
 
     def flush(self) -> None:
-        """Sync and close the small files written since the last flush.
+        """Close the small files written since the last flush; where not all is synced at the end, sync them.
 
         They are synced together, not each as it ends: the first sync carries most of the others' journal entries.
         """
         written, self._written = self._written, []
         try:
-            for fd, _ in written:
+            for fd, _ in written if not self._many else ():
                 self._fsync(fd)
         finally:
             for fd, _ in written:
@@ -183,10 +191,17 @@ class TreeWriter(OpenTree):
         for path, target in self._links:
             self._make_link(path, target)
         # Deepest first: a folder that forbids entry closes the way to those below it.
-        for path, mode in sorted(self._modes, key=lambda item: item[0].count("/"), reverse=True):
-            fd = self.folder(path)
-            self._fsync_with_mode(fd, mode)
-        self._fsync_with_mode(self._fd, 0o755)
+        folders = sorted(self._modes, key=lambda item: item[0].count("/"), reverse=True)
+        if not self._many:
+            for path, mode in folders:
+                self._fsync_with_mode(self.folder(path), mode)
+            self._fsync_with_mode(self._fd, 0o755)
+            return
+        for path, mode in folders:
+            os.fchmod(self.folder(path), mode)
+        os.fchmod(self._fd, 0o755)
+        # The root was opened before the first write: what failed since then is told here.
+        self._sync_all(self._fd)
 
     def close(self) -> None:
         """Close every descriptor, finished or not; waits for who puts."""

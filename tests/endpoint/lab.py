@@ -287,9 +287,9 @@ class Agent:
     async def give(self, bundle: OrderBundle) -> None:
         await self.jobs.on_order(PARENT, envelope.wrap("order.v1", bundle, sender=PARENT))
 
-    async def ended(self, job: str, revision: int = 1) -> StatusRecord:
+    async def ended(self, job: str, revision: int = 1, limit_s: float = 60.0) -> StatusRecord:
         """The job's final record, when it came."""
-        async with asyncio.timeout(60), self.post.final:
+        async with asyncio.timeout(limit_s), self.post.final:
             while True:
                 for record in self.post.records:
                     if (record.job, record.revision) == (job, revision) and record.receipt:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from tiercast_endpoint.assemble import Assembler, is_full
+from tiercast_endpoint.assemble import Assembler
 from tiercast_endpoint.tree import TreeError
 from tiercast_protocol.content.digest import digest_of
 from tiercast_protocol.content.manifest import Entry, Kind, Part, Root
@@ -34,7 +33,9 @@ def a_root(*, files: int, size: int) -> Root:
     )  # fmt: skip
 
 
-async def assemble(folder: Path, lists: Sequence[Sequence[Entry]], *, files: int, size: int, **options: bool) -> int:
+async def assemble(
+    folder: Path, lists: Sequence[Sequence[Entry]], *, files: int, size: int, case_collisions: bool = False
+) -> int:
     folder.mkdir()
 
     async def read(digest: bytes) -> bytes:
@@ -46,7 +47,7 @@ async def assemble(folder: Path, lists: Sequence[Sequence[Entry]], *, files: int
             yield entries
 
     told: list[int] = []
-    assembler = Assembler(folder, read, told.append, **options)
+    assembler = Assembler(folder, read, told.append, case_collisions=case_collisions)
     await assembler.run(a_root(files=files, size=size), each())
     assert told[-1] == assembler.written
     return assembler.written
@@ -152,8 +153,26 @@ async def test_a_chunk_that_is_missing_ends_it_when_the_other_reads_have_ended(t
     assert others == [digest_of(b"x")]
 
 
-def test_what_a_full_disk_is() -> None:
-    assert is_full(OSError(errno.ENOSPC, ""))
-    assert is_full(OSError(errno.EDQUOT, ""))
-    assert not is_full(OSError(errno.EIO, ""))
-    assert not is_full(ValueError())
+async def test_chunks_of_several_small_files_are_read_at_once_and_what_is_missing_one_by_one(tmp_path: Path) -> None:
+    chunks = {digest_of(data): data for data in (bytes([number]) * 10 for number in range(60))}
+    asked: list[int] = []
+    alone: list[bytes] = []
+
+    async def read(digest: bytes) -> bytes:
+        alone.append(digest)
+        return chunks[digest]
+
+    async def read_many(digests: Sequence[bytes]) -> dict[bytes, bytes]:
+        asked.append(len(digests))
+        return {digest: chunks[digest] for digest in digests if chunks[digest][0] != 7}
+
+    async def lists() -> AsyncIterator[Sequence[Entry]]:
+        yield [a_file(f"f{data[0]:02}", Part(digest, 0, 10), digest=digest) for digest, data in chunks.items()]
+
+    (tmp_path / "t").mkdir()
+    assembler = Assembler(tmp_path / "t", read, read_many=read_many)
+    await assembler.run(a_root(files=60, size=600), lists())
+    assert [path.read_bytes() for path in sorted((tmp_path / "t").iterdir())] == list(chunks.values())
+    assert max(asked) == 24
+    assert len(asked) <= 5
+    assert alone == [digest_of(bytes([7]) * 10)]

@@ -48,6 +48,29 @@ def test_files_folders_and_links_get_their_modes(top: Path) -> None:
     assert sorted(paths_of(str(top))) == ["a", "a/b", "a/b/f", "a/l"]
 
 
+def test_a_tree_of_many_files_is_synced_once_after_all_else(top: Path) -> None:
+    synced: list[list[str]] = []
+
+    def each(fd: int) -> None:
+        raise AssertionError(fd)
+
+    def all_of_it(fd: int) -> None:
+        assert Path(f"/proc/self/fd/{fd}").readlink() == top
+        assert (top / "a").stat().st_mode & 0o777 == 0o500
+        synced.append(sorted(paths_of(str(top))))
+
+    with TreeWriter(str(top), fsync=each, sync_all=all_of_it, many=True) as writer:
+        writer.add_folder("a", 0o500)
+        write_file(writer, "a/f", b"data")
+        writer.flush()
+        writer.grow("a/g").put(0, [b"large"])
+        writer.end_growing("a/g", 0o644, digest_of(b"large"), 5)
+        writer.add_link("a/l", "f")
+        assert not synced
+        writer.finish()
+    assert synced == [["a", "a/f", "a/g", "a/l"]]
+
+
 def test_a_definition_may_allow_set_user_id(top: Path) -> None:
     with TreeWriter(str(top), modes=ALL_MODES) as writer:
         write_file(writer, "f", b"data", 0o4755)

@@ -10,7 +10,9 @@ Rules
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +25,10 @@ _MOST_PARTS = 512
 _libc = ctypes.CDLL(None, use_errno=True)
 _fallocate = getattr(_libc, "fallocate64", None) or getattr(_libc, "fallocate", None)
 _sync_file_range = getattr(_libc, "sync_file_range", None)
+_syncfs = getattr(_libc, "syncfs", None)
+_KERNEL = tuple(int(part) for part in re.findall(r"[0-9]+", os.uname().release)[:2])
+#: Whether a whole file system can be synced, and what failed is told: kernels before 5.8 keep it to themselves.
+SYNCS_FILE_SYSTEMS = _syncfs is not None and os.uname().sysname == "Linux" and _KERNEL >= (5, 8)
 
 
 class File(Protocol):
@@ -250,3 +256,20 @@ def begin_write_back(fd: int, offset: int, size: int) -> None:
     """Begin to write these bytes of a file to the disk, and don't wait; where the system can't, nothing."""
     if _sync_file_range is not None:
         _sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(size), _SYNC_FILE_RANGE_WRITE)
+
+
+def sync_file_system(fd: int) -> None:
+    """All that was written to the file system on which `fd` lies is safe when this returns.
+
+    Only where `SYNCS_FILE_SYSTEMS`.  Raises OSError for whatever failed since `fd` was opened.
+    """
+    if _syncfs is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    if _syncfs(fd) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the disk or the user's share of it is used up."""
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}

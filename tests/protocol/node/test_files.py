@@ -1,10 +1,13 @@
 """The port to the file system, on the real one."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
-from tiercast_protocol.node.files import RealFiles, make_folder
+from tiercast_protocol.node import files
+from tiercast_protocol.node.files import RealFiles, is_full, make_folder, sync_file_system
 
 FILES = RealFiles()
 
@@ -46,3 +49,25 @@ def test_names(tmp_path: Path) -> None:
     assert FILES.free(tmp_path) > 0
     with pytest.raises(FileNotFoundError):
         FILES.read(tmp_path / "none", 0, 1)
+
+
+def test_what_a_full_disk_is() -> None:
+    assert is_full(OSError(errno.ENOSPC, ""))
+    assert is_full(OSError(errno.EDQUOT, ""))
+    assert not is_full(OSError(errno.EIO, ""))
+    assert not is_full(ValueError())
+
+
+def test_a_file_system_is_synced_or_it_is_told_why_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "f").write_bytes(b"data")
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        assert files.SYNCS_FILE_SYSTEMS
+        sync_file_system(fd)
+    finally:
+        os.close(fd)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        sync_file_system(fd)
+    monkeypatch.setattr(files, "_syncfs", None)
+    with pytest.raises(OSError, match="not implemented"):
+        sync_file_system(0)

@@ -145,6 +145,11 @@ class DurableChunks:
             return await self._thread(unseal, digest, stored)
         return (await self._read(upkeep.read_raw, digest))[0]
 
+    async def raw_many(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
+        """`raw` of each that is held and proves true, with one change of threads."""
+        places = self._places(digests)
+        return await self._thread(upkeep.read_some, self._sections, places, unseal) if places else {}
+
     async def get_many(self, digests: Sequence[Digest]) -> list[bytes]:
         """`get` of each, in this order; all that must come from the disk comes with one change of threads.
 

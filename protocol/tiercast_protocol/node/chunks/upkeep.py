@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 from tiercast_protocol.content.chunk import unseal, verify
@@ -42,8 +42,16 @@ def _read(sections: Sections, digest: Digest, place: Place) -> bytes:
     return stored
 
 
-def read_some(sections: Sections, places: Mapping[Digest, Place]) -> dict[Digest, bytes]:
-    """The stored forms at these places, without those that `read_verified` would raise for.
+def as_stored(digest: Digest, stored: memoryview) -> bytes:
+    """A stored form, proved; raises `ChunkCorrupt`."""
+    verify(digest, stored)
+    return bytes(stored)
+
+
+def read_some(
+    sections: Sections, places: Mapping[Digest, Place], make: Callable[[Digest, memoryview], bytes] = as_stored
+) -> dict[Digest, bytes]:
+    """What `make` (`as_stored` or `unseal`) makes of the chunks at these places, without those it would raise for.
 
     What lies side by side is read with one call.
     """
@@ -51,11 +59,11 @@ def read_some(sections: Sections, places: Mapping[Digest, Place]) -> dict[Digest
     run: list[tuple[Digest, Place]] = []
     for digest, place in sorted(places.items(), key=lambda item: item[1]):
         if run and not _continues(run, place):
-            _read_run(sections, run, found)
+            _read_run(sections, run, found, make)
             run = []
         run.append((digest, place))
     if run:
-        _read_run(sections, run, found)
+        _read_run(sections, run, found, make)
     return found
 
 
@@ -68,17 +76,20 @@ def _continues(run: list[tuple[Digest, Place]], place: Place) -> bool:
     )
 
 
-def _read_run(sections: Sections, run: list[tuple[Digest, Place]], found: dict[Digest, bytes]) -> None:
+def _read_run(
+    sections: Sections,
+    run: list[tuple[Digest, Place]],
+    found: dict[Digest, bytes],
+    make: Callable[[Digest, memoryview], bytes],
+) -> None:
     first, last = run[0][1], run[-1][1]
     try:
         data = memoryview(sections.read(Place(first.section, first.start, last.start + last.size - first.start)))
     except OSError:
         return
     for digest, place in run:
-        stored = data[place.start - first.start : place.start - first.start + place.size]
         with suppress(ChunkCorrupt):
-            verify(digest, stored)
-            found[digest] = bytes(stored)
+            found[digest] = make(digest, data[place.start - first.start : place.start - first.start + place.size])
 
 
 def check(sections: Sections, digest: Digest, place: Place) -> str:

@@ -108,6 +108,20 @@ async def test_what_is_damaged_on_the_disk_is_not_given_raw_and_then_missing(tmp
         assert store.damaged == 1
 
 
+async def test_many_raw_at_once_without_those_that_are_not_held_or_damaged(tmp_path: Path) -> None:
+    async with DiskStore.open(tmp_path, keep_verified=0) as store:
+        await store.put_many(CHUNKS[:3])
+        await store.sync()
+        asked = [digest for digest, _ in CHUNKS[:4]]
+        assert await store.raw_many(asked) == {digest: unseal(digest, stored) for digest, stored in CHUNKS[:3]}
+        section = next((tmp_path / "sections").iterdir())
+        data = bytearray(section.read_bytes())
+        data[10] ^= 1
+        section.write_bytes(data)
+        assert set(await store.raw_many(asked)) == set(asked[1:3])
+        assert await store.raw_many([]) == {}
+
+
 async def test_who_reads_in_order_gets_what_follows_read_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with DiskStore.open(tmp_path, keep_verified=1 << 20) as store:
         await store.put_many(CHUNKS)
