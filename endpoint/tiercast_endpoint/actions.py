@@ -15,16 +15,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pwd
 import shutil
-import sys
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
 from tiercast_endpoint import journal, messages, programs
+from tiercast_endpoint.becoming import CanNotBecomeError, User, command_as, user_named
 from tiercast_endpoint.gate import Allowed, Gate
 from tiercast_endpoint.install import Event, Step, StepDone, StepFailed
 from tiercast_endpoint.journal import Job
@@ -38,25 +37,6 @@ from tiercast_protocol.node.database import Database
 log = structlog.get_logger(__name__)
 
 _FOLDER = Path("/")
-#: Becomes another user, if one is named, and the program; its arguments: uid, gid, groups, program, arguments.
-_BECOME = """
-import os, sys
-if os.read(0, 1) != b"\\n":
-    os._exit(125)
-nothing = os.open(os.devnull, os.O_RDONLY)
-os.dup2(nothing, 0)
-os.close(nothing)
-uid, gid, groups = sys.argv[1:4]
-if uid:
-    os.setgroups([int(group) for group in groups.split(",")])
-    os.setgid(int(gid))
-    os.setuid(int(uid))
-try:
-    os.execv(sys.argv[4], sys.argv[4:])
-except OSError as error:
-    os.write(2, f"{sys.argv[4]}: {error.strerror}\\n".encode())
-    os._exit(127)
-"""
 
 _OWN = frozenset({Step.RUN, Step.STOP, Step.KEEP, Step.LOOK, Step.RESTART})
 
@@ -71,18 +51,6 @@ class _CanNotRunError(Exception):
         self.code, self.detail = code, detail
 
 
-@dataclass(frozen=True, slots=True)
-class _User:
-    """Whose rights a program has; `change` when they are not the agent's own."""
-
-    name: str
-    uid: int
-    gid: int
-    groups: tuple[int, ...]
-    home: str
-    change: bool
-
-
 class Actions:
     """Performs those steps, and has `steps` perform all others.
 
@@ -92,6 +60,7 @@ class Actions:
         restart: set when the agent is to start again.
         look: looks at the machine and says what it is; done when that is in the outbox.
         now_ms: the clock.
+        kept: told of a message that was kept: its job, title and text.
     """
 
     def __init__(
@@ -102,12 +71,13 @@ class Actions:
         restart: asyncio.Event,
         look: Callable[[], Awaitable[None]],
         now_ms: Callable[[], int],
+        kept: Callable[[str, str, str], None] = lambda _job, _title, _text: None,
     ) -> None:
         self._db = db
         self._steps = steps
         self._restart = restart
         self._look = look
-        self._now_ms = now_ms
+        self._now_ms, self._kept = now_ms, kept
 
     async def perform(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
         """Perform `step` of `job`."""
@@ -138,6 +108,7 @@ class Actions:
                 said = actions.read_message(job.options)
                 now = self._now_ms()
                 await self._db.write(lambda connection: messages.keep(connection, job.job, said.title, said.text, now))
+                self._kept(job.job, said.title, said.text)
             case Step.LOOK:
                 await self._look()
             case _:
@@ -150,7 +121,10 @@ class Actions:
         if job.running:
             # An earlier life started it and it still runs: two at once is what nobody declares itself safe for.
             await in_thread(programs.kill_leftover, job.running)
-        user = await in_thread(_user, said.user)
+        try:
+            user = await in_thread(user_named, said.user)
+        except CanNotBecomeError as error:
+            raise _CanNotRunError("run.user", str(error)) from error
         program = _found(said.argv[0])
         gate = Gate(times.read(job.options))
         allowed = gate.allowed(said.timeout_s, begun=job.snapshot.begun, now=self._now_ms())
@@ -158,7 +132,7 @@ class Actions:
             raise _CanNotRunError(allowed.code, f"The program was not started: {allowed.detail}.")
         try:
             ran = await programs.run_program(
-                _command(user, program, said.argv[1:]),
+                command_as(user, program, said.argv[1:]),
                 cwd=_FOLDER,
                 env=_environment(job, user),
                 timeout_s=allowed.timeout_s,
@@ -197,22 +171,6 @@ def _end_of(said: actions.Run, ran: programs.Ran, allowed: Allowed) -> Event:
     return StepDone(Step.RUN, detail=detail)
 
 
-def _user(name: str) -> _User:
-    """The user `name`, or the agent's own."""
-    own = os.geteuid()
-    try:
-        found = pwd.getpwnam(name) if name else pwd.getpwuid(own)
-    except KeyError:
-        if name:
-            raise _CanNotRunError("run.user", f"This machine has no user {name!r}.") from None
-        return _User("", own, os.getegid(), (), os.environ.get("HOME", "/"), change=False)
-    if own not in {0, found.pw_uid}:
-        detail = f"The agent runs as {pwd.getpwuid(own).pw_name} and can't become {name}; only one that is root can."
-        raise _CanNotRunError("run.user", detail)
-    groups = tuple(os.getgrouplist(found.pw_name, found.pw_gid))
-    return _User(found.pw_name, found.pw_uid, found.pw_gid, groups, found.pw_dir, change=found.pw_uid != own)
-
-
 def _found(program: str) -> str:
     """The program's absolute path."""
     path = program if program.startswith("/") else shutil.which(program, path=programs.PATH)
@@ -224,12 +182,6 @@ def _found(program: str) -> str:
     return path
 
 
-def _command(user: _User, program: str, arguments: Sequence[str]) -> list[str]:
-    ids = (str(user.uid), str(user.gid), ",".join(map(str, user.groups))) if user.change else ("", "", "")
-    return [sys.executable, "-I", "-S", "-c", _BECOME, *ids, program, *arguments]
-
-
-def _environment(job: Job, user: _User) -> dict[str, str]:
+def _environment(job: Job, user: User) -> dict[str, str]:
     """The whole environment of the program."""
-    who = {"USER": user.name, "LOGNAME": user.name} if user.name else {}
-    return {"TIERCAST_JOB": job.job, "PATH": programs.PATH, "HOME": user.home, "LANG": "C.UTF-8", **who}
+    return {"TIERCAST_JOB": job.job, "PATH": programs.PATH, "LANG": "C.UTF-8", **user.environment()}

@@ -135,6 +135,9 @@ def _print(row: dict[str, Any]) -> None:
     typer.echo(f"{row['job']}  {row['type']} {_about(row)}: {row['state']}")
     for reason in row["chain"][:1]:
         typer.echo(f"    {reason['says']}")
+    if row.get("about") or row.get("size"):
+        size = f"{row['size'] / 1e6:,.1f} MB" if row["size"] else ""
+        typer.echo(f"    {'; '.join(part for part in (row['about'], size) if part)}")
     if row["can_put_off"]:
         typer.echo(f"    you can: {', '.join(_can(row))}; it expires {_at(row['expires'])}")
 

@@ -17,6 +17,7 @@ from tiercast_endpoint.choices import ALL, Choice, Terms
 from tiercast_endpoint.jobs import describe
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.judging import said_of, terms_of
+from tiercast_protocol.content import provisos
 from tiercast_protocol.content.jobtypes import OFFER
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
@@ -37,6 +38,10 @@ class Actors(Protocol):
         """Look again at a job, or at all."""
         ...
 
+    def windows_changed(self) -> None:
+        """Times that hold for all of them are others."""
+        ...
+
 
 class Choosing:
     """What the owner chose.
@@ -48,6 +53,8 @@ class Choosing:
 
     def __init__(self, db: Database, now_ms: Callable[[], int]) -> None:
         self._db, self._now_ms = db, now_ms
+        #: Told of every choice that is written down.
+        self.on_chosen: Callable[[Choice], None] = lambda _choice: None
         #: The present choices, by job: always this very map.
         self.chosen: dict[str, Choice] = {}
         self._actors: Actors | None = None
@@ -119,6 +126,8 @@ class Choosing:
             "answer": choice.answer,
             "by": choice.by,
             "can_put_off": not begun and row.type in choices.TYPES,
+            "about": row.options.get(provisos.ABOUT, ""),
+            "size": row.options.get(provisos.SIZE, 0),
             **limits,
         }
 
@@ -211,3 +220,4 @@ class Choosing:
             raise
         if self._actors is not None:
             self._actors.changed(choice.job)
+        self.on_chosen(choice)

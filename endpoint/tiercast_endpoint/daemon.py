@@ -15,35 +15,34 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import structlog
 
-from tiercast_endpoint import choices, group_windows, held, holdings, inventory, journal, messages, patches
+from tiercast_endpoint import choices, group_windows, held, holdings, inventory, journal, messages, patches, preferring
 from tiercast_endpoint.actions import Actions
-from tiercast_endpoint.choosing import Choosing
 from tiercast_endpoint.inventory import Informer, Owned
 from tiercast_endpoint.jobs import Jobs
 from tiercast_endpoint.judging import Judging
 from tiercast_endpoint.materials import Materials
 from tiercast_endpoint.memory import give_back, keep_small
+from tiercast_endpoint.notifying import Notifying
 from tiercast_endpoint.orders import Identity, open_bundle
 from tiercast_endpoint.partial import PartialTrees
 from tiercast_endpoint.placing import Placing
 from tiercast_endpoint.reports import Reporter
 from tiercast_endpoint.restart import Restart
 from tiercast_endpoint.root_folder import RootFolder
-from tiercast_endpoint.settings import TITLE, Settings, default_root
+from tiercast_endpoint.settings import Settings
 from tiercast_endpoint.steps import Steps, same_file_system
 from tiercast_endpoint.terms import Terms
 from tiercast_endpoint.tree import TreeError
 from tiercast_endpoint.verbs import Readings
+from tiercast_endpoint.watching import Watching
 from tiercast_endpoint.why import Machine, Why, asks
 from tiercast_protocol import __version__
-from tiercast_protocol.errors import StateError, UsageError
-from tiercast_protocol.node import config, enrol, joined, logs, settings_file, standing
-from tiercast_protocol.node.address import TlsFiles
+from tiercast_protocol.errors import StateError
+from tiercast_protocol.node import config, joined, logs, standing
 from tiercast_protocol.node.arrivals import Arrivals
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.control.server import ControlServer
@@ -75,6 +74,7 @@ SCHEMA = [
     (8, choices.SCHEMA),
     (9, holdings.PARTIAL),
     (10, group_windows.SCHEMA),
+    (16, preferring.SCHEMA),
 ]
 
 #: What came waits so long for company before it is stored: nobody is below an agent who waits for it.
@@ -130,8 +130,16 @@ class Agent:
             limits=limits,
         )
         inner = Steps(db=db, root=self._root, materials=materials, limits=limits, now_ms=now_ms)
+        watching = await Watching.loaded(db, now_ms)
         informer = self._informer(db, post, upstream)
-        steps = Actions(db=db, steps=inner, restart=self._restart.asked, look=informer.afresh, now_ms=now_ms)
+        steps = Actions(
+            db=db,
+            steps=inner,
+            restart=self._restart.asked,
+            look=informer.afresh,
+            now_ms=now_ms,
+            kept=watching.feed.message,
+        )
         reporter = Reporter(
             db=db,
             post=post,
@@ -140,6 +148,7 @@ class Agent:
             generation=me.generation,
             key=me.key,
             now_ms=now_ms,
+            changed=watching.feed.job,
         )
 
         def on_ended() -> None:
@@ -148,7 +157,6 @@ class Agent:
 
         identity = Identity(me.region, me.region_key, me.name, me.key.public, me.generation)
         windows, back = await group_windows.loaded(db, post, identity), await held.loaded(db, post, upstream)
-        choosing = await Choosing.loaded(db, now_ms)
         jobs = Jobs(
             db=db,
             me=identity,
@@ -160,7 +168,8 @@ class Agent:
             windows=limits.windows,
             held=back.reason,
             groups=lambda: windows.windows,
-            judge=Judging(db=db, facts=informer.now, chosen=choosing.chosen, now_ms=now_ms),
+            judge=Judging(db=db, facts=informer.now, chosen=watching.chosen, now_ms=now_ms),
+            wish=watching.wish,
         )
         back.act, windows.act = jobs.held_changed, jobs.windows_changed
         roaming = self._roaming(kept, upstream, post, (reporter.retell, informer.retell, back.moved))
@@ -177,19 +186,24 @@ class Agent:
         verbs = Verbs()
         for part in (readings, owner, informer):
             part.register(verbs)
-        choosing.register(verbs, jobs, why.why)
+        watching.register(verbs, jobs, why.why)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._until_stopped(jobs))
             tasks.create_task(self._restart.wait(jobs.quiet))
             started = asyncio.Event()
             tasks.create_task(jobs.run(started))
             await started.wait()
-            for work in (post.run(), upstream.run(), owner.run(), roaming.run(), ledger.run(), informer.run()):
-                tasks.create_task(work)
-            tasks.create_task(placing.run())
-            async with ControlServer(self._place.socket, verbs):
+            notifying = Notifying(self._settings.notify, watching.feed)
+            for runs in (post, upstream, owner, roaming, ledger, informer, placing, notifying):
+                tasks.create_task(runs.run())
+            async with self._socket(verbs):
                 ready(node=me.name, region=me.region, parent=upstream.parent, socket=str(self._place.socket))
                 await asyncio.Event().wait()
+
+    def _socket(self, verbs: Verbs) -> ControlServer:
+        """Where the owner is heard, and who may speak for him."""
+        settings = self._settings
+        return ControlServer(self._place.socket, verbs, group=settings.socket_group, mode=int(settings.socket_mode, 8))
 
     async def _until_stopped(self, jobs: Jobs) -> None:
         """Until a signal comes, and what waits for the agent's stop is done."""
@@ -343,44 +357,3 @@ async def serve(stack: AsyncExitStack, place: Place, restart: Restart) -> None:
 def now_ms() -> int:
     """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
-
-
-async def join(
-    token: str, place: Place, *, install_root: Path | None, name: str, tls: TlsFiles | None = None
-) -> joined.Enrolled:
-    """What `tiercast-endpoint join` does: enrol, and write the settings unless there are some."""
-    settings = _first_settings(place, install_root, tls or TlsFiles())
-    if not place.config.exists():
-        _check_root(settings.install_root)
-    return await enrol.join(
-        token,
-        role="endpoint",
-        folder=place.folder,
-        name=name,
-        tls=settings.tls,
-        before_saved=lambda: _write_settings(place, settings),
-    )
-
-
-def _check_root(path: Path) -> None:
-    """What would keep the agent from starting is said before the token is used.  Raises UsageError."""
-    try:
-        RootFolder(path).check()
-    except (OSError, TreeError) as error:
-        reason = error.detail if isinstance(error, TreeError) else error.strerror
-        raise UsageError(
-            code="root.invalid",
-            what=f"It can't be the install root: {reason}.",
-            where=str(path),
-            todo="Name another folder with --install-root; the token is still good.",
-        ) from error
-
-
-def _first_settings(place: Place, install_root: Path | None, tls: TlsFiles) -> Settings:
-    root = (install_root or default_root(place.folder)).absolute()
-    return Settings(install_root=root, tls=tls)
-
-
-def _write_settings(place: Place, settings: Settings) -> None:
-    if not place.config.exists():
-        settings_file.write(place.config, settings, title=TITLE)

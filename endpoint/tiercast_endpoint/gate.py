@@ -34,6 +34,17 @@ class Allowed:
 
 
 @dataclass(frozen=True, slots=True)
+class Preferred:
+    """Windows in which the owner would have it, and until when (ms since 1970) they may be waited for."""
+
+    windows: tuple[calendar.Window, ...] = ()
+    last: int = 0
+
+
+NO_WISH = Preferred()
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """The times of one job on one machine.
 
@@ -45,6 +56,7 @@ class Gate:
         zone: of local windows; None is this machine's.
         machine: the owner's own windows; besides the job's.
         groups: those of the machine's groups, each with the group's name; besides both.
+        preferred: what its owner wished; it is waited for as far as he may put the job off.
     """
 
     times: Times = NO_TIMES
@@ -54,6 +66,7 @@ class Gate:
     zone: tzinfo | None = None
     machine: tuple[calendar.Window, ...] = ()
     groups: tuple[tuple[str, tuple[calendar.Window, ...]], ...] = ()
+    preferred: Preferred = NO_WISH
 
     @property
     def expected_s(self) -> float:
@@ -81,7 +94,7 @@ class Gate:
             return because("time.install", until=times.not_before)
         if times.when in _EVENTS and times.when not in happened:
             return because(_EVENTS[times.when])
-        wait = self._window(now)
+        wait = self._window(now) or self._wish(now)
         return because("app.running", app=running) if wait is None and running else wait
 
     @property
@@ -135,6 +148,17 @@ class Gate:
         spread = self.times.spread_s * 1000.0 if not self.times.switch_at else 0.0
         due = since + int(self.share * (spread if room is None else min(spread, room)))
         return because("time.spread", until=due) if now < due else None
+
+    def _wish(self, now: int) -> Reason | None:
+        """The next time that the owner prefers, and that everything else allows; None where there is none in time."""
+        wished, times = self.preferred, self.times
+        if not wished.windows or times.switch_at or times.when == SHUTDOWN or now >= wished.last:
+            return None
+        both = Openings((wished.windows, *self.openings.sets), self.zone)
+        best = both.fitting(now / 1000, self.expected_s)
+        if best is None or not now < best * 1000 < wished.last:
+            return None
+        return because("owner.preferred", window=calendar.shown(wished.windows), until=int(best * 1000))
 
     def _next_fitting(self, wall: float) -> int:
         """The next opening at or after `wall` that is long enough, in milliseconds; 0 where none is."""

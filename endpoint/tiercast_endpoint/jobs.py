@@ -22,7 +22,7 @@ from typing import Protocol
 import structlog
 
 from tiercast_endpoint import choices, journal
-from tiercast_endpoint.gate import Gate, share_of
+from tiercast_endpoint.gate import NO_WISH, Gate, Preferred, share_of
 from tiercast_endpoint.group_windows import Windows, read_windows
 from tiercast_endpoint.install import (
     HARMLESS,
@@ -91,6 +91,7 @@ class Jobs:
         held: what the parent holds back.
         groups: the windows of the machine's groups, now.
         judge: says what the machine's facts and its owner let a job do.
+        wish: at what times its owner prefers a job, as far as that holds for it.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Jobs:
         held: Callable[[Mapping[str, object]], Reason | None] = lambda _options: None,
         groups: Callable[[], Windows] = tuple,
         judge: Judge | None = None,
+        wish: Callable[[Job], Preferred] = lambda _job: NO_WISH,
     ) -> None:
         self._db = db
         self._me = me
@@ -118,6 +120,7 @@ class Jobs:
         self._on_ended = on_ended
         self._roots, self._windows = roots, windows
         self._held, self._groups, self._judge = held, groups, judge
+        self._wish = wish
         self._signed_time = 0
         self._tasks: asyncio.TaskGroup | None = None
         self._runs: dict[tuple[str, int], Run] = {}
@@ -152,7 +155,7 @@ class Jobs:
         """What the owner chose (of `job`, or of all) may be another: look again."""
         for run in list(self._runs.values()):
             if job in {"", run.job.job}:
-                run.put(TimeCame())
+                run.gate_changed(self._gate(run.job))
 
     def facts_changed(self) -> None:
         """What is installed here, or is to be, may be another: whoever hangs on that looks again."""
@@ -266,8 +269,11 @@ class Jobs:
     def _gate(self, job: Job) -> Gate:
         """The job's times here; the owner's windows are for packages."""
         about = job.type in {o.INSTALL, o.REMOVE, OFFER}
-        windows, groups = (self._windows, (*self._groups(), *read_windows(job.options))) if about else ((), ())
-        return Gate(times.read(job.options), job.issued, share_of(self._me.name), machine=windows, groups=groups)
+        said, share = times.read(job.options), share_of(self._me.name)
+        if not about:
+            return Gate(said, job.issued, share)
+        groups = (*self._groups(), *read_windows(job.options))
+        return Gate(said, job.issued, share, machine=self._windows, groups=groups, preferred=self._wish(job))
 
     def windows_changed(self) -> None:
         """The windows of the machine's groups are others."""

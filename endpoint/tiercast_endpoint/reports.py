@@ -50,6 +50,7 @@ class Reporter:
         generation: of this node's key.
         key: signs receipts.
         now_ms: the clock.
+        changed: told of every job whose state was written down.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Reporter:
         generation: int,
         key: PrivateKey,
         now_ms: Callable[[], int],
+        changed: Callable[[Job], None] = lambda _job: None,
     ) -> None:
         self._db = db
         self._post = post
@@ -69,12 +71,14 @@ class Reporter:
         self._me = me
         self._generation = generation
         self._key = key
-        self._now_ms = now_ms
+        self._now_ms, self._changed = now_ms, changed
 
     async def note(self, job: Job, state: str, code: str = "", detail: str = "") -> Job:
         """Write down that the job is in `state` now, and what it waits for; `tell` is for the caller to call."""
         job = replace(job, state=state, code=code, detail=detail, at=self._now_ms(), done=0, total=0)
-        return await self._db.write(lambda connection: journal.save_status(connection, job))
+        job = await self._db.write(lambda connection: journal.save_status(connection, job))
+        self._changed(job)
+        return job
 
     async def tell(self, job: Job) -> None:
         """Tell what was written down of it last."""
@@ -94,6 +98,7 @@ class Reporter:
         # Bytes of an interrupted step say nothing about the outcome.
         ended = replace(ended, done=0, total=0)
         ended = await self._db.write(lambda connection: journal.save_final(connection, ended, self._sign))
+        self._changed(ended)
         await self.repeat(ended)
         return ended
 

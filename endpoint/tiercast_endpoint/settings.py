@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiercast_endpoint.materials import Limits
+from tiercast_endpoint.notifying import NotifySettings
 from tiercast_protocol.content.inventory import MOST_GROUPS
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.address import TlsFiles
@@ -41,6 +42,14 @@ def _windows(text: str) -> str | None:
     except UsageError as error:
         return error.todo.removeprefix("Write ").removesuffix(".")
     return "windows without a rate" if any(one.rate is not None for one in windows) else None
+
+
+def _word(text: str) -> str | None:
+    return None if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", text) else "the name of a group of users"
+
+
+def _mode(text: str) -> str | None:
+    return None if text in {"0660", "0600"} else '"0660" or "0600"'
 
 
 def _window(size: int) -> str | None:
@@ -93,6 +102,15 @@ class Settings:
     groups: tuple[str, ...] = setting(
         (), doc="Groups of the region that this machine joins by itself; their maker must allow that.", check=_groups
     )
+    socket_group: str = setting(
+        "tiercast",
+        doc="Besides root and the agent's user, members of this group speak for the owner: hold, defer, accept ...",
+        check=_word,
+    )
+    socket_mode: str = setting(
+        "0660", doc='Who may connect: "0660" is the group too, "0600" the agent\'s user and root alone.', check=_mode
+    )
+    notify: NotifySettings = setting(NotifySettings, doc="The owner's own program, told what happens here.")
     transfer: TransferSettings = setting(TransferSettings, doc="What this machine asks of the link to its parent.")
     log_level: Level = setting("info", doc="debug, info, warning or error.")
     log_format: Format = setting("auto", doc="json, console, or auto (json when not a terminal).")

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tiercast_endpoint import choice_commands, commands
+from tiercast_endpoint import choice_commands, commands, owner_commands
 
 _EPILOG = """\b
 Examples:
@@ -86,7 +86,7 @@ def join(
     """Become part of a region."""
 
     async def work() -> None:
-        from tiercast_endpoint.daemon import join as join_region
+        from tiercast_endpoint.joining import join as join_region
         from tiercast_protocol.node.address import TlsFiles
 
         text = sys.stdin.readline() if token == "-" else token  # noqa: S105 - the dash of stdin
@@ -325,6 +325,18 @@ def _ask(state: Path | None, verb: str, *, json: bool, **args: Any) -> Any:
     return found[0]
 
 
+def _follow(state: Path | None, verb: str, each: Callable[[Any], None], *, json: bool) -> None:
+    async def work() -> None:
+        from tiercast_protocol.node.control.client import connect
+
+        todo = "Start it with `tiercast-endpoint run`, or name its folder with --state."
+        async with connect(_place(state).socket, todo=todo) as client:
+            async for item in client.stream(verb):
+                each(item)
+
+    _run(work, json=json)
+
+
 def _run(work: Callable[[], Awaitable[None]], *, json: bool) -> None:
     """Run `work`; an error becomes a message and the exit code that fits."""
     from tiercast_protocol.errors import TiercastError, UsageError
@@ -369,3 +381,4 @@ def _size(size: int) -> str:
 
 commands.register(app, _ask, _emit)
 choice_commands.register(app, _ask, _emit, _read_end)
+owner_commands.register(app, _ask, _emit, _follow)

@@ -143,7 +143,7 @@ class Jobs:
         expires = now / 1000 + request.expires_s
         options = spread_out(options, size, ways, request.expires_s)
         check_times(Plan(request.type, options, now / 1000, expires, size, ways, anyway=request.anyway))
-        options = completed(request.type, options, package.definition, now, int(expires * 1000))
+        options = completed(request.type, options, package.definition, now, int(expires * 1000), package.stored_bytes)
         if kind.package and kind.role == "endpoint":
             windows = times.read(options).window
             limits = await group_windows.limits(connection, [node.name for node in found])

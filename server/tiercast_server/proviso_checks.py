@@ -21,6 +21,8 @@ from tiercast_protocol.transfer import calendar
 TYPES = ("install", OFFER, "remove", "run", "restart")
 INSTALLING = ("install", OFFER)
 Options = dict[str, str | int | bool]
+#: Longest description of a package that goes with an offer of it.
+_LONGEST_ABOUT = 300
 
 
 def check_provisos(type_: str, options: Mapping[str, object]) -> None:
@@ -45,8 +47,8 @@ def check_provisos(type_: str, options: Mapping[str, object]) -> None:
     provisos.check({word: options[word] for word in said})
 
 
-def completed(type_: str, options: Options, definition: str, now: int, expires: int) -> Options:
-    """The options with the package's own words; `now` and `expires` in milliseconds since 1970.
+def completed(type_: str, options: Options, definition: str, now: int, expires: int, size: int = 0) -> Options:
+    """The options with the package's own words; `now` and `expires` in milliseconds since 1970, `size` in bytes.
 
     Raises:
         UsageError: provisos.defer-until.
@@ -59,8 +61,13 @@ def completed(type_: str, options: Options, definition: str, now: int, expires: 
             what=f"defer-until is {calendar.moment(until / 1000)}, which {what}.",
             todo="Give a time between now and the job's expiry. Nothing was done.",
         )
-    own = {word: value for word, value in options.items() if word not in provisos.PACKAGE_WORDS}
-    return own | of_package(parse_definition(definition)) if type_ in INSTALLING and definition else own
+    own = {word: value for word, value in options.items() if word not in provisos.PACKAGE_WORDS | provisos.OFFER_WORDS}
+    if type_ not in INSTALLING or not definition:
+        return own
+    package = parse_definition(definition)
+    about: Options = {provisos.ABOUT: package.description[:_LONGEST_ABOUT], provisos.SIZE: size}
+    shown = {word: value for word, value in about.items() if value} if type_ == OFFER else {}
+    return own | of_package(package) | shown
 
 
 def of_package(definition: Definition) -> Options:

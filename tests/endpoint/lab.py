@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tiercast_endpoint import choices, holdings, journal, messages, patches
+from tiercast_endpoint import choices, holdings, journal, messages, patches, preferring
 from tiercast_endpoint.actions import Actions
 from tiercast_endpoint.choosing import Choosing
 from tiercast_endpoint.install import Step
@@ -26,6 +26,7 @@ from tiercast_endpoint.placing import Placing
 from tiercast_endpoint.reports import Reporter
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.steps import Steps
+from tiercast_endpoint.watching import Watching
 from tiercast_endpoint.why import Machine, Why
 from tiercast_protocol.content import merkle
 from tiercast_protocol.content.chunk import MAX_RAW, seal
@@ -271,6 +272,7 @@ class Agent:
     facts: dict[str, Any]
     choosing: Choosing
     verbs: Verbs
+    watching: Watching
 
     async def owner(self, verb: str, **args: Any) -> Any:
         """What a verb of the socket answers to the owner, who is called alice."""
@@ -349,7 +351,8 @@ async def agent_over(
                         + holdings.PARTIAL
                         + patches.SCHEMA
                         + messages.SCHEMA
-                        + choices.SCHEMA,
+                        + choices.SCHEMA
+                        + preferring.SCHEMA,
                     )
                 ],
             )
@@ -379,7 +382,9 @@ async def agent_over(
         async def look() -> None:
             looks.append(clock())
 
-        steps = Actions(db=db, steps=inner, restart=restart, look=look, now_ms=clock)
+        watching = await Watching.loaded(db, clock)
+        feed = watching.feed
+        steps = Actions(db=db, steps=inner, restart=restart, look=look, now_ms=clock, kept=feed.message)
         reporter = Reporter(
             db=db,
             post=post,
@@ -388,9 +393,9 @@ async def agent_over(
             generation=region.generation,
             key=region.node_key,
             now_ms=clock,
+            changed=feed.job,
         )
         said: dict[str, Any] = {"cpus": 4, "memory": 8 * 10**9, "disk_free": 10**11}
-        choosing = await Choosing.loaded(db, clock)
 
         async def facts() -> Facts:
             installed = {one.package: one.version for one in await db.read(holdings.installed)}
@@ -405,12 +410,13 @@ async def agent_over(
             watch=watch,
             roots=materials,
             windows=kept_to.windows,
-            judge=Judging(db=db, facts=facts, chosen=choosing.chosen, now_ms=clock),
+            judge=Judging(db=db, facts=facts, chosen=watching.chosen, now_ms=clock),
+            wish=watching.wish,
         )
         verbs = Verbs()
         outbox: Any = post
         why = Why(db, outbox, lambda: Machine(ME, PARENT, connected=True), jobs.looks)
-        choosing.register(verbs, jobs, why.why)
+        watching.register(verbs, jobs, why.why)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         started = asyncio.Event()
         task = tasks.create_task(jobs.run(started))
@@ -419,5 +425,5 @@ async def agent_over(
             await started.wait()
         yield Agent(
             *(folder, region, db, store, root, fetcher, post, inner, jobs, materials, restart, looks),
-            *(said, choosing, verbs),
+            *(said, watching._choosing, verbs, watching),
         )

@@ -17,7 +17,7 @@ import aiomqtt
 import pytest
 from tests.endpoint.lab import ME, PARENT, REGION, Package, Region, pack
 
-from tiercast_endpoint.daemon import join
+from tiercast_endpoint.joining import join
 from tiercast_endpoint.settings import Settings
 from tiercast_mqtt.password import hash_password
 from tiercast_protocol.content.credential import Credential, sign_credential

@@ -9,7 +9,7 @@ import pytest
 from tiercast_protocol.content.definition import Definition, canonical
 from tiercast_protocol.errors import UsageError
 from tiercast_server.job_checks import Request
-from tiercast_server.proviso_checks import check_provisos, completed
+from tiercast_server.proviso_checks import Options, check_provisos, completed
 
 HOUR = 3_600_000
 SEALED = canonical(Definition("app", "1", condition="cpus > 1", requires=("base >= 2",), conflicts=("rival",)))
@@ -68,3 +68,11 @@ async def test_they_are_signed_with_the_order(world: Any) -> None:
         await world.jobs.create(
             Request(type="run", package="", by="t", targets=("pc1",), options={"argv": '["x"]', "defer_until": 1})
         )
+
+
+def test_an_offer_says_what_it_is_and_how_large() -> None:
+    sealed = canonical(Definition("a", "1", description="An editor for plain text"))
+    asked: Options = {"package_about": "forged", "package_size": 1}
+    found = completed("offer", asked, sealed, HOUR, 2 * HOUR, 5_000)
+    assert found == {"package_about": "An editor for plain text", "package_size": 5_000}
+    assert completed("install", asked, sealed, HOUR, 2 * HOUR, 5_000) == {}

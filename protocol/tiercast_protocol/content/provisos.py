@@ -20,11 +20,14 @@ from tiercast_protocol.errors import UsageError
 
 CONDITION, CONDITION_FALSE = "condition", "condition_false"
 PACKAGE_CONDITION, REQUIRES, CONFLICTS = "package_condition", "package_requires", "package_conflicts"
+#: Of an offer: what it is, in the words of the package, and its bytes once installed.
+ABOUT, SIZE = "package_about", "package_size"
 DEFER_MAX, DEFER_UNTIL, REJECTABLE = "defer_max", "defer_until", "rejectable"
 #: What administrators say; the others are the package's.
 JOB_WORDS = frozenset({CONDITION, CONDITION_FALSE, DEFER_MAX, DEFER_UNTIL, REJECTABLE})
 PACKAGE_WORDS = frozenset({PACKAGE_CONDITION, REQUIRES, CONFLICTS})
-WORDS = JOB_WORDS | PACKAGE_WORDS
+OFFER_WORDS = frozenset({ABOUT, SIZE})
+WORDS = JOB_WORDS | PACKAGE_WORDS | OFFER_WORDS
 
 WAIT, SKIP = "wait", "skip"
 MOST_DEFERRALS = 1000

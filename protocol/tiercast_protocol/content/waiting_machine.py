@@ -79,6 +79,12 @@ MACHINE: dict[str, Kind] = {
         "it is {until:at}, or the owner releases it",
         "on the machine: tiercast-endpoint release JOB",
     ),
+    "owner.preferred": Kind(
+        (ENDPOINT,),
+        "waits for the times that its owner prefers, {window}: {until:at}",
+        "it is {until:at}, or the owner takes that back",
+        "on the machine: tiercast-endpoint prefer --window none; order it with --defer-max 0, or with a deadline",
+    ),
     "offer.open": Kind(
         (ENDPOINT,),
         "offered: the owner has not chosen yet",

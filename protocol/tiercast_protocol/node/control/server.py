@@ -56,6 +56,7 @@ class ControlServer:
         max_calls: int = 16,
         group: str = peers.GROUP,
         own_uid: int | None = None,
+        mode: int = 0o660,
     ) -> None:
         self.path = path
         self._verbs = verbs
@@ -63,6 +64,7 @@ class ControlServer:
         self._max_calls = max_calls
         self._group = group
         self._own_uid = own_uid
+        self._mode = mode
         self._tasks = asyncio.TaskGroup()
         self._open: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -74,7 +76,7 @@ class ControlServer:
         return len(self._open)
 
     async def __aenter__(self) -> Self:
-        sock = bind(self.path, group=self._group)
+        sock = bind(self.path, group=self._group, mode=self._mode)
         self._inode = self.path.stat().st_ino
         await self._tasks.__aenter__()
         self._server = await asyncio.start_unix_server(self._connected, sock=sock, limit=1 << 16)
@@ -235,8 +237,8 @@ class _Connection:
             await self._writer.drain()
 
 
-def bind(path: Path, *, group: str = peers.GROUP) -> socket.socket:
-    """A listening UNIX socket at `path` of mode 0660, for the operators' group where we may give it away.
+def bind(path: Path, *, group: str = peers.GROUP, mode: int = 0o660) -> socket.socket:
+    """A listening UNIX socket at `path` of that mode, for the operators' group where we may give it away.
 
     Raises:
         StateError: a daemon listens there, or the place can't be used.
@@ -251,7 +253,7 @@ def bind(path: Path, *, group: str = peers.GROUP) -> socket.socket:
         if operators is not None:
             with contextlib.suppress(PermissionError):  # not ours to give away: then only we and root
                 os.chown(path, -1, operators)
-        path.chmod(0o660)
+        path.chmod(mode)
         sock.listen(64)
     except OSError as error:
         sock.close()
