@@ -165,14 +165,26 @@ def delete_tree(parent_fd: int, name: str) -> None:
                 if not is_folder:
                     os.unlink(inner, dir_fd=fd)
                     continue
-                number += 1
-                moved = f".rest-{name}-{number}"
                 make_ours(fd, inner)
-                os.rename(inner, moved, src_dir_fd=fd, dst_dir_fd=parent_fd)
-                waiting.append(moved)
+                while True:
+                    number += 1
+                    waiting.append(f".rest-{name}-{number}")
+                    if _moved(fd, inner, parent_fd, waiting[-1]):
+                        break
         finally:
             os.close(fd)
         os.rmdir(doomed, dir_fd=parent_fd)
+
+
+def _moved(fd: int, name: str, parent_fd: int, to: str) -> bool:
+    """Rename the folder `name` to `to`; False where a deletion that was cut off has left one there."""
+    try:
+        os.rename(name, to, src_dir_fd=fd, dst_dir_fd=parent_fd)
+    except OSError as error:
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
+            return False
+        raise
+    return True
 
 
 def _unlink_or_open(parent_fd: int, name: str) -> int | None:

@@ -1,4 +1,4 @@
-"""One life of an agent that ends by SIGKILL: started by `test_run.py` as a process of its own.
+"""One life of an agent that ends by SIGKILL: started by `test_actions.py` as a process of its own.
 
 Arguments: folder, number of the instant, what to count ("moments" of the machine or "changes" of the file system).
 The instant 0 never comes; then the number of instants is printed at the end.

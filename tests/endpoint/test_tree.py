@@ -47,6 +47,20 @@ def test_deleting_takes_links_and_not_what_they_lead_to(top: Path) -> None:
     assert (top.parent / "outside/secret").exists()
 
 
+def test_a_deletion_that_was_cut_off_is_repeated_over_what_it_left(top: Path) -> None:
+    (top / "a/b").mkdir(parents=True)
+    (top / "a/b/f").write_text("x")
+    (top.parent / ".rest-tree-1/c").mkdir(parents=True)
+    (top.parent / ".rest-tree-1/g").write_text("left")
+    (top.parent / ".rest-tree-2/d").mkdir(parents=True)
+    fd = os.open(top.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        delete_tree(fd, "tree")
+    finally:
+        os.close(fd)
+    assert [path.name for path in top.parent.iterdir()] == ["outside"]
+
+
 def test_two_thousand_folders_deep(top: Path) -> None:
     deep = "/".join("d" * 2000)
     with TreeWriter(str(top)) as writer:

@@ -1,0 +1,189 @@
+"""Lives of an agent that end by SIGKILL at a chosen instant: one process has all imported and forks each life.
+
+    python -m tests.crash.lives        a line of JSON on stdin per life, a line of JSON on stdout when it has ended
+
+Rules
+- A life works on a folder, is given orders, and ends when all of their jobs have ended, or before its instant `fatal`;
+  0 never comes.
+- Instants are: the moments of the machine, each change of the file system before it is made, each sync, each start of
+  a program, and each commit of the journal, before and after.
+- The process that forks has no thread and no loop: what is forked is as good as new, and costs a tenth of a start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.endpoint.lab import Agent, agent_over
+
+from tiercast_endpoint.install import Step
+from tiercast_protocol.node.database import Database
+
+REPOSITORY = Path(__file__).parents[2]
+#: Audit events that change a file system; `open` only counts when it writes.
+CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.chmod", "os.truncate", "os.link"}
+SECONDS = 120
+
+
+class Instants:
+    """Counts instants, and ends the process at the fatal one."""
+
+    def __init__(self, fatal: int, last_word: int) -> None:
+        self._fatal = fatal
+        self._last_word = last_word
+        self.seen = 0
+        self.steps: list[str] = []
+        self.on = False
+        self.step = "start"
+
+    def __call__(self, what: str) -> None:
+        if not self.on:
+            return
+        self.seen += 1
+        self.steps.append(self.step)
+        if self.seen == self._fatal:
+            os.write(self._last_word, f"{self.step} {what}".encode())
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def watch_all(self) -> None:
+        """See whatever changes something from now on."""
+
+        def hook(event: str, args: tuple[object, ...]) -> None:
+            writes = event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR)
+            if event in CHANGES or writes or event == "subprocess.Popen":
+                self(event)
+
+        sys.addaudithook(hook)
+        for name in ("fsync", "fdatasync"):
+            setattr(os, name, self._counted(getattr(os, name), name))
+        write = Database.write
+
+        async def committed(db: Database, unit: Any) -> Any:
+            self("before a commit")
+            done = await write(db, unit)
+            self("after a commit")
+            return done
+
+        Database.write = committed  # type: ignore[method-assign]
+        self.on = True
+
+    def _counted(self, plain: Callable[..., None], name: str) -> Callable[..., None]:
+        def counted(fd: int) -> None:
+            self(name)
+            plain(fd)
+
+        return counted
+
+    async def moment(self, moment: str, step: Step) -> None:
+        """What the machine is at."""
+        self.step = step.value
+        self(moment)
+
+
+async def live(folder: Path, fatal: int, last_word: int) -> list[str]:
+    """One life, or its last word to a descriptor; the step of each of its instants."""
+    instants = Instants(fatal, last_word)
+    region, chunks, orders = pickle.loads((folder / "orders.pickle").read_bytes())  # noqa: S301 - our own
+    instants.watch_all()
+    async with agent_over(folder / "agent", region, watch=instants.moment, chunks=chunks) as agent:
+        await carry_out(agent, orders)
+        instants.on = False
+    return instants.steps
+
+
+async def carry_out(agent: Agent, orders: list[Any]) -> None:
+    """Give all orders, as a parent does that heard nothing, and wait for the ends of their jobs."""
+    for order in orders:
+        await agent.order(order)
+    for order in orders:
+        await agent.ended(order.job, order.revision)
+
+
+def serve() -> None:
+    """Fork lives until stdin ends."""
+    for line in sys.stdin:
+        asked = json.loads(line)
+        read_end, write_end = os.pipe()
+        sys.stdout.flush()
+        pid = os.fork()
+        if pid == 0:
+            os.close(read_end)
+            os.dup2(2, 1)
+            steps = asyncio.run(live(Path(asked["folder"]), asked["fatal"], write_end))
+            os.write(write_end, " ".join(steps).encode())
+            os._exit(0)
+        os.close(write_end)
+        _, status = os.waitpid(pid, 0)
+        # A program that the life has started may hold this end open: what is there is there.
+        os.set_blocking(read_end, False)
+        try:
+            said = os.read(read_end, 1 << 20).decode()
+        except BlockingIOError:
+            said = ""
+        os.close(read_end)
+        sys.stdout.write(json.dumps({"exit": os.waitstatus_to_exitcode(status), "said": said}) + "\n")
+        sys.stdout.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How one ended: `at` is "<step> <instant>" of a kill, `steps` those of the instants of one that lived on."""
+
+    killed: bool
+    at: str = ""
+    steps: tuple[str, ...] = ()
+
+
+class Nursery:
+    """The process that forks lives."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def life(self, folder: Path, fatal: int = 0) -> Life:
+        """One life over `folder/agent`, with the orders in `folder/orders.pickle`."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"folder": str(folder), "fatal": fatal}) + "\n")
+        self._process.stdin.flush()
+        told = json.loads(self._process.stdout.readline())
+        if told["exit"] == -signal.SIGKILL:
+            return Life(killed=True, at=told["said"])
+        assert told["exit"] == 0, f"the life ended with {told['exit']}"
+        return Life(killed=False, steps=tuple(told["said"].split()))
+
+
+@contextmanager
+def nursery() -> Iterator[Nursery]:
+    """A process that forks lives, while the block runs."""
+    path = ":".join([str(REPOSITORY), *sys.path])
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.crash.lives"],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": path},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            yield Nursery(process)
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(SECONDS)
+
+
+if __name__ == "__main__":
+    serve()

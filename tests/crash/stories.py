@@ -1,0 +1,150 @@
+"""What an agent is killed in the middle of, by class of atomicity: orders, and what may be there in the end.
+
+Rules
+- A story is made once, with an agent that has the version before; each kill works on a copy of its folder.
+- Programs write down that they ran beside the agent's folder: the environment that they get names their tree alone.
+- `whole` says whether what is there is all of one version and nothing else, and which.
+"""
+
+from __future__ import annotations
+
+import pickle
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.endpoint.lab import Agent, Package, Region, agent_over, pack
+
+from tiercast_protocol.content.actions import argv_text
+from tiercast_protocol.content.order import Order
+from tiercast_protocol.content.programs import Program
+
+BIG = random.Random(5).randbytes(700_000)
+#: Where a program finds the folder of its story: four folders above its tree is the agent's.
+LOG = '"$TIERCAST_TREE/../../../../../ran"'
+
+
+def script(word: str, end: str = "") -> bytes:
+    """A program that writes `word` down."""
+    return f"#!/bin/sh\necho {word} >> {LOG}\n{end}\n".encode()
+
+
+OLD = {"a": None, "a/big": BIG, "a/small": b"one", "l": "a/big"}
+NEW = OLD | {
+    "a/small": b"two",
+    "a/more": BIG[:300_000],
+    "b": None,
+    "b/before.sh": script("before"),
+    "b/after.sh": script("after"),
+    "b/fails.sh": script("fails", "exit 3"),
+}
+ONE = pack("hello", "1.0", OLD)
+TWO = pack(
+    "hello",
+    "2.0",
+    NEW,
+    run_before=Program(("./b/before.sh",), idempotent=True),
+    run_after=Program(("./b/after.sh",)),
+)
+FAILS = pack(
+    "hello",
+    "3.0",
+    NEW,
+    run_before=Program(("./b/before.sh",)),
+    run_after=Program(("./b/fails.sh",), idempotent=True),
+)
+PLAIN = pack("hello", "4.0", NEW | {f"c{number:02}": b"%d" % number for number in range(80)})
+
+
+@dataclass(frozen=True)
+class Story:
+    """One of them.
+
+    Attributes:
+        kind: class of atomicity.
+        before: what is installed when it begins.
+        orders: what is ordered, made with a region.
+        ends: for the last job, what the name may show by the state that its receipt says.
+        once: words of programs that may not run again, with the states in which they have run exactly once.
+    """
+
+    name: str
+    kind: str
+    before: Package | None
+    orders: Callable[[Region, Path], list[Order]]
+    ends: dict[str, list[Package | None]]
+    once: dict[str, set[str]] = field(default_factory=dict)
+
+    async def prepare(self, folder: Path, region: Region, work: Path) -> None:
+        """The agent's folder and the orders, in `folder`, of which `work` is to be a copy."""
+        folder.mkdir()
+        async with agent_over(folder / "agent", region) as agent:
+            if self.before is not None:
+                agent.offer(self.before)
+                assert (await agent.do("before", "install", self.before)).state == "done"
+        chunks = {digest: stored for package in (ONE, TWO, FAILS, PLAIN) for digest, stored in package.chunks.items()}
+        (folder / "orders.pickle").write_bytes(pickle.dumps((region, chunks, self.orders(region, work))))
+
+    def orders_in(self, folder: Path) -> tuple[list[Order], dict[bytes, bytes]]:
+        """What was made by `prepare`: the orders, and all chunks."""
+        _, chunks, orders = pickle.loads((folder / "orders.pickle").read_bytes())  # noqa: S301 - our own
+        return orders, chunks
+
+    def ran(self, folder: Path) -> list[str]:
+        """What programs wrote down."""
+        log = folder / "ran"
+        return log.read_text().split() if log.exists() else []
+
+
+def shown(agent: Agent, among: list[Package | None]) -> bool:
+    """Whether the name shows one of these, whole, and nothing else."""
+    there = agent.tree("hello")
+    return any(there == (None if package is None else package.files) for package in among)
+
+
+def program(region: Region, work: Path) -> Order:
+    """To run a program that writes down that it ran."""
+    return region.order("j", "run", None, options={"argv": argv_text(("sh", "-c", f"echo ran >> '{work}/ran'"))})
+
+
+STORIES = (
+    Story(
+        "upgrade with programs",
+        "owned tree",
+        ONE,
+        lambda region, _: [region.order("j", "install", TWO)],
+        {"done": [TWO], "interrupted": [ONE]},
+        {"after": {"done"}},
+    ),
+    Story(
+        "undo",
+        "owned tree",
+        ONE,
+        lambda region, _: [region.order("j", "install", FAILS)],
+        {"failed": [ONE], "interrupted": [ONE]},
+        {"before": {"failed"}},
+    ),
+    Story(
+        "first installation",
+        "owned tree",
+        None,
+        lambda region, _: [region.order("j", "install", PLAIN)],
+        {"done": [PLAIN]},
+    ),
+    Story(
+        "upgrade and removal",
+        "owned tree",
+        ONE,
+        lambda region, _: [region.order("i", "install", PLAIN), region.order("j", "remove", PLAIN)],
+        {"done": [None]},
+    ),
+    Story(
+        "program",
+        "program",
+        None,
+        lambda region, work: [program(region, work)],
+        {"done": [None], "interrupted": [None]},
+        {"ran": {"done"}},
+    ),
+)

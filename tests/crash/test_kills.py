@@ -1,0 +1,127 @@
+"""An agent is killed (-9) at seeded instants, up to three times in a row: 0 mixed, 0 run twice, 0 receipts lost.
+
+Rules
+- By story, the steps of a whole life are hit in turn, at any instant of the step; later lives are killed, too, so that
+  recoveries are cut off.
+- After the last kill a life is let end, and all is looked at: the whole tree, the rows, the programs, the receipts; and
+  once more after another start, which must change nothing.
+- What was interrupted is counted, and printed with the instants by class and step (pytest -s).
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.crash.lives import Nursery, carry_out, nursery
+from tests.crash.stories import STORIES, Story, shown
+from tests.endpoint.lab import ME, Region, agent_over
+
+from tiercast_endpoint import holdings, journal
+from tiercast_endpoint.journal import Job
+from tiercast_protocol.content.keys import PrivateKey
+
+KILLS = 60
+LONG = 300
+MOST_IN_A_ROW = 3
+
+
+@pytest.fixture(name="forks", scope="module")
+def _forks() -> Iterator[Nursery]:
+    with nursery() as forks:
+        yield forks
+
+
+class Tally:
+    """What the kills hit and what came of them."""
+
+    def __init__(self) -> None:
+        self.kills: Counter[tuple[str, str]] = Counter()
+        self.ends: Counter[str] = Counter()
+
+    def __str__(self) -> str:
+        hit = [f"{kind}, {step}: {count}" for (kind, step), count in sorted(self.kills.items())]
+        ends = ", ".join(f"{state} {count}" for state, count in sorted(self.ends.items()))
+        return f"{self.kills.total()} kills\n" + "\n".join(hit) + f"\njobs ended: {ends}"
+
+
+def by_step(steps: Sequence[str]) -> dict[str, list[int]]:
+    """The instants of each step: one of few instants is hit as often as one of many."""
+    found: dict[str, list[int]] = {}
+    for number, step in enumerate(steps, 1):
+        found.setdefault(step, []).append(number)
+    return found
+
+
+async def look(story: Story, folder: Path, region: Region) -> list[Job]:
+    """A life that ends; everything is as it may be; the rows of the jobs."""
+    orders, chunks = story.orders_in(folder)
+    async with agent_over(folder / "agent", region, chunks=chunks) as agent:
+        # The parent repeats what was not acknowledged, once too often; the agent may know the orders or not.
+        await carry_out(agent, [*orders, *orders])
+        rows = [replace(await agent.row(order.job), reported=True) for order in orders]
+        last = rows[-1]
+        assert last.state in story.ends, f"{last.state} {last.code} {last.detail}"
+        assert shown(agent, story.ends[last.state]), f"mixed after {last.state}"
+        ran = story.ran(folder)
+        for word, states in story.once.items():
+            assert ran.count(word) <= 1, f"{word} ran {ran.count(word)} times"
+            assert last.state not in states or ran.count(word) == 1
+        for row in rows:
+            receipt = agent.receipt(row.record(ME))
+            assert (receipt.node, receipt.job, receipt.state) == (ME, row.job, row.state)
+        assert await agent.db.read(journal.open_jobs) == []
+        known = [*await agent.db.read(holdings.trees), *await agent.db.read(holdings.partial_trees)]
+        staged = {f".staging/{path.name}" for path in (agent.root.path / ".staging").iterdir()}
+        assert {tree.tree for tree in known} == set(agent.root.trees()) | staged, "what lies there is not what is known"
+        return rows
+
+
+async def campaign(forks: Nursery, folder: Path, seed: str, kills: int) -> Tally:
+    """So many kills, over all stories in turn."""
+    region = Region(PrivateKey.generate(), PrivateKey.generate())
+    chance = random.Random(seed)
+    instants: dict[str, dict[str, list[int]]] = {}
+    turns: dict[str, list[str]] = {}
+    tally = Tally()
+    while tally.kills.total() < kills:
+        for story in STORIES:
+            prepared, work = folder / story.name, folder / "work"
+            if story.name not in instants:
+                await story.prepare(prepared, region, work)
+                shutil.copytree(prepared, work, symlinks=True)
+                instants[story.name] = by_step(forks.life(work).steps)
+                shutil.rmtree(work)
+            shutil.copytree(prepared, work, symlinks=True)
+            for _ in range(chance.randint(1, MOST_IN_A_ROW)):
+                if not (steps := turns.get(story.name)):
+                    steps = turns[story.name] = sorted(instants[story.name])
+                    chance.shuffle(steps)
+                step = steps.pop()
+                life = forks.life(work, chance.choice(instants[story.name][step]))
+                if not life.killed:
+                    break  # a recovery has fewer instants than the whole
+                tally.kills[story.kind, life.at.partition(" ")[0]] += 1
+            rows = await look(story, work, region)
+            assert await look(story, work, region) == rows, "what had ended did not stay as it was"
+            tally.ends[rows[-1].state] += 1
+            shutil.rmtree(work)
+    return tally
+
+
+async def test_a_kill_at_any_instant_leaves_all_new_or_all_old(forks: Nursery, tmp_path: Path) -> None:
+    tally = await campaign(forks, tmp_path, "usual", KILLS)
+    print(tally)  # noqa: T201 - for who asks with -s
+    assert {step for _, step in tally.kills} >= {"assemble", "switch", "after", "settle", "undo"}
+
+
+@pytest.mark.long
+async def test_a_kill_at_any_of_many_instants(forks: Nursery, tmp_path: Path) -> None:
+    tally = await campaign(forks, tmp_path, "long", LONG)
+    print(tally)  # noqa: T201 - as above
+    assert tally.kills.total() >= LONG
