@@ -12,7 +12,7 @@ from tiercast_cli import words
 from tiercast_cli.durations import seconds_of
 from tiercast_cli.exitcodes import ExitCode
 from tiercast_cli.options import InPackage, Job, Json, Node, OnEndpoints, OnGateways, Package
-from tiercast_cli.provisos import OF_OWNER, provisos_of, provisos_shown
+from tiercast_cli.provisos import OF_OWNER, OF_REPLACING, provisos_of, provisos_shown
 from tiercast_cli.session import ask, emit, run, session
 from tiercast_cli.targets import TARGETS, print_dry_run, print_needs, targets_of
 from tiercast_cli.terms import JOB, taking, terms_of
@@ -25,6 +25,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Orders to m
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Stay and watch until every target has ended.")]
 Expires = Annotated[str, typer.Option("--expires", help="How long absent targets are waited for: 12h, 30d.")]
 IntoFolder = Annotated[str, typer.Option("--folder", metavar="FOLDER", help="Where the job is put in lists: a/b.")]
+Force = Annotated[bool, typer.Option("--force", help="Also where other packages need it.")]
 Note = Annotated[str, typer.Option("--note", help="Why; shown with the job.")]
 
 INSTALL = """\b
@@ -63,22 +64,25 @@ ORDER: dict[str, tuple[Any, Any]] = {
 }
 
 
+OF_INSTALLING: dict[str, tuple[Any, Any]] = {**OF_OWNER, **OF_REPLACING}
+
+
 @app.command(epilog=INSTALL)
-@taking({"on": (OnEndpoints, []), **ORDER, **ANYWAY, **OF_TRANSFER, **OF_INSTALLATION, **OF_OWNER, **JOB})
+@taking({"on": (OnEndpoints, []), **ORDER, **ANYWAY, **OF_TRANSFER, **OF_INSTALLATION, **OF_INSTALLING, **JOB})
 def install(package: Package, **given: Any) -> None:
     """Install a package on endpoints."""
     order("install", package, given)
 
 
 @app.command(epilog=OFFER)
-@taking({"on": (OnEndpoints, []), **ORDER, **ANYWAY, **OF_TRANSFER, **OF_INSTALLATION, **OF_OWNER, **JOB})
+@taking({"on": (OnEndpoints, []), **ORDER, **ANYWAY, **OF_TRANSFER, **OF_INSTALLATION, **OF_INSTALLING, **JOB})
 def offer(package: Package, **given: Any) -> None:
     """Offer a package to the owners of endpoints: it is installed where they accept it."""
     order("offer", package, given)
 
 
 @app.command(epilog=REMOVE)
-@taking({"on": (OnEndpoints, []), **ORDER, **OF_INSTALLATION, **OF_OWNER})
+@taking({"on": (OnEndpoints, []), **ORDER, "force": (Force, False), **OF_INSTALLATION, **OF_OWNER})
 def remove(package: Package, **given: Any) -> None:
     """Remove a package from endpoints."""
     order("remove", package, given)
@@ -130,7 +134,7 @@ def order(
             "expires_s": seconds_of(given["expires"], "--expires"),
             "options": terms_of(given).options | times_of(given) | provisos_of(given) | options(),
         }
-        if given.get("anyway"):
+        if given.get("anyway") or given.get("force"):
             asked["anyway"] = True
         if session.collected is not None:
             session.collected.append(asked)

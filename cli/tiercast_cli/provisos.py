@@ -22,6 +22,10 @@ def _falses(incomplete: str) -> list[str]:
     return [word for word in ("wait", "skip") if word.startswith(incomplete)]
 
 
+def _replaces(incomplete: str) -> list[str]:
+    return [word for word in ("newer", "equal", "any", "never") if word.startswith(incomplete)]
+
+
 #: Of jobs that change a machine.
 OF_OWNER: dict[str, tuple[Any, Any]] = {
     "condition": (
@@ -63,6 +67,22 @@ OF_OWNER: dict[str, tuple[Any, Any]] = {
     "rejectable": (Annotated[bool, typer.Option("--rejectable", help="The owner may reject it.")], False),
 }
 
+#: Of jobs that install a package.
+OF_REPLACING: dict[str, tuple[Any, Any]] = {
+    "replace": (
+        Annotated[
+            str,
+            typer.Option(
+                "--replace",
+                metavar="RULE",
+                help="What it may replace, whatever the package says: newer, equal, any or never.",
+                autocompletion=_replaces,
+            ),
+        ],
+        "",
+    ),
+}
+
 
 def provisos_of(given: Mapping[str, Any], now: float | None = None) -> dict[str, str | int | bool]:
     """What the options in `given` say, under the words of an order.
@@ -83,6 +103,8 @@ def provisos_of(given: Mapping[str, Any], now: float | None = None) -> dict[str,
         said["defer_max"] = int(most)
     if until := given.get("defer_until"):
         said["defer_until"] = moment_of(until, "--defer-until", time.time() if now is None else now)
+    if replace := given.get("replace"):
+        said["replace"] = replace.strip().lower()
     if given.get("rejectable"):
         said["rejectable"] = True
     return said
@@ -99,6 +121,10 @@ def provisos_shown(job: Mapping[str, Any]) -> list[str]:
     for word, shown in (("package_requires", "needs"), ("package_conflicts", "conflicts with")):
         if text := options.get(word):
             lines.append(f"{shown} {text}")
+    if rule := options.get("replace") or options.get("package_replace"):
+        lines.append(f"replaces {rule}")
+    if text := options.get("package_before"):
+        lines.append(f"goes before {text}")
     said = [f"deferred {words.count(options['defer_max'], 'time')} at most"] if "defer_max" in options else []
     said += [f"not beyond {words.moment(options['defer_until'])}"] if options.get("defer_until") else []
     said += ["may be rejected"] if options.get("rejectable") else []

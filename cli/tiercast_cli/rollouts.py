@@ -10,7 +10,7 @@ from tiercast_cli import words
 from tiercast_cli.durations import seconds_of
 from tiercast_cli.inventories import print_unknown
 from tiercast_cli.options import Json, OnEndpoints, Package, Rollout
-from tiercast_cli.provisos import OF_OWNER, provisos_of
+from tiercast_cli.provisos import OF_OWNER, OF_REPLACING, provisos_of
 from tiercast_cli.session import ask, emit, run
 from tiercast_cli.targets import TARGETS, targets_of
 from tiercast_cli.terms import JOB, taking, terms_of
@@ -81,6 +81,7 @@ _WHO = {name: option for name, option in TARGETS.items() if name != "once"}
         **OF_TRANSFER,
         **OF_INSTALLATION,
         **OF_OWNER,
+        **OF_REPLACING,
         **JOB,
     }
 )

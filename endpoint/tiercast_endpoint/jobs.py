@@ -154,7 +154,7 @@ class Jobs:
     def changed(self, job: str = "") -> None:
         """What the owner chose (of `job`, or of all) may be another: look again."""
         for run in list(self._runs.values()):
-            if job in {"", run.job.job}:
+            if job in {"", run.job.job} or run.job.options.get(provisos.WITH_OFFER) == job:
                 run.gate_changed(self._gate(run.job))
 
     def facts_changed(self) -> None:

@@ -5,7 +5,8 @@ Rules (docs/jobs.md, "Conditions")
   last, and nothing is waited for after that: what was confirmed to him counts from then on.
 - A job that says nothing of facts costs no look at them.
 - A condition that makes no sense here is not true, and says so; it never ends a job that was ordered to wait.
-- First the owner's word, then conditions, then what the package needs: the first that keeps it is told.
+- First the owner's word, then conditions, then what the package needs and goes after: the first that keeps it is told.
+- What may not replace what stands here ends as rejected: before it is fetched, or right before it is installed.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from tiercast_endpoint import choices, journal
+from tiercast_endpoint import choices, holdings, journal
 from tiercast_endpoint.choices import Choice
-from tiercast_endpoint.install import Judged, Outcome
+from tiercast_endpoint.install import INSTALL, Judged, Outcome
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.needs import Bringer, lack
+from tiercast_endpoint.sequence import Queued, goes_after
 from tiercast_protocol.content import provisos
 from tiercast_protocol.content.condition import Tested, compile_condition
 from tiercast_protocol.content.inventory import Facts
 from tiercast_protocol.content.provisos import Provisos
 from tiercast_protocol.content.reason import Reason, because, words
+from tiercast_protocol.content.replacing import refusal
 from tiercast_protocol.content.versions import Requirement, read_requirement
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.database import Database
@@ -83,11 +86,13 @@ class Judging:
         now_ms: Callable[[], int],
     ) -> None:
         self._db, self._facts, self._chosen, self._now_ms = db, facts, chosen, now_ms
+        #: Jobs that were told to go after another.
+        self._after: set[str] = set()
 
     def looks(self, job: Job) -> bool:
         """As `Judge`."""
         said = said_of(job)
-        return bool(said.conditions or said.requires or said.conflicts)
+        return bool(said.conditions or said.requires or said.conflicts or job.job in self._after or said.with_offer)
 
     async def judge(self, job: Job) -> Judged:
         """As `Judge`."""
@@ -101,6 +106,10 @@ class Judging:
                     "condition.false", condition=", ".join(said.conditions), values=str(error), every=LOOK_S
                 )
                 found = Judged(failed, failed)
+        if job.type == INSTALL and said.with_offer:
+            found = await self._with_offer(said.with_offer, job.expires) or found
+        if job.snapshot.type == INSTALL:
+            found = await self._beside(job, said, found)
         # From here on nothing is waited for.
         own, all_ = choices.chosen(self._chosen, job.job)
         owner = choices.says(own, all_, terms_of(job, said), self._now_ms())
@@ -110,6 +119,37 @@ class Judging:
             end=owner.end or found.end,
             values=" ".join(part for part in (found.values, choices.remark(own)) if part),
         )
+
+    async def _with_offer(self, offer: str, expires: int) -> Judged | None:
+        """What the owner's answer to the offer means for what that needs; None: it may go on."""
+        rows = await self._db.read(lambda connection: journal.revisions(connection, offer))
+        open_ = not rows or not rows[-1].finished
+        if open_ and choices.chosen(self._chosen, offer)[0].answer != choices.ACCEPTED:
+            waits = because("offer.open", until=expires)
+            return Judged(waits, waits)
+        if open_ or rows[-1].state == "done":
+            return None
+        if rows[-1].code == "offer.declined":
+            return Judged(end=Outcome("rejected", "offer.declined", f"The offer {offer} needed it, and was declined."))
+        return Judged(end=Outcome("cancelled", "cancelled", f"The offer {offer}, which needed it, ended."))
+
+    async def _beside(self, job: Job, said: Provisos, found: Judged) -> Judged:
+        """What stands here, and the other jobs of this machine."""
+        standing, rows = await self._db.read(
+            lambda connection: (holdings.installed(connection, job.package), journal.open_jobs(connection))
+        )
+        if standing and standing[0].root != job.root:
+            there = (standing[0].version, standing[0].revision)
+            refused = refusal(said.replace, said.order, (job.version, job.package_revision), there)
+            if refused:
+                return Judged(end=Outcome("rejected", "replace.refused", refused))
+        queue = [_queued(row) for row in rows if row.type == INSTALL]
+        first = goes_after(_queued(job), queue)
+        self._after.discard(job.job)
+        if first is None or found.install is not None:
+            return found
+        self._after.add(job.job)
+        return replace(found, install=because("before.open", package=first.package, job=first.job))
 
     async def _by_facts(self, said: Provisos) -> Judged:
         facts = await self._facts()
@@ -138,7 +178,7 @@ def said_of(job: Job) -> Provisos:
     except UsageError:  # it is rejected elsewhere
         return Provisos()
     plan = job.snapshot.plan
-    if not plan.condition and not plan.requires and not plan.conflicts:
+    if not any((plan.condition, plan.requires, plan.conflicts, plan.ahead, plan.order, plan.replace)):
         return said
     conditions = dict.fromkeys((*said.conditions, plan.condition)) if plan.condition else said.conditions
     return replace(
@@ -146,7 +186,15 @@ def said_of(job: Job) -> Provisos:
         conditions=tuple(conditions),
         requires=said.requires or _read(plan.requires),
         conflicts=said.conflicts or _read(plan.conflicts),
+        before=said.before or provisos.names_of(plan.ahead),
+        order=said.order or plan.order,
+        replace=said.replace or plan.replace,
     )
+
+
+def _queued(job: Job) -> Queued:
+    said = said_of(job)
+    return Queued(job.job, job.package, said.before, tuple(one.package for one in said.requires))
 
 
 def terms_of(job: Job, said: Provisos) -> choices.Terms:

@@ -131,6 +131,9 @@ class Steps:
             condition=definition.condition,
             requires=", ".join(definition.requires),
             conflicts=", ".join(definition.conflicts),
+            ahead=", ".join(definition.before),
+            order=definition.version_order,
+            replace=definition.replace,
         )
         current = await in_thread(self._root.current, job.package)
         standing = await self._materials.standing(job, head, current)

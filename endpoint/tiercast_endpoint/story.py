@@ -137,7 +137,7 @@ class Plan:
         current: and the name leads to it already: nothing to do at all.
         before: whether run-before is idempotent; of a job to run a program, whether that is.
         after: whether run-after is idempotent.
-        condition, requires, conflicts: as the package's sealed definition says them.
+        condition, requires, conflicts, ahead, order, replace: as the package's sealed definition says them.
         actions: whether this version has ordered actions, or the one that it replaces has.
     """
 
@@ -148,6 +148,9 @@ class Plan:
     condition: str = ""
     requires: str = ""
     conflicts: str = ""
+    ahead: str = ""
+    order: str = ""
+    replace: str = ""
     actions: bool = False
 
 

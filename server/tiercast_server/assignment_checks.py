@@ -28,6 +28,7 @@ from tiercast_server.reruns import again
 from tiercast_server.targeting import Targeting
 from tiercast_server.time_checks import Plan, check_times
 from tiercast_server.transfer_checks import check_possible
+from tiercast_server.version_orders import orders_of
 
 
 class AssignmentChecks:
@@ -93,6 +94,7 @@ class AssignmentChecks:
 
 async def _package(connection: AsyncConnection, rule: Rule, key: str, wrong: Mistakes) -> None:
     library = (await versions_of(connection, [rule.package])).get(rule.package, [])
+    rule = rule.ordered((await orders_of(connection, [rule.package]))[rule.package])
     if not library:
         known = (await connection.execute(select(packages.c.name).distinct())).scalars()
         near = suggestion(rule.package, known).strip()

@@ -18,6 +18,7 @@ from tiercast_protocol.errors import UsageError
 from tiercast_server import assignment_rows
 from tiercast_server.nodes import Node
 from tiercast_server.targeting import Targeting
+from tiercast_server.version_orders import orders_of
 
 _SHOWN = 5
 
@@ -41,8 +42,9 @@ async def check_assigned(
     if type_ not in {"install", jobtypes.OFFER, "remove"} or not package:
         return
     names = [node.name for node in found]
+    order = (await orders_of(connection, [package]))[package]
     for kept in await assignment_rows.all_(connection, package):
-        if kept.definition.paused or not _undoes(kept.rule, type_, version):
+        if kept.definition.paused or not _undoes(kept.rule.ordered(order), type_, version):
             continue
         try:
             picked = await targeting.pick(connection, kept.definition.meant, "endpoint", names)

@@ -32,6 +32,7 @@ from tiercast_server.nodes import all_nodes
 from tiercast_server.region import Region
 from tiercast_server.rollout_life import FINAL
 from tiercast_server.targeting import Targeting, parts
+from tiercast_server.version_orders import orders_of
 
 #: Receipts of jobs that closed longer ago are older than what their machines said of themselves since.
 _RECENT_MS = 86_400_000
@@ -85,6 +86,9 @@ async def look(region: Region, targeting: Targeting, connection: AsyncConnection
     lives = await assignment_rows.lives(connection, kept)
     sights = {one.name: Sight(one, one.rule, lives[one.name]) for one in kept}
     about = sorted({one.rule.package for one in sights.values()})
+    orders = await orders_of(connection, about)
+    for sight in sights.values():
+        sight.rule = sight.rule.ordered(orders[sight.rule.package])
     meant = await _meant(targeting, connection, sights)
     held = await _held(region, connection, about)
     busy = await _busy(connection, about)

@@ -8,23 +8,24 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from functools import cmp_to_key
+from functools import cmp_to_key, partial
 
 from tiercast_protocol.content.assigned import Rule
-from tiercast_protocol.content.versions import compare
+from tiercast_protocol.content.versions import PLAIN, compare
 from tiercast_server.assignment_life import NONE, REMOVED
 
 
-def latest(versions: Iterable[str]) -> str:
+def latest(versions: Iterable[str], order: str = PLAIN) -> str:
     """The latest of them; "" for none."""
-    return max(versions, key=cmp_to_key(compare), default="")
+    return max(versions, key=cmp_to_key(partial(compare, order=order)), default="")
 
 
 def choice(rules: Collection[Rule], library: Iterable[str]) -> str | None:
     """What is to stand where all these hold: the latest version that does, REMOVED, or NONE."""
     if all(rule.lacks for rule in rules):
         return REMOVED
-    return latest(one for one in library if all(rule.met_by(one) for rule in rules)) or NONE
+    order = next((one.order for rule in rules for one in rule.wants if one.order), PLAIN)
+    return latest((one for one in library if all(rule.met_by(one) for rule in rules)), order) or NONE
 
 
 def contradictions(

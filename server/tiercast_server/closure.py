@@ -1,8 +1,8 @@
 """What else must be installed for a package, for each machine by what stands there.  Pure.
 
 Rules (docs/jobs.md, "Conditions")
-- Of a package that several need, the newest version is taken that satisfies all of them; the order of versions is that
-  of `content/versions.py`, then the revision counts.
+- Of a package that several need, the newest version is taken that satisfies all of them, in the order of its own
+  versions (`content/versions.py`); then the revision counts.
 - What stands on a machine, or is on its way there, and satisfies, is left alone, and what that one needs as well.
 - What can't be satisfied, goes in a circle or can't stand side by side is refused with the names of all involved.
 - Dependencies come before their dependents.
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cmp_to_key
 
-from tiercast_protocol.content.versions import Requirement, compare
+from tiercast_protocol.content.versions import PLAIN, Requirement, compare
 from tiercast_protocol.errors import UsageError
 
 #: Versions of packages on a machine, installed or on their way.
@@ -32,6 +32,7 @@ class Candidate:
     requires: tuple[Requirement, ...] = ()
     conflicts: tuple[Requirement, ...] = ()
     size: int = 0
+    order: str = PLAIN
 
     @property
     def reference(self) -> str:
@@ -53,7 +54,7 @@ def newest(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _older(one: Candidate, other: Candidate) -> int:
-    return compare(one.version, other.version) or one.revision - other.revision
+    return compare(one.version, other.version, one.order) or one.revision - other.revision
 
 
 def resolve(start: Candidate, library: Mapping[str, Sequence[Candidate]], held: Mapping[str, Held]) -> list[Need]:

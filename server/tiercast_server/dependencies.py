@@ -3,12 +3,13 @@
 Rules (docs/jobs.md, "Conditions")
 - Only what the closure reaches is read of the library, name by name.
 - An open job that installs a version that satisfies counts as if it stood there: nothing is ordered twice.
-- What is missing becomes a job of its own, ordered first, in the same transaction, on the same terms.
+- What is missing becomes a job of its own, ordered first, in the same transaction, on the same terms.  What an offer
+  needs is ordered after it, names it, and waits for the owner of the machine as the offer does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,15 +17,17 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content.definition import parse_definition
-from tiercast_protocol.content.versions import read_requirement
+from tiercast_protocol.content.versions import PLAIN, Requirement, read_requirement
 from tiercast_server import standing
 from tiercast_server.closure import Candidate, Need, resolve
 from tiercast_server.database.tables import jobs, packages, targets
 from tiercast_server.job_checks import Request
 from tiercast_server.job_rows import OPEN_STATES
 from tiercast_server.packages import Package, find_sealed
+from tiercast_server.proviso_checks import INSTALLING
 from tiercast_server.requests import Kept
 from tiercast_server.targeting import parts
+from tiercast_server.version_orders import orders_of
 
 #: Packages that one closure may reach.
 _MOST = 500
@@ -36,12 +39,12 @@ async def needs(connection: AsyncConnection, request: Request, nodes: Sequence[s
     Raises:
         UsageError: package.*, reference.invalid, dependency.*.
     """
-    if request.type != "install":
+    if request.type not in INSTALLING:
         return []
-    start = _candidate(await find_sealed(connection, request.package))
-    if not start.requires:
+    package = await find_sealed(connection, request.package)
+    if not parse_definition(package.definition).requires:
         return []
-    library = await _library(connection, start)
+    start, library = await _library(connection, package)
     held: dict[str, dict[str, frozenset[str]]] = {node: {} for node in nodes}
     for name in library:
         for node, version in (await standing.versions(connection, name, nodes)).items():
@@ -65,6 +68,7 @@ def request_for(need: Need, request: Request, package: str) -> Request:
     }
     return replace(
         request,
+        type="install",
         package=f"{need.package.reference}/{need.package.revision}",
         targets=need.nodes,
         groups=(),
@@ -89,30 +93,44 @@ def shown(found: Sequence[Need]) -> list[dict[str, Any]]:
     ]
 
 
-def _candidate(package: Package) -> Candidate:
+def _candidate(package: Package, orders: Mapping[str, str]) -> Candidate:
     definition = parse_definition(package.definition)
+
+    def read(texts: tuple[str, ...]) -> tuple[Requirement, ...]:
+        needs = map(read_requirement, texts)
+        return tuple(one.ordered(orders.get(one.package, PLAIN)) for one in needs)
+
     return Candidate(
         package.name,
         package.version,
         package.revision,
-        requires=tuple(map(read_requirement, definition.requires)),
-        conflicts=tuple(map(read_requirement, definition.conflicts)),
+        requires=read(definition.requires),
+        conflicts=read(definition.conflicts),
         size=package.stored_bytes,
+        order=orders.get(package.name, PLAIN),
     )
 
 
-async def _library(connection: AsyncConnection, start: Candidate) -> dict[str, list[Candidate]]:
-    found: dict[str, list[Candidate]] = {start.name: [start]}
-    queue = [one.package for one in start.requires]
-    while queue and len(found) < _MOST:
+async def _library(connection: AsyncConnection, package: Package) -> tuple[Candidate, dict[str, list[Candidate]]]:
+    """What is ordered, and every sealed package of each name that its needs reach."""
+    reached: dict[str, list[Package]] = {package.name: [package]}
+    queue = _named(package)
+    while queue and len(reached) < _MOST:
         name = queue.pop()
-        if name in found:
+        if name in reached:
             continue
         query = select(packages.c.id).where(packages.c.name == name, packages.c.root != b"")
         ids = list((await connection.execute(query)).scalars())
-        found[name] = [_candidate(one) for one in await _rows(connection, ids)]
-        queue += [needed.package for one in found[name] for needed in one.requires]
-    return found
+        reached[name] = await _rows(connection, ids)
+        queue += [needed for one in reached[name] for needed in _named(one)]
+    orders = await orders_of(connection, sorted(reached))
+    found = {name: [_candidate(one, orders) for one in rows] for name, rows in reached.items()}
+    return found[package.name][0], found
+
+
+def _named(package: Package) -> list[str]:
+    """The packages that it needs."""
+    return [read_requirement(text).package for text in parse_definition(package.definition).requires]
 
 
 async def _rows(connection: AsyncConnection, ids: Collection[int]) -> list[Package]:

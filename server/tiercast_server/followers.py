@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.content import jobtypes
 from tiercast_protocol.content.target import names_of
 from tiercast_protocol.errors import UsageError
-from tiercast_server import job_rows, site_jobs
+from tiercast_server import job_rows, late_needs, site_jobs
 from tiercast_server.database.tables import jobs, targets
 from tiercast_server.job_life import TargetsAdded
 from tiercast_server.job_rows import Job
@@ -64,6 +64,7 @@ async def follow(
         fresh = await _fresh(connection, job, picked.nodes)
         if fresh:
             names = tuple(node.name for node in fresh)
+            touched += await late_needs.order_needs(region, connection, job, fresh)
             await job_rows.add_targets(connection, job, fresh, region.clock())
             await job_rows.advance(region, connection, job, TargetsAdded(names))
             _log.info("job follows", job=job.id, nodes=len(names))

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import jobtypes, times
+from tiercast_protocol.content import jobtypes, provisos, times
 from tiercast_protocol.content.shape import Shape, sign_shape
 from tiercast_protocol.content.target import names_of
 from tiercast_protocol.content.vouching import SITE
@@ -25,14 +25,17 @@ from tiercast_protocol.transfer.overlap import Limit
 from tiercast_protocol.wire.messages import JobShape
 from tiercast_server import (
     dependencies,
+    dependents,
     group_windows,
     handover,
     job_rows,
     plan_rows,
+    refusals,
     requests,
     rollout_rows,
     site_intake,
     site_jobs,
+    version_orders,
 )
 from tiercast_server.assignment_guard import check_assigned
 from tiercast_server.changes import Changes
@@ -110,12 +113,16 @@ class Jobs:
         needed = await dependencies.needs(connection, request, [node.name for node in picked.nodes])
         said = dependencies.shown(needed)
         by_name = {node.name: node for node in picked.nodes}
+        made: dict[str, Any] = {}
+        if request.type == jobtypes.OFFER and needed:
+            made = await self.place(connection, request, options, picked, ways)
         for need, row in zip(needed, said, strict=True):
             other = dependencies.request_for(need, request, request.package)
             nodes = [by_name[name] for name in need.nodes]
             other = replace(other, confirm=len(nodes) if request.confirm else 0)
-            row["job"] = (await self.place(connection, other, options, Picked(nodes), ways)).get("job", "")
-        return await self.place(connection, request, options, picked, ways) | {"needs": said}
+            own = options | ({provisos.WITH_OFFER: made["job"]} if "job" in made else {})
+            row["job"] = (await self.place(connection, other, own, Picked(nodes), ways)).get("job", "")
+        return (made or await self.place(connection, request, options, picked, ways)) | {"needs": said}
 
     async def place(
         self,
@@ -144,12 +151,16 @@ class Jobs:
         options = spread_out(options, size, ways, request.expires_s)
         check_times(Plan(request.type, options, now / 1000, expires, size, ways, anyway=request.anyway))
         options = completed(request.type, options, package.definition, now, int(expires * 1000), package.stored_bytes)
+        options = await version_orders.in_options(connection, options)
         if kind.package and kind.role == "endpoint":
             windows = times.read(options).window
             limits = await group_windows.limits(connection, [node.name for node in found])
             group_windows.check(limits, windows, now / 1000, expires)
+        if request.type == "remove" and not request.anyway:
+            await dependents.check_needed(connection, package.name, [node.name for node in found])
         if request.dry_run:
-            return shown(picked, confirm=len(found) > self.confirm_above)
+            refused = await refusals.refused(connection, package, options, [node.name for node in found])
+            return shown(picked, confirm=len(found) > self.confirm_above) | ({"refused": refused} if refused else {})
         check_count(request, len(found), self.confirm_above)
         id_, number = await requests.identity(connection, request.kept)
         if follows and (told := await site_jobs.definition(connection, str(request.meant), kind.role)):

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from tiercast_protocol.content import provisos
 from tiercast_protocol.content.definition import Definition, parse_definition
 from tiercast_protocol.content.jobtypes import OFFER
+from tiercast_protocol.content.replacing import ANY
+from tiercast_protocol.content.versions import PLAIN
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import calendar
 
@@ -37,6 +39,12 @@ def check_provisos(type_: str, options: Mapping[str, object]) -> None:
             code="provisos.type",
             what=f"{said[0].replace('_', '-')} is for what changes a machine; {type_} does not.",
             todo=f"It is for these types: {', '.join(TYPES)}. Nothing was done.",
+        )
+    if provisos.REPLACE in said and type_ not in INSTALLING:
+        raise UsageError(
+            code="provisos.replace",
+            what=f"replace is for what installs a package; {type_} does not.",
+            todo="Leave --replace out. Nothing was done.",
         )
     if provisos.CONDITION_FALSE in said and provisos.CONDITION not in said and type_ not in INSTALLING:
         raise UsageError(
@@ -76,5 +84,8 @@ def of_package(definition: Definition) -> Options:
         provisos.PACKAGE_CONDITION: definition.condition,
         provisos.REQUIRES: ", ".join(definition.requires),
         provisos.CONFLICTS: ", ".join(definition.conflicts),
+        provisos.BEFORE: ", ".join(definition.before),
+        provisos.ORDER: definition.version_order if definition.version_order != PLAIN else "",
+        provisos.PACKAGE_REPLACE: definition.replace if definition.replace != ANY else "",
     }
     return {word: text for word, text in said.items() if text}

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import jobtypes
+from tiercast_protocol.content import jobtypes, provisos
 from tiercast_protocol.content.breaker import FORMERS, MOST_FORMERS
-from tiercast_server import dependencies, job_rows, requests, rollout_rows
+from tiercast_protocol.content.replacing import ANY
+from tiercast_server import dependencies, job_rows, requests, rollout_rows, version_orders
 from tiercast_server.database.rollout_tables import rollout_jobs, rollout_members
 from tiercast_server.database.tables import nodes as nodes_table
 from tiercast_server.job_checks import Request, check_conflict
@@ -93,6 +94,7 @@ async def _needed(connection: AsyncConnection, one: Rollout, now: int, made: _Ma
         await check_conflict(connection, "install", package.name, there)
         options, _ = again(one.options, now)
         whole = completed("install", options, package.definition, now, one.expires)
+        whole = await version_orders.in_options(connection, whole)
         found.append(_Made("install", package, there, whole))
     return found
 
@@ -106,11 +108,14 @@ async def _checked(
     package = await find_sealed(connection, reference)
     await check_conflict(connection, kind.name, one.package, found)
     options, _ = again(one.options if kind.content else {}, now)
+    if one.undoes and kind.content:  # what stood before comes back, whatever it may replace
+        options[provisos.REPLACE] = ANY
     size = package.stored_bytes if kind.content else 0
     if size:
         check_possible(options, size=size, now=now / 1000, left=(one.expires - now) / 1000)
     check_times(Plan(kind.name, options, now / 1000, one.expires / 1000, size))
-    return _Made(kind.name, package, found, completed(kind.name, options, package.definition, now, one.expires))
+    whole = completed(kind.name, options, package.definition, now, one.expires)
+    return _Made(kind.name, package, found, await version_orders.in_options(connection, whole))
 
 
 async def _write(

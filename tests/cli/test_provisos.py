@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from tiercast_cli.provisos import OF_OWNER, provisos_of, provisos_shown
+from tiercast_cli.provisos import OF_OWNER, OF_REPLACING, provisos_of, provisos_shown
 from tiercast_protocol.content.provisos import JOB_WORDS, read
 from tiercast_protocol.errors import UsageError
 
 
 def test_every_word_of_a_job_can_be_typed_and_is_read() -> None:
-    assert OF_OWNER.keys() == JOB_WORDS
+    assert OF_OWNER.keys() | OF_REPLACING.keys() == JOB_WORDS
     given = {
         "condition": "cpus > 1",
         "condition_false": "Skip",
         "defer_max": "3",
         "defer_until": "2026-12-24 18:00",
         "rejectable": True,
+        "replace": "Newer",
     }
     said = provisos_of(given, now=1_790_000_000)
     assert said.keys() == JOB_WORDS

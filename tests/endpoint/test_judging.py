@@ -105,3 +105,57 @@ async def test_what_breaks_while_it_is_tested_holds_the_job_and_not_the_agent(
         await told(agent, "j1", "condition.false")
     agent.jobs.facts_changed()
     assert (await agent.ended("j1")).state == "done"
+
+
+NEWER = pack("hello", "2.0", {"a": b"2" * 9_000}, replace="newer")
+OLDER = pack("hello", "1.9", {"a": b"1" * 9_000}, replace="newer")
+
+
+async def test_what_may_not_replace_what_stands_is_rejected_before_it_is_fetched(agent: Agent) -> None:
+    agent.offer(NEWER, OLDER)
+    assert (await agent.do("j1", "install", NEWER)).state == "done"
+    agent.fetcher.fetched.clear()
+    record = await agent.do("j2", "install", OLDER, options={"package_replace": "newer"})
+    assert (record.state, record.code) == ("rejected", "replace.refused")
+    assert "2.0 stands there, and 1.9" in agent.receipt(record).detail
+    assert agent.fetcher.fetched == []
+    sealed = await agent.do("j3", "install", OLDER)
+    assert (sealed.state, sealed.code) == ("rejected", "replace.refused"), "the order left it out"
+    assert (await agent.do("j4", "install", NEWER)).code == "unchanged"
+    assert (await agent.do("j5", "install", OLDER, options={"replace": "any"})).state == "done"
+
+
+async def test_a_package_that_goes_before_another_is_waited_for(agent: Agent) -> None:
+    first = pack("driver", "1", {"a": b"d" * 20_000}, before=("hello",))
+    agent.offer(first, HELLO)
+    options: dict[str, str | int | bool] = {"package_before": "hello", "install_when": "shutdown"}
+    await agent.order(agent.region.order("j1", "install", first, options=options))
+    await agent.order(agent.region.order("j2", "install", HELLO))
+    await told(agent, "j2", "before.open")
+    assert agent.tree("hello") is None
+    await agent.jobs.stopping(20)
+    assert (await agent.ended("j1")).state == "done"
+    assert (await agent.ended("j2")).state == "done"
+
+
+async def test_what_an_offer_needs_waits_for_the_owner_as_the_offer_does(agent: Agent) -> None:
+    agent.offer(TOOL, NEEDY)
+    await agent.order(agent.region.order("j2", "install", TOOL, options={"with_offer": "j1"}))
+    await told(agent, "j2", "offer.open")
+    await agent.order(agent.region.order("j1", "offer", NEEDY, options={"package_requires": "tool >= 2"}))
+    await told(agent, "j1", "offer.open")
+    assert agent.fetcher.fetched == []
+    await agent.owner("owner.accept", job="j1")
+    assert (await agent.ended("j2")).state == "done"
+    assert (await agent.ended("j1")).state == "done"
+
+
+async def test_what_a_declined_offer_needed_ends_with_it(agent: Agent) -> None:
+    agent.offer(TOOL, NEEDY)
+    await agent.order(agent.region.order("j1", "offer", NEEDY))
+    await agent.order(agent.region.order("j2", "install", TOOL, options={"with_offer": "j1"}))
+    await told(agent, "j2", "offer.open")
+    await agent.owner("owner.decline", job="j1")
+    record = await agent.ended("j2")
+    assert (record.state, record.code) == ("rejected", "offer.declined")
+    assert agent.fetcher.fetched == []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from tiercast_protocol.content.versions import Requirement, read_requirement
@@ -38,8 +38,12 @@ class Rule:
     @property
     def text(self) -> str:
         """What it requires, as `wants` reads it."""
-        more = [f"{one.operator} {one.version}" for one in self.wants[1:]]
+        more = [str(one).removeprefix(f"{one.package} ") for one in self.wants[1:]]
         return ", ".join([str(self.wants[0]), *more])
+
+    def ordered(self, order: str) -> Rule:
+        """The same, once the order of the package's versions is known."""
+        return replace(self, wants=tuple(one.ordered(order) for one in self.wants))
 
     def __str__(self) -> str:
         """As people read it."""

@@ -22,8 +22,9 @@ from tiercast_protocol.content.lines import lines_of
 from tiercast_protocol.content.manifest import MAX_DEFINITION, valid_version
 from tiercast_protocol.content.programs import Program, program_lines, read_program
 from tiercast_protocol.content.reader import Reader, quoted, shown, written
+from tiercast_protocol.content.replacing import ANY, RULES
 from tiercast_protocol.content.variables import Variable, check_text, read_variables, variable_lines
-from tiercast_protocol.content.versions import read_requirement
+from tiercast_protocol.content.versions import ORDERS, PLAIN, fits, read_requirement
 from tiercast_protocol.errors import ConfigError, Mistake, UsageError
 from tiercast_protocol.wire.topics import valid_name
 
@@ -38,7 +39,8 @@ class Definition:
 
     `allow_setuid` lets files keep setuid and setgid bits; `allow_case_collisions` lets names differ by case
     only (kernel headers do), for endpoints whose file systems tell them apart.  `condition` is over the facts of a
-    machine (docs/jobs.md); `requires` and `conflicts` name packages, as in "editor >= 2".
+    machine (docs/jobs.md); `requires` and `conflicts` name packages, as in "editor >= 2", `before` those that go
+    after it where both are ordered.  `version_order` is one of `versions.ORDERS`, `replace` of `replacing.RULES`.
     """
 
     name: str
@@ -52,6 +54,9 @@ class Definition:
     condition: str = ""
     requires: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    version_order: str = PLAIN
+    replace: str = ANY
     variables: tuple[Variable, ...] = ()
     action: tuple[Action, ...] = ()
     handler: Handler | None = None
@@ -70,7 +75,7 @@ def parse_definition(text: str, where: str = "package.toml") -> Definition:
     reader = Reader(table, lines=lines_of(text))
     definition = _read(reader)
     if reader.mistakes:
-        raise ConfigError(where, tuple(reader.mistakes))
+        raise ConfigError(where, tuple(sorted(reader.mistakes, key=lambda one: one.line or len(text))))
     if len(canonical(definition).encode()) > MAX_DEFINITION:
         too_long = Mistake("(file)", "too long", f"at most {MAX_DEFINITION} bytes in all")
         raise ConfigError(where, (too_long,))
@@ -95,6 +100,12 @@ def canonical(definition: Definition) -> str:
     for key, needs in (("requires", definition.requires), ("conflicts", definition.conflicts)):
         if needs:
             lines.append(f"{key} = {written(needs)}")
+    if definition.before:
+        lines.append(f"before = {written(definition.before)}")
+    if definition.version_order != PLAIN:
+        lines.append(f"version_order = {quoted(definition.version_order)}")
+    if definition.replace != ANY:
+        lines.append(f"replace = {quoted(definition.replace)}")
     lines += variable_lines(definition.variables)
     lines += program_lines("run_before", definition.run_before)
     lines += program_lines("run_after", definition.run_after)
@@ -109,10 +120,14 @@ def _read(reader: Reader) -> Definition:
     name = reader.text("name", name_rule)
     if "name" in reader.texts and not valid_name(name):
         reader.wrong("name", f"is {shown(name)}", name_rule)
-    version_rule = "1 to 64 of A-Z a-z 0-9 . _ + ~ -, the first a letter or digit, in quotes"
+    version_rule = "1 to 64 of A-Z a-z 0-9 . _ + ~ - : !, the first a letter or digit, in quotes"
     version = reader.text("version", version_rule)
     if "version" in reader.texts and not valid_version(version):
         reader.wrong("version", f"is {shown(version)}", version_rule)
+    order = reader.choice("version_order", ORDERS, PLAIN)
+    if valid_version(version) and not fits(version, order):
+        example = "1:2.0-3" if order == "debian" else "2.0.post1"
+        reader.wrong("version", f"is {shown(version)}", f'a version as {order} has them, as "{example}"')
     revision = reader.whole("revision", 1, MAX_REVISION)
     description = reader.text("description", "a text", "")
     if len(description) > MAX_DESCRIPTION:
@@ -124,6 +139,7 @@ def _read(reader: Reader) -> Definition:
             check_text(reader, f"{key}.argv", argument, variables)
     setuid, collisions = reader.flag("allow_setuid"), reader.flag("allow_case_collisions")
     actions = read_actions(reader, setuid=setuid, collisions=collisions)
+    requires = with_handlers(_needs(reader, "requires", name), actions)
     return Definition(
         name=name,
         version=version,
@@ -134,12 +150,26 @@ def _read(reader: Reader) -> Definition:
         allow_setuid=setuid,
         allow_case_collisions=collisions,
         condition=_condition(reader),
-        requires=with_handlers(_needs(reader, "requires", name), actions),
+        requires=requires,
         conflicts=_needs(reader, "conflicts", name),
+        before=_before(reader, name, requires),
+        version_order=order,
+        replace=reader.choice("replace", RULES, ANY),
         variables=variables,
         action=actions,
         handler=read_handler(reader),
     )
+
+
+def _before(reader: Reader, name: str, requires: tuple[str, ...]) -> tuple[str, ...]:
+    found = reader.listed("before", f'a list of at most {MOST_REQUIREMENTS} names, as in ["word"]', MOST_REQUIREMENTS)
+    needed = {read_requirement(text).package for text in requires}
+    for one in found:
+        if not valid_name(one) or one == name:
+            reader.wrong("before", f"names {shown(one)}", "names of other packages")
+        elif one in needed:
+            reader.wrong("before", f"names {one}, which it requires", "a package that is installed after it")
+    return tuple(found)
 
 
 def _condition(reader: Reader) -> str:

@@ -52,11 +52,11 @@ MAX_LISTS = 6_000
 #: Most bytes of the definition's canonical text.
 MAX_DEFINITION = 32 * 1024
 _MAX_VERSION = 64
-_VERSION_MARKS = frozenset("._+~-")
+_VERSION_MARKS = frozenset("._+~-:!")
 
 
 def valid_version(version: str) -> bool:
-    """Whether `version` may be one: 1 to 64 of A-Z a-z 0-9 . _ + ~ -, the first a letter or digit."""
+    """Whether `version` may be one: 1 to 64 of A-Z a-z 0-9 . _ + ~ - : !, the first a letter or digit."""
     return (
         0 < len(version) <= _MAX_VERSION
         and version.isascii()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from tiercast_protocol.content.condition import compile_condition
 from tiercast_protocol.content.definition import MOST_REQUIREMENTS
 from tiercast_protocol.content.jobtypes import OFFER
+from tiercast_protocol.content.replacing import RULES
 from tiercast_protocol.content.versions import Requirement, read_requirement
 from tiercast_protocol.errors import UsageError
 
@@ -22,12 +23,17 @@ CONDITION, CONDITION_FALSE = "condition", "condition_false"
 PACKAGE_CONDITION, REQUIRES, CONFLICTS = "package_condition", "package_requires", "package_conflicts"
 #: Of an offer: what it is, in the words of the package, and its bytes once installed.
 ABOUT, SIZE = "package_about", "package_size"
+BEFORE, ORDER, PACKAGE_REPLACE = "package_before", "package_order", "package_replace"
+REPLACE = "replace"
+#: The offer that a package comes with: it is what that one needs, and waits for the owner as that does.
+WITH_OFFER = "with_offer"
 DEFER_MAX, DEFER_UNTIL, REJECTABLE = "defer_max", "defer_until", "rejectable"
 #: What administrators say; the others are the package's.
-JOB_WORDS = frozenset({CONDITION, CONDITION_FALSE, DEFER_MAX, DEFER_UNTIL, REJECTABLE})
-PACKAGE_WORDS = frozenset({PACKAGE_CONDITION, REQUIRES, CONFLICTS})
+JOB_WORDS = frozenset({CONDITION, CONDITION_FALSE, DEFER_MAX, DEFER_UNTIL, REJECTABLE, REPLACE})
+PACKAGE_WORDS = frozenset({PACKAGE_CONDITION, REQUIRES, CONFLICTS, BEFORE, ORDER, PACKAGE_REPLACE})
 OFFER_WORDS = frozenset({ABOUT, SIZE})
 WORDS = JOB_WORDS | PACKAGE_WORDS | OFFER_WORDS
+_HANGS = frozenset({CONDITION, PACKAGE_CONDITION, REQUIRES, CONFLICTS, REPLACE, PACKAGE_REPLACE, WITH_OFFER})
 
 WAIT, SKIP = "wait", "skip"
 MOST_DEFERRALS = 1000
@@ -45,6 +51,10 @@ class Provisos:
         defer_max: how often the owner may defer it; None is as he likes.
         defer_until: and until when at most, in milliseconds since 1970; 0 is until it expires.
         rejectable: whether he may reject it.
+        before: packages that are installed after this one, where both are to be.
+        order: of the package's versions; "" is plain.
+        with_offer: the job of the offer that it comes with, "" for none.
+        replace: what it may replace, one of `replacing.RULES`; "" where neither job nor package says.
     """
 
     conditions: tuple[str, ...] = ()
@@ -54,6 +64,10 @@ class Provisos:
     defer_max: int | None = None
     defer_until: int = 0
     rejectable: bool = False
+    before: tuple[str, ...] = ()
+    order: str = ""
+    replace: str = ""
+    with_offer: str = ""
 
     @property
     def limited(self) -> bool:
@@ -79,6 +93,9 @@ def read(options: Mapping[str, object]) -> Provisos:
         raise _wrong(DEFER_UNTIL, until, "a time")
     if not isinstance(rejectable, bool):
         raise _wrong(REJECTABLE, rejectable, "true or false")
+    replace = _text(options, REPLACE)
+    if replace and replace not in RULES:
+        raise _wrong(REPLACE, replace, f"one of {', '.join(RULES)}")
     return Provisos(
         conditions=tuple(dict.fromkeys(one for one in conditions if one)),
         skip=false == SKIP,
@@ -87,6 +104,10 @@ def read(options: Mapping[str, object]) -> Provisos:
         defer_max=most,
         defer_until=until,
         rejectable=rejectable,
+        before=names_of(_text(options, BEFORE)),
+        order=_text(options, ORDER),
+        with_offer=_text(options, WITH_OFFER),
+        replace=replace or _text(options, PACKAGE_REPLACE),
     )
 
 
@@ -104,12 +125,17 @@ def check(options: Mapping[str, object]) -> Provisos:
 
 def hangs_on(type_: str, options: Mapping[str, object]) -> bool:
     """Whether a machine's facts or its owner may keep an order from being carried out: it may never be wanted."""
-    return type_ == OFFER or not options.keys().isdisjoint(PACKAGE_WORDS | {CONDITION})
+    return type_ == OFFER or not options.keys().isdisjoint(_HANGS)
 
 
 def requirements_text(requirements: tuple[Requirement, ...]) -> str:
     """As the options have them."""
     return ", ".join(map(str, requirements))
+
+
+def names_of(text: str) -> tuple[str, ...]:
+    """Names with commas between."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _text(options: Mapping[str, object], word: str) -> str:

@@ -40,6 +40,12 @@ RESULTS: dict[str, Result] = {
     "": Result(("done", "cancelled"), (ENDPOINT, GATEWAY), "As ordered; there is nothing more to say."),
     "unchanged": Result(("done",), _AGENT, "This version was installed already; nothing was touched."),
     "absent": Result(("done",), _AGENT, "It was to be removed and was not installed."),
+    "replace.refused": Result(
+        _REJECTED,
+        _AGENT,
+        "What stands on the machine is not to be replaced by this version, as the package says.",
+        "Order it with --replace any, or leave it.",
+    ),
     # -- disk --------------------------------------------------------------------------------------------
     "disk.short": Result(
         _FAILED,

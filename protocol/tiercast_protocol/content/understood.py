@@ -18,7 +18,8 @@ from tiercast_protocol.content import actions, provisos, times
 UNDERSTOOD: frozenset[str] = frozenset(
     {
         *(times.WORDS - {times.PREPARE_BY, times.DEADLINE}),
-        *(provisos.PACKAGE_WORDS | {provisos.CONDITION, provisos.CONDITION_FALSE}),
+        *provisos.PACKAGE_WORDS,
+        *(provisos.CONDITION, provisos.CONDITION_FALSE, provisos.REPLACE, provisos.WITH_OFFER),
         *(word for words in actions.OPTIONS.values() for word in words),
     }
 )

@@ -61,6 +61,12 @@ MACHINE: dict[str, Kind] = {
         "{needs} is installed",
         "tiercast job install it on {node}",
     ),
+    "before.open": Kind(
+        (ENDPOINT,),
+        "goes after {package}, which {job} is to install",
+        "{job} has ended",
+        "tiercast why {job} {node}",
+    ),
     "conflict.installed": Kind(
         (ENDPOINT,),
         "conflicts with {needs}, and {package} {version} is installed",

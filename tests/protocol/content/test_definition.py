@@ -142,7 +142,7 @@ def test_all_mistakes_at_once() -> None:
         ('name = ""\nversion = "1"', "name"),
         ('name = "join-x"\nversion = "1"', "name"),
         ('name = "a"\nversion = ""', "version"),
-        ('name = "a"\nversion = "1:2"', "version"),
+        ('name = "a"\nversion = "1/2"', "version"),
         ('name = "a"\nversion = "1"\nrevision = true', "revision"),
         (f'name = "a"\nversion = "1"\ndescription = "{"x" * 5000}"', "description"),
         ("name =", "(file)"),
@@ -205,4 +205,60 @@ def test_too_long_in_all() -> None:
 @given(st.text(max_size=100))
 def test_any_text(text: str) -> None:
     with pytest.raises(ConfigError):
+        parse_definition(text)
+
+
+MANY = """
+name = "two words"
+version = "abc"
+version_order = "packaging"
+revision = 0
+replace = "sometimes"
+requires = ["b => 2"]
+before = ["a b"]
+colour = "red"
+condition = "speed > 1"
+[variables]
+1x = "y"
+[run_after]
+argv = ["sh"]
+timeout = "soon"
+"""
+
+
+def test_ten_mistakes_are_told_at_once_with_line_and_key() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_definition(MANY)
+    told = [(one.line, one.key) for one in caught.value.mistakes]
+    assert told == [
+        (2, "name"),
+        (3, "version"),
+        (5, "revision"),
+        (6, "replace"),
+        (7, "requires"),
+        (8, "before"),
+        (9, "colour"),
+        (10, "condition"),
+        (12, "variables.1x"),
+        (14, "run_after.argv"),
+        (15, "run_after.timeout"),
+    ]
+    assert "line 9, colour: unknown key" in str(caught.value)
+
+
+def test_versions_and_neighbours_are_written_again() -> None:
+    text = 'name = "a"\nversion = "1:2-3"\nversion_order = "debian"\nreplace = "newer"\nbefore = ["b"]\n'
+    found = parse_definition(text)
+    assert (found.version_order, found.replace, found.before) == ("debian", "newer", ("b",))
+    assert parse_definition(canonical(found)) == found
+
+
+def test_before_what_it_requires_is_a_mistake() -> None:
+    with pytest.raises(ConfigError, match="names b, which it requires"):
+        parse_definition('name = "a"\nversion = "1"\nrequires = ["b >= 1"]\nbefore = ["b"]\n')
+
+
+def test_undeclared_variables_are_mistakes() -> None:
+    text = 'name = "a"\nversion = "1"\n[variables]\nx = ""\n[run_after]\nargv = ["/bin/echo", "${y}"]\n'
+    with pytest.raises(ConfigError, match=r"line 6, run_after.argv: uses \$\{y\}"):
         parse_definition(text)
