@@ -75,7 +75,8 @@ def user_named(name: str) -> User:
     return User(found.pw_name, found.pw_uid, found.pw_gid, groups, found.pw_dir, change=found.pw_uid != own)
 
 
-def command_as(user: User, program: str, arguments: Sequence[str]) -> list[str]:
-    """What begins `program` with the user's rights, once it was given a line."""
-    ids = (str(user.uid), str(user.gid), ",".join(map(str, user.groups))) if user.change else ("", "", "")
+def command_as(user: User | None, program: str, arguments: Sequence[str]) -> list[str]:
+    """What begins `program` with the user's rights (None: the agent's own), once it was given a line."""
+    change = user is not None and user.change
+    ids = (str(user.uid), str(user.gid), ",".join(map(str, user.groups))) if user and change else ("", "", "")
     return [sys.executable, "-I", "-S", "-c", _BECOME, *ids, program, *arguments]

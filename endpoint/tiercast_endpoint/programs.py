@@ -6,13 +6,17 @@ Rules
   the last part of what it says is kept; what was cut out is marked.
 - Past its time the whole group gets SIGTERM, and SIGKILL after a grace.  When the program ends, what is left of its
   group is killed: nothing of it runs on unseen.  Who made a session of its own (a service) lives on.
+- Whoever names a program in its journal has it wait for a line first (becoming.py), which it gets when that is written:
+  killed at any instant, the agent's next life finds what is left of it, or nothing was begun.
 - The pipe is not waited for beyond a moment: a child that kept it open does not hold the job.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import shutil
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -89,6 +93,20 @@ def environment(*, package: str, version: str, job: str, tree: Path) -> dict[str
         "HOME": os.environ.get("HOME", "/"),
         "LANG": "C.UTF-8",
     }
+
+
+def executable(program: str, cwd: Path) -> str:
+    """The absolute path of `program`: below `cwd` where it is relative, out of PATH where it is a bare name.
+
+    Raises:
+        OSError: there is none, or it may not be executed.
+    """
+    path = str(cwd / program) if "/" in program else shutil.which(program, path=PATH)
+    if path is None or not Path(path).is_file():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
+    if not os.access(path, os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), program)
+    return path
 
 
 async def run_program(  # noqa: PLR0915 - one story, and what it opened is closed beside it

@@ -21,6 +21,7 @@ import structlog
 from tiercast_endpoint import holdings, journal, programs
 from tiercast_endpoint.ahead import Ahead
 from tiercast_endpoint.assemble import Assembler
+from tiercast_endpoint.becoming import command_as
 from tiercast_endpoint.gate import Gate
 from tiercast_endpoint.install import Event, Plan, Step, StepDone, StepFailed
 from tiercast_endpoint.journal import Job
@@ -225,14 +226,16 @@ class Steps:
         if allowed.timeout_s <= 0:
             raise Failed(allowed.code, f"{which} was not started: {allowed.detail}.")
         try:
+            path = await in_thread(programs.executable, program.argv[0], tree)
             ran = await programs.run_program(
-                program.argv,
+                command_as(None, path, program.argv[1:]),
                 cwd=tree,
                 env=programs.environment(package=job.package, version=job.version, job=job.job, tree=tree),
                 timeout_s=allowed.timeout_s,
                 grace_s=allowed.grace_s,
                 output_limit=program.output_limit,
                 on_started=lambda pid: self._started(job, pid),
+                gated=True,
             )
         except OSError as error:
             raise Failed("program.start", f"{which} could not be started: {error.strerror}.") from error

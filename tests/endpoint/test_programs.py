@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tiercast_endpoint import programs
 from tiercast_endpoint.programs import (
     HeadAndTail,
     Ran,
@@ -134,6 +135,21 @@ async def test_a_program_of_an_earlier_life_is_known_by_more_than_its_number(tmp
     assert await process.wait() == -signal.SIGKILL
     assert not kill_leftover(identity)
     assert identity_of(process.pid) == ""
+
+
+def test_a_program_is_found_where_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("x")
+    tool = tmp_path / "tool"
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o755)
+    assert programs.executable("./tool", tmp_path) == str(tool)
+    assert programs.executable(str(tool), Path("/")) == str(tool)
+    assert programs.executable("sh", tmp_path).endswith("/sh")
+    for name in ("tool", "./none", str(tmp_path), "no-such-program"):
+        with pytest.raises(FileNotFoundError):
+            programs.executable(name, tmp_path)
+    with pytest.raises(PermissionError):
+        programs.executable("./plain", tmp_path)
 
 
 def test_head_and_tail() -> None:

@@ -14,9 +14,10 @@ from tests.endpoint.lab import Agent, Region, agent_over, pack
 from tiercast_endpoint import holdings
 from tiercast_endpoint.assemble import Assembler
 from tiercast_endpoint.install import Snapshot, Step, StepFailed
+from tiercast_endpoint.journal import Job
 from tiercast_endpoint.materials import Limits
 from tiercast_endpoint.programs import identity_of
-from tiercast_endpoint.steps import same_file_system
+from tiercast_endpoint.steps import Steps, same_file_system
 from tiercast_endpoint.treewriter import TreeWriter
 from tiercast_protocol.content.chunk import seal
 from tiercast_protocol.content.programs import Program
@@ -103,6 +104,29 @@ async def test_a_program_that_can_not_be_started_and_one_that_hangs(agent: Agent
     assert agent.root.trees() == [tree.tree for tree in await agent.db.read(holdings.partial_trees)]
 
 
+async def test_a_program_begins_nothing_before_the_journal_names_it(
+    tmp_path: Path, region: Region, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached = asyncio.Event()
+
+    async def never(_steps: Steps, _job: Job, _pid: int) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Steps, "_started", never)
+    ran = tmp_path / "ran"
+    program = Program(("./r.sh",), timeout_s=60)
+    one = pack("a", "1.0", {"r.sh": b"#!/bin/sh\ntouch '%s'\n" % str(ran).encode()}, run_after=program)
+    async with agent_over(tmp_path / "agent", region, chunks=one.chunks) as agent:
+        await agent.order(region.order("j1", "install", one))
+        async with asyncio.timeout(60):
+            await reached.wait()
+    monkeypatch.undo()
+    async with agent_over(tmp_path / "agent", region, chunks=one.chunks) as agent:
+        assert (await agent.ended("j1")).state == "interrupted"
+    assert not ran.exists(), "what the journal does not name did not run"
+
+
 async def test_a_program_that_a_crash_left_running_is_ended_before_it_is_run_again(agent: Agent) -> None:
     one = pack("a", "1.0", {"r.sh": b"#!/bin/sh\nexit 0\n"}, run_after=Program(("./r.sh",), idempotent=True))
     agent.offer(one)
@@ -130,4 +154,4 @@ async def test_our_own_mistake_ends_the_job_and_says_so(agent: Agent, monkeypatc
 
 def test_one_file_system(tmp_path: Path) -> None:
     assert same_file_system(tmp_path, tmp_path)
-    assert not same_file_system(tmp_path, "/proc")
+    assert not same_file_system(tmp_path, Path("/proc"))
