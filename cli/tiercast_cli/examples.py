@@ -43,6 +43,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "plan show": ("plan show p1-ab12", "plan show 1 --json"),
     "plan list": ("plan list",),
     "plan cancel": ("plan cancel p1-ab12",),
+    "owner list": ("owner list", "owner list --by group --json", "owner list --job j-17 --ended"),
     "rollout list": ("rollout list", "rollout list --json"),
     "rollout show": ("rollout show r3-5d1a", "rollout show 3 --json"),
     "rollout next": ("rollout next r3-5d1a",),

@@ -265,13 +265,19 @@ def list_(
 def show(
     job: Job,
     *,
+    on: Annotated[list[str] | None, typer.Option("--on", metavar="NODE", help="This target; may be repeated.")] = None,
+    deferred: Annotated[
+        bool, typer.Option("--deferred", help="Targets whose owners put it off, or chose otherwise, with who and when.")
+    ] = False,
     everything: Annotated[bool, typer.Option("--all", help="Every target, not a hundred of them.")] = False,
     json: Json = False,
 ) -> None:
     """Show a job: its targets, every hop, and why.  Of many targets those that ended badly, and those at work."""
 
     async def work() -> None:
-        found: dict[str, Any] = await ask("job.show", job=job, most=0 if everything or json else _MOST)
+        asked: dict[str, Any] = {"job": job} | ({"on": on} if on else {}) | ({"chosen": True} if deferred else {})
+        paged = everything or json or deferred or bool(on)
+        found = await (_pages(asked) if paged else ask("job.show", **asked, most=_MOST))
         if json:
             emit({"job": found})
             return
@@ -288,7 +294,7 @@ def show(
             print(found["note"])
         if found.get("follows"):
             print(f"for {found['target']}; also for those who join later")
-        for line in [*times_shown(found), *provisos_shown(found)]:
+        for line in [*times_shown(found), *provisos_shown(found), _counts(found)]:
             print(line)
         rows = [
             (
@@ -296,12 +302,12 @@ def show(
                 t.get("parent") or "-",
                 t["state"],
                 words.part(t),
-                " ".join(x for x in (t.get("code") or "", t.get("detail") or "") if x),
+                " ".join(x for x in (t.get("code") or "", t.get("detail") or "", words.chosen(t.get("owner"))) if x),
             )
             for t in found["targets"]
         ]
         print(words.table(("target", "parent", "state", "held", "why"), rows))
-        if found.get("left_out"):
+        if found.get("left_out") and not (deferred or on):
             print(f"{found['left_out']:,} more; --all shows them, 'tiercast why {found['job']}' counts what waits")
         if found.get("hops"):
             hops = [(h["node"], h["state"], words.part(h), words.rate(h.get("rate") or 0)) for h in found["hops"]]
@@ -340,6 +346,17 @@ def receipt(job: Job, node: Node, *, json: Json = False) -> None:
             )
 
     run(work, as_json=json)
+
+
+async def _pages(asked: dict[str, Any]) -> dict[str, Any]:
+    """The job with all targets that were asked for, a page after the other."""
+    found: dict[str, Any] = await ask("job.show", **asked)
+    while after := found.get("next"):
+        page: dict[str, Any] = await ask("job.show", **asked, after=after)
+        found["targets"] += page["targets"]
+        found["left_out"] -= len(page["targets"])
+        found["next"] = page["next"]
+    return found
 
 
 def _show_draft(found: dict[str, Any]) -> None:

@@ -95,8 +95,9 @@ class Progress:
 
     @property
     def well(self) -> bool:
-        """Whether every target ended `done`."""
-        return self.ended and all(state == "done" for state, n in self.snapshot.get("counts", {}).items() if n)
+        """Whether every target ended `done`, or was passed over as it was ordered."""
+        good = {"done", "skipped"}
+        return self.ended and all(state in good for state, n in self.snapshot.get("counts", {}).items() if n)
 
 
 def _note(row: Snapshot) -> str:

@@ -79,6 +79,21 @@ def part(row: Mapping[str, Any]) -> str:
     return f"{share(done, total)} of {size(total)}" if total > 0 else ""
 
 
+def chosen(said: Mapping[str, Any] | None) -> str:
+    """What the owner of a machine chose of a job: "(alice: deferred twice, until 2026-12-24 18:00)"."""
+    if not said:
+        return ""
+    parts = [said["answer"]] if said["answer"] else []
+    if said["held"]:
+        parts.append(f"held since {moment(said['held'])}")
+    if said["times"]:
+        often = {1: "once", 2: "twice"}.get(said["times"], f"{said['times']} times")
+        parts.append(f"deferred {often}" + (f", until {moment(said['until'])}" if said["until"] else ""))
+    if said["prefers"]:
+        parts.append("waits for the times that he prefers")
+    return f"({said['by'] or 'the owner'}: {'; '.join(parts)})" if parts else ""
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Columns wide enough for what stands in them; numbers to the right."""
     cells = [[str(cell) for cell in row] for row in rows]

@@ -149,6 +149,7 @@ class Agent:
             key=me.key,
             now_ms=now_ms,
             changed=watching.feed.job,
+            owner=watching.said,
         )
 
         def on_ended() -> None:

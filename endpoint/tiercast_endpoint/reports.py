@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
+import msgspec
+
 from tiercast_endpoint import journal
 from tiercast_endpoint.install import Outcome
 from tiercast_endpoint.journal import Job
@@ -51,6 +53,7 @@ class Reporter:
         key: signs receipts.
         now_ms: the clock.
         changed: told of every job whose state was written down.
+        owner: what the owner chose of a job, as its records carry it.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Reporter:
         key: PrivateKey,
         now_ms: Callable[[], int],
         changed: Callable[[Job], None] = lambda _job: None,
+        owner: Callable[[Job], str] = lambda _job: "",
     ) -> None:
         self._db = db
         self._post = post
@@ -71,7 +75,7 @@ class Reporter:
         self._me = me
         self._generation = generation
         self._key = key
-        self._now_ms, self._changed = now_ms, changed
+        self._now_ms, self._changed, self._owner = now_ms, changed, owner
 
     async def note(self, job: Job, state: str, code: str = "", detail: str = "") -> Job:
         """Write down that the job is in `state` now, and what it waits for; `tell` is for the caller to call."""
@@ -114,7 +118,10 @@ class Reporter:
             await self.repeat(job)
 
     async def _send(self, job: Job, *, expires: int = 0) -> None:
-        await self._post.send(self._parent(), Status(records=[job.record(self._me)]), cause=job.cause, expires=expires)
+        record = job.record(self._me)
+        if owner := self._owner(job):
+            record = msgspec.structs.replace(record, owner=owner)
+        await self._post.send(self._parent(), Status(records=[record]), cause=job.cause, expires=expires)
 
     def _sign(self, job: Job) -> tuple[bytes, bytes]:
         receipt = Receipt(

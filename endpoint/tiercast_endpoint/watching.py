@@ -20,6 +20,7 @@ from tiercast_endpoint.journal import Job
 from tiercast_endpoint.judging import said_of, terms_of
 from tiercast_endpoint.preferring import Preferring, wish
 from tiercast_protocol.content import times
+from tiercast_protocol.content.chosen import LONGEST_NAME, Chosen, packed
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.database import Database
@@ -68,6 +69,27 @@ class Watching:
         choice, _ = choices.chosen(self.chosen, job.job)
         terms = terms_of(job, said_of(job))
         return wish(self._preferring.windows, terms, choice, times.read(job.options).deadline)
+
+    def said(self, job: Job) -> str:
+        """What goes up with the job's state of what he chose and wished; "" where that is nothing."""
+        own, all_ = choices.chosen(self.chosen, job.job)
+        waits = not job.finished
+        others = all_.held and waits and job.type in choices.TYPES and not said_of(job).limited
+        prefers = waits and job.code == "owner.preferred"
+        last = all_ if others and not own.held else own
+        if not (prefers or others or own.held or own.times or own.answer):
+            return ""
+        return packed(
+            Chosen(
+                held=own.held or (all_.held if others else 0),
+                until=own.until,
+                times=own.times,
+                answer=own.answer,
+                by=last.by[:LONGEST_NAME],
+                at=last.at,
+                prefers=prefers,
+            )
+        )
 
     async def _history(self, call: Call) -> list[dict[str, Any]]:
         """What came here and how it ended, the newest first; of one package, since a moment (ms), so many."""

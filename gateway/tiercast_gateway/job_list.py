@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _WORDS = frozenset({"limit", "states", "types", "package", "target", "since", "search"})
 _NUMBER = re.compile(r"j(\d{1,18})")
+#: Done, but nothing was installed: a condition was not true.
+SKIPPED = "skipped"
 _BAD = frozenset({"failed", "interrupted", "rejected"})
 
 
@@ -118,7 +120,7 @@ def closing(counts: dict[str, int]) -> str:
     states = {state for state, count in counts.items() if count}
     if states & _BAD:
         return "failed"
-    if "expired" in states or any(not STATES.get(state, False) for state in states):
+    if "expired" in states or any(not STATES.get(state, False) for state in states - {SKIPPED}):
         return "expired"
     return "cancelled" if "cancelled" in states else "done"
 
@@ -146,9 +148,9 @@ def _is_target(c: Connection, node: str, job: str) -> bool:
 def _counts(c: Connection, job: str) -> dict[str, int]:
     states = {row[0]: "ordered" for row in c.execute("SELECT node FROM order_targets WHERE job = ?", (job,))}
     for target, record in c.execute("SELECT target, record FROM statuses WHERE job = ?", (job,)):
-        state = codec.decode(record, StatusRecord).state
-        if state in STATES:  # what gateways below say of themselves is no target's
-            states[target] = state
+        said = codec.decode(record, StatusRecord)
+        if said.state in STATES:  # what gateways below say of themselves is no target's
+            states[target] = SKIPPED if said.code == "condition.skipped" and said.state == "done" else said.state
     return _counted(states.values())
 
 

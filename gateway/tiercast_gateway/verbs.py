@@ -19,10 +19,12 @@ from tiercast_gateway import job_list, snapshot
 from tiercast_gateway.depot_verbs import DepotVerbs
 from tiercast_gateway.ledgers import Ledgers
 from tiercast_gateway.media import MediaVerbs
+from tiercast_gateway.owners import Owners
 from tiercast_gateway.reasons import decoded
 from tiercast_gateway.rollout_verbs import RolloutVerbs
 from tiercast_gateway.steering_verbs import SteeringVerbs
 from tiercast_gateway.why_verbs import WhyVerbs
+from tiercast_protocol.content.chosen import read
 from tiercast_protocol.content.reason import told, words
 from tiercast_protocol.content.receipt import RELAY_STATES
 from tiercast_protocol.errors import UsageError
@@ -66,6 +68,7 @@ def add_common_verbs(verbs: Verbs, tree: SubTree, *, jobs: bool = True) -> None:
         verbs.add("job.why", "viewer", _routed(tree, whys.at_socket))
         tree.queries.add("job.why", partial(_answer, "job.why", whys.why))
         table += RolloutVerbs(tree.breakers).table()
+        table.append(("owner.said", "viewer", Owners(tree.db, tree.name, tree.routes.via).said))
         table += tree.drift.table()
     if jobs:
         for name, role, handler in MediaVerbs(tree).table:
@@ -140,13 +143,20 @@ class _Common:
                 todo="See the jobs with: tiercast job list",
             )
         newest = max(found, key=lambda order: int(order["revision"]))
-        records = [_shown(record) for record in await self._tree.statuses.records(job)]
+        only, chosen = call.texts("on", []), call.flag("chosen", default=False)
+        records = [
+            _shown(record)
+            for record in await self._tree.statuses.records(job)
+            if (not only or record.target in only) and (record.owner or not chosen)
+        ]
         return newest | {"records": records, "joined": await self._tree.sites.shown(job)}
 
 
 def _shown(record: StatusRecord) -> dict[str, Any]:
     plain = msgspec.structs.asdict(record)
     del plain["receipt"], plain["signature"]
+    said = read(plain.pop("owner"))
+    plain |= {"owner": said.shown()} if said is not None else {}
     plain["detail"] = told(record.code, record.detail)
     if record.state in RELAY_STATES:
         below = list(decoded(record.detail, node=record.target).items())

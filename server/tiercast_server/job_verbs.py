@@ -11,6 +11,7 @@ from tiercast_protocol.transfer.overlap import Limit
 from tiercast_server.job_checks import DEFAULT_EXPIRY_S, Request
 from tiercast_server.job_parts import Part
 from tiercast_server.job_search import filter_of
+from tiercast_server.job_targets import PAGE, Wanted
 from tiercast_server.job_view import JobView
 from tiercast_server.jobs import Jobs
 from tiercast_server.patches import Patches
@@ -80,12 +81,12 @@ class JobVerbs:
         return await self._view.list_(call.number("limit", _LIST), filter_of(call))
 
     async def show(self, call: Call) -> dict[str, Any]:
-        """One job, its targets and hops."""
-        return await self._view.show(call.text("job"), max(0, call.number("most", 0)))
+        """One job, hops, and targets: a page of them, those after a name, of these names, or whose owners chose."""
+        return await self._view.show(call.text("job"), _wanted(call))
 
     async def watch(self, call: Call) -> AsyncIterator[dict[str, Any]]:
         """Snapshots of a job until it has ended."""
-        async for snapshot in self._view.watch(call.text("job"), max(0, call.number("most", 0))):
+        async for snapshot in self._view.watch(call.text("job"), _wanted(call)):
             yield snapshot
 
     async def receipt(self, call: Call) -> dict[str, Any]:
@@ -112,3 +113,12 @@ class JobVerbs:
     async def delete(self, call: Call) -> dict[str, Any]:
         """Forget a closed job."""
         return await self._jobs.delete(call.text("job"))
+
+
+def _wanted(call: Call) -> Wanted:
+    return Wanted(
+        most=max(0, call.number("most", 0)),
+        after=call.text("after", ""),
+        on=tuple(call.texts("on", [])[:PAGE]),
+        chosen=call.flag("chosen", default=False),
+    )

@@ -11,24 +11,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from sqlalchemy import case, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import select
 
 from tiercast_protocol.content import jobtypes
-from tiercast_protocol.content.receipt import STATES, Receipt
+from tiercast_protocol.content.receipt import Receipt
 from tiercast_protocol.content.vouching import SITE
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
-from tiercast_server import job_rows, requests, why
+from tiercast_server import job_rows, job_targets, requests, skipped, why
 from tiercast_server.changes import Changes
-from tiercast_server.database.tables import hops, placings, targets
-from tiercast_server.database.tables import nodes as nodes_table
+from tiercast_server.database.tables import targets
 from tiercast_server.job_search import Filter, matches
-from tiercast_server.missed import missed
+from tiercast_server.job_targets import Wanted
+from tiercast_server.missed import missed, timed
 from tiercast_server.region import Region
 from tiercast_server.tallies import Tallies
 
-_BAD = tuple(state for state, final in STATES.items() if final and state != "done")
 #: Seconds between two snapshots of a watch.
 PUSH_S = 0.5
 _LOOK_S = 5.0
@@ -54,7 +52,8 @@ class JobView:
             found = await job_rows.newest(connection, limit, wanted)
             kept = await requests.drafts(connection) if wanted.drafts else []
             drafts = [one for one in kept if matches(one, wanted)]
-            counted = await self._tallies.of(connection, [job for job, _, _ in found])
+            counted = dict(await self._tallies.of(connection, [job for job, _, _ in found]))
+            await skipped.split(connection, [job for job, _, _ in found], counted)
         shown = [
             (
                 job.number,
@@ -79,12 +78,12 @@ class JobView:
         ] + [(draft.number, draft.shown()) for draft in drafts]
         return [one for _, one in sorted(shown, key=lambda pair: -pair[0])][:limit]
 
-    async def show(self, job: str, most: int = 0) -> dict[str, Any]:
-        """One job, its targets and hops; or a draft, and what it was asked with.
+    async def show(self, job: str, wanted: Wanted | None = None) -> dict[str, Any]:
+        """One job, a page of its targets, and hops; or a draft, and what it was asked with.
 
         Args:
             job: its id or number.
-            most: rows of targets at most (0: all): who ended badly first, then who is at work, who waits, who is done.
+            wanted: which targets; the first page of all by default.
 
         Raises:
             UsageError: job.unknown.
@@ -95,11 +94,15 @@ class JobView:
                 return draft.shown() | {"targets": [], "request": draft.request}
             found = await job_rows.get(connection, job)
             said, folder = await requests.asked_with(connection, found.id) or ({}, "")
-            rows = await _targets(connection, found.id, most)
-            counted, held = await _counts(connection, found.id)
-            relayed = await _hops(connection, found.id)
+            wanted = wanted or Wanted()
+            rows, following = await job_targets.page(connection, found.id, wanted)
+            counted, held = await job_targets.counts(connection, found)
+            relayed = await job_targets.hops_of(connection, found.id)
             parents = await why.gateways(connection)
-        left_out = sum(counted.values()) - len(rows)
+            left_out = sum(counted.values()) - len(rows)
+            looked = rows
+            if left_out and timed(found.options, self._region.clock()) and not wanted.is_part:
+                looked = await job_targets.all_of(connection, found.id)
         gateways = frozenset(parents)
         parents |= {row["node"]: row.pop("present") for row in rows}
         shown: dict[str, Any] = {
@@ -127,22 +130,23 @@ class JobView:
             "bytes": held,
             "targets": rows,
             "left_out": left_out,
+            "next": following,
             "hops": relayed,
         }
         if self._own_hops is not None:
             shown["hops"] = self._own_hops(shown) + relayed
-        # Of a part of the targets nothing is told of all.
-        late = {} if left_out else missed(found.options, rows, relayed, gateways, now=self._region.clock())
-        shown["missed"] = late
+        # Of a part that was asked for nothing is told of all.
+        whole = not wanted.is_part
+        shown["missed"] = missed(found.options, looked, relayed, gateways, now=self._region.clock()) if whole else {}
         why.explain(rows, parents, shown["hops"])
         return shown
 
-    async def watch(self, job: str, most: int = 0) -> AsyncIterator[dict[str, Any]]:
+    async def watch(self, job: str, wanted: Wanted | None = None) -> AsyncIterator[dict[str, Any]]:
         """Snapshots as `show` gives them: the present one, each change, the final one."""
         last: dict[str, Any] | None = None
         while True:
             seen = self._changes.count(last["job"]) if last else 0
-            now = await self.show(job, most)
+            now = await self.show(job, wanted)
             if now["state"] == jobtypes.DRAFT:
                 jobtypes.check("watch", type_=now["type"], state=jobtypes.DRAFT, job=now["job"])
             if now != last:
@@ -182,65 +186,3 @@ class JobView:
             {name: getattr(program, name) for name in program.__struct_fields__} for program in said.programs
         ]
         return {**shown, "receipt": row.receipt, "signature": row.signature}
-
-
-async def _counts(connection: AsyncConnection, job: str) -> tuple[dict[str, int], dict[str, int]]:
-    """Targets by state, and the bytes that all of them together hold and want in their present step."""
-    c = targets.c
-    query = (
-        select(c.state, func.count().label("n"), func.sum(c.done).label("done"), func.sum(c.total).label("total"))
-        .where(c.job == job)
-        .group_by(c.state)
-        .order_by(c.state)
-    )
-    rows = (await connection.execute(query)).all()
-    held = {"done": sum(int(row.done) for row in rows), "total": sum(int(row.total) for row in rows)}
-    return {row.state: row.n for row in rows}, held
-
-
-async def _targets(connection: AsyncConnection, job: str, most: int) -> list[dict[str, Any]]:
-    c = targets.c
-    columns = (c.node, c.parent, c.state, c.code, c.detail, c.done, c.total, c.at, c.attempt, c.proved)
-    present = func.coalesce(func.nullif(placings.c.parent, ""), nodes_table.c.parent, c.parent).label("present")
-    query = (
-        select(*columns, present)
-        .outerjoin(nodes_table, nodes_table.c.name == c.node)
-        .outerjoin(placings, placings.c.node == c.node)
-        .where(c.job == job)
-    )
-    if most:
-        rank = case((c.state == "done", 3), (c.state.in_(_BAD), 0), (c.done > 0, 1), else_=2)
-        query = query.order_by(rank, c.node).limit(most)
-    rows = sorted(await connection.execute(query), key=lambda row: str(row.node))
-    return [
-        {
-            "node": row.node,
-            "parent": row.parent,
-            "state": row.state,
-            "code": row.code,
-            "detail": row.detail,
-            "done": row.done,
-            "total": row.total,
-            "at": row.at,
-            "attempt": row.attempt,
-            "proved": row.proved,
-            "present": row.present,
-        }
-        for row in rows
-    ]
-
-
-async def _hops(connection: AsyncConnection, job: str) -> list[dict[str, Any]]:
-    query = select(hops).where(hops.c.job == job).order_by(hops.c.node)
-    return [
-        {
-            "node": row.node,
-            "state": row.state,
-            "done": row.done,
-            "total": row.total,
-            "rate": row.rate,
-            "at": row.at,
-            "why": row.why,
-        }
-        for row in await connection.execute(query)
-    ]

@@ -46,6 +46,11 @@ def missed(
     return found
 
 
+def timed(options: Mapping[str, object], now: int) -> bool:
+    """Whether there is a time that may have been missed."""
+    return bool(_over(options, PREPARE_BY, now) or _over(options, DEADLINE, now))
+
+
 def _over(options: Mapping[str, object], word: str, now: int) -> int:
     """The moment, if it is said and over; else 0."""
     moment = options.get(word)

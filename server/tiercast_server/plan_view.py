@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from tiercast_protocol.content.reason import shown as reason_shown
-from tiercast_server import job_rows, plan_rows
+from tiercast_server import job_rows, plan_rows, skipped
 from tiercast_server.changes import Changes
 from tiercast_server.plan_targets import left
 from tiercast_server.plan_why import waits
@@ -45,6 +45,7 @@ class PlanView:
                 more: dict[str, Any] = {"targets": 0, "counts": {}}
                 if row.job:
                     counts = await job_rows.counts(connection, row.job)
+                    counts = await skipped.of_job(connection, row.job, counts)
                     more = {"targets": sum(counts.values()), "counts": counts}
                 if plan.state == "running" and life.by_machine(row.step.name) and row.state in {"waiting", "running"}:
                     more["left"] = left(life, row.step.name, ends)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.content.breaker import BAD, WHOLE
 from tiercast_protocol.content.reason import Reason, because, shown
 from tiercast_protocol.content.receipt import STATES
-from tiercast_server import rollout_rows, rollout_sites
+from tiercast_server import rollout_rows, rollout_sites, skipped
 from tiercast_server.database.rollout_tables import rollout_jobs
 from tiercast_server.database.tables import targets
 from tiercast_server.region import Region
@@ -43,6 +43,8 @@ async def show(region: Region, text: str) -> dict[str, Any]:
         jobs = await rollout_rows.jobs_of(connection, one.id)
         failed = await _failed(connection, one.id)
         held = [] if one.state in FINAL else await rollout_sites.held(connection, one.id)
+        told = dict(by_wave)
+        await skipped.of_waves(connection, one.options, one.id, told)
     counts = rollout_rows.counted(by_wave, one.begun)
     waves = [
         {
@@ -50,7 +52,7 @@ async def show(region: Region, text: str) -> dict[str, Any]:
             "text": text_,
             "targets": sizes.get(wave, 0),
             "state": _state(counts[wave]) if wave < one.begun else "not begun",
-            "counts": by_wave.get(wave, {}),
+            "counts": told.get(wave, {}),
             "jobs": [job for job, of in jobs.items() if of == wave],
         }
         for wave, text_ in enumerate(one.texts)

@@ -19,6 +19,7 @@ import structlog
 from sqlalchemy import RowMapping, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_protocol.content.chosen import read
 from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.wire.messages import StatusRecord, sound
 from tiercast_server import job_rows, nodes, site_jobs
@@ -224,6 +225,7 @@ def _values(new: Standing, row: RowMapping) -> dict[str, Any]:
         "proved": new.proved,
         "receipt": new.receipt,
         "signature": new.signature,
+        "owner": new.owner if read(new.owner) else "",
     }
 
 
@@ -236,6 +238,7 @@ def standing(row: RowMapping) -> Standing:
         seq=row["seq"],
         code=row["code"],
         detail=row["detail"],
+        owner=row["owner"],
         done=row["done"],
         total=row["total"],
         at=row["at"],

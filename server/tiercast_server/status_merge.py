@@ -34,6 +34,7 @@ class Standing:
     proved: bool = False
     receipt: bytes = b""
     signature: bytes = b""
+    owner: str = ""
 
     @property
     def final(self) -> bool:
@@ -76,6 +77,7 @@ def merge(held: Standing, record: StatusRecord, *, proved: bool) -> Standing | N
         proved=proved,
         receipt=record.receipt if proved else b"",
         signature=record.signature if proved else b"",
+        owner=record.owner,
     )
     if said.final and not proved:
         return None

@@ -30,6 +30,7 @@ from tiercast_server.move_verbs import add_move_verbs
 from tiercast_server.moves import Moves
 from tiercast_server.names import names
 from tiercast_server.node_waits import waits
+from tiercast_server.owners import Owners
 from tiercast_server.package_verbs import PackageVerbs
 from tiercast_server.patches import Patches
 from tiercast_server.plan_verbs import add_plan_verbs
@@ -117,9 +118,7 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
     verbs.add("job.show", "viewer", jobs.show)
     verbs.add("job.watch", "viewer", jobs.watch)
     verbs.add("job.why", "viewer", desk.why.why)
-    history = History(desk.region)
-    verbs.add("job.history", "viewer", history.job)
-    verbs.add("node.history", "viewer", history.node)
+    _add_looks(verbs, desk.region)
     verbs.add("job.receipt", "viewer", jobs.receipt)
     verbs.add("job.create", "operator", audited(jobs.create))
     verbs.add("job.cancel", "operator", audited(jobs.cancel))
@@ -143,6 +142,13 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
     verbs.add("ledger.check", "viewer", depots.ledger)
     verbs.add("outbox.list", "viewer", depots.outbox)
     _add_steering(verbs, desk.steering)
+
+
+def _add_looks(verbs: Verbs, region: Region) -> None:
+    history = History(region)
+    verbs.add("job.history", "viewer", history.job)
+    verbs.add("node.history", "viewer", history.node)
+    verbs.add("owner.said", "viewer", Owners(region).said)
 
 
 def _add_steering(verbs: Verbs, steering: SteeringVerbs) -> None:

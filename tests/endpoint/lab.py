@@ -394,6 +394,7 @@ async def agent_over(
             key=region.node_key,
             now_ms=clock,
             changed=feed.job,
+            owner=watching.said,
         )
         said: dict[str, Any] = {"cpus": 4, "memory": 8 * 10**9, "disk_free": 10**11}
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tiercast_protocol.errors import UsageError
+from tiercast_server.job_targets import Wanted
 
 
 async def _job(world: Any) -> str:
@@ -74,11 +75,11 @@ async def test_of_many_targets_those_that_need_somebody_are_shown(world: Any) ->
     job = await world.job(targets=tuple(names))
     said = {"pc3": "failed", "pc4": "done", "pc5": "fetching"}
     await world.intake.take([world.record(job, n, state, done=3, total=9) for n, state in said.items()])
-    shown = await world.view.show(job, 2)
+    shown = await world.view.show(job, Wanted(most=2))
     assert [row["node"] for row in shown["targets"]] == ["pc3", "pc5"]
     assert (shown["left_out"], shown["missed"]) == (4, {})
     assert shown["counts"] == {"done": 1, "failed": 1, "fetching": 1, "ordered": 3}
     assert shown["bytes"] == {"done": 9, "total": 27}
     whole = await world.view.show(job)
     assert (len(whole["targets"]), whole["left_out"]) == (6, 0)
-    assert [row["node"] for row in (await world.view.show(job, 6))["targets"]] == names
+    assert [row["node"] for row in (await world.view.show(job, Wanted(most=6)))["targets"]] == names

@@ -194,10 +194,13 @@ class StatusRecord(Message, frozen=True, kw_only=True, omit_defaults=True):
     total: int = 0
     receipt: bytes = b""
     signature: bytes = b""
+    #: What the target's owner chose of the job, as JSON (`content/chosen.py`); "" for nothing.
+    owner: str = ""
 
 
 #: Numbers of a record stay below this (what JSON and every database hold), its texts and proofs below these.
 _MOST, _LONGEST_NAME, _LARGEST_SAY = 1 << 53, 255, 512 << 10
+_LONGEST_CHOICE = 1_000
 
 
 def sound(record: StatusRecord) -> bool:
@@ -206,6 +209,7 @@ def sound(record: StatusRecord) -> bool:
     return (
         all(0 <= number < _MOST for number in numbers)
         and max(len(record.job), len(record.target), len(record.state), len(record.code)) <= _LONGEST_NAME
+        and len(record.owner) <= _LONGEST_CHOICE
         and 4 * len(record.detail) + len(record.receipt) + len(record.signature) <= _LARGEST_SAY
     )
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
 )
 
 metadata = MetaData(
@@ -235,6 +236,8 @@ targets = Table(
     Column("signature", LargeBinary, nullable=False, default=b""),
     # Counts by state are asked for with every receipt and for every list: they read this and nothing else.
     Index("ix_targets_job_state", "job", "state"),
+    Column("owner", Text, nullable=False, default="", server_default=""),
+    Index("ix_targets_owner", "job", "node", sqlite_where=text("owner <> ''"), postgresql_where=text("owner <> ''")),
 )
 
 #: What a gateway on the way says of passing the content on.  `rate` is bytes per second; `why` is what it says of
