@@ -19,9 +19,20 @@ from typing import Any
 
 import structlog
 
-from tiercast_endpoint import choices, group_windows, held, holdings, inventory, journal, messages, patches, preferring
+from tiercast_endpoint import (
+    choices,
+    group_windows,
+    held,
+    holdings,
+    informing,
+    inventory,
+    journal,
+    lists,
+    messages,
+    patches,
+    preferring,
+)
 from tiercast_endpoint.actions import Actions
-from tiercast_endpoint.inventory import Informer, Owned
 from tiercast_endpoint.jobs import Jobs
 from tiercast_endpoint.judging import Judging
 from tiercast_endpoint.materials import Materials
@@ -56,7 +67,6 @@ from tiercast_protocol.node.post import Post
 from tiercast_protocol.node.roaming import Roaming, Subject
 from tiercast_protocol.node.upstream import Upstream
 from tiercast_protocol.wire.envelope import Envelope
-from tiercast_protocol.wire.facts import GroupsTold
 from tiercast_protocol.wire.messages import JobShape, OrderBundle, PatchOffers, body_of
 
 log = structlog.get_logger(__name__)
@@ -74,6 +84,7 @@ SCHEMA = [
     (8, choices.SCHEMA),
     (9, holdings.PARTIAL),
     (10, group_windows.SCHEMA),
+    (15, lists.SCHEMA),
     (16, preferring.SCHEMA),
 ]
 
@@ -131,7 +142,9 @@ class Agent:
         )
         inner = Steps(db=db, root=self._root, materials=materials, limits=limits, now_ms=now_ms)
         watching = await Watching.loaded(db, now_ms)
-        informer = self._informer(db, post, upstream)
+        informer = informing.made(
+            db, me, self._place.folder, self._settings, (post, upstream), self._root.stands, now_ms
+        )
         steps = Actions(
             db=db,
             steps=inner,
@@ -169,7 +182,7 @@ class Agent:
             windows=limits.windows,
             held=back.reason,
             groups=lambda: windows.windows,
-            judge=Judging(db=db, facts=informer.now, chosen=watching.chosen, now_ms=now_ms),
+            judge=Judging(db=db, facts=informer.now, chosen=watching.chosen, now_ms=now_ms, software=informer.software),
             wish=watching.wish,
         )
         back.act, windows.act = jobs.held_changed, jobs.windows_changed
@@ -260,25 +273,6 @@ class Agent:
         post.on("patch.offer.v1", on_offers)
         post.on("job.shape.v1", on_shape)
         post.on("query.v1", on_query)
-
-    def _informer(self, db: Database, post: Post, upstream: Upstream) -> Informer:
-        owned = Owned(self._settings.labels, self._settings.groups)
-        informer = Informer(
-            db=db,
-            me=self._me,
-            folder=self._place.folder,
-            owned=owned,
-            post=post,
-            upstream=upstream,
-            now_ms=now_ms,
-            stands=self._root.stands,
-        )
-
-        async def on_groups(_peer: str, envelope: Envelope) -> None:
-            await informer.told(body_of(envelope, GroupsTold))
-
-        post.on("groups.told.v1", on_groups)
-        return informer
 
     def _roaming(
         self, kept: standing.Kept, upstream: Upstream, post: Post, tellers: Iterable[Callable[[], Awaitable[None]]]

@@ -5,6 +5,8 @@ Rules
   the parent is there, so that a cut fills no outbox.  Its number is committed before it is sent.
 - The owner's wishes stand in the database until he takes them back or the region refuses them; those of the settings
   always stand.
+- What another parent may hold already is told by its number alone, and whole to one that asks; a list of software
+  goes whole the first time, and then by its difference (`lists.py`).
 - A package is told of while its name leads to a tree in the install root: what somebody deleted by hand is gone.
 - What the region answers to a wish is a word for the owner, no more: nothing is done by it here.
 """
@@ -23,8 +25,10 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
-from tiercast_endpoint import holdings
+from tiercast_endpoint import holdings, lists
 from tiercast_endpoint.facts import read_facts, settled
+from tiercast_endpoint.lists import Listed
+from tiercast_endpoint.ownfacts import Found, OwnFacts
 from tiercast_protocol.content.inventory import MOST_GROUPS, Facts, Inventory, sign_inventory
 from tiercast_protocol.errors import MessageInvalid, TiercastError, UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
@@ -32,7 +36,7 @@ from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.joined import Enrolled
 from tiercast_protocol.node.post import Post
 from tiercast_protocol.wire import codec
-from tiercast_protocol.wire.facts import GroupsTold, Inventories, InventoryEntry
+from tiercast_protocol.wire.facts import GroupsTold, Inventories, InventoryAsk, InventoryEntry, InventorySame
 from tiercast_protocol.wire.topics import valid_name
 
 log = structlog.get_logger(__name__)
@@ -65,10 +69,19 @@ class Parent(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """What the owner's settings say: `labels`, and `groups` that the machine always wants to be in."""
+    """What the owner's settings say: `labels`, and `groups` that the machine always wants to be in.
+
+    `programs` say facts of his own; `wakes` is the hardware address by which it is woken, where that is another.
+    """
 
     labels: Mapping[str, str]
     groups: tuple[str, ...] = ()
+    programs: OwnFacts | None = None
+    wakes: str = ""
+
+
+def _nothing() -> dict[str, str]:
+    return {}
 
 
 class Informer:
@@ -83,6 +96,7 @@ class Informer:
         upstream: the way to the parent.
         now_ms: the clock.
         stands: whether a package's tree is where it was put; looks at the disk.
+        software: reads what is installed; networks: reads in which networks the machine is.  Both block.
     """
 
     def __init__(
@@ -96,10 +110,14 @@ class Informer:
         upstream: Parent,
         now_ms: Callable[[], int],
         stands: Callable[[str], bool],
+        software: Callable[[], Mapping[str, str]] = _nothing,
+        networks: Callable[[], dict[str, str]] = _nothing,
     ) -> None:
         self._db, self._me, self._folder, self._owned = db, me, folder, owned
         self._post, self._upstream, self._now_ms = post, upstream, now_ms
-        self._stands = stands
+        self._stands, self._software, self._networks = stands, software, networks
+        self._found: Mapping[str, str] = {}
+        self._listed: Listed | None = None
         self._looking = asyncio.Event()
         self._again = True
         self._anew = True
@@ -137,41 +155,82 @@ class Informer:
     async def now(self) -> Facts:
         """What this machine is now, to the byte."""
         installed = await self._db.read(holdings.installed)
+        own = await self._owned.programs.ask() if self._owned.programs is not None else Found()
 
         def read() -> Facts:
             packages = {one.package: one.version for one in installed if self._stands(one.package)}
-            return read_facts(self._me.name, self._folder, packages, self._owned.labels)
+            facts = read_facts(self._me.name, self._folder, packages, self._owned.labels)
+            networks = self._networks()
+            if self._owned.wakes and self._owned.wakes not in networks:
+                networks[self._owned.wakes] = next(iter(networks.values()), "")
+            more = {"custom": own.facts, "failed": own.failed, "networks": networks}
+            return msgspec.structs.replace(facts, **more)
 
         return await asyncio.to_thread(read)
 
+    async def software(self) -> Mapping[str, str]:
+        """What is installed on this machine now."""
+        return await asyncio.to_thread(self._software)
+
     async def afresh(self) -> None:
         """Say what this machine is though nothing changed, to the byte; it is in the outbox then."""
-        await self._db.write(partial(self._write, await self.now(), await self._groups()))
-        await self._send(urgent=True)
+        if self._owned.programs is not None:
+            await self._owned.programs.ask(anew=True)
+        await self._say(await self.now(), await self._groups(), await self._listing(), urgent=True)
+
+    async def asked(self, message: InventoryAsk) -> None:
+        """The parent holds less than this machine told: say it whole."""
+        listed = await self._db.read(lists.load)
+        wanted = listed.whole() if message.whole or listed.digest in message.lists else []
+        entries = await self._entries(urgent=True) if message.whole else []
+        if entries or wanted:
+            await self._post.send(self._upstream.parent, Inventories(entries=entries, lists=wanted))
+
+    async def _listing(self) -> Listed:
+        """The list of what is installed now, as it is to be told."""
+        found = await self.software()
+        if self._listed is None or found != self._found:
+            held = await self._db.read(lists.load)
+            self._listed, self._found = await asyncio.to_thread(lists.after, held, found), found
+        return self._listed
 
     async def _look(self) -> None:
         said, facts = await self._said(), await self.facts()
-        groups = await self._groups()
+        groups, listed = await self._groups(), await self._listing()
         # A wish that waits for its answer is said under a new number: what was said before is answered already.
         anew = self._anew and await self._db.read(_waits)
-        if anew or said is None or (said.facts, said.groups, said.generation) != (facts, groups, self._me.generation):
-            await self._db.write(partial(self._write, facts, groups))
-        elif not self._again:
-            return
+        present = (facts, groups, self._me.generation, listed.digest)
+        if anew or said is None or (said.facts, said.groups, said.generation, said.software) != present:
+            await self._say(facts, groups, listed, urgent=anew or said is None)
+        elif self._again:
+            same = InventorySame(generation=said.generation, seq=said.seq)
+            await self._post.send(self._upstream.parent, same)
         self._again = self._anew = False
-        await self._send(urgent=anew or said is None)
+
+    async def _say(self, facts: Facts, groups: list[str], listed: Listed, *, urgent: bool) -> None:
+        """Write the next word, and send it with what is new of its list."""
+        held = await self._db.read(lists.load)
+        await self._db.write(partial(self._write, facts, groups, listed))
+        news = listed.news() if listed.digest != held.digest else []
+        await self._post.send(
+            self._upstream.parent, Inventories(entries=await self._entries(urgent=urgent), lists=news)
+        )
 
     async def _groups(self) -> list[str]:
         wished = await self._db.read(_wished)
         return sorted({*wished, *self._owned.groups})[:MOST_GROUPS]
 
-    async def _send(self, *, urgent: bool) -> None:
+    async def _entries(self, *, urgent: bool) -> list[InventoryEntry]:
         row = await self._db.read(lambda c: c.execute("SELECT seq, data, signature FROM inventory").fetchone())
         me = self._me
-        entry = InventoryEntry(
-            node=me.name, generation=me.generation, seq=row[0], data=row[1], signature=row[2], urgent=urgent
-        )
-        await self._post.send(self._upstream.parent, Inventories(entries=[entry]))
+        if row is None:
+            return []
+        seq, data, signature = row
+        return [
+            InventoryEntry(
+                node=me.name, generation=me.generation, seq=seq, data=data, signature=signature, urgent=urgent
+            )
+        ]
 
     async def _said(self) -> Inventory | None:
         row = await self._db.read(lambda c: c.execute("SELECT data FROM inventory").fetchone())
@@ -180,16 +239,24 @@ class Informer:
         except MessageInvalid:  # of a later version that was here before
             return None
 
-    def _write(self, facts: Facts, groups: list[str], connection: sqlite3.Connection) -> None:
+    def _write(self, facts: Facts, groups: list[str], listed: Listed, connection: sqlite3.Connection) -> None:
         row = connection.execute("SELECT seq FROM inventory").fetchone()
         seq = row[0] + 1 if row else 1
         me = self._me
         now = self._now_ms()
         said = Inventory(
-            region=me.region, node=me.name, generation=me.generation, seq=seq, at=now, facts=facts, groups=groups
+            region=me.region,
+            node=me.name,
+            generation=me.generation,
+            seq=seq,
+            at=now,
+            facts=facts,
+            groups=groups,
+            software=listed.digest,
         )
         data, signature = sign_inventory(said, me.key)
         connection.execute("INSERT OR REPLACE INTO inventory VALUES (1, ?, ?, ?)", (seq, data, signature))
+        lists.keep(connection, listed)
 
     # -- groups ------------------------------------------------------------------------------------------
 

@@ -27,10 +27,11 @@ from tiercast_endpoint.needs import Bringer, lack
 from tiercast_endpoint.sequence import Queued, goes_after
 from tiercast_protocol.content import provisos
 from tiercast_protocol.content.condition import Tested, compile_condition
-from tiercast_protocol.content.inventory import Facts
+from tiercast_protocol.content.inventory import SOFTWARE, Facts
 from tiercast_protocol.content.provisos import Provisos
 from tiercast_protocol.content.reason import Reason, because, words
 from tiercast_protocol.content.replacing import refusal
+from tiercast_protocol.content.software import joined
 from tiercast_protocol.content.versions import Requirement, read_requirement
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.database import Database
@@ -75,6 +76,7 @@ class Judging:
         facts: reads what the machine is now.
         chosen: what its owner chose, by job; always the present choices.
         now_ms: the clock.
+        software: reads what is installed now, for conditions that ask for it.
     """
 
     def __init__(
@@ -84,10 +86,12 @@ class Judging:
         facts: Callable[[], Awaitable[Facts]],
         chosen: Mapping[str, Choice],
         now_ms: Callable[[], int],
+        software: Callable[[], Awaitable[Mapping[str, str]]] | None = None,
     ) -> None:
         self._db, self._facts, self._chosen, self._now_ms = db, facts, chosen, now_ms
         #: Jobs that were told to go after another.
         self._after: set[str] = set()
+        self._software = software
 
     def looks(self, job: Job) -> bool:
         """As `Judge`."""
@@ -153,7 +157,9 @@ class Judging:
 
     async def _by_facts(self, said: Provisos) -> Judged:
         facts = await self._facts()
-        reason, values = await asyncio.to_thread(test, said, facts)
+        asked = self._software is not None and any(SOFTWARE in condition for condition in said.conditions)
+        software = await self._software() if asked and self._software is not None else None
+        reason, values = await asyncio.to_thread(test, said, facts, software)
         if reason is not None:
             end = Outcome("done", "condition.skipped", f"Skipped: {words(reason)}.") if said.skip else None
             return Judged(reason, reason, end)
@@ -202,9 +208,11 @@ def terms_of(job: Job, said: Provisos) -> choices.Terms:
     return choices.Terms(job.job, job.type, job.expires, said)
 
 
-def test(said: Provisos, facts: Facts) -> tuple[Reason | None, str]:
+def test(said: Provisos, facts: Facts, software: Mapping[str, str] | None) -> tuple[Reason | None, str]:
     """The first condition that is not true, and the values that decided.  Blocking (CPU)."""
     text, me = msgspec.json.encode(facts).decode(), facts.name
+    if software is not None:
+        text = joined(text, msgspec.json.encode(software).decode())
     values: list[str] = []
     for condition in said.conditions:
         try:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tiercast_endpoint.materials import Limits
 from tiercast_endpoint.notifying import NotifySettings
+from tiercast_endpoint.ownfacts import OwnFacts
 from tiercast_protocol.content.inventory import MOST_GROUPS
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.address import TlsFiles
@@ -30,6 +31,8 @@ _LEAST_WINDOW = 512 << 10
 #: What an expression can name after `labels.`; how many labels there may be, and how long their texts.
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
 _MOST_LABELS, _LONGEST = 100, 255
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
+_SOURCES = ("dpkg", "rpm", "pip")
 
 
 def _absolute(path: Path) -> str | None:
@@ -63,6 +66,37 @@ def _labels(labels: Mapping[str, str]) -> str | None:
 
 def _groups(groups: tuple[str, ...]) -> str | None:
     return None if all(map(valid_name, groups)) and len(groups) <= MOST_GROUPS else f"at most {MOST_GROUPS} names"
+
+
+def _mac(text: str) -> str | None:
+    return None if not text or _MAC.match(text) else 'a hardware address such as "52:54:00:12:34:56"'
+
+
+def _sources(names: tuple[str, ...]) -> str | None:
+    return None if set(names) <= set(_SOURCES) else f"some of {', '.join(_SOURCES)}"
+
+
+@dataclass(frozen=True, slots=True)
+class InventorySettings:
+    """What the machine tells of itself."""
+
+    software: tuple[str, ...] = setting(
+        _SOURCES, doc="Whose lists of installed software are told of; [] tells nothing.", check=_sources
+    )
+    facts: Path = setting(
+        Path("facts.d"), doc="Folder of programs that say facts of your own; beside this file if it is no whole path."
+    )
+    facts_every: Duration = setting(Duration(3600.0), doc="How often they are asked, beside every start.")
+    facts_timeout: Duration = setting(Duration(10.0), doc="Longest that one of them may run.")
+    facts_limit: Size = setting(Size(64 << 10), doc="Most that one of them may print.")
+    wake_mac: str = setting(
+        "", doc="Hardware address by which the machine is woken, if it is none that it is online with.", check=_mac
+    )
+
+    def programs(self, state: Path) -> OwnFacts:
+        """Those that say the owner's facts."""
+        folder = state / self.facts
+        return OwnFacts(folder, timeout_s=self.facts_timeout, limit=self.facts_limit, every_s=self.facts_every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +145,7 @@ class Settings:
         "0660", doc='Who may connect: "0660" is the group too, "0600" the agent\'s user and root alone.', check=_mode
     )
     notify: NotifySettings = setting(NotifySettings, doc="The owner's own program, told what happens here.")
+    inventory: InventorySettings = setting(InventorySettings, doc="What the region is told of this machine.")
     transfer: TransferSettings = setting(TransferSettings, doc="What this machine asks of the link to its parent.")
     log_level: Level = setting("info", doc="debug, info, warning or error.")
     log_format: Format = setting("auto", doc="json, console, or auto (json when not a terminal).")

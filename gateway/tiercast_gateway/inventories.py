@@ -4,6 +4,8 @@ Rules
 - One row per node; of two the higher generation, then the higher number stands, so duplicates and late ones change
   nothing.  A child may bring its own word and that of nodes below it; anything else is dropped.
 - A word is in this database before it is acknowledged, and stays marked until it is in the outbox upward.
+- A list of software that words name is kept once, whoever names it (`software_rows.py`); one that is not here is asked
+  for from the child that brought the word, and what the tier above lacks it asks for.
 - Words gather for a while, so that a thousand machines that installed the same are a few messages; those for which
   somebody waits go at once.
 """
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from sqlite3 import Connection
@@ -20,12 +22,15 @@ from sqlite3 import Connection
 import structlog
 from msgspec.structs import replace
 
+from tiercast_gateway import software_rows
 from tiercast_gateway.above import Above
 from tiercast_gateway.routes import Routes
-from tiercast_protocol.errors import TiercastError
+from tiercast_protocol.content.inventory import Inventory
+from tiercast_protocol.errors import MessageInvalid, TiercastError
 from tiercast_protocol.node.database import Database
+from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.facts import Inventories as Said
-from tiercast_protocol.wire.facts import InventoryEntry
+from tiercast_protocol.wire.facts import InventoryAsk, InventoryEntry, InventorySame, SoftwareList
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +47,8 @@ URGENT_SECONDS = 0.05
 #: Numbers stay below this; a word and its signature are at most so many bytes.
 _MOST, _LARGEST = 1 << 53, 512 << 10
 _BATCH_BYTES, _BATCH = 256 << 10, 500
+#: Seconds between two looks for lists that nobody names any more.
+_SWEEP_S = 600.0
 
 
 class Inventories:
@@ -61,6 +68,9 @@ class Inventories:
         #: Called with nodes whose word was kept.
         self.on_taken: Callable[[set[str]], None] = lambda _nodes: None
         self._news = news
+        #: Asks a child for what is not here; set by who has the outbox.
+        self.ask: Callable[[str, InventoryAsk], Awaitable[object]] | None = None
+        self._swept = time.monotonic()
         self._changed = asyncio.Event()
         self._urgent: set[tuple[str, int, int]] = set()
         self._hurry = asyncio.Event()
@@ -79,11 +89,54 @@ class Inventories:
         self._urgent.update(_key(entry) for entry in good if entry.urgent)
         if good:
             await self._db.write(lambda c: _upsert(c, good))
+        if said.lists:
+            await self._take_lists(peer, said.lists)
+        if good:
             self.on_taken({entry.node for entry in good})
+            await self._ask_for_lists(peer, good)
+        if good or said.lists:
             self._changed.set()
             self._news()
             if self._urgent:
                 self._hurry.set()
+
+    async def _take_lists(self, peer: str, given: list[SoftwareList]) -> None:
+        bases = {one.base for one in given if one.base}
+        digests = {one.digest for one in given}
+        here, wanted = await self._db.read(lambda c: (software_rows.held(c, bases), software_rows.named(c, digests)))
+        some = [one for one in given if one.digest in wanted | bases]
+        rows, wrong = await asyncio.to_thread(software_rows.made, some, here)
+        for reason in wrong:
+            log.warning("software.unsound", peer=peer, reason=reason)
+        if rows:
+            await self._db.write(lambda c: software_rows.keep(c, rows))
+            # what conditions ask of it may be known now
+            named = await self._db.read(partial(_naming, [row[0] for row in rows]))
+            self.on_taken(named)
+
+    async def _ask_for_lists(self, peer: str, good: Iterable[InventoryEntry]) -> None:
+        nodes = [entry.node for entry in good]
+        lacking = await self._db.read(lambda c: software_rows.lacking(c, nodes))
+        if lacking and self.ask is not None:
+            await self.ask(peer, InventoryAsk(lists=sorted(lacking)))
+
+    async def same(self, peer: str, said: InventorySame) -> None:
+        """A child says that a word of it still stands: ask for it, unless it is here with its list."""
+        if self.ask is not None and not await self._db.read(partial(_stands, peer, said)):
+            await self.ask(peer, InventoryAsk(whole=True))
+
+    async def asked(self, message: InventoryAsk) -> None:
+        """The tier above lacks these lists: tell them whole, and ask below for those that are not here."""
+        here = await self._db.read(lambda c: set(software_rows.held(c, message.lists)))
+        await self._db.write(lambda c: software_rows.tell_whole(c, here))
+        missing = await self._db.read(lambda c: software_rows.who_names(c, set(message.lists) - here))
+        for digest, node in missing.items():
+            via = self._routes.via(node)
+            if via is not None and self.ask is not None:
+                await self.ask(via, InventoryAsk(lists=[digest]))
+        if message.whole:
+            await self.tell_again()
+        self._changed.set()
 
     async def tell_again(self, nodes: Iterable[str] | None = None) -> None:
         """Pass upward once more what these said (None: all): there it may have been lost, or dropped."""
@@ -119,12 +172,18 @@ class Inventories:
     async def _tell(self) -> None:
         more = True
         while more:
-            batch, more = await self._db.read(_untold)
-            if batch:
+            lists, more = await self._db.read(lambda c: software_rows.untold(c, _BATCH_BYTES))
+            batch: list[InventoryEntry] = []
+            if not more:  # a word after the list that it names
+                batch, more = await self._db.read(_untold)
+            if batch or lists:
                 entries = [replace(entry, urgent=_key(entry) in self._urgent) for entry in batch]
-                await self._above.send(Said(entries=entries))
-                await self._db.write(partial(_told, batch))
+                await self._above.send(Said(entries=entries, lists=lists))
+                await self._db.write(partial(_told, batch, lists))
                 self._urgent.difference_update(map(_key, batch))
+        if time.monotonic() - self._swept > _SWEEP_S:
+            self._swept = time.monotonic()
+            await self._db.write(software_rows.sweep)
 
 
 def _key(entry: InventoryEntry) -> tuple[str, int, int]:
@@ -137,14 +196,33 @@ def _sound(entry: InventoryEntry) -> bool:
     return all(0 <= number < _MOST for number in numbers) and len(entry.data) + len(entry.signature) <= _LARGEST
 
 
+def _software_of(data: bytes) -> bytes:
+    """The digest of the list that a word names; nothing is believed by it."""
+    try:
+        return codec.decode(data, Inventory).software
+    except MessageInvalid:
+        return b""
+
+
+def _naming(digests: list[bytes], c: Connection) -> set[str]:
+    query = "SELECT node FROM inventories WHERE software = ?"
+    return {row[0] for digest in digests for row in c.execute(query, (digest,))}
+
+
+def _stands(node: str, said: InventorySame, c: Connection) -> bool:
+    """Whether this word of the node is here, or a later one, with the list that it names."""
+    row = c.execute("SELECT generation, seq FROM inventories WHERE node = ?", (node,)).fetchone()
+    return row is not None and tuple(row) >= (said.generation, said.seq) and not software_rows.lacking(c, [node])
+
+
 def _upsert(c: Connection, entries: list[InventoryEntry]) -> None:
     for e in entries:
         c.execute(
-            "INSERT INTO inventories(node, generation, seq, told, data, signature) VALUES (?,?,?,0,?,?)"
+            "INSERT INTO inventories(node, generation, seq, told, data, signature, software) VALUES (?,?,?,0,?,?,?)"
             " ON CONFLICT(node) DO UPDATE SET generation = excluded.generation, seq = excluded.seq, told = 0,"
-            " data = excluded.data, signature = excluded.signature"
+            " data = excluded.data, signature = excluded.signature, software = excluded.software"
             " WHERE (excluded.generation, excluded.seq) > (inventories.generation, inventories.seq)",
-            (e.node, e.generation, e.seq, e.data, e.signature),
+            (e.node, e.generation, e.seq, e.data, e.signature, _software_of(e.data)),
         )
 
 
@@ -161,7 +239,8 @@ def _untold(c: Connection) -> tuple[list[InventoryEntry], bool]:
     return found, len(found) == _BATCH
 
 
-def _told(entries: list[InventoryEntry], c: Connection) -> None:
+def _told(entries: list[InventoryEntry], lists: list[SoftwareList], c: Connection) -> None:
+    software_rows.told(c, lists)
     c.executemany(
         "UPDATE inventories SET told = 1 WHERE node = ? AND generation = ? AND seq = ?",
         [(e.node, e.generation, e.seq) for e in entries],

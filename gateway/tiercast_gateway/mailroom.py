@@ -18,7 +18,7 @@ import structlog
 
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire.drift import Assigned, DriftTold
-from tiercast_protocol.wire.facts import Inventories
+from tiercast_protocol.wire.facts import Inventories, InventoryAsk, InventorySame
 from tiercast_protocol.wire.messages import (
     Admitted,
     Dismissed,
@@ -51,6 +51,9 @@ class Mailroom:
         post.on("patch.offer.v1", self._offers)
         post.on("status.v1", self._status)
         post.on("inventory.v1", self._inventory)
+        post.on("inventory.same.v1", self._same)
+        post.on("inventory.ask.v1", self._asked)
+        subtree.inventories.ask = post.send
         post.on("token.issued.v1", self._token)
         post.on("node.admitted.v1", self._admitted)
         post.on("node.dismissed.v1", self._dismissed)
@@ -169,6 +172,14 @@ class Mailroom:
     async def _inventory(self, peer: str, envelope: Envelope) -> None:
         if self._comes_up(peer, envelope):
             await self._tree.inventories.take(peer, body_of(envelope, Inventories))
+
+    async def _same(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_up(peer, envelope):
+            await self._tree.inventories.same(peer, body_of(envelope, InventorySame))
+
+    async def _asked(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_down(peer, envelope):
+            await self._tree.inventories.asked(body_of(envelope, InventoryAsk))
 
     async def _answer(self, peer: str, envelope: Envelope) -> None:
         if peer == self._above.parent:

@@ -21,9 +21,10 @@ from typing import Any
 import msgspec
 import structlog
 
-from tiercast_protocol.content import provisos
+from tiercast_gateway import software_rows
+from tiercast_protocol.content import provisos, software
 from tiercast_protocol.content.condition import TIME_LIMIT_S, compile_condition
-from tiercast_protocol.content.inventory import Inventory
+from tiercast_protocol.content.inventory import SOFTWARE, Inventory
 from tiercast_protocol.content.order import CANCEL, Order
 from tiercast_protocol.content.reason import Reason, because
 from tiercast_protocol.errors import MessageInvalid, UsageError
@@ -61,7 +62,10 @@ class Pruning:
         for at in range(0, len(children), _PART):
             some = list(children[at : at + _PART])
             facts.update(await self._db.read(lambda c, some=some: _facts(c, some)))  # type: ignore[misc]
-        found = await asyncio.to_thread(_test, conditions, facts, self._me)
+        lists: dict[str, tuple[bytes, bytes]] = {}
+        if any(SOFTWARE in condition for condition in conditions):
+            lists = await self._db.read(lambda c: software_rows.of_nodes(c, list(children)))
+        found = await asyncio.to_thread(_test, conditions, facts, self._me, lists)
         if found:
             self._kept[order.job] = found
             log.info("orders kept", job=order.job, machines=len(found))
@@ -112,7 +116,9 @@ def _facts(connection: Connection, names: Sequence[str]) -> dict[str, bytes]:
     return dict(connection.execute(query, tuple(names)).fetchall())
 
 
-def _test(conditions: Sequence[str], facts: dict[str, bytes], me: str) -> dict[str, Reason]:
+def _test(
+    conditions: Sequence[str], facts: dict[str, bytes], me: str, lists: dict[str, tuple[bytes, bytes]]
+) -> dict[str, Reason]:
     """By machine: which condition is not true there; those for whom no time is left go.  Blocking (CPU)."""
     found: dict[str, Reason] = {}
     end = time.thread_time() + TIME_LIMIT_S
@@ -122,6 +128,8 @@ def _test(conditions: Sequence[str], facts: dict[str, bytes], me: str) -> dict[s
             break
         try:
             said = msgspec.json.encode(codec.decode(data, Inventory).facts).decode()
+            if node in lists:
+                said = software.joined(said, software.as_json(*lists[node]))
             for condition in conditions:
                 tested = compile_condition(condition).test(node, said)
                 if not tested.true and not tested.unknown:

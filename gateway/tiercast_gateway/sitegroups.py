@@ -21,10 +21,10 @@ import msgspec
 import structlog
 
 from tiercast_gateway import membership as m
-from tiercast_gateway import site_rows
+from tiercast_gateway import site_rows, software_rows
 from tiercast_gateway.site_rows import SiteJob
-from tiercast_protocol.content import vouching
-from tiercast_protocol.content.inventory import open_inventory
+from tiercast_protocol.content import software, vouching
+from tiercast_protocol.content.inventory import SOFTWARE, open_inventory
 from tiercast_protocol.content.order import CANCEL, open_order
 from tiercast_protocol.errors import ProtocolError, SignatureInvalid, TiercastError, UsageError
 from tiercast_protocol.wire.messages import OrderBundle, OrderTarget
@@ -171,6 +171,9 @@ class SiteGroups:
 
     async def _machines(self, users: dict[str, User]) -> dict[str, m.Machine]:
         rows = await self._tree.db.read(partial(site_rows.machines, sorted(users)))
+        lists: dict[str, tuple[bytes, bytes]] = {}
+        if any(SOFTWARE in str(job.order.options) for job in self._jobs.values()):
+            lists = await self._tree.db.read(lambda c: software_rows.of_nodes(c, sorted(users)))
         found: dict[str, m.Machine] = {}
         for name, (generation, seq, data, signature) in rows.items():
             user = users[name]
@@ -183,6 +186,8 @@ class SiteGroups:
                 said.generation == generation == user.generation
             ):
                 facts = msgspec.json.encode(said.facts).decode()
+                if name in lists:
+                    facts = software.joined(facts, await asyncio.to_thread(software.as_json, *lists[name]))
                 found[name] = m.Machine(facts, frozenset(said.groups), "" if user.guest else self._tree.name)
         return found
 

@@ -9,7 +9,17 @@ Rules
 
 from __future__ import annotations
 
-from tiercast_gateway import breaker_rows, drift, inventories, lastseen, offers, placings, said, site_rows
+from tiercast_gateway import (
+    breaker_rows,
+    drift,
+    inventories,
+    lastseen,
+    offers,
+    placings,
+    said,
+    site_rows,
+    software_rows,
+)
 from tiercast_protocol.node.post import Post
 
 _SUBTREE = """
@@ -58,4 +68,5 @@ SCHEMA: tuple[tuple[int, str], ...] = (
     (9, breaker_rows.SCHEMA),
     (10, site_rows.SCHEMA),
     (11, drift.SCHEMA),
+    (15, software_rows.SCHEMA),
 )

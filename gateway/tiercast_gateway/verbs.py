@@ -17,6 +17,7 @@ import msgspec
 
 from tiercast_gateway import job_list, snapshot
 from tiercast_gateway.depot_verbs import DepotVerbs
+from tiercast_gateway.inventory_verbs import InventoryVerbs
 from tiercast_gateway.ledgers import Ledgers
 from tiercast_gateway.media import MediaVerbs
 from tiercast_gateway.owners import Owners
@@ -70,6 +71,9 @@ def add_common_verbs(verbs: Verbs, tree: SubTree, *, jobs: bool = True) -> None:
         table += RolloutVerbs(tree.breakers).table()
         table.append(("owner.said", "viewer", Owners(tree.db, tree.name, tree.routes.via).said))
         table += tree.drift.table()
+        inventories = InventoryVerbs(tree.db)
+        table += inventories.table()
+        verbs.add("inventory.show", "viewer", inventories.show)
     if jobs:
         for name, role, handler in MediaVerbs(tree).table:
             verbs.add(name, role, handler)

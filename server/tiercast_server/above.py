@@ -62,6 +62,7 @@ class RegionAbove:
     def attach(self, subtree: SubTree) -> None:
         """See `Above.attach`."""
         self._below.attach(subtree)
+        self._inventories.ask = subtree.inventories.asked
 
     async def transmit(self, payload: bytes) -> None:
         """See `Above.transmit`."""
@@ -72,8 +73,8 @@ class RegionAbove:
         match message:
             case Status(records=records):
                 await self._intake.take(records)
-            case Said(entries=entries):
-                await self._inventories.take(entries)
+            case Said(entries=entries, lists=lists):
+                await self._inventories.take(entries, lists)
             case Placed():
                 await self._moves.placed(message)
             case EnrolRequest():

@@ -29,9 +29,10 @@ from tiercast_server.database.tables import inventory, jobs, packages, targets
 from tiercast_server.database.tables import nodes as nodes_table
 from tiercast_server.job_rows import OPEN_STATES
 from tiercast_server.nodes import all_nodes
+from tiercast_server.parts import parts
 from tiercast_server.region import Region
 from tiercast_server.rollout_life import FINAL
-from tiercast_server.targeting import Targeting, parts
+from tiercast_server.targeting import Targeting
 from tiercast_server.version_orders import orders_of
 
 #: Receipts of jobs that closed longer ago are older than what their machines said of themselves since.

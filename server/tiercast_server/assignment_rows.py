@@ -23,7 +23,7 @@ from tiercast_server.assignment_life import AssignmentLife, Try
 from tiercast_server.database.assignment_tables import assignment_tries, assignments, desired_changes, desired_windows
 from tiercast_server.desired_document import Assignment
 from tiercast_server.nearness import suggestion
-from tiercast_server.targeting import parts
+from tiercast_server.parts import parts
 
 _MAX_DETAIL = 1_000
 #: What was written by us may be larger than what a peer may send.

@@ -35,6 +35,7 @@ from tiercast_server.founding import KEY_FILE, database_of
 from tiercast_server.groups import Groups
 from tiercast_server.handover import Handover
 from tiercast_server.inventories import Inventories
+from tiercast_server.inventory_questions import Questions
 from tiercast_server.job_verbs import JobVerbs
 from tiercast_server.job_view import JobView
 from tiercast_server.jobs import Jobs
@@ -198,6 +199,7 @@ def _desk(region: Region, settings: ServerSettings, parts: Parts, subtree: SubTr
         moves=parts.moves,
         groups=parts.groups,
         inventories=parts.inventories,
+        questions=Questions(region, parts.targeting),
         presence=Presence(region, parts.below),
         packages=PackageVerbs(region, library, patches),
         jobs=jobs,

@@ -24,9 +24,9 @@ from tiercast_server.database.tables import jobs, packages, targets
 from tiercast_server.job_checks import Request
 from tiercast_server.job_rows import OPEN_STATES
 from tiercast_server.packages import Package, find_sealed
+from tiercast_server.parts import parts
 from tiercast_server.proviso_checks import INSTALLING
 from tiercast_server.requests import Kept
-from tiercast_server.targeting import parts
 from tiercast_server.version_orders import orders_of
 
 #: Packages that one closure may reach.

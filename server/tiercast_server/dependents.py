@@ -20,7 +20,7 @@ from tiercast_protocol.content.versions import read_requirement
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import inventory, jobs, packages, targets
 from tiercast_server.job_rows import OPEN_STATES
-from tiercast_server.targeting import parts
+from tiercast_server.parts import parts
 
 _SHOWN = 5
 

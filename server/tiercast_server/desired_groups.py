@@ -25,6 +25,7 @@ from tiercast_server.desired_document import Group
 from tiercast_server.groups import enter, expel
 from tiercast_server.nearness import suggestion
 from tiercast_server.nodes import check_name
+from tiercast_server.software import rows_for
 
 Joined = dict[str, list[str]]
 #: Whether something that recurs every week is ever open is seen in two of them.
@@ -129,10 +130,8 @@ class GroupChanges:
             self.joined.setdefault(node, []).append(new.name)
 
     async def _true_of(self, where: str) -> set[str]:
-        rows = [
-            (row.node, row.facts) for row in await self._connection.execute(select(inventory.c.node, inventory.c.facts))
-        ]
-        found = await asyncio.to_thread(compile_condition(where).find, rows)
+        condition = compile_condition(where)
+        found = await asyncio.to_thread(condition.find, await rows_for(self._connection, [condition]))
         return set(found.names) & await self._known()
 
     async def _asking(self, name: str) -> set[str]:

@@ -25,8 +25,8 @@ from tiercast_server import handover, nodes
 from tiercast_server.database.site_tables import group_windows, windows_told
 from tiercast_server.database.tables import members
 from tiercast_server.database.tables import nodes as nodes_table
+from tiercast_server.parts import parts
 from tiercast_server.region import Region
-from tiercast_server.targeting import parts
 
 #: Whether something that recurs every week is ever open is seen in two of them.
 _WEEKS_S = 15 * 86_400.0

@@ -26,6 +26,7 @@ from tiercast_server.jobs import Jobs
 from tiercast_server.nearness import suggestion
 from tiercast_server.nodes import check_name, resolve
 from tiercast_server.region import Region
+from tiercast_server.software import rows_for
 from tiercast_server.targeting import Targeting
 
 
@@ -72,8 +73,7 @@ class Groups:
     async def _true_of(self, where: str) -> list[str]:
         condition = compile_condition(where)
         async with self._region.db.read() as connection:
-            query = select(inventory.c.node, inventory.c.facts)
-            rows = [(row[0], row[1]) for row in await connection.execute(query)]
+            rows = await rows_for(connection, [condition])
         return (await asyncio.to_thread(condition.find, rows)).names
 
     async def join(self, name: str, names: Sequence[str]) -> dict[str, Any]:

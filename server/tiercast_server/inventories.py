@@ -2,6 +2,8 @@
 
 Rules
 - Believed only with the signature of the node's present key and generation; of two words the higher number stands.
+- Lists of software are kept with the words that name them; one that is not here is asked for below.  Groups whose
+  expression asks for software are settled again when it came.
 - Groups by expression, wishes to join, and the jobs that follow are settled in the transaction that takes the word.
 - A wish is answered: the node's owner hears of what it is in, and why not of the rest.
 """
@@ -9,7 +11,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -18,23 +20,27 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content import target
-from tiercast_protocol.content.condition import compile_condition
-from tiercast_protocol.content.inventory import Inventory, open_inventory
+from tiercast_protocol.content.condition import Condition, compile_condition
+from tiercast_protocol.content.inventory import SOFTWARE, Inventory, open_inventory
+from tiercast_protocol.content.software import unpacked
 from tiercast_protocol.errors import ProtocolError, SignatureInvalid, UsageError
-from tiercast_protocol.wire.facts import GroupsTold, InventoryEntry
-from tiercast_server import group_windows, handover, nodes
+from tiercast_protocol.wire.facts import GroupsTold, InventoryAsk, InventoryEntry, SoftwareList
+from tiercast_server import group_windows, handover, inventory_history, nodes, software
 from tiercast_server.database.tables import groups, inventory, members
 from tiercast_server.database.tables import nodes as nodes_table
 from tiercast_server.followers import follow
 from tiercast_server.groups import enter, expel
 from tiercast_server.jobs import Jobs
+from tiercast_server.parts import parts
 from tiercast_server.region import Region
-from tiercast_server.targeting import Targeting, parts
+from tiercast_server.targeting import Targeting
 
 _log = structlog.get_logger(__name__)
 Joined = dict[str, list[str]]
 #: An answer ends after so many bytes of facts, far below what a socket takes.
 _ANSWER_BYTES = 1 << 20
+#: Milliseconds between two looks for lists that no machine names.
+_SWEEP_MS = 600_000
 #: Why a machine is not in a group that it asked for, by whether that is there.
 _REFUSED = {False: "there is no such group", True: "machines can't join it by themselves"}
 
@@ -45,31 +51,83 @@ class Inventories:
     def __init__(self, region: Region, targeting: Targeting, jobs: Jobs) -> None:
         self._region, self._targeting, self._jobs = region, targeting, jobs
         self.refused = 0
+        #: Asks below for what is not here; set by whoever knows the tree.
+        self.ask: Callable[[InventoryAsk], Awaitable[None]] | None = None
+        self._swept = region.clock()
 
-    async def take(self, entries: Iterable[InventoryEntry]) -> int:
-        """Keep what is new among `entries`; how many were."""
+    async def take(self, entries: Iterable[InventoryEntry], lists: Sequence[SoftwareList] = ()) -> int:
+        """Keep what is new among `entries` and `lists`; how many of the former were."""
         newest_first = sorted(entries, key=lambda one: (one.generation, one.seq), reverse=True)
         async with self._targeting.lock:
+            came = await self._take_lists(lists) if lists else []
             async with self._region.db.read() as connection:
                 fresh = await self._believed(connection, newest_first)
                 expressions = {
                     row.name: row.expression
                     for row in await connection.execute(select(groups).where(groups.c.expression != ""))
                 }
-            if not fresh:
-                return 0
-            facts = {one.node: msgspec.json.encode(one.facts).decode() for one in fresh}
-            meant = await asyncio.to_thread(_meant, expressions, facts)
-            async with self._region.db.write() as connection:
-                await self._keep(connection, fresh, facts)
-                joined: Joined = {}
-                for group, names in meant.items():
-                    await _settle(connection, group, names, facts.keys(), joined)
-                await _wishes(connection, fresh, joined)
-                await group_windows.settle(self._region, connection, facts)
-                touched = await follow(self._region, self._targeting, connection, joined, by_themselves=True)
-            self._jobs.told(*touched)
+            if fresh:
+                await self._take_words(fresh, expressions)
+            if came:
+                await self._list_came(came, {one.node for one in fresh}, expressions)
+        if self.ask is not None and (fresh or lists):
+            async with self._region.db.read() as connection:
+                lacking = await software.lacking(connection, [one.node for one in fresh])
+            if lacking:
+                await self.ask(InventoryAsk(lists=sorted(map(bytes.fromhex, lacking))))
         return len(fresh)
+
+    async def _take_lists(self, lists: Sequence[SoftwareList]) -> list[str]:
+        async with self._region.db.write() as connection:
+            came, wrong = await software.take(connection, lists)
+        for reason in wrong:
+            _log.warning("software refused", reason=reason)
+        return came
+
+    async def _take_words(self, fresh: Sequence[Inventory], expressions: dict[str, str]) -> None:
+        facts = {one.node: msgspec.json.encode(one.facts).decode() for one in fresh}
+        async with self._region.db.write() as connection:
+            await self._note(connection, fresh)
+            await self._keep(connection, fresh, facts)
+            joined: Joined = {}
+            await _settle_groups(connection, expressions, facts, joined)
+            await _wishes(connection, fresh, joined)
+            await group_windows.settle(self._region, connection, facts)
+            touched = await follow(self._region, self._targeting, connection, joined, by_themselves=True)
+        self._jobs.told(*touched)
+
+    async def _list_came(self, came: Sequence[str], known: Collection[str], expressions: dict[str, str]) -> None:
+        """A list came after the words that name it: who is in the groups that ask for software?"""
+        some = {group: text for group, text in expressions.items() if SOFTWARE in text}
+        if not some:
+            return
+        async with self._region.db.write() as connection:
+            query = select(inventory.c.node, inventory.c.facts).where(inventory.c.software.in_(came))
+            late = {row.node: row.facts for row in await connection.execute(query) if row.node not in known}
+            if not late:
+                return
+            joined: Joined = {}
+            await _settle_groups(connection, some, late, joined)
+            await group_windows.settle(self._region, connection, late)
+            touched = await follow(self._region, self._targeting, connection, joined, by_themselves=True)
+        self._jobs.told(*touched)
+
+    async def _note(self, connection: AsyncConnection, fresh: Sequence[Inventory]) -> None:
+        """Write down what changed since the word before; by `_keep`'s caller, before it."""
+        before: dict[str, tuple[str, str]] = {}
+        query = select(inventory.c.node, inventory.c.facts, inventory.c.software)
+        for some in parts(inventory.c.node, [one.node for one in fresh]):
+            before |= {row.node: (row.facts, row.software) for row in await connection.execute(query.where(*some))}
+        digests = {digest for _, digest in before.values()} | {
+            one.software.hex() for one in fresh if one.node in before
+        }
+        lists = await software.packed(connection, digests - {""})
+        for one in fresh:
+            if one.node not in before:
+                continue
+            old, was = before[one.node]
+            found = await asyncio.to_thread(_changes, one, old, was, lists)
+            await inventory_history.note(connection, one.node, one.at, found)
 
     async def _believed(self, connection: AsyncConnection, entries: Sequence[InventoryEntry]) -> list[Inventory]:
         """The words that are their nodes' own, and newer than what is held: the first of each node."""
@@ -111,17 +169,20 @@ class Inventories:
         now = self._region.clock()
         rows = [
             {"node": one.node, "generation": one.generation, "seq": one.seq, "at": one.at, "received": now}
-            | {"facts": facts[one.node], "wishes": " ".join(one.groups)}
+            | {"facts": facts[one.node], "wishes": " ".join(one.groups), "software": one.software.hex()}
             for one in fresh
         ]
         for some in parts(inventory.c.node, facts):
             await connection.execute(delete(inventory).where(*some))
         await connection.execute(insert(inventory), rows)
+        if now - self._swept > _SWEEP_MS:
+            self._swept = now
+            await software.sweep(connection)
 
     # -- for administrators ------------------------------------------------------------------------------
 
-    async def show(self, name: str) -> dict[str, Any]:
-        """What one node said of itself: {node, at, received, facts}.
+    async def show(self, name: str, *, whole: bool = False) -> dict[str, Any]:
+        """What one node said of itself: {node, at, received, facts}; `whole` with software as pairs of name, version.
 
         Raises:
             UsageError: node.unknown or inventory.none.
@@ -129,13 +190,18 @@ class Inventories:
         async with self._region.db.read() as connection:
             node = await nodes.get(connection, name)
             row = (await connection.execute(select(inventory).where(inventory.c.node == name))).one_or_none()
+            held = await software.packed(connection, {row.software} - {""}) if whole and row is not None else {}
         if row is None:
             raise UsageError(
                 code="inventory.none",
                 what=f"{name!r} has said nothing of itself: it is {_absent(node)}.",
                 todo="Endpoints say it at their start and when it changes; `tiercast node list` shows who is there.",
             )
-        return {"node": name, "at": row.at, "received": row.received, "facts": msgspec.json.decode(row.facts)}
+        found = {"node": name, "at": row.at, "received": row.received, "facts": msgspec.json.decode(row.facts)}
+        if whole:
+            listed = [unpacked(bytes.fromhex(digest), data) for digest, data in held.items()]
+            found["software"] = [list(pair) for one in listed for pair in sorted(one.items())]
+        return found
 
     async def list_(self, text: str = "", after: str = "") -> dict[str, Any]:
         """What endpoints (those that `text` means) said, by name: {nodes: [{node, received, facts}], unknown, next}.
@@ -191,17 +257,43 @@ async def _wishes(connection: AsyncConnection, fresh: Sequence[Inventory], joine
         await handover.put(connection, message, receiver=one.node)
 
 
-def _meant(expressions: dict[str, str], facts: dict[str, str]) -> dict[str, set[str]]:
-    """By group, those of the machines that its expression is true of."""
-    found: dict[str, set[str]] = {}
+async def _settle_groups(
+    connection: AsyncConnection, expressions: dict[str, str], facts: dict[str, str], joined: Joined
+) -> None:
+    """Make of these machines those members of the groups by expression that they are true of."""
+    conditions: dict[str, Condition] = {}
     for group, expression in expressions.items():
         try:
-            condition = compile_condition(expression)
+            conditions[group] = compile_condition(expression)
         except UsageError as error:  # of a later version, that knows more
             _log.warning("group not settled", group=group, code=error.code, reason=error.what)
-            continue
-        found[group] = {name for name, said in facts.items() if condition.is_true(name, said)}
-    return found
+    asking = [one for one in conditions.values() if one.wants_software]
+    more = dict(await software.rows_for(connection, asking, list(facts))) if asking else {}
+    meant = await asyncio.to_thread(_meant, conditions, facts, more)
+    for group, names in meant.items():
+        await _settle(connection, group, names, facts.keys(), joined)
+
+
+def _meant(conditions: dict[str, Condition], facts: dict[str, str], more: dict[str, str]) -> dict[str, set[str]]:
+    """By group, those of the machines that its expression is true of."""
+    return {
+        group: {
+            name
+            for name, said in facts.items()
+            if condition.is_true(name, more.get(name, said) if condition.wants_software else said)
+        }
+        for group, condition in conditions.items()
+    }
+
+
+def _changes(one: Inventory, old: str, was: str, lists: dict[str, bytes]) -> list[inventory_history.Change]:
+    """What changed since the word before.  Blocking (CPU)."""
+    known = None
+    present = one.software.hex()
+    if was != present and was in lists and present in lists:
+        known = (unpacked(bytes.fromhex(was), lists[was]), unpacked(one.software, lists[present]))
+    new = msgspec.to_builtins(one.facts)
+    return inventory_history.changes(msgspec.json.decode(old), new, known)
 
 
 async def _settle(

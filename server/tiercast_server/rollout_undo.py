@@ -24,12 +24,13 @@ from tiercast_server.database.tables import nodes, targets
 from tiercast_server.job_checks import MAX_EXPIRY_S
 from tiercast_server.nodes import all_nodes
 from tiercast_server.packages import find_sealed
+from tiercast_server.parts import parts
 from tiercast_server.region import Region
 from tiercast_server.rollout_life import FINAL, Rules
 from tiercast_server.rollout_rows import Member, Rollout
 from tiercast_server.rollouts import Rollouts, name_of
 from tiercast_server.standing import versions
-from tiercast_server.targeting import Targeting, parts
+from tiercast_server.targeting import Targeting
 
 #: Who may have got it: whoever says so, and who was interrupted and can't say.
 _MAY_HAVE = ("done", "interrupted")

@@ -26,7 +26,8 @@ from tiercast_server.database.site_tables import site_jobs, site_strays
 from tiercast_server.database.tables import groups, members, placings
 from tiercast_server.database.tables import nodes as nodes_table
 from tiercast_server.nodes import Node
-from tiercast_server.targeting import below_all, parts
+from tiercast_server.parts import parts
+from tiercast_server.targeting import below_all
 
 if TYPE_CHECKING:
     from tiercast_server.job_rows import Job

@@ -15,8 +15,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_server.database.tables import inventory, jobs, targets
+from tiercast_server.parts import parts
 from tiercast_server.proviso_checks import INSTALLING
-from tiercast_server.targeting import parts
 
 
 class _Said(msgspec.Struct):

@@ -17,20 +17,21 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content import target
 from tiercast_protocol.content.condition import Found, compile_condition
 from tiercast_protocol.content.target import Expression, Leaf, Named, Where
 from tiercast_protocol.errors import UsageError
-from tiercast_server.database.tables import groups, inventory, members
+from tiercast_server.database.tables import groups, members
 from tiercast_server.database.tables import nodes as nodes_table
 from tiercast_server.nearness import suggestion
 from tiercast_server.nodes import Node, all_nodes
+from tiercast_server.parts import parts
 from tiercast_server.region import Region
+from tiercast_server.software import rows_for
 
-_MANY = 10_000
 #: The tree of what is kept of a job.
 parsed = lru_cache(maxsize=512)(target.parse_kept)
 #: What stands in `Picked.unknown` for machines that never said anything.
@@ -159,11 +160,9 @@ class Targeting:
                 return (name for name in below if name in known and known[name].role == role), Counter()
 
     async def _where(self, connection: AsyncConnection, condition: str, only: Collection[str] | None) -> Found:
-        query = select(inventory.c.node, inventory.c.facts)
-        rows: list[tuple[str, str]] = []
-        for some in parts(inventory.c.node, only):
-            rows += [(row[0], row[1]) for row in await connection.execute(query.where(*some))]
-        return await asyncio.to_thread(compile_condition(condition).find, rows)
+        compiled = compile_condition(condition)
+        rows = await rows_for(connection, [compiled], only)
+        return await asyncio.to_thread(compiled.find, rows)
 
 
 def shown(picked: Picked, *, confirm: bool) -> dict[str, Any]:
@@ -210,11 +209,3 @@ async def below_all(connection: AsyncConnection, above: Iterable[str]) -> set[st
 
 async def _some(connection: AsyncConnection, only: Collection[str]) -> list[Node]:
     return [node for some in parts(nodes_table.c.name, only) for node in await all_nodes(connection, *some)]
-
-
-def parts(column: Column[Any], only: Collection[str] | None) -> list[tuple[ColumnElement[bool], ...]]:
-    """Conditions that split a query for `only` into parts that every database takes; one empty one for all."""
-    if only is None:
-        return [()]
-    names = sorted(only)
-    return [(column.in_(names[at : at + _MANY]),) for at in range(0, len(names), _MANY)]

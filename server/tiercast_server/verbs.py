@@ -25,6 +25,7 @@ from tiercast_server.enrolment import Enrolment
 from tiercast_server.groups import Groups
 from tiercast_server.history import History
 from tiercast_server.inventories import Inventories
+from tiercast_server.inventory_questions import Questions
 from tiercast_server.job_verbs import JobVerbs
 from tiercast_server.move_verbs import add_move_verbs
 from tiercast_server.moves import Moves
@@ -58,6 +59,7 @@ class Desk:
     moves: Moves
     groups: Groups
     inventories: Inventories
+    questions: Questions
     presence: Presence
     packages: PackageVerbs
     jobs: JobVerbs
@@ -100,7 +102,7 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
     add_move_verbs(verbs, desk, audited)
 
     _add_groups(verbs, desk.groups)
-    _add_inventories(verbs, desk.inventories)
+    _add_inventories(verbs, desk.inventories, desk.questions)
     _add_cabinets(verbs, desk.region)
 
     verbs.add("package.list", "viewer", packages.list_)
@@ -205,15 +207,19 @@ def _node_remove(desk: Desk) -> Handler:
     return handle
 
 
-def _add_inventories(verbs: Verbs, inventories: Inventories) -> None:
+def _add_inventories(verbs: Verbs, inventories: Inventories, questions: Questions) -> None:
     async def list_(call: Call) -> dict[str, Any]:
-        return await inventories.list_(call.text("target", ""), call.text("after", ""))
+        text, where = call.text("target", ""), call.text("where", "")
+        if where.strip():
+            text = f"({text}) and where ({where})" if text.strip() else f"where ({where})"
+        return await inventories.list_(text, call.text("after", ""))
 
     async def show(call: Call) -> dict[str, Any]:
-        return await inventories.show(call.text("node"))
+        return await inventories.show(call.text("node"), whole=call.flag("software", default=False))
 
     verbs.add("inventory.list", "viewer", list_)
     verbs.add("inventory.show", "viewer", show)
+    questions.register(verbs)
 
 
 def _add_groups(verbs: Verbs, groups: Groups) -> None:

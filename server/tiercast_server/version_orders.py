@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.content import provisos
 from tiercast_protocol.content.versions import ORDERS, PLAIN
 from tiercast_server.database.tables import packages
-from tiercast_server.targeting import parts
+from tiercast_server.parts import parts
 
 
 async def orders_of(connection: AsyncConnection, names: Collection[str]) -> dict[str, str]:

@@ -25,6 +25,7 @@ from tiercast_server.job_checks import Request, check_conflict
 from tiercast_server.job_rows import Job
 from tiercast_server.nodes import Node, all_nodes
 from tiercast_server.packages import Package, find_sealed
+from tiercast_server.parts import parts
 from tiercast_server.proviso_checks import completed
 from tiercast_server.region import Region
 from tiercast_server.requests import Kept
@@ -32,7 +33,6 @@ from tiercast_server.reruns import again
 from tiercast_server.rollout_rows import Rollout
 from tiercast_server.rollout_sites import options_of
 from tiercast_server.standing import versions
-from tiercast_server.targeting import parts
 from tiercast_server.time_checks import Plan, check_times
 from tiercast_server.transfer_checks import check_possible
 

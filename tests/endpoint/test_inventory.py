@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Container
+import random
+from collections.abc import AsyncIterator, Callable, Container, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from tiercast_endpoint import holdings, inventory, journal
+from tiercast_endpoint import holdings, inventory, journal, lists
 from tiercast_endpoint.holdings import Installed
 from tiercast_endpoint.inventory import Informer, Owned
+from tiercast_endpoint.ownfacts import OwnFacts
+from tiercast_protocol.content import software
 from tiercast_protocol.content.inventory import Inventory, open_inventory
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.errors import UsageError
@@ -23,10 +26,12 @@ from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.joined import Enrolled
 from tiercast_protocol.node.kernel import Peer
 from tiercast_protocol.node.post import Post
-from tiercast_protocol.wire.facts import GroupsTold, Inventories
+from tiercast_protocol.wire.envelope import seal, wrap
+from tiercast_protocol.wire.facts import GroupsTold, Inventories, InventoryAsk, InventorySame
+from tiercast_protocol.wire.messages import KIND_OF
 
 KEY = PrivateKey.generate()
-SCHEMA = [(1, Post.SCHEMA), (2, journal.SCHEMA + holdings.SCHEMA), (3, inventory.SCHEMA)]
+SCHEMA = [(1, Post.SCHEMA), (2, journal.SCHEMA + holdings.SCHEMA), (3, inventory.SCHEMA), (4, lists.SCHEMA)]
 
 
 @dataclass
@@ -36,11 +41,18 @@ class Above:
     connected: bool = True
     parent: str = "berlin"
     said: list[Inventory] = field(default_factory=list)
+    sent: list[Inventories | InventorySame] = field(default_factory=list)
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    async def send(self, peer: str, message: Inventories, **_: object) -> bytes:
+    async def send(self, peer: str, message: Inventories | InventorySame, **_: object) -> bytes:
         assert peer == self.parent
         async with self.news:
+            self.sent.append(message)
+            if isinstance(message, InventorySame):
+                assert message.seq == self.said[-1].seq
+                self.said.append(self.said[-1])
+                self.news.notify_all()
+                return b""
             for entry in message.entries:
                 said = open_inventory(entry.data, entry.signature, KEY.public)
                 assert (said.node, said.generation, said.seq) == (entry.node, entry.generation, entry.seq)
@@ -62,7 +74,12 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def running(
-    db: Database, above: Above, folder: Path, gone: Container[str] = (), **owned: Any
+    db: Database,
+    above: Above,
+    folder: Path,
+    gone: Container[str] = (),
+    software: Callable[[], Mapping[str, str]] = dict,
+    **owned: Any,
 ) -> AsyncIterator[Informer]:
     me = Enrolled("pc", "endpoint", "r", "berlin", "server", 1, "mqtt://h", "secret", KEY)
     informer = Informer(
@@ -74,6 +91,7 @@ async def running(
         upstream=above,
         now_ms=lambda: 5,
         stands=lambda name: name not in gone,
+        software=software,
     )
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(informer.run())
@@ -196,3 +214,69 @@ async def test_said_afresh_to_the_byte_though_nothing_changed(
         second = await above.until(2)
         assert second.seq > first.seq
         assert second.facts.disk_free == first.facts.disk_free - 1
+
+
+def on_the_wire(message: Inventories | InventorySame) -> int:
+    """Bytes of the packet that carries it: envelope, topic, and the header of MQTT."""
+    envelope = wrap(KIND_OF[type(message)], message, sender="pc-in-the-hall", cause="")
+    return len(seal(envelope)) + len("tiercast/1/the-region/pc-in-the-hall/up") + 7
+
+
+def many(number: int) -> dict[str, str]:
+    """Software with names and versions of pure chance, which pack worse than any real ones."""
+    chance = random.Random(6)
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789-"
+    return {
+        "".join(chance.choices(letters, k=chance.randrange(6, 24))): f"{chance.randrange(40)}.{chance.random():.6f}-1"
+        for _ in range(number)
+    }
+
+
+async def test_a_first_report_is_small_and_only_differences_travel_after_it(db: Database, tmp_path: Path) -> None:
+    above, installed = Above(), many(2000)
+    async with running(db, above, tmp_path, software=lambda: dict(installed)) as informer:
+        first = await above.until(1)
+        whole = above.sent[0]
+        assert isinstance(whole, Inventories)
+        assert on_the_wire(whole) <= 60_000, "the figure of a first report of 2,000 packages"
+        assert software.unpacked(first.software, whole.lists[0].data) == installed
+        installed["openssl"] = "3.0.12"
+        installed.pop(min(installed))
+        informer.changed()
+        await above.until(2)
+        change = above.sent[1]
+        assert isinstance(change, Inventories)
+        (step,) = change.lists
+        assert step.base == first.software
+        assert software.applied(software.unpacked(first.software, whole.lists[0].data), step.data, step.digest) == (
+            installed
+        )
+        assert on_the_wire(change) <= 1_500
+        await informer.retell()
+        await above.until(3)
+        assert on_the_wire(above.sent[2]) <= 200, "the figure of a report in which nothing changed"
+        await informer.asked(InventoryAsk(lists=[bytes(32)]))
+        await informer.asked(InventoryAsk(whole=True))
+        again = above.sent[3]
+        assert isinstance(again, Inventories)
+        assert software.unpacked(step.digest, again.lists[0].data) == installed
+        assert (again.entries[0].seq, len(above.sent)) == (2, 4)
+    async with running(db, above, tmp_path, software=lambda: dict(installed)):
+        await above.until(5)
+        assert on_the_wire(above.sent[4]) <= 200, "nor after a restart"
+
+
+async def test_facts_of_programs_and_networks_are_told(db: Database, tmp_path: Path) -> None:
+    above = Above()
+    folder = tmp_path / "facts.d"
+    folder.mkdir()
+    for name, body in {"rack": "echo unit=4", "bad": "exit 1"}.items():
+        (folder / name).write_text(f"#!/bin/sh\n{body}\n", "utf-8")
+        (folder / name).chmod(0o755)
+    async with running(db, above, tmp_path, programs=OwnFacts(folder), wakes="02:00:00:00:00:01") as informer:
+        first = (await above.until(1)).facts
+        assert (first.custom, first.failed) == ({"rack.unit": 4}, {"bad": "ended with status 1"})
+        assert first.networks == {"02:00:00:00:00:01": ""}
+        (folder / "rack").write_text("#!/bin/sh\necho unit=5\n", "utf-8")
+        await informer.afresh()
+        assert (await above.until(2)).facts.custom == {"rack.unit": 5}

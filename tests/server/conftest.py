@@ -269,6 +269,7 @@ class World:
         mine = self.nodes[name]
         mine.seq += 1
         groups = more.pop("groups", [])
+        listed = more.pop("listed", b"")
         facts = {
             "os": "linux",
             "distribution": "debian",
@@ -295,6 +296,7 @@ class World:
             at=self.now[0],
             facts=Facts(**facts),
             groups=groups,
+            software=listed,
         )
         data, signature = sign_inventory(said, mine.key)
         return InventoryEntry(node=name, generation=generation, seq=mine.seq, data=data, signature=signature)

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tiercast_protocol.content.inventory import FACTS, Facts
+from tiercast_protocol.content.inventory import FACTS, SOFTWARE, Facts
 from tiercast_protocol.content.versions import compare
 from tiercast_protocol.errors import UsageError
 
@@ -58,7 +58,7 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _WORDS_OF_CEL = {"true", "false", "null", "in"}
-_MAPS = ("packages", "labels")
+_MAPS = ("packages", "labels", "custom", "failed", "networks", SOFTWARE)
 #: Entries of a map that are shown, and numbers that are shown with three digits.
 _MOST_SHOWN, _LARGE = 10, 10**6
 #: How long a condition may take over all machines, and over one of them, in seconds.
@@ -71,7 +71,8 @@ _NAME = "the example"
 _FACTS = (
     '{"name":"pc-1","os":"linux","distribution":"debian","version":"12","kernel":"6.1.0-18-amd64",'
     '"architecture":"x86_64","cpus":4,"memory":8000000000,"disk_free":100000000000,"disk_total":200000000000,'
-    '"python":"3.11.2","agent":"1.0.0","packages":{},"labels":{}}'
+    '"python":"3.11.2","agent":"1.0.0","packages":{},"labels":{},'
+    '"custom":{},"failed":{},"networks":{},"software":{}}'
 )
 
 
@@ -103,6 +104,11 @@ class Condition:
     entries: dict[str, frozenset[str]]
     plain: bool
     _decoder: msgspec.json.Decoder[Any]
+
+    @property
+    def wants_software(self) -> bool:
+        """Whether the facts must be told with the list of software among them (`content.software.joined`)."""
+        return SOFTWARE in self.facts
 
     def find(self, rows: Iterable[tuple[str, str]], *, limit_s: float = TIME_LIMIT_S) -> Found:
         """Of machines (name, facts as JSON), those that are meant.
@@ -161,27 +167,9 @@ class Condition:
         return ", ".join(parts)
 
     def _ask(self, name: str, facts: str, unknown: Counter[str]) -> bool:
-        said = self._decoder.decode(facts)
-        known: dict[str, Any] = {}
-        for fact in self.facts:
-            value = getattr(said, fact)
-            if value is None:
-                unknown[fact] += 1
-                return False
-            entries = self.entries.get(fact)
-            known[fact] = value if entries is None else {key: value[key] for key in entries if key in value}
-        try:
-            answer = self.program.execute(known if self.plain else _with_functions(known))
-        except KeyError as error:
-            unknown[str(error.args[0]) if error.args else "?"] += 1
+        answer = self.value(name, facts, unknown)
+        if answer is None:
             return False
-        except Exception as error:  # the library raises what fits: TypeError, ValueError, ZeroDivisionError, ...
-            raise UsageError(
-                code="condition.invalid",
-                what=f"The condition makes no sense for {name}: {_first_line(error)}",
-                where=self.text,
-                todo=f"`tiercast inventory show {'NODE' if name == _NAME else name}` shows facts.",
-            ) from error
         if not isinstance(answer, bool):
             raise UsageError(
                 code="condition.invalid",
@@ -189,6 +177,35 @@ class Condition:
                 where=self.text,
                 todo='Compare it with something: where (distribution == "debian").',
             )
+        return answer
+
+    def value(self, name: str, facts: str, unknown: Counter[str]) -> object:
+        """What it comes to for the machine; None, and counted in `unknown`, where a fact that it needs is not known.
+
+        Raises:
+            UsageError: condition.invalid: it makes no sense for the machine.
+        """
+        said = self._decoder.decode(facts)
+        known: dict[str, Any] = {}
+        for fact in self.facts:
+            value = getattr(said, fact)
+            if value is None:
+                unknown[fact] += 1
+                return None
+            entries = self.entries.get(fact)
+            known[fact] = value if entries is None else {key: value[key] for key in entries if key in value}
+        try:
+            answer = self.program.execute(known if self.plain else _with_functions(known))
+        except KeyError as error:
+            unknown[str(error.args[0]) if error.args else "?"] += 1
+            return None
+        except Exception as error:  # the library raises what fits: TypeError, ValueError, ZeroDivisionError, ...
+            raise UsageError(
+                code="condition.invalid",
+                what=f"The condition makes no sense for {name}: {_first_line(error)}",
+                where=self.text,
+                todo=f"`tiercast inventory show {'NODE' if name == _NAME else name}` shows facts.",
+            ) from error
         return answer
 
 
@@ -199,6 +216,17 @@ def compile_condition(text: str) -> Condition:
     Raises:
         UsageError: condition.long, .syntax, .macro, .function, .constant, .invalid or .slow, or fact.unknown.
     """
+    condition = compile_value(text)
+    condition.find([(_NAME, _FACTS)] * 3)
+    return condition
+
+
+def compile_value(text: str) -> Condition:
+    """An expression over facts that may come to anything.
+
+    Raises:
+        UsageError: as `compile_condition`.
+    """
     tokens = _tokens(text)
     _check_calls(text, tokens)
     try:
@@ -207,9 +235,7 @@ def compile_condition(text: str) -> Condition:
         raise _syntax(text, _first_line(error).split("ERROR: ")[-1]) from error
     facts = _check_facts(text, program.variables())
     plain = "compare" not in program.functions()
-    condition = Condition(text, program, facts, _entries(tokens, facts), plain, _decoder_of(facts))
-    condition.find([(_NAME, _FACTS)] * 3)
-    return condition
+    return Condition(text, program, facts, _entries(tokens, facts), plain, _decoder_of(facts))
 
 
 def _with_functions(known: dict[str, Any]) -> cel.Context:
@@ -334,7 +360,7 @@ def _plain(quoted: str) -> str | None:
 
 def _decoder_of(facts: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
     """Reads these facts, and nothing else, out of the JSON of all; None for those that are not there."""
-    types = {field.name: field.type for field in msgspec.structs.fields(Facts)}
+    types = {field.name: field.type for field in msgspec.structs.fields(Facts)} | {SOFTWARE: dict[str, str]}
     wanted = [(name, types[name] | None, None) for name in facts]
     return msgspec.json.Decoder(msgspec.defstruct("Wanted", wanted))
 

@@ -10,9 +10,11 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import msgspec
 
+from tiercast_protocol.content.digest import DIGEST_SIZE
 from tiercast_protocol.content.keys import PrivateKey, verify
 from tiercast_protocol.errors import MessageInvalid
 from tiercast_protocol.wire import codec
@@ -40,7 +42,16 @@ FACTS: dict[str, str] = {
     "agent": "version of the agent",
     "packages": "map from installed package to its version",
     "labels": "map of what the owner set under `labels` in endpoint.toml",
+    "custom": "map of what the owner's own programs found: PROGRAM.NAME",
+    "failed": "map from each of these programs that failed to the reason",
+    "networks": 'map from hardware address to the network that it is in, "10.1.0.5/24"',
+    "software": "map from every piece of installed software to its version; Python's are called pip:NAME",
 }
+#: What travels as a list of its own (`content.software`).
+SOFTWARE = "software"
+Scalar: TypeAlias = "str | int | float | bool"
+#: Most facts of programs, most programs that are named as failed, most networks.
+MOST_CUSTOM, MOST_FAILED, MOST_NETWORKS = 200, 50, 16
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +71,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     agent: str
     packages: dict[str, str] = {}
     labels: dict[str, str] = {}
+    custom: dict[str, str | int | float | bool] = {}
+    failed: dict[str, str] = {}
+    networks: dict[str, str] = {}
 
     def __post_init__(self) -> None:
         """Refuse what not every tier could keep."""
@@ -68,13 +82,21 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("a text is too long, or the name is none")
         if not all(0 <= number < _MOST for number in (self.cpus, self.memory, self.disk_free, self.disk_total)):
             raise ValueError("a number is out of range")
-        for held in (self.packages, self.labels):
+        for held in (self.packages, self.labels, self.failed, self.networks):
             _check_map(held)
+        if len(self.custom) > MOST_CUSTOM or not all(map(_fits, self.custom, self.custom.values())):
+            raise ValueError("too many facts of programs, or too long ones")
 
 
 def _check_map(held: Mapping[str, str]) -> None:
     if len(held) > MOST_ENTRIES or any(len(key) > LONGEST or len(value) > LONGEST for key, value in held.items()):
         raise ValueError("a map has too many entries, or too long ones")
+
+
+def _fits(name: str, value: Scalar) -> bool:
+    if isinstance(value, str):
+        return max(len(name), len(value)) <= LONGEST
+    return len(name) <= LONGEST and -_MOST < value < _MOST  # a number that is none is not
 
 
 class Inventory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -84,6 +106,7 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         seq: rises with every word of this kind; the highest of the highest generation stands.
         at: milliseconds since 1970.
         groups: the self-joining groups that it wants to be in.
+        software: the digest of its list (`content.software`); b"" where it keeps none.
     """
 
     region: str
@@ -93,6 +116,7 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: int
     facts: Facts
     groups: list[str] = []
+    software: bytes = b""
 
     def __post_init__(self) -> None:
         """Refuse what can't be one."""
@@ -100,6 +124,8 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise ValueError("node is no name, or the facts are another's")
         if not all(0 <= number < _MOST for number in (self.generation, self.seq, self.at)):
             raise ValueError("a number is out of range")
+        if len(self.software) not in {0, DIGEST_SIZE}:
+            raise ValueError("software is no digest")
         if len(self.groups) > MOST_GROUPS or not all(map(valid_name, self.groups)):
             raise ValueError("too many groups, or one is no name")
 

@@ -26,10 +26,36 @@ class InventoryEntry(Message, frozen=True, kw_only=True, omit_defaults=True):
     urgent: bool = False
 
 
-class Inventories(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """Up.  Inventories of the sender and of nodes below it that changed since its last one."""
+class SoftwareList(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """The list of software `digest`, packed; with `base` what makes it of that list (`content.software`)."""
 
-    entries: list[InventoryEntry]
+    digest: bytes
+    data: bytes
+    base: bytes = b""
+
+
+class Inventories(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Up.  Inventories of the sender and of nodes below it that changed since its last one.
+
+    `lists` are those that they name and that the receiver was not told yet, as far as the sender knows.
+    """
+
+    entries: list[InventoryEntry] = msgspec.field(default_factory=list)
+    lists: list[SoftwareList] = msgspec.field(default_factory=list)
+
+
+class InventorySame(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Up, from one machine: the `seq`th word of its `generation` still stands.  Who does not hold it asks."""
+
+    generation: int
+    seq: int
+
+
+class InventoryAsk(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Down to one child: say `whole` what you are; say these `lists`, as far as you hold them."""
+
+    whole: bool = False
+    lists: list[bytes] = msgspec.field(default_factory=list)
 
 
 class GroupsTold(Message, frozen=True, kw_only=True, omit_defaults=True):

@@ -333,6 +333,8 @@ CATALOGUE: dict[str, type[Message]] = {
     "patch.offer.v1": PatchOffers,
     "status.v1": Status,
     "inventory.v1": facts.Inventories,
+    "inventory.same.v1": facts.InventorySame,
+    "inventory.ask.v1": facts.InventoryAsk,
     "groups.told.v1": facts.GroupsTold,
     "transfer.hold.v1": Holds,
     "job.shape.v1": JobShape,

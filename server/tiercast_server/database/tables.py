@@ -143,7 +143,7 @@ patches = Table(
 )
 
 #: What each endpoint said of itself last: `facts` is JSON (`content.inventory.Facts`), `received` when it came,
-#: `wishes` the groups that it asks for, with blanks between.
+#: `wishes` the groups that it asks for, with blanks between, `software` the digest of its list, as hexadecimal.
 inventory = Table(
     "inventory",
     metadata,
@@ -154,6 +154,28 @@ inventory = Table(
     Column("received", BigInteger, nullable=False),
     Column("facts", Text, nullable=False),
     Column("wishes", Text, nullable=False),
+    Column("software", String(64), nullable=False, server_default=""),
+)
+
+#: Lists of software as they travelled (`content.software`), by digest.
+software_lists = Table(
+    "software_lists",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+#: What changed in what machines say: `at` is the time of the word that said it first.
+inventory_changes = Table(
+    "inventory_changes",
+    metadata,
+    Column("id", _Counter, primary_key=True, autoincrement=True),
+    Column("node", _Name, ForeignKey("nodes.name", ondelete="CASCADE"), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("fact", Text, nullable=False),
+    Column("old", Text, nullable=False),
+    Column("new", Text, nullable=False),
+    Index("ix_inventory_changes_node", "node", "id"),
 )
 
 #: `expression`: whoever it is true of is a member, and nobody else.  `self_join`: machines may join by themselves.

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tiercast_protocol.content.inventory import FACTS, Facts, Inventory, open_inventory, sign_inventory
+from tiercast_protocol.content.inventory import FACTS, SOFTWARE, Facts, Inventory, open_inventory, sign_inventory
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.errors import MessageInvalid, SignatureInvalid
 from tiercast_protocol.wire import codec
@@ -20,7 +20,7 @@ SAID = Inventory(region="r", node="pc", generation=1, seq=3, at=5, facts=FIRST, 
 
 
 def test_the_table_names_every_fact() -> None:
-    assert list(FACTS) == [field.name for field in msgspec.structs.fields(Facts)]
+    assert list(FACTS) == [*(field.name for field in msgspec.structs.fields(Facts)), SOFTWARE]
     assert all(FACTS.values())
 
 

@@ -21,6 +21,8 @@ SAMPLES: dict[str, m.Message] = {
     "inventory.v1": facts.Inventories(
         entries=[facts.InventoryEntry(node="desk-1", generation=2, seq=5, data=D1, signature=D1 + D2)]
     ),
+    "inventory.same.v1": facts.InventorySame(generation=2, seq=5),
+    "inventory.ask.v1": facts.InventoryAsk(whole=True, lists=[D1, D2]),
     "groups.told.v1": facts.GroupsTold(generation=2, seq=5, joined=["sales"], refused={"all": "it can't be joined"}),
     "job.shape.v1": m.JobShape(shape=D1 + D2, signature=D2 + D1),
     "ack.v1": m.Ack(ids=[ID, ID[::-1]]),
