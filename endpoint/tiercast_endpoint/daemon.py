@@ -15,6 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -22,6 +23,7 @@ import structlog
 from tiercast_endpoint import (
     choices,
     group_windows,
+    halves,
     held,
     holdings,
     informing,
@@ -33,6 +35,8 @@ from tiercast_endpoint import (
     preferring,
 )
 from tiercast_endpoint.actions import Actions
+from tiercast_endpoint.halves import Halves, SeenRoot
+from tiercast_endpoint.inventory import Informer
 from tiercast_endpoint.jobs import Jobs
 from tiercast_endpoint.judging import Judging
 from tiercast_endpoint.materials import Materials
@@ -44,6 +48,7 @@ from tiercast_endpoint.placing import Placing
 from tiercast_endpoint.reports import Reporter
 from tiercast_endpoint.restart import Restart
 from tiercast_endpoint.root_folder import RootFolder
+from tiercast_endpoint.run import Performer
 from tiercast_endpoint.settings import Settings
 from tiercast_endpoint.steps import Steps, same_file_system
 from tiercast_endpoint.terms import Terms
@@ -84,6 +89,7 @@ SCHEMA = [
     (8, choices.SCHEMA),
     (9, holdings.PARTIAL),
     (10, group_windows.SCHEMA),
+    (14, halves.SCHEMA),
     (15, lists.SCHEMA),
     (16, preferring.SCHEMA),
 ]
@@ -106,7 +112,9 @@ class Agent:
         self._place = place
         self._settings = settings
         self._me = enrolled
-        self._root = RootFolder(settings.install_root)
+        #: Where another process installs, this one only looks.
+        self._root = SeenRoot(settings.install_root) if settings.root_socket else RootFolder(settings.install_root)
+        self._halves: Halves | None = None
         self._since = now_ms()
         self._restart = restart
 
@@ -129,30 +137,12 @@ class Agent:
         post = Post(db, me=me.name, transmit=lambda _peer, payload: upstream.transmit(payload))
         placing = Placing(store, db, lambda: self._root.free() - self._settings.reserve)
         upstream = self._upstream(kept.standing, placing, post)
-        shared = same_file_system(folder, self._root.path)
-        limits = self._settings.limits()
-        materials = Materials(
-            db=db,
-            root=self._root,
-            store=store,
-            placing=placing,
-            fetcher=upstream,
-            store_free=lambda: (store.usage().disk_free, shared),
-            limits=limits,
-        )
-        inner = Steps(db=db, root=self._root, materials=materials, limits=limits, now_ms=now_ms)
+        materials = self._materials(db, store, placing, upstream)
         watching = await Watching.loaded(db, now_ms)
         informer = informing.made(
             db, me, self._place.folder, self._settings, (post, upstream), self._root.stands, now_ms
         )
-        steps = Actions(
-            db=db,
-            steps=inner,
-            restart=self._restart.asked,
-            look=informer.afresh,
-            now_ms=now_ms,
-            kept=watching.feed.message,
-        )
+        steps = self._performer(db, materials, informer, watching)
         reporter = Reporter(
             db=db,
             post=post,
@@ -179,7 +169,7 @@ class Agent:
             now_ms=now_ms,
             on_ended=on_ended,
             roots=materials,
-            windows=limits.windows,
+            windows=self._settings.windows(),
             held=back.reason,
             groups=lambda: windows.windows,
             judge=Judging(db=db, facts=informer.now, chosen=watching.chosen, now_ms=now_ms, software=informer.software),
@@ -204,6 +194,8 @@ class Agent:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._until_stopped(jobs))
             tasks.create_task(self._restart.wait(jobs.quiet))
+            if self._halves is not None:
+                tasks.create_task(self._halves.run())
             started = asyncio.Event()
             tasks.create_task(jobs.run(started))
             await started.wait()
@@ -218,6 +210,35 @@ class Agent:
         """Where the owner is heard, and who may speak for him."""
         settings = self._settings
         return ControlServer(self._place.socket, verbs, group=settings.socket_group, mode=int(settings.socket_mode, 8))
+
+    def _performer(self, db: Database, materials: Materials, informer: Informer, watching: Watching) -> Performer:
+        """Who performs steps: this process, or what of them this half does and the root half for all others."""
+        limits, socket = self._settings.limits(), self._settings.root_socket
+        inner = Steps(db=db, root=self._root, materials=materials, limits=limits, now_ms=now_ms)
+        own = Actions(
+            db=db,
+            steps=inner,
+            restart=self._restart.asked,
+            look=informer.afresh,
+            now_ms=now_ms,
+            kept=watching.feed.message,
+        )
+        if socket:
+            self._halves = Halves(db=db, materials=materials, own=own, path=Path(socket))
+        return self._halves or own
+
+    def _materials(self, db: Database, store: DiskStore, placing: Placing, upstream: Upstream) -> Materials:
+        """Where content comes from, and the room it needs."""
+        shared = same_file_system(self._place.folder, self._root.there)
+        return Materials(
+            db=db,
+            root=self._root,
+            store=store,
+            placing=placing,
+            fetcher=upstream,
+            store_free=lambda: (store.usage().disk_free, shared),
+            limits=self._settings.limits(),
+        )
 
     async def _until_stopped(self, jobs: Jobs) -> None:
         """Until a signal comes, and what waits for the agent's stop is done."""
@@ -260,7 +281,11 @@ class Agent:
 
         async def on_order(peer: str, envelope: Envelope) -> None:
             await materials.patches.hear(body_of(envelope, OrderBundle).offers)
-            terms.ordered(open_bundle(body_of(envelope, OrderBundle), identity))
+            bundle = body_of(envelope, OrderBundle)
+            order = open_bundle(bundle, identity)
+            terms.ordered(order)
+            if self._halves is not None:
+                await self._halves.hear(bundle, order.job, order.revision, order.expires)
             await jobs.on_order(peer, envelope)
 
         async def on_shape(_peer: str, envelope: Envelope) -> None:
@@ -294,6 +319,8 @@ class Agent:
 
     async def _open_root(self, db: Database, stack: AsyncExitStack) -> None:
         """Make the install root, and sweep what no journal row knows: rubbish of the last life."""
+        if self._settings.root_socket:
+            return
         try:
             await asyncio.to_thread(self._root.open)
             swept = await PartialTrees(db, self._root).recover()

@@ -152,6 +152,15 @@ class Materials:
         self.sources = Sources(db, root.path)
         self.patches = Patches(db, store, self.sources, fetcher)
 
+    def use_sources(self, sources: Sources) -> None:
+        """Installed files are read by these: where this half of the agent may not."""
+        self.sources = sources
+        self.patches = Patches(self._db, self.store, sources, self._wants)
+
+    def free(self) -> int:
+        """Bytes free for us where the store lies."""
+        return self._store_free()[0]
+
     def expect(self, root: bytes, job: str) -> None:
         """Have the root of an ordered package come before the job's turn; `head` takes it from there."""
         if self.store.size(root) is None:

@@ -1,7 +1,7 @@
 """The agent as a process that stays: started without a terminal's libraries (docs/agent.md, "Size").
 
 Rules
-- All else than `run [--state DIR]` on the command line is for the terminal's reader, which knows help and errors.
+- All but `run [--state DIR]` and `root run [--state DIR]` is for the terminal's reader, which knows help and errors.
 - A log needs no rich text: libraries that would load it for that are told that there is none.
 - What was loaded once and stays is put where the collector does not look, and what loading left over is given back.
 """
@@ -16,24 +16,25 @@ from pathlib import Path
 
 #: Loaded by structlog where they are there; a daemon's log uses nothing of them.
 _UNUSED = ("rich", "greenlet")
-_STATE = "TIERCAST_ENDPOINT_STATE"
+_STATE, _ROOT_STATE = "TIERCAST_ENDPOINT_STATE", "TIERCAST_ROOT_STATE"
+_ROOT = "/var/lib/tiercast/root"
 
 
 def understands(words: Sequence[str]) -> bool:
-    """Whether these are `run` and, at most, where the agent's folder is."""
+    """Whether these are `run` or `root run` and, at most, where the folder is."""
     match list(words):
-        case ["run"] | ["run", "--state", _]:
-            return True
-        case ["run", one]:
-            return one.startswith("--state=")
+        case ["run", *rest] | ["root", "run", *rest]:
+            return not rest or (rest[0] == "--state" and len(rest) == 2)  # noqa: PLR2004 - and its value
         case _:
             return False
 
 
 def run(words: Sequence[str]) -> int:
     """Do what `understands` has understood; the exit code."""
-    named = words[-1].removeprefix("--state=") if len(words) > 1 else os.environ.get(_STATE, "")
-    return serve(Path(named) if named else None)
+    named = Path(words[-1]) if "--state" in words else None
+    if words[0] == "root":
+        return serve_root(named or Path(os.environ.get(_ROOT_STATE) or _ROOT))
+    return serve(named or (Path(os.environ[_STATE]) if os.environ.get(_STATE) else None))
 
 
 def serve(state: Path | None) -> int:
@@ -49,6 +50,14 @@ def serve(state: Path | None) -> int:
     if restart.due and not code:
         again()
     return code
+
+
+def serve_root(folder: Path, path: Path | None = None) -> int:
+    """Run the root half over `folder` until nobody asks; `path` is where to listen without a service manager."""
+    with _without(_UNUSED):
+        from tiercast_endpoint.rootrun import serve as serve_half
+        from tiercast_protocol.node.lifecycle import run_daemon
+    return run_daemon(lambda stack: serve_half(stack, folder, path))
 
 
 @contextmanager

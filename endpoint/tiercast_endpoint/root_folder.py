@@ -39,6 +39,11 @@ class RootFolder:
         self.path = path
         self._lock = -1
 
+    @property
+    def there(self) -> Path:
+        """A folder that exists on its file system."""
+        return self.path
+
     def check(self) -> None:
         """See whether `open` could work; nothing is made and nothing is held.
 

@@ -39,6 +39,10 @@ def _absolute(path: Path) -> str | None:
     return None if path.is_absolute() else "an absolute path"
 
 
+def _socket(text: str) -> str | None:
+    return None if not text or Path(text).is_absolute() else 'an absolute path, or ""'
+
+
 def _windows(text: str) -> str | None:
     try:
         windows = calendar.parse(text) if text else ()
@@ -122,6 +126,11 @@ class Settings:
     )
     at_stop: Duration = setting(
         Duration(45.0), doc="When the agent is stopped, jobs that wait for that (--install-when shutdown) have so long."
+    )
+    root_socket: str = setting(
+        "",
+        doc='Socket of the root half, where a process of its own installs packages; "" where this one does.',
+        check=_socket,
     )
     window: Size = setting(
         Size(8 << 20),

@@ -22,6 +22,7 @@ from tiercast_endpoint import holdings, journal, programs
 from tiercast_endpoint.ahead import Ahead
 from tiercast_endpoint.assemble import Assembler
 from tiercast_endpoint.becoming import command_as
+from tiercast_endpoint.faults import translated
 from tiercast_endpoint.gate import Gate
 from tiercast_endpoint.install import Event, Plan, Step, StepDone, StepFailed
 from tiercast_endpoint.journal import Job
@@ -33,16 +34,8 @@ from tiercast_endpoint.tree import TreeError
 from tiercast_protocol.content import times
 from tiercast_protocol.content.programs import Program
 from tiercast_protocol.content.receipt import ProgramResult
-from tiercast_protocol.errors import (
-    ChunkCorrupt,
-    ChunkMissing,
-    ConfigError,
-    ProtocolError,
-    StoreFull,
-)
 from tiercast_protocol.node import fetch
 from tiercast_protocol.node.database import Database
-from tiercast_protocol.node.files import is_full
 
 log = structlog.get_logger(__name__)
 
@@ -90,33 +83,9 @@ class Steps:
             Step.DELETE: self._delete,
         }
 
-    async def perform(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:  # noqa: PLR0911 - one per error
+    async def perform(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
         """Perform `step` of `job`."""
-        try:
-            return await self._doing[step](job, step, tell)
-        except Failed as error:
-            return job, StepFailed(step, error.code, error.detail)
-        except TreeError as error:
-            return job, StepFailed(step, error.code, error.detail)
-        except StoreFull as error:
-            return job, StepFailed(step, "disk.full", f"{error.needed} bytes were to be stored, {error.free} are free.")
-        except ChunkMissing as error:
-            return job, StepFailed(step, "chunk.missing", f"{error}, nor by any tier above.")
-        except (ProtocolError, ConfigError, ChunkCorrupt) as error:
-            return job, StepFailed(step, "package.invalid", str(error))
-        except OSError as error:
-            if is_full(error):
-                free = await in_thread(self._root.free)
-                return job, StepFailed(
-                    step, "disk.full", f"The disk was full while writing; {free} bytes are free now."
-                )
-            return job, StepFailed(step, "disk.error", f"{error.strerror} ({type(error).__name__})")
-        except Exception as error:
-            # A job must end, whatever is wrong with us.
-            log.exception("step failed", step=step, job=job.job)
-            return job, StepFailed(
-                step, "agent.bug", f"The agent failed ({type(error).__name__}); its log has the details."
-            )
+        return await translated(job, step, lambda: self._doing[step](job, step, tell), self._root.free)
 
     # -- towards a tree that stands ------------------------------------------------------------------
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tiercast_endpoint.root_commands import ROOT_STATE, SOCKET
+
 FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
 TIERS = ("server", "gateway", "endpoint")
 
@@ -43,6 +45,31 @@ def test_systemd_accepts_it(analyze: str, tmp_path: Path, tier: str) -> None:
         line for line in (result.stdout + result.stderr).splitlines() if f"tiercast-{tier}" in line or unit.name in line
     ]
     assert (result.returncode, said) == (0, [])
+
+
+def test_systemd_accepts_the_root_half(analyze: str, tmp_path: Path) -> None:
+    names = ("tiercast-root.socket", "tiercast-root.service")
+    for name in names:
+        text = (FOLDER / name).read_text()
+        (tmp_path / name).write_text(re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={sys.executable}", text))
+    result = subprocess.run(
+        [analyze, "verify", "--man=no", "--recursive-errors=no", *(str(tmp_path / name) for name in names)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    said = [line for line in (result.stdout + result.stderr).splitlines() if "tiercast-root" in line]
+    assert (result.returncode, said) == (0, [])
+
+
+def test_the_root_half_is_asked_by_the_agent_alone() -> None:
+    lines = (FOLDER / "tiercast-root.socket").read_text().splitlines()
+    for line in ("Accept=no", "SocketUser=tiercast-endpoint", "SocketMode=0600", f"ListenStream={SOCKET}"):
+        assert line in lines
+    service = (FOLDER / "tiercast-root.service").read_text()
+    assert f"root run --state {ROOT_STATE}\n" in service
+    assert "[Install]" not in service, "only its socket begins it"
 
 
 def test_a_mistake_would_be_seen(analyze: str, tmp_path: Path) -> None:

@@ -12,19 +12,21 @@ from typing import Any
 
 import msgspec
 
-from tiercast_endpoint import choices, holdings, journal, messages, patches, preferring
+from tiercast_endpoint import choices, halves, holdings, journal, messages, patches, preferring
 from tiercast_endpoint.actions import Actions
 from tiercast_endpoint.choosing import Choosing
+from tiercast_endpoint.halves import Halves, SeenRoot
 from tiercast_endpoint.install import Step
 from tiercast_endpoint.jobs import Jobs
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.judging import Judging
 from tiercast_endpoint.materials import Limits, Materials
-from tiercast_endpoint.orders import Identity
+from tiercast_endpoint.orders import Identity, open_bundle
 from tiercast_endpoint.partial import PartialTrees
 from tiercast_endpoint.placing import Placing
 from tiercast_endpoint.reports import Reporter
 from tiercast_endpoint.root_folder import RootFolder
+from tiercast_endpoint.run import Performer
 from tiercast_endpoint.steps import Steps
 from tiercast_endpoint.watching import Watching
 from tiercast_endpoint.why import Machine, Why
@@ -273,6 +275,7 @@ class Agent:
     choosing: Choosing
     verbs: Verbs
     watching: Watching
+    halves: Halves | None = None
 
     async def owner(self, verb: str, **args: Any) -> Any:
         """What a verb of the socket answers to the owner, who is called alice."""
@@ -287,6 +290,9 @@ class Agent:
         await self.give(self.region.bundle(order))
 
     async def give(self, bundle: OrderBundle) -> None:
+        if self.halves is not None:
+            order = open_bundle(bundle, self.region.identity)
+            await self.halves.hear(bundle, order.job, order.revision, order.expires)
         await self.jobs.on_order(PARENT, envelope.wrap("order.v1", bundle, sender=PARENT))
 
     async def ended(self, job: str, revision: int = 1, limit_s: float = 60.0) -> StatusRecord:
@@ -335,8 +341,9 @@ async def agent_over(
     watch: Callable[[str, Step], Awaitable[None]] = unwatched,
     chunks: dict[bytes, bytes] | None = None,
     clock: Callable[[], int] = lambda: int(time.time() * 1000),
+    root_half: Path | None = None,
 ) -> AsyncIterator[Agent]:
-    """An agent whose parent is a dictionary of chunks."""
+    """An agent whose parent is a dictionary of chunks; `root_half` is the socket of the other half, if it has one."""
     async with AsyncExitStack() as stack:
         folder.mkdir(exist_ok=True)
         db = await stack.enter_async_context(
@@ -352,16 +359,18 @@ async def agent_over(
                         + patches.SCHEMA
                         + messages.SCHEMA
                         + choices.SCHEMA
+                        + halves.SCHEMA
                         + preferring.SCHEMA,
                     )
                 ],
             )
         )
         store = await stack.enter_async_context(DiskStore.open(folder / "chunks", reserve=0))
-        root = RootFolder(folder / "root")
-        root.open()
-        stack.callback(root.close)
-        await PartialTrees(db, root).recover()
+        root = RootFolder(folder / "root") if root_half is None else SeenRoot(folder / "root")
+        if root_half is None:
+            root.open()
+            stack.callback(root.close)
+            await PartialTrees(db, root).recover()
         placing = Placing(store, db, root.free)
         fetcher, post = FakeFetcher(placing, dict(chunks or {})), FakePost()
 
@@ -384,7 +393,10 @@ async def agent_over(
 
         watching = await Watching.loaded(db, clock)
         feed = watching.feed
-        steps = Actions(db=db, steps=inner, restart=restart, look=look, now_ms=clock, kept=feed.message)
+        steps: Performer = Actions(db=db, steps=inner, restart=restart, look=look, now_ms=clock, kept=feed.message)
+        half = None
+        if root_half is not None:
+            steps = half = Halves(db=db, materials=materials, own=steps, path=root_half)
         reporter = Reporter(
             db=db,
             post=post,
@@ -422,9 +434,11 @@ async def agent_over(
         started = asyncio.Event()
         task = tasks.create_task(jobs.run(started))
         stack.callback(task.cancel)
+        if half is not None:
+            stack.callback(tasks.create_task(half.run()).cancel)
         async with asyncio.timeout(60):
             await started.wait()
         yield Agent(
             *(folder, region, db, store, root, fetcher, post, inner, jobs, materials, restart, looks),
-            *(said, watching._choosing, verbs, watching),
+            *(said, watching._choosing, verbs, watching, half),
         )

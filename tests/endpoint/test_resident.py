@@ -19,7 +19,10 @@ ENV = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     [
         (["run"], True),
         (["run", "--state", "x"], True),
-        (["run", "--state=x"], True),
+        (["run", "--state=x"], False),
+        (["root", "run"], True),
+        (["root", "run", "--state", "x"], True),
+        (["root", "init"], False),
         (["run", "--help"], False),
         (["run", "--state"], False),
         (["run", "--state", "x", "y"], False),

@@ -1,0 +1,85 @@
+"""Both halves of an agent in one test: the root half answers at a socket, as a service manager would pass it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.endpoint.lab import Region
+
+from tiercast_endpoint import rootrun
+from tiercast_endpoint.line import Line
+from tiercast_endpoint.roothalf import RootHalf
+from tiercast_endpoint.trusted import RootSettings, Trusted
+from tiercast_protocol.node.config import Duration, Size
+
+USER = pwd.getpwuid(os.geteuid()).pw_name
+
+
+@dataclass
+class Other:
+    """The root half, and where it answers."""
+
+    half: RootHalf
+    path: Path
+    lines: rootrun.Lines
+
+
+@asynccontextmanager
+async def root_half(
+    folder: Path, region: Region, *, window: str = "", uids: set[int] | None = None
+) -> AsyncIterator[Other]:
+    """A root half over `folder`; it installs into `agent/root` beside it, where lab's agent looks."""
+    place = folder / "rooted"
+    place.mkdir(exist_ok=True, mode=0o700)
+    settings = RootSettings(
+        install_root=folder / "agent" / "root",
+        user=USER,
+        reserve=Size(0),
+        install_window=window,
+        idle=Duration(3600.0),
+    )
+    path = folder / "root.sock"
+    async with AsyncExitStack() as stack:
+        half = await rootrun.opened(Trusted(place, settings, region.identity), stack)
+        lines = rootrun.Lines(half, uids if uids is not None else {os.geteuid()}, settings.idle)
+        path.unlink(missing_ok=True)
+        sock = rootrun.own_socket(path, os.geteuid())
+        stack.callback(sock.close)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        task = tasks.create_task(lines.serve(sock))
+        stack.callback(task.cancel)
+        yield Other(half, path, lines)
+
+
+@asynccontextmanager
+async def asking(path: Path, chunks: dict[bytes, bytes] | None = None) -> AsyncIterator[Line]:
+    """A line of whoever has got hold of the network half: it gives `chunks`, whatever they are."""
+
+    async def answer(verb: str, args: dict[str, object]) -> object:
+        if verb == "chunks" and isinstance(digests := args.get("digests"), list):
+            return [(chunks or {}).get(digest) for digest in digests]
+        digest = args.get("digest")
+        return (chunks or {}).get(digest) if verb == "chunk" and isinstance(digest, bytes) else None
+
+    reader, writer = await asyncio.open_unix_connection(str(path), limit=1 << 20)
+    line = Line(reader, writer, answer)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(line.run())
+        try:
+            yield line
+        finally:
+            line.close()
+
+
+def closed_by_peer(sock: socket.socket) -> bool:
+    """Whether the other side has ended the connection without a word."""
+    with suppress(OSError):
+        return sock.recv(1) == b""
+    return True
