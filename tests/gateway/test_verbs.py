@@ -80,6 +80,7 @@ async def test_every_verb_has_a_role_and_says_what_it_does(top: SubTree) -> None
         "job.list",
         "job.show",
         "job.why",
+        "owner.said",
     }
     without = Verbs()
     add_common_verbs(without, top, jobs=False)
