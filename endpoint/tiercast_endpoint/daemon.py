@@ -35,6 +35,7 @@ from tiercast_endpoint import (
     preferring,
 )
 from tiercast_endpoint.actions import Actions
+from tiercast_endpoint.checking import Checks
 from tiercast_endpoint.halves import Halves, SeenRoot
 from tiercast_endpoint.inventory import Informer
 from tiercast_endpoint.jobs import Jobs
@@ -173,6 +174,7 @@ class Agent:
             held=back.reason,
             groups=lambda: windows.windows,
             judge=Judging(db=db, facts=informer.now, chosen=watching.chosen, now_ms=now_ms, software=informer.software),
+            checks=Checks(db, self._root.path, materials.check),
             wish=watching.wish,
         )
         back.act, windows.act = jobs.held_changed, jobs.windows_changed

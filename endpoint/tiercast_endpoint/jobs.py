@@ -22,6 +22,7 @@ from typing import Protocol
 import structlog
 
 from tiercast_endpoint import choices, journal
+from tiercast_endpoint.checking import Checking
 from tiercast_endpoint.gate import NO_WISH, Gate, Preferred, share_of
 from tiercast_endpoint.group_windows import Windows, read_windows
 from tiercast_endpoint.install import (
@@ -91,6 +92,7 @@ class Jobs:
         held: what the parent holds back.
         groups: the windows of the machine's groups, now.
         judge: says what the machine's facts and its owner let a job do.
+        checks: asks packages' own checks.
         wish: at what times its owner prefers a job, as far as that holds for it.
     """
 
@@ -109,6 +111,7 @@ class Jobs:
         held: Callable[[Mapping[str, object]], Reason | None] = lambda _options: None,
         groups: Callable[[], Windows] = tuple,
         judge: Judge | None = None,
+        checks: Checking | None = None,
         wish: Callable[[Job], Preferred] = lambda _job: NO_WISH,
     ) -> None:
         self._db = db
@@ -120,7 +123,7 @@ class Jobs:
         self._on_ended = on_ended
         self._roots, self._windows = roots, windows
         self._held, self._groups, self._judge = held, groups, judge
-        self._wish = wish
+        self._wish, self._checks = wish, checks
         self._signed_time = 0
         self._tasks: asyncio.TaskGroup | None = None
         self._runs: dict[tuple[str, int], Run] = {}
@@ -260,6 +263,7 @@ class Jobs:
             watch=self._watch,
             held=self._held(job.options),
             judge=self._judge,
+            checks=self._checks,
         )
         self._runs[job.job, job.revision] = run
         if not run.waits():

@@ -29,6 +29,7 @@ from tiercast_endpoint.sources import Sources
 from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.tree import ALL_MODES, PLAIN_MODES
 from tiercast_endpoint.walk import is_large
+from tiercast_protocol.content.check import Check
 from tiercast_protocol.content.chunk import pack
 from tiercast_protocol.content.definition import Definition, parse_definition
 from tiercast_protocol.content.manifest import Root
@@ -182,6 +183,10 @@ class Materials:
             while len(self._heads) > _HEADS:
                 del self._heads[next(iter(self._heads))]
         return head, definition
+
+    async def check(self, job: Job) -> Check | None:
+        """The package's own check, as its sealed definition has it."""
+        return (await self.head(job))[1].check
 
     async def _read_head(self, job: Job) -> tuple[Root, Definition]:
         await self.patches.index(job.root, job.job)

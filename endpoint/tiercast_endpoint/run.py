@@ -20,6 +20,7 @@ import structlog
 
 from tiercast_endpoint import install as i
 from tiercast_endpoint import journal
+from tiercast_endpoint.checking import Checking
 from tiercast_endpoint.gate import Gate
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.judging import LOOK_S, Judge, NoJudge
@@ -106,6 +107,7 @@ class Run:
         watch: told the moments "recorded", "performing" and "performed".
         held: why the parent has it wait; None where it does not.
         judge: says what the machine's facts and its owner let it do.
+        checks: asks packages' own checks; none where it is None.
     """
 
     def __init__(
@@ -122,9 +124,10 @@ class Run:
         watch: Watch = _unwatched,
         held: Reason | None = None,
         judge: Judge | None = None,
+        checks: Checking | None = None,
     ) -> None:
         self.job = job
-        self._judge = judge or NoJudge()
+        self._judge, self._checks = judge or NoJudge(), checks
         self.ended = asyncio.Event()
         #: Set when it rests or has ended; cleared by who wants to know.
         self.calm = asyncio.Event()
@@ -272,6 +275,8 @@ class Run:
             return
         await self._see_programs()
         judged = await self._judge.judge(self.job)
+        if self._checks is not None and self._checks.begins(self.job, event):
+            self.job, judged = await self._checks.ask(self.job, judged, self._now_ms())
         commands = self._machine.handle(judged, now=self._now_ms())
         # What ends it leaves nothing to do for what came; a late answer says nothing any more.
         for command in commands or self._machine.handle(event, now=self._now_ms()):

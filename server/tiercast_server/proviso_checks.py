@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tiercast_protocol.content import provisos
+from tiercast_protocol.content.check import MACHINE, packed
 from tiercast_protocol.content.definition import Definition, parse_definition
 from tiercast_protocol.content.jobtypes import OFFER
 from tiercast_protocol.content.replacing import ANY
@@ -83,6 +84,7 @@ def of_package(definition: Definition) -> Options:
     said: dict[str, str] = {
         provisos.PACKAGE_CONDITION: definition.condition,
         provisos.REQUIRES: ", ".join(definition.requires),
+        provisos.CHECK: packed(definition.check) if definition.check and definition.check.needs == MACHINE else "",
         provisos.CONFLICTS: ", ".join(definition.conflicts),
         provisos.BEFORE: ", ".join(definition.before),
         provisos.ORDER: definition.version_order if definition.version_order != PLAIN else "",

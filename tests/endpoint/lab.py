@@ -14,6 +14,7 @@ import msgspec
 
 from tiercast_endpoint import choices, halves, holdings, journal, messages, patches, preferring
 from tiercast_endpoint.actions import Actions
+from tiercast_endpoint.checking import Checks
 from tiercast_endpoint.choosing import Choosing
 from tiercast_endpoint.halves import Halves, SeenRoot
 from tiercast_endpoint.install import Step
@@ -31,6 +32,7 @@ from tiercast_endpoint.steps import Steps
 from tiercast_endpoint.watching import Watching
 from tiercast_endpoint.why import Machine, Why
 from tiercast_protocol.content import merkle
+from tiercast_protocol.content.check import Check
 from tiercast_protocol.content.chunk import MAX_RAW, seal
 from tiercast_protocol.content.definition import Definition, canonical
 from tiercast_protocol.content.digest import digest_of
@@ -77,7 +79,7 @@ def pack(
     files: Content,
     *,
     revision: int = 1,
-    **definition: Program | bool | str | tuple[str, ...] | None,
+    **definition: Program | Check | bool | str | tuple[str, ...] | None,
 ) -> Package:
     """Seal a package: bytes are files, texts are links, None is a folder.  Small files share one chunk."""
     chunks: dict[bytes, bytes] = {}
@@ -424,6 +426,7 @@ async def agent_over(
             roots=materials,
             windows=kept_to.windows,
             judge=Judging(db=db, facts=facts, chosen=watching.chosen, now_ms=clock),
+            checks=Checks(db, root.path, materials.check),
             wish=watching.wish,
         )
         verbs = Verbs()

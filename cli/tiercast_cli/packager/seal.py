@@ -26,7 +26,6 @@ from tiercast_protocol.content.chunking import TC1, Parameters
 from tiercast_protocol.content.definition import Definition, canonical
 from tiercast_protocol.content.digest import Digest, digest_of
 from tiercast_protocol.content.manifest import FORMAT, MAX_LISTS, Kind, ListCutter, Root, encode_root
-from tiercast_protocol.content.programs import Program
 from tiercast_protocol.errors import UsageError
 
 #: Raw bytes, and chunks, of one batch.
@@ -230,17 +229,16 @@ def check_programs(definition: Definition, found: Iterable[Found], folder: Path)
     Raises:
         UsageError: which program, and what is wrong with it.
     """
-    wanted: dict[str, Program] = {}
-    for program in (definition.run_before, definition.run_after):
-        if program is not None and program.path_in_tree is not None:
-            wanted[program.path_in_tree] = program
+    programs = (definition.run_before, definition.run_after, definition.check)
+    begun = [program.argv[0] for program in programs if program is not None]
+    wanted = {path.removeprefix("./") for path in begun if path.startswith("./")}
     for entry in found:
         if entry.path in wanted:
             if entry.kind is not Kind.FILE or not entry.mode & 0o100:
                 todo = "Make it a file that its owner may run: chmod +x."
                 raise UsageError("program.not_runnable", f"{entry.path} can't be run", str(folder), todo)
-            del wanted[entry.path]
-    for path in wanted:
+            wanted.discard(entry.path)
+    for path in sorted(wanted):
         todo = "Put it into the folder, or correct argv in the definition."
         raise UsageError(
             "program.missing", f"the definition runs {path}, which is not in the folder", str(folder), todo

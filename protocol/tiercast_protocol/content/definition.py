@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 
 from tiercast_protocol.content.actionread import action_lines, read_actions, with_handlers
 from tiercast_protocol.content.actiontypes import Action
+from tiercast_protocol.content.check import Check, check_lines, read_check
 from tiercast_protocol.content.condition import compile_condition
 from tiercast_protocol.content.handler import Handler, handler_lines, read_handler
 from tiercast_protocol.content.lines import lines_of
@@ -60,6 +61,7 @@ class Definition:
     variables: tuple[Variable, ...] = ()
     action: tuple[Action, ...] = ()
     handler: Handler | None = None
+    check: Check | None = None
 
 
 def parse_definition(text: str, where: str = "package.toml") -> Definition:
@@ -107,6 +109,7 @@ def canonical(definition: Definition) -> str:
     if definition.replace != ANY:
         lines.append(f"replace = {quoted(definition.replace)}")
     lines += variable_lines(definition.variables)
+    lines += check_lines(definition.check)
     lines += program_lines("run_before", definition.run_before)
     lines += program_lines("run_after", definition.run_after)
     lines += handler_lines(definition.handler)
@@ -158,6 +161,7 @@ def _read(reader: Reader) -> Definition:
         variables=variables,
         action=actions,
         handler=read_handler(reader),
+        check=read_check(reader),
     )
 
 

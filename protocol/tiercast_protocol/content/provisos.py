@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tiercast_protocol.content.check import Check, unpacked
 from tiercast_protocol.content.condition import compile_condition
 from tiercast_protocol.content.definition import MOST_REQUIREMENTS
 from tiercast_protocol.content.jobtypes import OFFER
@@ -21,6 +22,8 @@ from tiercast_protocol.errors import UsageError
 
 CONDITION, CONDITION_FALSE = "condition", "condition_false"
 PACKAGE_CONDITION, REQUIRES, CONFLICTS = "package_condition", "package_requires", "package_conflicts"
+#: The package's own check, where it needs nothing but the machine.
+CHECK = "package_check"
 #: Of an offer: what it is, in the words of the package, and its bytes once installed.
 ABOUT, SIZE = "package_about", "package_size"
 BEFORE, ORDER, PACKAGE_REPLACE = "package_before", "package_order", "package_replace"
@@ -30,7 +33,7 @@ WITH_OFFER = "with_offer"
 DEFER_MAX, DEFER_UNTIL, REJECTABLE = "defer_max", "defer_until", "rejectable"
 #: What administrators say; the others are the package's.
 JOB_WORDS = frozenset({CONDITION, CONDITION_FALSE, DEFER_MAX, DEFER_UNTIL, REJECTABLE, REPLACE})
-PACKAGE_WORDS = frozenset({PACKAGE_CONDITION, REQUIRES, CONFLICTS, BEFORE, ORDER, PACKAGE_REPLACE})
+PACKAGE_WORDS = frozenset({PACKAGE_CONDITION, CHECK, REQUIRES, CONFLICTS, BEFORE, ORDER, PACKAGE_REPLACE})
 OFFER_WORDS = frozenset({ABOUT, SIZE})
 WORDS = JOB_WORDS | PACKAGE_WORDS | OFFER_WORDS
 _HANGS = frozenset({CONDITION, PACKAGE_CONDITION, REQUIRES, CONFLICTS, REPLACE, PACKAGE_REPLACE, WITH_OFFER})
@@ -47,6 +50,7 @@ class Provisos:
     Attributes:
         conditions: all must be true; of the job, then of the package.
         skip: where one is false the order ends as skipped; else it waits.
+        check: of the package, where it needs nothing but the machine.
         requires, conflicts: packages that must, and must not, be installed.
         defer_max: how often the owner may defer it; None is as he likes.
         defer_until: and until when at most, in milliseconds since 1970; 0 is until it expires.
@@ -59,6 +63,7 @@ class Provisos:
 
     conditions: tuple[str, ...] = ()
     skip: bool = False
+    check: Check | None = None
     requires: tuple[Requirement, ...] = ()
     conflicts: tuple[Requirement, ...] = ()
     defer_max: int | None = None
@@ -99,6 +104,7 @@ def read(options: Mapping[str, object]) -> Provisos:
     return Provisos(
         conditions=tuple(dict.fromkeys(one for one in conditions if one)),
         skip=false == SKIP,
+        check=unpacked(checked) if (checked := _text(options, CHECK)) else None,
         requires=_requirements(options, REQUIRES),
         conflicts=_requirements(options, CONFLICTS),
         defer_max=most,

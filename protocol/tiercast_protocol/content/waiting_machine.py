@@ -43,6 +43,12 @@ MACHINE: dict[str, Kind] = {
         "{condition} is true; it is tested when facts change[, and every {every:s}]",
         "change that on {peer}, or tiercast job cancel JOB --on {peer}",
     ),
+    "check.false": Kind(
+        (ENDPOINT,),
+        "its package's check {program} said no: {answer}",
+        "the check says yes; it is asked again[ at {until:at}]",
+        "mend on {node} what it says, or tiercast job cancel JOB --on {node}",
+    ),
     "dependency.open": Kind(
         (ENDPOINT,),
         "needs {needs}, which {job} is to install",
