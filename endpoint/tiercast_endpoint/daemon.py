@@ -50,6 +50,7 @@ from tiercast_endpoint.reports import Reporter
 from tiercast_endpoint.restart import Restart
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.run import Performer
+from tiercast_endpoint.selection import Chooser
 from tiercast_endpoint.settings import Settings
 from tiercast_endpoint.steps import Steps, same_file_system
 from tiercast_endpoint.terms import Terms
@@ -216,6 +217,7 @@ class Agent:
     def _performer(self, db: Database, materials: Materials, informer: Informer, watching: Watching) -> Performer:
         """Who performs steps: this process, or what of them this half does and the root half for all others."""
         limits, socket = self._settings.limits(), self._settings.root_socket
+        materials.chooser = Chooser(informer.now, self._settings.variables)
         inner = Steps(db=db, root=self._root, materials=materials, limits=limits, now_ms=now_ms)
         own = Actions(
             db=db,

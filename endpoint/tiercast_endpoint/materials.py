@@ -11,7 +11,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +25,7 @@ from tiercast_endpoint.partial import PartialTrees, staging_of
 from tiercast_endpoint.patches import Patches
 from tiercast_endpoint.placing import Placing
 from tiercast_endpoint.root_folder import RootFolder
+from tiercast_endpoint.selection import Chooser, Selection
 from tiercast_endpoint.sources import Sources
 from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.tree import ALL_MODES, PLAIN_MODES
@@ -32,8 +33,8 @@ from tiercast_endpoint.walk import is_large
 from tiercast_protocol.content.check import Check
 from tiercast_protocol.content.chunk import pack
 from tiercast_protocol.content.definition import Definition, parse_definition
-from tiercast_protocol.content.manifest import Root
-from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError
+from tiercast_protocol.content.manifest import Entry, Root
+from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError, UsageError
 from tiercast_protocol.node import fetch
 from tiercast_protocol.node.chunks.port import WritableStore
 from tiercast_protocol.node.database import Database
@@ -127,6 +128,7 @@ class Materials:
         fetcher: brings chunks.
         store_free: bytes free for us where the store lies, and whether that is the root's file system.
         limits: see `Limits`.
+        chooser: says what of a package this machine takes; None takes all of it, and knows no variables.
     """
 
     def __init__(
@@ -139,12 +141,14 @@ class Materials:
         fetcher: Wanting,
         store_free: Callable[[], tuple[int, bool]],
         limits: Limits,
+        chooser: Chooser | None = None,
     ) -> None:
         self._db = db
+        self.chooser = chooser
         self._root = root
         self.store = store
         self.placing = placing
-        self._heads: dict[Digest, tuple[Root, Definition]] = {}
+        self._heads: dict[Digest, Selection] = {}
         self.partial = PartialTrees(db, root)
         self._wants = fetcher
         self._fetcher = _Patient(fetcher, limits.ask_again_s)
@@ -172,17 +176,35 @@ class Materials:
         self._wants.unwant([root])
 
     async def head(self, job: Job) -> tuple[Root, Definition]:
-        """Root and definition, with root and lists held."""
+        """Root (with the counts of what is taken here) and definition, with root and lists held."""
+        found = await self.selection(job)
+        return found.root, found.definition
+
+    async def selection(self, job: Job, *, afresh: bool = False) -> Selection:
+        """What this machine takes of the job's package; `afresh`: by what the machine is now.
+
+        Raises:
+            Failed: platform.none, variable.unset, variable.invalid.
+        """
         known = self._heads.get(job.root)
-        if known is not None and self.at_hand([job.root, *known[0].lists]):
-            head, definition = known
-            _compare(job, head)
-        else:
-            head, definition = await self._read_head(job)
-            self._heads[job.root] = head, definition
-            while len(self._heads) > _HEADS:
-                del self._heads[next(iter(self._heads))]
-        return head, definition
+        if not afresh and known is not None and self.at_hand([job.root, *known.root.lists]):
+            _compare(job, known.root)
+            return known
+        head, definition = await self._read_head(job)
+        try:
+            chosen = await self.chooser.choose(head, definition, self.store) if self.chooser else None
+        except UsageError as error:
+            raise Failed(error.code, error.what) from error
+        self._heads[job.root] = found = chosen or Selection(head, definition)
+        while len(self._heads) > _HEADS:
+            del self._heads[next(iter(self._heads))]
+        return found
+
+    async def entries(self, job: Job) -> AsyncIterator[Sequence[Entry]]:
+        """The entries of the job's package that are taken here, in the order of a tree, many at a time."""
+        found = await self.selection(job)
+        async for entries in found.entries(self.store):
+            yield entries
 
     async def check(self, job: Job) -> Check | None:
         """The package's own check, as its sealed definition has it."""
@@ -219,13 +241,13 @@ class Materials:
         _, definition = await self.head(job)
         return ALL_MODES if definition.allow_setuid else PLAIN_MODES
 
-    async def standing(self, job: Job, head: Root, current: str | None) -> str | None:
+    async def standing(self, job: Job, current: str | None) -> str | None:
         """A tree of this content that stands whole, the current one first."""
         known = await self._db.read(lambda connection: holdings.trees(connection, job.package))
         found = sorted((t.tree for t in known if t.root == job.root), key=lambda tree: tree != current)
         for tree in found:
             problem = await checked.first_difference(
-                self._root.path / tree, fetch.read_entries(head, self.store), modes=await self.modes(job)
+                self._root.path / tree, self.entries(job), modes=await self.modes(job)
             )
             if problem is None:
                 return tree
@@ -238,7 +260,7 @@ class Materials:
         Raises:
             Failed: "disk.short".
         """
-        small, placed = await self._lacking(head, job)
+        small, placed = await self._lacking(job)
         built = head.size + ENTRY_COST * (head.files + 1) - placed
         if (short := self._short(small, built)) is None:
             return
@@ -246,12 +268,12 @@ class Materials:
         if (short := self._short(small, built)) is not None:
             raise Failed("disk.short", short)
 
-    async def _lacking(self, head: Root, job: Job) -> tuple[int, int]:
+    async def _lacking(self, job: Job) -> tuple[int, int]:
         """Bytes of the chunks that would be fetched into the store, and what lies in the tree in the making already."""
         name = staging_of(job)
         ranges = await self._db.read(lambda connection: holdings.placed_parts(connection, name))
         small: dict[Digest, int] = {}
-        async for entries in fetch.read_entries(head, self.store):
+        async for entries in self.entries(job):
             for entry in entries:
                 if not is_large(entry):
                     for part in entry.parts:
@@ -274,16 +296,21 @@ class Materials:
 
     async def fetch(self, job: Job, tell: Progress, asked: Callable[[Sequence[Digest]], None] | None = None) -> None:
         """Bring the data chunks that no store or file here holds and no patch makes; `asked` hears of each first."""
-        head, _ = await self.head(job)
-        await self.patches.content(job.root, job.job, self._needed)
-        chunks = await fetch.data_chunks(head, self.store)
+        taken = await self.selection(job)
+        if taken.choice.whole:  # a patch makes all of a package, of which only a part may be wanted
+            await self.patches.content(job.root, job.job, self._needed)
+        chunks: dict[Digest, int] = {}
+        async for entries in taken.entries(self.store):
+            for entry in entries:
+                for part in entry.parts:
+                    chunks[part.digest] = chunks.get(part.digest, 0) + part.length
         here = await self._here(chunks)
         await fetch.fetch_chunks(
             chunks,
             self._fetcher,
             job=job.job,
             have=here.__contains__,
-            size=head.size,
+            size=taken.root.size,
             asked=asked,
             on_progress=tell,
         )

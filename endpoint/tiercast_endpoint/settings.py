@@ -16,6 +16,7 @@ from tiercast_endpoint.materials import Limits
 from tiercast_endpoint.notifying import NotifySettings
 from tiercast_endpoint.ownfacts import OwnFacts
 from tiercast_protocol.content.inventory import MOST_GROUPS
+from tiercast_protocol.content.variables import LONGEST_VALUE
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.address import TlsFiles
 from tiercast_protocol.node.config import Duration, Size, setting
@@ -33,6 +34,9 @@ _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
 _MOST_LABELS, _LONGEST = 100, 255
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
 _SOURCES = ("dpkg", "rpm", "pip")
+#: A variable, or a package and its variable; how many there may be.
+_VARIABLE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*\.)?[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
+_MOST_VALUES = 500
 
 
 def _absolute(path: Path) -> str | None:
@@ -66,6 +70,12 @@ def _window(size: int) -> str | None:
 def _labels(labels: Mapping[str, str]) -> str | None:
     fits = all(_LABEL.match(key) and len(value) <= _LONGEST for key, value in labels.items())
     return None if fits and len(labels) <= _MOST_LABELS else "at most 100 words, each with a text of up to 255 letters"
+
+
+def _variables(values: Mapping[str, str]) -> str | None:
+    fits = all(_VARIABLE.match(key) and len(value) <= LONGEST_VALUE for key, value in values.items())
+    rule = f"at most {_MOST_VALUES} of NAME or PACKAGE.NAME, each with a text of up to {LONGEST_VALUE} letters"
+    return None if fits and len(values) <= _MOST_VALUES else rule
 
 
 def _groups(groups: tuple[str, ...]) -> str | None:
@@ -141,6 +151,11 @@ class Settings:
         dict,
         doc='What jobs may aim at beside the facts of the machine: {site = "berlin", use = "kiosk"}.',
         check=_labels,
+    )
+    variables: dict[str, str] = setting(
+        dict,
+        doc='Values of packages\' variables, for all or for one: {port = "8081", "editor.port" = "9090"}.',
+        check=_variables,
     )
     groups: tuple[str, ...] = setting(
         (), doc="Groups of the region that this machine joins by itself; their maker must allow that.", check=_groups

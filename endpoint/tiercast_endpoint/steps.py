@@ -34,7 +34,7 @@ from tiercast_endpoint.tree import TreeError
 from tiercast_protocol.content import times
 from tiercast_protocol.content.programs import Program
 from tiercast_protocol.content.receipt import ProgramResult
-from tiercast_protocol.node import fetch
+from tiercast_protocol.content.variables import fill
 from tiercast_protocol.node.database import Database
 
 log = structlog.get_logger(__name__)
@@ -92,7 +92,8 @@ class Steps:
     async def _plan(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
         tell(0, 0)
         await in_thread(self._root.current, job.package)  # a foreign path is told before anything is fetched
-        head, definition = await self._materials.head(job)
+        taken = await self._materials.selection(job, afresh=True)
+        head, definition = taken.root, taken.definition
         # Every later step reads the manifest: a crash must not send one of them back to the network.
         await self._materials.store.sync()
         found = Plan(
@@ -106,7 +107,7 @@ class Steps:
             replace=definition.replace,
         )
         current = await in_thread(self._root.current, job.package)
-        standing = await self._materials.standing(job, head, current)
+        standing = await self._materials.standing(job, current)
         if standing is not None and await self._claim(job, standing):
             plan = replace(found, ready=True, current=standing == current)
             return replace(job, tree=standing, made=False), StepDone(step, plan)
@@ -148,8 +149,8 @@ class Steps:
         try:
             await assembler.begin(
                 head,
-                fetch.read_entries(head, materials.store),
-                again=fetch.read_entries(head, materials.store),
+                materials.entries(job),
+                again=materials.entries(job),
                 claimed=claimed,
             )
         except (TreeError, OSError) as error:
@@ -181,7 +182,8 @@ class Steps:
 
     async def _run(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
         tell(0, 0)
-        _, definition = await self._materials.head(job)
+        taken = await self._materials.selection(job)
+        definition = taken.definition
         program = definition.run_before if step is Step.BEFORE else definition.run_after
         which = "run-before" if step is Step.BEFORE else "run-after"
         if program is None:
@@ -197,7 +199,7 @@ class Steps:
         try:
             path = await in_thread(programs.executable, program.argv[0], tree)
             ran = await programs.run_program(
-                command_as(None, path, program.argv[1:]),
+                command_as(None, path, [fill(one, taken.values) for one in program.argv[1:]]),
                 cwd=tree,
                 env=programs.environment(package=job.package, version=job.version, job=job.job, tree=tree),
                 timeout_s=allowed.timeout_s,
@@ -251,9 +253,8 @@ class Steps:
             *(job.package, job.version, job.package_revision, job.root, job.tree, previous, job.job, self._now_ms())
         )
         await self._db.write(lambda connection: holdings.set_installed(connection, row))
-        head, _ = await self._materials.head(job)
         if job.made:
-            await self._materials.sources.index(job.tree, fetch.read_entries(head, self._materials.store))
+            await self._materials.sources.index(job.tree, self._materials.entries(job))
         await self._drop_trees(job, keep={job.tree, previous})
         await self._materials.partial.drop_of(job.package)
         await self._materials.evict_of(job)

@@ -28,6 +28,7 @@ from tiercast_endpoint.placing import Placing
 from tiercast_endpoint.reports import Reporter
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.run import Performer
+from tiercast_endpoint.selection import Chooser
 from tiercast_endpoint.steps import Steps
 from tiercast_endpoint.watching import Watching
 from tiercast_endpoint.why import Machine, Why
@@ -77,9 +78,10 @@ def pack(
     name: str,
     version: str,
     files: Content,
+    /,
     *,
     revision: int = 1,
-    **definition: Program | Check | bool | str | tuple[str, ...] | None,
+    **definition: Program | Check | bool | str | tuple[object, ...] | None,
 ) -> Package:
     """Seal a package: bytes are files, texts are links, None is a folder.  Small files share one chunk."""
     chunks: dict[bytes, bytes] = {}
@@ -344,6 +346,7 @@ async def agent_over(
     chunks: dict[bytes, bytes] | None = None,
     clock: Callable[[], int] = lambda: int(time.time() * 1000),
     root_half: Path | None = None,
+    variables: dict[str, str] | None = None,
 ) -> AsyncIterator[Agent]:
     """An agent whose parent is a dictionary of chunks; `root_half` is the socket of the other half, if it has one."""
     async with AsyncExitStack() as stack:
@@ -377,6 +380,12 @@ async def agent_over(
         fetcher, post = FakeFetcher(placing, dict(chunks or {})), FakePost()
 
         kept_to = limits or Limits(reserve=0, ask_again_s=(0.01,))
+        said: dict[str, Any] = {"cpus": 4, "memory": 8 * 10**9, "disk_free": 10**11}
+
+        async def facts() -> Facts:
+            installed = {one.package: one.version for one in await db.read(holdings.installed)}
+            return msgspec.structs.replace(USUAL, packages=installed, **said)
+
         materials = Materials(
             db=db,
             root=root,
@@ -385,6 +394,7 @@ async def agent_over(
             fetcher=fetcher,
             store_free=lambda: (root.free(), True),
             limits=kept_to,
+            chooser=Chooser(facts, {} if variables is None else variables),
         )
         inner = Steps(db=db, root=root, materials=materials, limits=kept_to, now_ms=clock)
         restart = asyncio.Event()
@@ -410,12 +420,6 @@ async def agent_over(
             changed=feed.job,
             owner=watching.said,
         )
-        said: dict[str, Any] = {"cpus": 4, "memory": 8 * 10**9, "disk_free": 10**11}
-
-        async def facts() -> Facts:
-            installed = {one.package: one.version for one in await db.read(holdings.installed)}
-            return msgspec.structs.replace(USUAL, packages=installed, **said)
-
         jobs = Jobs(
             db=db,
             me=region.identity,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,9 @@ from tiercast_protocol.content.chunk import LEVEL, pack
 from tiercast_protocol.content.chunking import TC1, Parameters
 from tiercast_protocol.content.definition import Definition, canonical
 from tiercast_protocol.content.digest import Digest, digest_of
-from tiercast_protocol.content.manifest import FORMAT, MAX_LISTS, Kind, ListCutter, Root, encode_root
-from tiercast_protocol.errors import UsageError
+from tiercast_protocol.content.filegroups import choice_of, merged
+from tiercast_protocol.content.manifest import FORMAT, MAX_LISTS, Entry, Kind, ListCutter, Root, encode_root
+from tiercast_protocol.errors import MessageInvalid, UsageError
 
 #: Raw bytes, and chunks, of one batch.
 BATCH_BYTES, BATCH_CHUNKS = 8 * 1024 * 1024, 512
@@ -124,6 +125,7 @@ class TreeSealer:
             exclude=self._exclude,
         )
         check_programs(definition, found, self._folder)
+        check_groups(definition, found, self._folder)
         with (
             ThreadPoolExecutor(self._workers, "tiercast-pack") as pool,
             ThreadPoolExecutor(1, "tiercast-read") as reader,
@@ -224,7 +226,7 @@ def seal_tree(
 
 
 def check_programs(definition: Definition, found: Iterable[Found], folder: Path) -> None:
-    """Refuse a definition whose programs are not in the tree as files that can be run.
+    """Refuse a definition whose programs are not in the tree, as files that can be run, on every machine it is for.
 
     Raises:
         UsageError: which program, and what is wrong with it.
@@ -232,17 +234,57 @@ def check_programs(definition: Definition, found: Iterable[Found], folder: Path)
     programs = (definition.run_before, definition.run_after, definition.check)
     begun = [program.argv[0] for program in programs if program is not None]
     wanted = {path.removeprefix("./") for path in begun if path.startswith("./")}
-    for entry in found:
-        if entry.path in wanted:
+    there = {entry.path: entry for entry in found} if wanted else {}
+    for path in sorted(wanted):
+        for entry in _as_taken(definition, there, path, folder):
             if entry.kind is not Kind.FILE or not entry.mode & 0o100:
                 todo = "Make it a file that its owner may run: chmod +x."
                 raise UsageError("program.not_runnable", f"{entry.path} can't be run", str(folder), todo)
-            wanted.discard(entry.path)
-    for path in sorted(wanted):
-        todo = "Put it into the folder, or correct argv in the definition."
-        raise UsageError(
-            "program.missing", f"the definition runs {path}, which is not in the folder", str(folder), todo
-        )
+
+
+def _as_taken(definition: Definition, there: Mapping[str, Found], path: str, folder: Path) -> list[Found]:
+    """What stands at `path` on machines of each file group."""
+    if path in there and path.partition("/")[0] not in {one.folder for one in definition.files}:
+        return [there[path]]
+    found: list[Found] = []
+    for group in definition.files or (None,):
+        entry = there.get(f"{group.folder}/{path}") if group else None
+        if entry is None:
+            where = f", nor in {group.folder}" if group else ""
+            todo = "Put it into the folder, or correct argv in the definition."
+            what = f"the definition runs {path}, which is not in the folder{where}"
+            raise UsageError("program.missing", what, str(folder), todo)
+        found.append(entry)
+    return found
+
+
+def check_groups(definition: Definition, found: Iterable[Found], folder: Path) -> None:
+    """Refuse file groups without their folder, and what no machine could take: see `filegroups`.
+
+    Raises:
+        UsageError: group.folder or group.tree.
+    """
+    if not definition.files:
+        return
+    entries = [Entry(one.path, one.kind, one.mode, target=one.target) for one in found]
+    folders = {one.path for one in entries if one.kind is Kind.FOLDER}
+    for group in definition.files:
+        if group.folder not in folders:
+            what = f"the group {group.name} has the folder {group.folder}, which is not in the tree"
+            raise UsageError("group.folder", what, str(folder), "Make it, or correct `folder` in the definition.")
+        choice = choice_of(definition.files, group)
+        try:
+            taken = [one.path for one in merged(choice.common(entries), choice.own(entries))]
+        except MessageInvalid as error:
+            what = f"machines of the group {group.name} can't take it: {error.reason}"
+            todo = "Rename one of both; links of a group lead to what the group or the rest holds."
+            raise UsageError("group.tree", what, str(folder), todo) from error
+        folded: dict[str, str] = {}
+        for path in [] if definition.allow_case_collisions else taken:
+            if (other := folded.setdefault(path.casefold(), path)) != path:
+                what = f"for the group {group.name} two names differ by case only: {other} and {path}"
+                todo = "Rename one, or set allow_case_collisions = true if no endpoint's file system folds case."
+                raise UsageError("tree.case", what, str(folder), todo)
 
 
 def _make(chunk: RawChunk) -> bytes:

@@ -18,6 +18,7 @@ from tiercast_protocol.content.actionread import action_lines, read_actions, wit
 from tiercast_protocol.content.actiontypes import Action
 from tiercast_protocol.content.check import Check, check_lines, read_check
 from tiercast_protocol.content.condition import compile_condition
+from tiercast_protocol.content.filegroups import FileGroup, group_lines, read_groups
 from tiercast_protocol.content.handler import Handler, handler_lines, read_handler
 from tiercast_protocol.content.lines import lines_of
 from tiercast_protocol.content.manifest import MAX_DEFINITION, valid_version
@@ -59,6 +60,7 @@ class Definition:
     version_order: str = PLAIN
     replace: str = ANY
     variables: tuple[Variable, ...] = ()
+    files: tuple[FileGroup, ...] = ()
     action: tuple[Action, ...] = ()
     handler: Handler | None = None
     check: Check | None = None
@@ -110,6 +112,7 @@ def canonical(definition: Definition) -> str:
         lines.append(f"replace = {quoted(definition.replace)}")
     lines += variable_lines(definition.variables)
     lines += check_lines(definition.check)
+    lines += group_lines(definition.files)
     lines += program_lines("run_before", definition.run_before)
     lines += program_lines("run_after", definition.run_after)
     lines += handler_lines(definition.handler)
@@ -159,6 +162,7 @@ def _read(reader: Reader) -> Definition:
         version_order=order,
         replace=reader.choice("replace", RULES, ANY),
         variables=variables,
+        files=read_groups(reader),
         action=actions,
         handler=read_handler(reader),
         check=read_check(reader),

@@ -40,6 +40,21 @@ RESULTS: dict[str, Result] = {
     "": Result(("done", "cancelled"), (ENDPOINT, GATEWAY), "As ordered; there is nothing more to say."),
     "unchanged": Result(("done",), _AGENT, "This version was installed already; nothing was touched."),
     "absent": Result(("done",), _AGENT, "It was to be removed and was not installed."),
+    "platform.none": Result(
+        _FAILED, _AGENT, "None of the package's file groups is for this machine.", "Build it with a group for it."
+    ),
+    "variable.unset": Result(
+        _FAILED,
+        _AGENT,
+        "A variable of the package has no value on this machine; nothing was fetched.",
+        "Set it under variables in endpoint.toml there; order again.",
+    ),
+    "variable.invalid": Result(
+        _FAILED,
+        _AGENT,
+        "A value on this machine can't be that of a variable; nothing was fetched.",
+        "Mend it under variables in endpoint.toml there; order again.",
+    ),
     "replace.refused": Result(
         _REJECTED,
         _AGENT,

@@ -5,13 +5,16 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tiercast_cli.packager.seal import BATCH_BYTES, Batch, Sealed, TreeSealer, seal_tree
 from tiercast_protocol.content.chunk import MAX_RAW, unseal
 from tiercast_protocol.content.definition import Definition
+from tiercast_protocol.content.filegroups import FileGroup
 from tiercast_protocol.content.manifest import Kind, TreeCheck, decode_list, decode_root
 from tiercast_protocol.content.programs import Program
 from tiercast_protocol.errors import UsageError
@@ -193,7 +196,9 @@ def test_stopping_early_leaves_no_thread(tmp_path: Path) -> None:
 
 PEAK = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from tiercast_cli.packager.seal import seal_tree
 from tiercast_protocol.content.definition import Definition
 sealed = seal_tree(Path(sys.argv[1]), Definition("a", "1"), lambda batch: [None for _ in batch.stored()])
@@ -217,3 +222,42 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
         env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
     assert int(ran.stdout) < 150 * 1024  # KiB, everything included
+
+
+ARM, PC = FileGroup("arm", "arm", 'architecture == "aarch64"'), FileGroup("pc", "pc", 'architecture == "x86_64"')
+
+
+def grouped(top: Path, **more: Any) -> Definition:
+    for name in ("arm/bin", "pc/bin", "bin"):
+        (top / name).mkdir(parents=True)
+    for name in ("arm/bin/x", "pc/bin/x", "bin/both"):
+        (top / name).write_text(name)
+        (top / name).chmod(0o755)
+    return Definition("a", "1", files=(ARM, PC), **more)
+
+
+def test_programs_are_in_each_group_or_beside(tmp_path: Path) -> None:
+    for program in ("./bin/x", "./bin/both"):
+        folder = tmp_path / program[-1]
+        seal_tree(folder, grouped(folder, run_after=Program((program,))), lambda _: None)
+    (folder / "pc/bin/x").unlink()
+    with pytest.raises(UsageError, match="nor in pc") as caught:
+        seal_tree(folder, Definition("a", "1", files=(ARM, PC), run_after=Program(("./bin/x",))), lambda _: None)
+    assert caught.value.code == "program.missing"
+
+
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [
+        (lambda top: (top / "bin/x").write_text(""), "group.tree"),
+        (lambda top: (top / "arm/up").symlink_to("../bin/both"), "group.tree"),
+        (lambda top: (top / "arm/bin/BOTH").write_text(""), "tree.case"),
+        (lambda top: shutil.rmtree(top / "pc"), "group.folder"),
+    ],
+)
+def test_groups_that_no_machine_could_take(tmp_path: Path, make: Callable[[Path], object], code: str) -> None:
+    definition = grouped(tmp_path)
+    make(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        seal_tree(tmp_path, definition, lambda _: None)
+    assert caught.value.code == code

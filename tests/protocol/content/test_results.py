@@ -71,6 +71,10 @@ def made() -> dict[str, str]:
     # options that can't be read are refused with the code that the server would refuse them with
     actions = (ROOT / "protocol/tiercast_protocol/content/actions.py").read_text()
     found |= dict.fromkeys(re.findall(r'_wrong\(\s*"([a-z.]+)"', actions), "actions.py")
+    # what of a package is for no machine, or can't be filled in there, fails with the code that it was refused with
+    for place in ("protocol/tiercast_protocol/content/variables.py", "endpoint/tiercast_endpoint/selection.py"):
+        codes = re.findall(r'"((?:variable|platform)\.(?:unset|invalid|none))"', (ROOT / place).read_text())
+        found |= dict.fromkeys(codes, place)
     # the region closes the targets of a node that leaves by a statement of its own
     jobs = (ROOT / "server/tiercast_server/jobs.py").read_text()
     found |= dict.fromkeys(re.findall(r'state="cancelled",\s+code="([a-z.]+)"', jobs), "jobs.py")
