@@ -112,7 +112,12 @@ def _init(
             where=str(where.folder),
             todo="Compare it with `tiercast status` of the region's server; join again with a token of that one.",
         )
-    half = trusted.RootSettings(install_root=(install_root or settings.install_root).absolute(), user=user)
+    half = trusted.RootSettings(
+        install_root=(install_root or settings.install_root).absolute(),
+        user=user,
+        labels=settings.labels,
+        variables=settings.variables,
+    )
     half.uid()
     trusted.write(state, half, me)
     kept = config.load(state / trusted.CONFIG, trusted.RootSettings)

@@ -23,15 +23,18 @@ import structlog
 from tiercast_endpoint import choices, holdings, inventory, journal, messages, patches, roothalf, trusted
 from tiercast_endpoint.actions import Actions
 from tiercast_endpoint.borrowed import Borrowed, BorrowedMaterials, NoFetcher
+from tiercast_endpoint.facts import read_facts
 from tiercast_endpoint.line import Line
 from tiercast_endpoint.memory import keep_small
 from tiercast_endpoint.partial import PartialTrees
 from tiercast_endpoint.placing import Placing
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.roothalf import RootHalf
+from tiercast_endpoint.selection import Chooser
 from tiercast_endpoint.steps import Steps
 from tiercast_endpoint.tree import TreeError
 from tiercast_endpoint.trusted import Trusted
+from tiercast_protocol.content.inventory import Facts
 from tiercast_protocol.errors import MessageInvalid, StateError, UsageError
 from tiercast_protocol.node import kernel, logs
 from tiercast_protocol.node.database import Database
@@ -86,12 +89,20 @@ async def opened(known: Trusted, stack: AsyncExitStack) -> RootHalf:
         fetcher=NoFetcher(),
         store_free=lambda: (root.free(), True),
         limits=limits,
+        chooser=Chooser(lambda: _facts(known, db), known.settings.variables),
     )
     steps = Steps(db=db, root=root, materials=materials, limits=limits, now_ms=now_ms)
     actions = Actions(db=db, steps=steps, restart=asyncio.Event(), look=_nothing, now_ms=now_ms)
     return RootHalf(
         db=db, me=known.me, steps=actions, materials=materials, borrowed=borrowed, limits=limits, now_ms=now_ms
     )
+
+
+async def _facts(known: Trusted, db: Database) -> Facts:
+    """What this machine is, as root sees it: what the network half says of it decides nothing here."""
+    held = {one.package: one.version for one in await db.read(holdings.installed)}
+    where, labels = known.settings.install_root, known.settings.labels
+    return await asyncio.to_thread(read_facts, known.me.name, where, held, labels)
 
 
 async def _nothing() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tiercast_endpoint.materials import Limits
 from tiercast_endpoint.orders import Identity
-from tiercast_endpoint.settings import _absolute, _windows
+from tiercast_endpoint.settings import _absolute, _labels, _variables, _windows
 from tiercast_protocol.errors import StateError, UsageError
 from tiercast_protocol.node import config, joined, settings_file
 from tiercast_protocol.node.config import Duration, Size, setting
@@ -40,6 +40,10 @@ class RootSettings:
     install_window: str = setting(
         "", doc="Packages are installed and removed only inside, whatever the network half says.", check=_windows
     )
+    labels: dict[str, str] = setting(
+        dict, doc="As in endpoint.toml; what packages choose their files and fill in their variables by.", check=_labels
+    )
+    variables: dict[str, str] = setting(dict, doc="As in endpoint.toml.", check=_variables)
     idle: Duration = setting(Duration(10.0), doc="It ends when nobody has asked for so long.")
     log_level: Level = setting("info", doc="debug, info, warning or error.")
     log_format: Format = setting("auto", doc="json, console, or auto (json when not a terminal).")
