@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
 
@@ -27,6 +26,7 @@ from tiercast_endpoint.placing import Placing
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.selection import Chooser, Selection
 from tiercast_endpoint.sources import Sources
+from tiercast_endpoint.supplies import EvictingStore, Patient, Wanting
 from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.tree import ALL_MODES, PLAIN_MODES
 from tiercast_endpoint.walk import is_large
@@ -36,7 +36,6 @@ from tiercast_protocol.content.definition import Definition, parse_definition
 from tiercast_protocol.content.manifest import Entry, Root
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError, UsageError
 from tiercast_protocol.node import fetch
-from tiercast_protocol.node.chunks.port import WritableStore
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.transfer.calendar import Window
 
@@ -49,46 +48,6 @@ Progress = Callable[[int, int], None]
 _LOOKUP = 2048
 #: Roots and definitions that are kept decoded: those of the jobs at work.
 _HEADS = 4
-
-
-class EvictingStore(WritableStore, Protocol):
-    """A store that unpacks chunks and gives them up."""
-
-    async def raw(self, digest: Digest) -> bytes:
-        """The proved raw bytes of the chunk; raises as `get`."""
-        ...
-
-    async def raw_many(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
-        """`raw` of those that are held and prove true."""
-        ...
-
-    def size(self, digest: Digest) -> int | None:
-        """Bytes of the chunk's stored form; None when it is not held."""
-        ...
-
-    async def evict(self, digests: Sequence[Digest]) -> int:
-        """Drop these; returns how many went."""
-        ...
-
-    async def digests(self) -> list[Digest]:
-        """All that is held."""
-        ...
-
-    async def sync(self) -> None:
-        """All that was put is durable when this returns."""
-        ...
-
-
-class Wanting(fetch.Fetcher, Protocol):
-    """The way to the parent (`Upstream`)."""
-
-    def want(self, digests: Sequence[Digest], job: str = "") -> None:
-        """Have these come."""
-        ...
-
-    def unwant(self, digests: Sequence[Digest]) -> None:
-        """Take a `want` back; calls of `fetch` go on."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +110,7 @@ class Materials:
         self._heads: dict[Digest, Selection] = {}
         self.partial = PartialTrees(db, root)
         self._wants = fetcher
-        self._fetcher = _Patient(fetcher, limits.ask_again_s)
+        self._fetcher = Patient(fetcher, limits.ask_again_s)
         self._store_free = store_free
         self._limits = limits
         self.sources = Sources(db, root.path)
@@ -386,21 +345,3 @@ def _compare(job: Job, head: Root) -> None:
             f"The order says {job.package}={job.version} revision {job.package_revision},"
             f" its content is {head.name}={head.version} revision {head.revision}.",
         )
-
-
-class _Patient:
-    """A fetcher that asks again before it gives up."""
-
-    def __init__(self, inner: fetch.Fetcher, pauses: Sequence[float]) -> None:
-        self._inner = inner
-        self._pauses = pauses
-
-    async def fetch(self, digests: Sequence[Digest], job: str = "") -> None:
-        """As the inner one."""
-        for pause in self._pauses:
-            try:
-                return await self._inner.fetch(digests, job)
-            except ChunkMissing as error:
-                log.info("chunk not above", digest=error.digest.hex(), again_in=pause)
-            await asyncio.sleep(pause)
-        return await self._inner.fetch(digests, job)
