@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -67,7 +67,7 @@ class Orders:
         passed: called with a job whose order goes down; gives what is to follow it to each child.
         offers: gives the patches that can lead to a package.
         holds: whether an order stays here for now, because the breaker of its rollout is open.
-        keeps: gives those children for which it stays here, because its condition is not true of them.
+        keeps: gives those targets for which it stays here, because its condition is not true of them.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Orders:
         passed: Callable[[str], list[Message]],
         offers: Callable[[Digest], list[PatchOffer]],
         holds: Callable[[Order], bool] = lambda _order: False,
-        keeps: Callable[[Order, Sequence[str]], Awaitable[set[str]]] | None = None,
+        keeps: Callable[[Order, Mapping[str, Sequence[str]]], Awaitable[set[str]]] | None = None,
     ) -> None:
         self._me, self._region, self._region_key = me, region, region_key
         self._db, self._post, self._routes = db, post, routes
@@ -181,15 +181,18 @@ class Orders:
     async def _split(self, order: Order, targets: list[OrderTarget]) -> dict[str, list[OrderTarget]]:
         """Who is to get it now, by the child on the way."""
         by_child: dict[str, list[OrderTarget]] = {}
-        near = [target.node for target in targets if self._routes.via(target.node) == target.node]
-        kept = await self._keeps(order, near) if self._keeps is not None else set()
         for target in targets:
             via = self._me if target.node == self._me else self._routes.via(target.node)
             if via is None:
                 log.warning("order.no_route", job=order.job, target=target.node)
-            elif target.node not in kept:
+            else:
                 by_child.setdefault(via, []).append(target)
-        return by_child
+        ways = {via: [one.node for one in theirs] for via, theirs in by_child.items() if via != self._me}
+        kept = await self._keeps(order, ways) if self._keeps is not None else set()
+        if not kept:
+            return by_child
+        left = {via: [one for one in theirs if one.node not in kept] for via, theirs in by_child.items()}
+        return {via: theirs for via, theirs in left.items() if theirs}
 
     async def _send(
         self, messages: list[tuple[str, Message]], rows: list[tuple[str, str, int, str]], cause: str, expires: int

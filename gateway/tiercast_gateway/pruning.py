@@ -1,4 +1,4 @@
-"""Orders that a machine would only wait with: kept at its gateway while their condition is not true there.
+"""Orders that machines would only wait with: kept on their way while their condition is not true there.
 
 Rules (docs/jobs.md, "Conditions")
 - Tested by what the machine said of itself last, before its order goes over the last link; so neither the order nor a
@@ -7,14 +7,17 @@ Rules (docs/jobs.md, "Conditions")
   or testing all takes more than the time that conditions have.
 - An order that says to skip goes at once: how it ended is the machine's own signed word.
 - Tested again when the machine says something new, and when orders are looked at anyway (a restart, another route).
-- Only direct children are judged here: whoever is below another gateway is judged there.
+- A direct child is judged by itself.  The sub-tree of another gateway is kept as a whole: only while the condition is
+  true of nobody in it for whom the order is here ([ADR 9](docs/adr/0012-pruning-sub-trees.md)).  Once it is of one, the
+  order goes there for all of them, and that gateway judges each: by words that come to it sooner than here.
+- A job that gateways add newcomers to goes to every gateway: they must know it to do that.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from sqlite3 import Connection
 from typing import Any
 
@@ -27,6 +30,7 @@ from tiercast_protocol.content.condition import TIME_LIMIT_S, compile_condition
 from tiercast_protocol.content.inventory import SOFTWARE, Inventory
 from tiercast_protocol.content.order import CANCEL, Order
 from tiercast_protocol.content.reason import Reason, because
+from tiercast_protocol.content.vouching import SITE
 from tiercast_protocol.errors import MessageInvalid, UsageError
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire import codec
@@ -52,28 +56,47 @@ class Pruning:
         #: Passes on what waits of a job; set by who has the orders.
         self.pass_on: Callable[[str], Awaitable[None]] | None = None
 
-    async def keeps(self, order: Order, children: Sequence[str]) -> set[str]:
-        """Those of `children` for which the order stays here for now."""
+    async def keeps(self, order: Order, ways: Mapping[str, Sequence[str]]) -> set[str]:
+        """The targets for which the order stays here for now; `ways` are targets by the child on the way to them."""
         self._kept.pop(order.job, None)
         conditions = _conditions(order)
-        if not conditions or not children:
+        if not conditions:
             return set()
-        facts: dict[str, bytes] = {}
-        for at in range(0, len(children), _PART):
-            some = list(children[at : at + _PART])
-            facts.update(await self._db.read(lambda c, some=some: _facts(c, some)))  # type: ignore[misc]
-        lists: dict[str, tuple[bytes, bytes]] = {}
-        if any(SOFTWARE in condition for condition in conditions):
-            lists = await self._db.read(lambda c: software_rows.of_nodes(c, list(children)))
-        found = await asyncio.to_thread(_test, conditions, facts, self._me, lists)
+        near = [child for child, targets in ways.items() if list(targets) == [child]]
+        found = await self._false(conditions, near)
+        for child, targets in ways.items():
+            if child not in near and SITE not in order.options:
+                found |= await self._none_true(conditions, targets)
         if found:
             self._kept[order.job] = found
             log.info("orders kept", job=order.job, machines=len(found))
         return set(found)
 
-    def reason(self, job: str, child: str) -> Reason | None:
-        """Why the order of `job` is not passed on to `child`."""
-        return self._kept.get(job, {}).get(child)
+    async def _none_true(self, conditions: tuple[str, ...], targets: Sequence[str]) -> dict[str, Reason]:
+        """Why none of these fits; {} once one may."""
+        found: dict[str, Reason] = {}
+        for at in range(0, len(targets), _PART):
+            some = list(targets[at : at + _PART])
+            kept = await self._false(conditions, some)
+            if len(kept) < len(some):
+                return {}
+            found.update(kept)
+        return found
+
+    async def _false(self, conditions: tuple[str, ...], names: Sequence[str]) -> dict[str, Reason]:
+        """Those of whom it is not true, by what they said last, and why."""
+        facts: dict[str, bytes] = {}
+        for at in range(0, len(names), _PART):
+            some = list(names[at : at + _PART])
+            facts.update(await self._db.read(lambda c, some=some: _facts(c, some)))  # type: ignore[misc]
+        lists: dict[str, tuple[bytes, bytes]] = {}
+        if any(SOFTWARE in condition for condition in conditions):
+            lists = await self._db.read(lambda c: software_rows.of_nodes(c, list(names)))
+        return await asyncio.to_thread(_test, conditions, facts, self._me, lists) if facts else {}
+
+    def reason(self, job: str, target: str) -> Reason | None:
+        """Why the order of `job` is not passed on for `target`."""
+        return self._kept.get(job, {}).get(target)
 
     def facts_changed(self, nodes: Iterable[str]) -> None:
         """These said something new of themselves."""

@@ -96,13 +96,53 @@ async def test_a_restart_keeps_it_and_a_closed_job_is_forgotten(top: SubTree) ->
     await top.take_order(ordered("pc", package_condition=FALSE), "j1")
     fresh = Pruning(top.db, "top")
     order = codec.decode(ordered("pc", package_condition=FALSE).order, Order)
-    assert await fresh.keeps(order, ["pc", "new"]) == {"pc"}
+    assert await fresh.keeps(order, {"pc": ["pc"], "new": ["new"]}) == {"pc"}
     fresh.job_changed(order, False)
     assert fresh.reason("j1", "pc") is None
-    assert await fresh.keeps(msgspec.structs.replace(order, type="cancel"), ["pc"]) == set(), "a cancel always goes"
+    assert await fresh.keeps(msgspec.structs.replace(order, type="cancel"), {"pc": ["pc"]}) == set(), (
+        "a cancel always goes"
+    )
 
 
 async def test_what_costs_too_much_goes(top: SubTree, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pruning, "TIME_LIMIT_S", -1)
     await top.take_order(ordered("pc", condition=FALSE), "j1")
     assert await passed(top) == ["pc"]
+
+
+async def test_a_sub_tree_in_which_nothing_fits_is_kept_whole(top: SubTree) -> None:
+    for node in ("a", "b"):
+        await top.routes.learn(node, "pc")
+        await says_of(top, "pc", node, 1)
+    await top.take_order(ordered("a", "b", condition=FALSE), "j1")
+    assert await passed(top) == []
+    reason = top.pruning.reason("j1", "b")
+    assert reason is not None
+    assert (reason.code, reason.peer, reason.get("values")) == ("condition.false", "b", "cpus = 4")
+    await says_of(top, "pc", "b", 2, cpus=16)
+    await until(lambda: top.pruning.reason("j1", "b") is None)
+    while await passed(top) != ["a", "b"]:  # its gateway judges each of them by itself
+        await top.orders.pass_on("j1")
+
+
+async def test_a_sub_tree_of_which_something_is_not_known_is_not_kept(top: SubTree) -> None:
+    for node in ("a", "silent"):
+        await top.routes.learn(node, "pc")
+    await says_of(top, "pc", "a", 1)
+    await top.take_order(ordered("a", "silent", condition=FALSE), "j1")
+    assert await passed(top) == ["a", "silent"]
+
+
+async def test_a_job_that_gateways_add_newcomers_to_is_not_kept(top: SubTree) -> None:
+    await top.routes.learn("a", "pc")
+    await says_of(top, "pc", "a", 1)
+    await top.take_order(ordered("a", condition=FALSE, site_target="{}"), "j1")
+    assert await passed(top) == ["a"]
+
+
+async def says_of(tree: SubTree, child: str, node: str, seq: int, **facts: Any) -> None:
+    facts_ = msgspec.structs.replace(USUAL, name=node, **facts)
+    said = Inventory(region="test", node=node, generation=1, seq=seq, at=seq, facts=facts_)
+    data, signature = sign_inventory(said, KEY)
+    entry = InventoryEntry(node=node, generation=1, seq=seq, data=data, signature=signature)
+    await tree.inventories.take(child, Inventories(entries=[entry]))
