@@ -34,6 +34,8 @@ from tiercast_endpoint import (
     patches,
     preferring,
 )
+from tiercast_endpoint.acting import effects
+from tiercast_endpoint.acting.performing import Acting
 from tiercast_endpoint.actions import Actions
 from tiercast_endpoint.checking import Checks
 from tiercast_endpoint.halves import Halves, SeenRoot
@@ -91,6 +93,7 @@ SCHEMA = [
     (8, choices.SCHEMA),
     (9, holdings.PARTIAL),
     (10, group_windows.SCHEMA),
+    (11, effects.SCHEMA + journal.ACTIONS),
     (14, halves.SCHEMA),
     (15, lists.SCHEMA),
     (16, preferring.SCHEMA),
@@ -221,7 +224,14 @@ class Agent:
         inner = Steps(db=db, root=self._root, materials=materials, limits=limits, now_ms=now_ms)
         own = Actions(
             db=db,
-            steps=inner,
+            steps=Acting(
+                db=db,
+                root=self._root,
+                materials=materials,
+                steps=inner,
+                prefix=self._settings.prefix,
+                keep=self._place.folder / "kept",
+            ),
             restart=self._restart.asked,
             look=informer.afresh,
             now_ms=now_ms,

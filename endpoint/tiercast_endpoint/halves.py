@@ -35,7 +35,7 @@ from tiercast_endpoint.run import Performer
 from tiercast_endpoint.sources import Sources
 from tiercast_endpoint.story import Event, Plan, Step, StepDone, StepFailed
 from tiercast_protocol.content.digest import digest_of
-from tiercast_protocol.content.receipt import ProgramResult
+from tiercast_protocol.content.receipt import ActionResult, ProgramResult
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, MessageInvalid
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire import codec
@@ -151,7 +151,8 @@ class Halves:
             if event.step is not step:
                 raise MessageInvalid("an answer to another step")  # noqa: TRY301 - one way for all
             programs = tuple(msgspec.convert(answer["programs"], list[ProgramResult]))
-            job = replace(job, programs=programs, **_columns_of(answer["job"]))
+            actions = tuple(msgspec.convert(answer.get("actions", []), list[ActionResult]))
+            job = replace(job, programs=programs, actions=actions, **_columns_of(answer["job"]))
             await self._mirror(job.package, answer["installed"])
         except (KeyError, TypeError, ValueError, MessageInvalid) as error:
             raise Failed("agent.bug", f"The root half's answer can't be read: {error}.") from error

@@ -391,4 +391,5 @@ def describe(job: Job) -> dict[str, object]:
             {"argv": p.argv, "exit": p.exit, "timed_out": p.timed_out, "seconds": p.seconds, "output": p.output}
             for p in job.programs
         ],
+        "actions": [{"action": a.action, "did": a.did, "seconds": a.seconds} for a in job.actions],
     }

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from tiercast_endpoint.install import Snapshot
-from tiercast_protocol.content.receipt import ProgramResult
+from tiercast_protocol.content.receipt import ActionResult, ProgramResult
 from tiercast_protocol.wire.messages import StatusRecord
 
 SCHEMA = """
@@ -63,6 +63,9 @@ CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROW
 """
 #: The next step: what the order says beyond its package, as a msgpack map.
 OPTIONS = "ALTER TABLE job ADD COLUMN options BLOB NOT NULL DEFAULT x'80';"
+
+#: And what the package's own actions did, as a msgpack list.
+ACTIONS = "ALTER TABLE job ADD COLUMN actions BLOB NOT NULL DEFAULT x'90';"
 
 SEQ, EPOCH, TIME = "seq", "epoch", "time"
 #: So many installations say how long the next may take.
@@ -113,6 +116,7 @@ class Job:
     signature: bytes = b""
     reported: bool = False
     options: dict[str, str | int | bool] = field(default_factory=dict)
+    actions: tuple[ActionResult, ...] = ()
 
     @property
     def key(self) -> str:
@@ -141,7 +145,7 @@ class Job:
 _COLUMNS = (
     "job, revision, type, package, version, package_revision, root, issued, expires, cause, state, at, n, snapshot,"
     " programs, running, tree, made, previous, started, finished, seq, code, detail, done, total, receipt, signature,"
-    " reported, options"
+    " reported, options, actions"
 )
 
 
@@ -149,6 +153,7 @@ def _job_of(row: tuple[Any, ...]) -> Job:
     values = dict(zip((name.strip() for name in _COLUMNS.split(",")), row, strict=True))
     values["snapshot"] = msgspec.msgpack.decode(values["snapshot"], type=Snapshot)
     values["programs"] = tuple(msgspec.msgpack.decode(values["programs"], type=list[ProgramResult]))
+    values["actions"] = tuple(msgspec.msgpack.decode(values["actions"], type=list[ActionResult]))
     values["options"] = msgspec.msgpack.decode(values["options"])
     values["made"], values["reported"] = bool(values["made"]), bool(values["reported"])
     return Job(**values)
@@ -176,10 +181,11 @@ def add_job(connection: sqlite3.Connection, job: Job) -> Job:
 def save_step(connection: sqlite3.Connection, job: Job) -> None:
     """Write the snapshot and what the steps found; `running` and `previous` are written by the steps themselves."""
     connection.execute(
-        "UPDATE job SET snapshot=?, programs=?, tree=?, made=?, started=? WHERE n=?",
+        "UPDATE job SET snapshot=?, programs=?, actions=?, tree=?, made=?, started=? WHERE n=?",
         (
             msgspec.msgpack.encode(job.snapshot),
             msgspec.msgpack.encode(job.programs),
+            msgspec.msgpack.encode(job.actions),
             *(job.tree, job.made, job.started, job.n),
         ),
     )

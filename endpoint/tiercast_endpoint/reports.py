@@ -140,6 +140,7 @@ class Reporter:
             version=job.version,
             root=job.root,
             programs=list(job.programs),
+            actions=list(job.actions),
         )
         return sign_receipt(receipt, self._key)
 

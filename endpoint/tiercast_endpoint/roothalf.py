@@ -130,6 +130,7 @@ class RootHalf:
             "event": [type(event).__name__, asdict(event)],
             "job": {name: getattr(done, name) for name in ("running", "tree", "made", "previous")},
             "programs": msgspec.to_builtins(done.programs),
+            "actions": msgspec.to_builtins(done.actions),
             "installed": await self._shown(job.package),
         }
 

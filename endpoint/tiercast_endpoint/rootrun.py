@@ -21,6 +21,8 @@ from pathlib import Path
 import structlog
 
 from tiercast_endpoint import choices, holdings, inventory, journal, messages, patches, roothalf, trusted
+from tiercast_endpoint.acting import effects
+from tiercast_endpoint.acting.performing import Acting
 from tiercast_endpoint.actions import Actions
 from tiercast_endpoint.borrowed import Borrowed, BorrowedMaterials, NoFetcher
 from tiercast_endpoint.facts import read_facts
@@ -45,6 +47,7 @@ log = structlog.get_logger(__name__)
 SCHEMA = [
     (1, journal.SCHEMA + journal.OPTIONS + holdings.SCHEMA + holdings.PARTIAL + patches.SCHEMA + roothalf.SCHEMA),
     (2, messages.SCHEMA + inventory.SCHEMA + choices.SCHEMA),
+    (3, effects.SCHEMA + journal.ACTIONS),
 ]
 _FIRST_FD = 3
 
@@ -92,7 +95,9 @@ async def opened(known: Trusted, stack: AsyncExitStack) -> RootHalf:
         chooser=Chooser(lambda: _facts(known, db), known.settings.variables),
     )
     steps = Steps(db=db, root=root, materials=materials, limits=limits, now_ms=now_ms)
-    actions = Actions(db=db, steps=steps, restart=asyncio.Event(), look=_nothing, now_ms=now_ms)
+    prefix, kept = known.settings.prefix, known.folder / "kept"
+    acting = Acting(db=db, root=root, materials=materials, steps=steps, prefix=prefix, keep=kept)
+    actions = Actions(db=db, steps=acting, restart=asyncio.Event(), look=_nothing, now_ms=now_ms)
     return RootHalf(
         db=db, me=known.me, steps=actions, materials=materials, borrowed=borrowed, limits=limits, now_ms=now_ms
     )

@@ -120,6 +120,9 @@ class Settings:
     install_root: Path = setting(
         doc="Where packages are installed: each one is a link <install_root>/<package>.", check=_absolute
     )
+    prefix: Path = setting(
+        Path("/"), doc="Packages place files of the machine (their actions) below this folder.", check=_absolute
+    )
     reserve: Size = setting(
         Size(64 << 20), doc="So much of every disk stays free; a job that would take it is refused."
     )

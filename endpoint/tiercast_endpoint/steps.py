@@ -78,7 +78,6 @@ class Steps:
             Step.UNDO: self._undo,
             Step.SETTLE: self._settle,
             Step.DISCARD: self._discard,
-            Step.TAKE: self._take,
             Step.UNLINK: self._unlink,
             Step.DELETE: self._delete,
         }
@@ -291,9 +290,6 @@ class Steps:
         if not failed:
             await self._materials.evict_of(job)
         return replace(job, running=""), StepDone(step)
-
-    async def _take(self, job: Job, step: Step, _tell: Progress) -> tuple[Job, Event]:
-        return job, StepDone(step)  # no version that this agent installs has actions yet
 
     async def _unlink(self, job: Job, step: Step, _tell: Progress) -> tuple[Job, Event]:
         was = await self._db.read(lambda connection: holdings.installed(connection, job.package))

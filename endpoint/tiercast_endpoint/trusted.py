@@ -35,6 +35,9 @@ class RootSettings:
 
     install_root: Path = setting(doc="Where packages are installed.  Nobody but root writes there.", check=_absolute)
     user: str = setting(doc="The user of the network half: nobody else (but root) may ask for anything.")
+    prefix: Path = setting(
+        Path("/"), doc="Packages place files of the machine (their actions) below this folder.", check=_absolute
+    )
     reserve: Size = setting(Size(64 << 20), doc="So much of the disk stays free.")
     keep_previous: bool = setting(default=True, doc="Keep one older version of each package for going back.")
     install_window: str = setting(

@@ -13,6 +13,9 @@ from typing import Any
 import msgspec
 
 from tiercast_endpoint import choices, halves, holdings, journal, messages, patches, preferring
+from tiercast_endpoint.acting import effects
+from tiercast_endpoint.acting.native import Tools
+from tiercast_endpoint.acting.performing import Acting
 from tiercast_endpoint.actions import Actions
 from tiercast_endpoint.checking import Checks
 from tiercast_endpoint.choosing import Choosing
@@ -37,6 +40,7 @@ from tiercast_protocol.content.check import Check
 from tiercast_protocol.content.chunk import MAX_RAW, seal
 from tiercast_protocol.content.definition import Definition, canonical
 from tiercast_protocol.content.digest import digest_of
+from tiercast_protocol.content.handler import Handler
 from tiercast_protocol.content.inventory import Facts
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.content.manifest import Entry, Kind, Part, Root, cut_lists, encode_root, order_key
@@ -81,7 +85,7 @@ def pack(
     /,
     *,
     revision: int = 1,
-    **definition: Program | Check | bool | str | tuple[object, ...] | None,
+    **definition: Program | Check | Handler | bool | str | tuple[object, ...] | None,
 ) -> Package:
     """Seal a package: bytes are files, texts are links, None is a folder.  Small files share one chunk."""
     chunks: dict[bytes, bytes] = {}
@@ -347,6 +351,7 @@ async def agent_over(
     clock: Callable[[], int] = lambda: int(time.time() * 1000),
     root_half: Path | None = None,
     variables: dict[str, str] | None = None,
+    tools: Tools | None = None,
 ) -> AsyncIterator[Agent]:
     """An agent whose parent is a dictionary of chunks; `root_half` is the socket of the other half, if it has one."""
     async with AsyncExitStack() as stack:
@@ -365,7 +370,9 @@ async def agent_over(
                         + messages.SCHEMA
                         + choices.SCHEMA
                         + halves.SCHEMA
-                        + preferring.SCHEMA,
+                        + preferring.SCHEMA
+                        + effects.SCHEMA
+                        + journal.ACTIONS,
                     )
                 ],
             )
@@ -397,6 +404,16 @@ async def agent_over(
             chooser=Chooser(facts, {} if variables is None else variables),
         )
         inner = Steps(db=db, root=root, materials=materials, limits=kept_to, now_ms=clock)
+        (folder / "prefix").mkdir(exist_ok=True)
+        acting = Acting(
+            db=db,
+            root=root,
+            materials=materials,
+            steps=inner,
+            prefix=folder / "prefix",
+            keep=folder / "kept",
+            tools=tools,
+        )
         restart = asyncio.Event()
         looks: list[int] = []
 
@@ -405,7 +422,7 @@ async def agent_over(
 
         watching = await Watching.loaded(db, clock)
         feed = watching.feed
-        steps: Performer = Actions(db=db, steps=inner, restart=restart, look=look, now_ms=clock, kept=feed.message)
+        steps: Performer = Actions(db=db, steps=acting, restart=restart, look=look, now_ms=clock, kept=feed.message)
         half = None
         if root_half is not None:
             steps = half = Halves(db=db, materials=materials, own=steps, path=root_half)

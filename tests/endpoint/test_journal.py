@@ -18,7 +18,7 @@ JOB = j.Job("j1", 1, "install", "hello", "1.0", 1, b"r" * 32, 1, 2, "cause", "or
 @pytest.fixture
 def db() -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:")
-    connection.executescript(j.SCHEMA + j.OPTIONS)
+    connection.executescript(j.SCHEMA + j.OPTIONS + j.ACTIONS)
     yield connection
     connection.close()
 

@@ -15,8 +15,9 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeGuard
 
-from tiercast_protocol.content.actiontypes import FOLDERS, PATHS, TYPES, Action, Key, Setting, Value
+from tiercast_protocol.content.actiontypes import FOLDERS, PATHS, TYPES, Action, Key, Scalar, Setting, Value
 from tiercast_protocol.content.paths import check_path
 from tiercast_protocol.content.programs import MAX_OUTPUT, MAX_TIMEOUT_S, read_argv
 from tiercast_protocol.content.reader import UNITS_B, UNITS_S, Reader, bare, quoted, shown
@@ -196,7 +197,7 @@ def _exits(reader: Reader, key: str, _rule: Key) -> tuple[int, ...]:
     return (0,)
 
 
-def _scalar(value: object) -> bool:
+def _scalar(value: object) -> TypeGuard[Scalar]:
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, (str, int, bool))
@@ -210,11 +211,13 @@ def _settings(reader: Reader, key: str, _rule: Key) -> tuple[tuple[str, Setting]
         return ()
     found: list[tuple[str, Setting]] = []
     for name, one in _flat(value):
-        parts = one if isinstance(one, list) else [one]
-        if not name or _CONTROL.search(name) or not all(map(_scalar, parts)):
+        parts = [part for part in one if _scalar(part)] if isinstance(one, list) else []
+        if not name or _CONTROL.search(name) or (len(parts) < len(one) if isinstance(one, list) else not _scalar(one)):
             reader.wrong(key, f"{shown(name)} is {shown(one)}", rule)
+        elif _scalar(one):
+            found.append((name, one))
         else:
-            found.append((name, tuple(parts) if isinstance(one, list) else parts[0]))
+            found.append((name, tuple(parts)))
     return tuple(sorted(found))
 
 

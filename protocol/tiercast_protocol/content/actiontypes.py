@@ -85,8 +85,14 @@ class Action:
 
     @property
     def identity(self) -> str:
-        """What it is about: the older version's action of the same identity is replaced by it, not taken back."""
-        return f"{self.type}:{'/'.join(self.text(key) for key in TYPES[self.type].identity)}"
+        """What it is about: the older version's action of the same identity is replaced by it, not taken back.
+
+        What is placed at a path is known by the path, whatever the type; settings in a file by their format, too.
+        """
+        about = "/".join(self.text(key) for key in TYPES[self.type].identity)
+        if self.type in SETTINGS:
+            return f"settings:{self.type}:{about}"
+        return f"path:{about}" if self.class_ == PLACED else f"{self.type}:{about}"
 
     @property
     def shown(self) -> str:

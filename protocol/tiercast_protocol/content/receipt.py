@@ -48,6 +48,14 @@ class ProgramResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     output: str
 
 
+class ActionResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one of the package's actions did, as a sentence, and seconds."""
+
+    action: str
+    did: str
+    seconds: float = 0.0
+
+
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of one order at one endpoint.
 
@@ -60,6 +68,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         started, finished: milliseconds since 1970; 0 when it never came to it.
         package, version, root: what it is about.
         programs: those that ran, in order.
+        actions: the package's own, in order of doing; those that were taken back stand there again.
     """
 
     job: str
@@ -77,6 +86,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: str
     root: Digest
     programs: list[ProgramResult] = []
+    actions: list[ActionResult] = []
 
     def __post_init__(self) -> None:
         """Refuse what can't be a receipt."""

@@ -20,6 +20,8 @@ def test_a_key_has_its_default_or_must_be_said() -> None:
     file = Action("file", (("path", "/a"), ("source", "x")))
     assert file.text("config") == "replace"
     assert file.shown == "file /a"
-    assert file.identity != Action("link", (("path", "/a"), ("target", "x"))).identity
+    assert file.identity == Action("link", (("path", "/a"), ("target", "x"))).identity == "path:/a"
+    assert Action("ini", (("path", "/a"),)).identity == "settings:ini:/a"
+    assert Action("deb", (("name", "a"),)).identity == "deb:a"
     with pytest.raises(KeyError):
         Action("file").text("path")

@@ -1,0 +1,1 @@
+"""A package's ordered actions on this machine (docs/actions.md)."""

@@ -1,0 +1,214 @@
+"""Native installers: .deb, .rpm, .msi, and what a handler installs (docs/actions.md, "Native").
+
+Rules
+- After an installer has ended, the machine is asked whether the thing is there; its word alone is not enough.
+- Nobody is asked a question: standard input is closed, there is no terminal, and the installers are told so.
+- What the machine had by other means before is left when the package goes: its older bytes are nowhere to be had.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tiercast_endpoint.acting.native import Native, State
+from tiercast_endpoint.acting.prefix import ActError
+from tiercast_endpoint.acting.wants import source_of
+from tiercast_protocol.content.actiontypes import Action
+from tiercast_protocol.content.handler import Handler
+from tiercast_protocol.content.receipt import ProgramResult
+
+
+class _Installer(Native):
+    """An installer with a database of its own."""
+
+    async def version(self) -> str:
+        """The version that is there; "" for none."""
+        raise NotImplementedError
+
+    async def install(self, source: Path) -> None:
+        """Install it."""
+        raise NotImplementedError
+
+    async def purge(self) -> None:
+        """Take it away."""
+        raise NotImplementedError
+
+    async def look(self) -> State:
+        """See above."""
+        return {"version": await self.version()}
+
+    async def do(self) -> str:
+        """See above."""
+        await self.install(source_of(self._site.tree, self._action.text("source")))
+        if not (version := await self.version()):
+            raise ActError(f"{self._action.type}.missing", f"the installer ended well, and {self._name} is not there")
+        return f"installed {version}"
+
+    async def remove(self, state: State) -> str:
+        """See above."""
+        if state.get("version"):
+            return f"left: the machine had {state['version']} before the package came"
+        if await self.version():
+            await self.purge()
+        return "removed"
+
+    async def _run(self, argv: Sequence[str], exits: Sequence[int] = (0,)) -> ProgramResult:
+        return await self._site.run(
+            argv,
+            env={"DEBIAN_FRONTEND": "noninteractive", "DEBCONF_NONINTERACTIVE_SEEN": "true"},
+            timeout_s=self._action.number("timeout"),
+            output_limit=self._action.number("output_limit"),
+            exits=exits,
+        )
+
+
+class Deb(_Installer):
+    """A .deb, by dpkg: files of configuration that were changed by hand stay, as dpkg's own rule has it."""
+
+    def _where(self) -> list[str]:
+        return [] if self._site.prefix.whole else [f"--root={self._site.prefix.path}"]
+
+    async def version(self) -> str:
+        """See above."""
+        admin = self._site.prefix.at("var/lib/dpkg")
+        form = "${db:Status-Status} ${Version}"
+        asked = await self._site.run(
+            [self._site.tools.dpkg_query, f"--admindir={admin}", "-W", f"-f={form}", self._name], exits=None, quiet=True
+        )
+        status, _, version = asked.output.strip().partition(" ")
+        return version if asked.exit == 0 and status == "installed" else ""
+
+    async def install(self, source: Path) -> None:
+        """See above."""
+        asked = await self._site.run([self._site.tools.dpkg_deb, "-f", str(source), "Package"], exits=None, quiet=True)
+        if asked.exit != 0:
+            raise ActError("deb.invalid", f"{source.name} is no .deb: {asked.output.strip()[-300:]}")
+        if asked.output.strip() != self._name:
+            raise ActError("deb.name", f"{source.name} is the package {asked.output.strip()!r}, not {self._name!r}")
+        force = ["--force-confdef", "--force-confold"]
+        await self._run([self._site.tools.dpkg, *self._where(), *force, "-i", str(source)])
+
+    async def purge(self) -> None:
+        """See above."""
+        await self._run([self._site.tools.dpkg, *self._where(), "--purge", self._name])
+
+
+class Rpm(_Installer):
+    """An .rpm, by rpm."""
+
+    def _where(self) -> list[str]:
+        return [] if self._site.prefix.whole else ["--root", str(self._site.prefix.path)]
+
+    async def version(self) -> str:
+        """See above."""
+        form = "%{VERSION}-%{RELEASE}"
+        asked = await self._site.run(
+            [self._site.tools.rpm, *self._where(), "-q", "--qf", form, self._name], exits=None, quiet=True
+        )
+        return asked.output.strip() if asked.exit == 0 else ""
+
+    async def install(self, source: Path) -> None:
+        """See above."""
+        options = ["--upgrade", "--replacepkgs", "--oldpackage"]
+        await self._run([self._site.tools.rpm, *self._where(), *options, str(source)])
+
+    async def purge(self) -> None:
+        """See above."""
+        await self._run([self._site.tools.rpm, *self._where(), "--erase", self._name])
+
+
+_WINDOWS = os.name == "nt"
+#: Of the Windows installer: done; done, and a restart is wanted; done, and one was begun.
+MSI_EXITS = (0, 3010, 1641)
+_BLANK = re.compile(r"[\s\"]")
+
+
+def msi_command(action: Action, source: str, *, remove: bool = False) -> list[str]:
+    """The command line of the Windows installer: nobody is asked, nothing restarts."""
+    words = ["msiexec", "/x" if remove else "/i", source, "/qn", "/norestart"]
+    if not remove:
+        for name, value in action.settings("properties").items():
+            text = str(value)
+            quoted = '"' + text.replace('"', '""') + '"' if _BLANK.search(text) else text
+            words.append(f"{name.upper()}={quoted}")
+    return words
+
+
+class Msi(_Installer):
+    """An .msi, on Windows only."""
+
+    async def look(self) -> State:
+        """See above."""
+        if not _WINDOWS:
+            raise ActError("msi.system", f"{self._name} is an MSI, which only Windows can install")
+        return {}
+
+    async def do(self) -> str:
+        """See above."""
+        source = source_of(self._site.tree, self._action.text("source"))
+        ran = await self._run(msi_command(self._action, str(source)), MSI_EXITS)
+        return "installed" if ran.exit == 0 else "installed; the machine wants a restart"
+
+    async def remove(self, state: State) -> str:  # noqa: ARG002 - as above
+        """See above."""
+        source = source_of(self._site.tree, self._action.text("source"))
+        await self._run(msi_command(self._action, str(source), remove=True), MSI_EXITS)
+        return "removed"
+
+
+class Handled(Native):
+    """Done by a handler: another package's programs."""
+
+    async def again(self) -> bool:
+        """See above."""
+        handler, _ = await self._site.handler(self._action.text("handler"))
+        return handler.idempotent
+
+    async def look(self) -> State:
+        """See above."""
+        return {"version": await self._version()}
+
+    async def do(self) -> str:
+        """See above."""
+        handler, tree = await self._site.handler(self._action.text("handler"))
+        await self._run(handler, tree, handler.install)
+        if not (version := await self._version()):
+            raise ActError("handler.missing", f"the handler ended well, and {self._name} is not there by its own word")
+        return f"installed {version}"
+
+    async def remove(self, state: State) -> str:
+        """See above."""
+        if state.get("version"):
+            return f"left: the machine had {state['version']} before the package came"
+        handler, tree = await self._site.handler(self._action.text("handler"))
+        if await self._version():
+            await self._run(handler, tree, handler.remove)
+        return "removed"
+
+    async def _version(self) -> str:
+        handler, tree = await self._site.handler(self._action.text("handler"))
+        asked = await self._run(handler, tree, handler.query, exits=(0, 1), quiet=True)
+        return (asked.output.strip().splitlines() or ["present"])[0][:64] if asked.exit == 0 else ""
+
+    async def _run(
+        self, handler: Handler, tree: Path, argv: Sequence[str], exits: Sequence[int] = (0,), *, quiet: bool = False
+    ) -> ProgramResult:
+        program = str(source_of(tree, argv[0].removeprefix("./"))) if argv[0].startswith("./") else argv[0]
+        source = self._action.text("source")
+        properties = self._action.settings("properties")
+        env = {
+            "TIERCAST_NAME": self._name,
+            "TIERCAST_SOURCE": str(self._site.tree / source) if source else "",
+            "TIERCAST_PREFIX": str(self._site.prefix.path),
+            **{f"TIERCAST_WITH_{name.upper()}": str(value) for name, value in properties.items()},
+        }
+        return await self._site.run(
+            [program, *argv[1:]], env=env, timeout_s=handler.timeout_s, output_limit=handler.output_limit,
+            exits=exits, quiet=quiet,
+        )  # fmt: skip
+
+
+INSTALLERS: Mapping[str, type[Native]] = {"deb": Deb, "rpm": Rpm, "msi": Msi, "handler": Handled}

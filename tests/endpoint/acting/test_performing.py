@@ -1,0 +1,106 @@
+"""A package's actions through a whole job: placed, replaced, undone, removed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.endpoint.acting.site import act, snapshot
+from tests.endpoint.lab import Agent, pack
+
+from tiercast_protocol.content.programs import Program
+
+FILES: dict[str, bytes | str | None] = {
+    "etc": None,
+    "etc/app.conf": b"colour = red\n",
+    "share": None,
+    "share/a": b"A",
+    "share/deep": None,
+    "share/deep/b.sh": b"#!/bin/sh\n",
+    "fail.sh": b"#!/bin/sh\nexit 1\n",
+}
+
+
+def place(agent: Agent) -> Path:
+    return agent.folder / "prefix"
+
+
+async def test_files_are_placed_and_go_again(agent: Agent) -> None:
+    top = place(agent)
+    (top / "etc").mkdir()
+    (top / "etc/other.ini").write_text("# mine\n[a]\nx=1\n")
+    before = snapshot(top)
+    one = pack(
+        "app",
+        "1.0",
+        FILES,
+        action=(
+            act("directory", path="/var/lib/app", mode="0750"),
+            act("file", path="/etc/app/app.conf", source="etc/app.conf", mode="0640"),
+            act("files", path="/usr/share/app", source="share"),
+            act("link", path="/usr/bin/app", source="share/deep/b.sh"),
+            act("ini", path="/etc/other.ini", set={"a.x": "2", "b.y": "3"}),
+        ),
+    )
+    agent.offer(one)
+    record = await agent.do("j1", "install", one)
+    assert record.state == "done", record
+    assert (top / "etc/app/app.conf").read_bytes() == b"colour = red\n"
+    assert (top / "etc/app/app.conf").stat().st_mode & 0o777 == 0o640
+    assert (top / "var/lib/app").stat().st_mode & 0o777 == 0o750
+    assert (top / "usr/share/app/deep/b.sh").stat().st_mode & 0o777 == 0o755
+    assert (top / "usr/bin/app").resolve().read_bytes() == b"#!/bin/sh\n"
+    assert "# mine" in (top / "etc/other.ini").read_text()
+    assert [one.action for one in agent.receipt(record).actions] == [
+        "directory /var/lib/app", "file /etc/app/app.conf", "files /usr/share/app", "link /usr/bin/app",
+        "ini /etc/other.ini",
+    ]  # fmt: skip
+    assert (await agent.do("j2", "remove", one)).state == "done"
+    assert snapshot(top) == before
+
+
+async def test_what_fails_later_takes_all_of_it_back(agent: Agent) -> None:
+    top = place(agent)
+    (top / "etc").mkdir()
+    (top / "etc/app.conf").write_text("somebody else's\n")
+    before = snapshot(top)
+    one = pack(
+        "app",
+        "1.0",
+        FILES,
+        action=(act("file", path="/etc/app.conf", source="etc/app.conf"), act("files", path="/s", source="share")),
+        run_after=Program(("./fail.sh",)),
+    )
+    agent.offer(one)
+    record = await agent.do("j1", "install", one)
+    assert (record.state, record.code) == ("failed", "program.failed")
+    assert snapshot(top) == before
+    assert agent.tree("app") is None
+    assert [one.did for one in agent.receipt(record).actions] == ["placed", "placed", "taken back", "taken back"]
+
+
+async def test_an_upgrade_replaces_what_both_have_and_takes_back_the_rest(agent: Agent) -> None:
+    top = place(agent)
+    before = snapshot(top)
+    one = pack(
+        "app",
+        "1.0",
+        FILES,
+        action=(act("file", path="/etc/a", source="etc/app.conf"), act("file", path="/etc/b", source="share/a")),
+    )
+    two = pack(
+        "app",
+        "2.0",
+        FILES | {"etc/app.conf": b"colour = blue\n"},
+        action=(act("file", path="/etc/a", source="etc/app.conf"), act("file", path="/etc/d/c", source="share/a")),
+    )
+    agent.offer(one, two)
+    assert (await agent.do("j1", "install", one)).state == "done"
+    was = snapshot(top)
+    assert (await agent.do("j2", "install", two)).state == "done"
+    assert (top / "etc/a").read_bytes() == b"colour = blue\n"
+    assert not (top / "etc/b").exists()
+    assert (await agent.do("j3", "install", one)).state == "done"
+    assert set(snapshot(top)) == set(was)
+    assert (await agent.do("j4", "remove", one)).state == "done"
+    assert snapshot(top) == before
+    assert list((agent.folder / "kept").iterdir()) == []
