@@ -427,9 +427,10 @@ class _Vfs(apsw.VFS):
 class _Cursor:
     """Rows that were fetched at once, as `sqlite3.Cursor` gives them."""
 
-    def __init__(self, rows: list[tuple[Any, ...]], lastrowid: int) -> None:
+    def __init__(self, rows: list[tuple[Any, ...]], lastrowid: int, rowcount: int) -> None:
         self._rows = iter(rows)
         self.lastrowid = lastrowid
+        self.rowcount = rowcount
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return self._rows
@@ -456,7 +457,7 @@ class RecordingConnection:
     def execute(self, sql: str, parameters: Any = ()) -> _Cursor:
         try:
             rows = list(self._connection.execute(sql, parameters))
-            return _Cursor(rows, self._connection.last_insert_rowid())
+            return _Cursor(rows, self._connection.last_insert_rowid(), self._connection.changes())
         except apsw.ConstraintError as error:
             raise sqlite3.IntegrityError(str(error)) from error
         except apsw.Error as error:

@@ -52,7 +52,9 @@ from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.chunks.port import WritableStore
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.database import Database
+from tiercast_protocol.node.files import Files
 from tiercast_protocol.node.kernel import Peer
+from tiercast_protocol.node.sqlite import Connect, connect_sqlite
 from tiercast_protocol.wire import envelope
 from tiercast_protocol.wire.messages import Message, OrderBundle, OrderTarget, Status, StatusRecord
 
@@ -352,8 +354,14 @@ async def agent_over(
     root_half: Path | None = None,
     variables: dict[str, str] | None = None,
     tools: Tools | None = None,
+    files: Files | None = None,
+    connect: Connect = connect_sqlite,
+    readers: int = 1,
 ) -> AsyncIterator[Agent]:
-    """An agent whose parent is a dictionary of chunks; `root_half` is the socket of the other half, if it has one."""
+    """An agent whose parent is a dictionary of chunks; `root_half` is the socket of the other half, if it has one.
+
+    Store and databases may lie elsewhere than on the disk.
+    """
     async with AsyncExitStack() as stack:
         folder.mkdir(exist_ok=True)
         db = await stack.enter_async_context(
@@ -375,9 +383,13 @@ async def agent_over(
                         + journal.ACTIONS,
                     )
                 ],
+                connect=connect,
+                readers=readers,
             )
         )
-        store = await stack.enter_async_context(DiskStore.open(folder / "chunks", reserve=0))
+        store = await stack.enter_async_context(
+            DiskStore.open(folder / "chunks", reserve=0, files=files, connect=connect, readers=readers)
+        )
         root = RootFolder(folder / "root") if root_half is None else SeenRoot(folder / "root")
         if root_half is None:
             root.open()
