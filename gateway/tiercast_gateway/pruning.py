@@ -66,7 +66,9 @@ class Pruning:
         found = await self._false(conditions, near)
         for child, targets in ways.items():
             if child not in near and SITE not in order.options:
-                found |= await self._none_true(conditions, targets)
+                kept = await self._none_true(conditions, targets)
+                # Of the child itself one of them is told: why nothing of the job goes to it.
+                found |= kept | ({child: next(iter(kept.values()))} if kept else {})
         if found:
             self._kept[order.job] = found
             log.info("orders kept", job=order.job, machines=len(found))

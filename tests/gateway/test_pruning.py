@@ -119,6 +119,7 @@ async def test_a_sub_tree_in_which_nothing_fits_is_kept_whole(top: SubTree) -> N
     reason = top.pruning.reason("j1", "b")
     assert reason is not None
     assert (reason.code, reason.peer, reason.get("values")) == ("condition.false", "b", "cpus = 4")
+    assert top.pruning.reason("j1", "pc") is not None, "why nothing goes to that gateway"
     await says_of(top, "pc", "b", 2, cpus=16)
     await until(lambda: top.pruning.reason("j1", "b") is None)
     while await passed(top) != ["a", "b"]:  # its gateway judges each of them by itself
