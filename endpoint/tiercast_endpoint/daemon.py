@@ -43,7 +43,7 @@ from tiercast_endpoint.inventory import Informer
 from tiercast_endpoint.jobs import Jobs
 from tiercast_endpoint.judging import Judging
 from tiercast_endpoint.materials import Materials
-from tiercast_endpoint.memory import give_back, keep_small
+from tiercast_endpoint.memory import Quiet, give_back, keep_small
 from tiercast_endpoint.notifying import Notifying
 from tiercast_endpoint.orders import Identity, open_bundle
 from tiercast_endpoint.partial import PartialTrees
@@ -159,11 +159,6 @@ class Agent:
             changed=watching.feed.job,
             owner=watching.said,
         )
-
-        def on_ended() -> None:
-            give_back()
-            informer.changed()
-
         identity = Identity(me.region, me.region_key, me.name, me.key.public, me.generation)
         windows, back = await group_windows.loaded(db, post, identity), await held.loaded(db, post, upstream)
         jobs = Jobs(
@@ -172,7 +167,7 @@ class Agent:
             steps=steps,
             reporter=reporter,
             now_ms=now_ms,
-            on_ended=on_ended,
+            on_ended=_ending(upstream, informer),
             roots=materials,
             windows=self._settings.windows(),
             held=back.reason,
@@ -375,6 +370,19 @@ class Agent:
             "patches": materials.patches.shown(),
             "socket": str(self._place.socket),
         }
+
+
+def _ending(upstream: Upstream, informer: Informer) -> Callable[[], None]:
+    """What follows the end of each job: memory goes back, and facts may be others."""
+    quiet = Quiet(lambda: upstream.hop.bulk.drop_spares())  # noqa: PLW0108 - the link of then
+    quiet.soon()
+
+    def on_ended() -> None:
+        give_back()
+        quiet.soon()
+        informer.changed()
+
+    return on_ended
 
 
 def _machine(me: str, upstream: Upstream) -> Machine:

@@ -216,6 +216,12 @@ class PacketStream(asyncio.BufferedProtocol):
             self._spares.append(buffer)
             self._spare_bytes += len(buffer)
 
+    def drop_spares(self) -> int:
+        """Give up buffers that wait for the next large packet, where none is expected soon; their bytes."""
+        dropped, self._spare_bytes = self._spare_bytes, 0
+        self._spares.clear()
+        return dropped
+
     def _compact(self) -> None:
         if self._stopped:
             # What a misbehaving peer still sends is read into the buffer's start and never looked at.

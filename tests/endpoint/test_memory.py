@@ -6,7 +6,10 @@ import asyncio
 import threading
 from pathlib import Path
 
-from tiercast_endpoint.memory import give_back, keep_small
+import pytest
+
+from tiercast_endpoint import memory
+from tiercast_endpoint.memory import Quiet, give_back, keep_small
 
 
 def anonymous_kib() -> int:
@@ -25,3 +28,18 @@ async def test_what_is_freed_goes_back() -> None:
     give_back()
     assert anonymous_kib() < full - 20_000
     assert len(keep) == 100_000
+
+
+async def test_only_what_was_quiet_for_a_while_is_swept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "QUIET_S", 0.02)
+    swept: list[float] = []
+    done = asyncio.Event()
+    quiet = Quiet(lambda: (swept.append(asyncio.get_running_loop().time()), done.set())[0])
+    for _ in range(5):
+        quiet.soon()
+        await asyncio.sleep(0)
+    last = asyncio.get_running_loop().time()
+    async with asyncio.timeout(10):
+        await done.wait()
+    assert len(swept) == 1
+    assert swept[0] >= last

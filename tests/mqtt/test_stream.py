@@ -120,6 +120,8 @@ def test_a_reused_buffer_is_reused() -> None:
     stream.feed(b"".join(packets([30_000, 9_000], 2)))
     assert len(stream._spares) == 1
     assert stream._spares[0] is spare
+    assert stream.drop_spares() == len(spare)
+    assert (stream._spares, stream.drop_spares()) == ([], 0)
 
 
 def test_a_lent_buffer_is_left_alone_until_it_is_given_back() -> None:

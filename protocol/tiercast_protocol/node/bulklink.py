@@ -84,6 +84,11 @@ class BulkLink:
         if self._client is not None:
             self._client.resume()
 
+    def drop_spares(self) -> None:
+        """Give up buffers that wait for the next large message: none is expected soon."""
+        if self._client is not None:
+            self._client.drop_spares()
+
     def lend(self) -> Callable[[], None] | None:
         """Within `on_message`: keep the view's memory after the call; see `PacketStream.lend`."""
         return self._client.lend() if self._client is not None else None

@@ -40,6 +40,8 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 KEEPALIVE = 20
+#: A ping is late by at most this; brokers wait for half of the keepalive more.
+_LOOK = 4.0
 CONNECT_TIMEOUT = 10.0
 PUBLISH_TIMEOUT = 20.0
 #: Messages waiting for our handler; far above any broker's in-flight limit.
@@ -227,7 +229,14 @@ class ControlLink:
 
 
 class _Client(aiomqtt.Client):
-    """Waits by `asyncio.timeout`: Python 3.11's `wait_for` loses a cancellation that comes with the answer."""
+    """Waits by `asyncio.timeout`: Python 3.11's `wait_for` loses a cancellation that comes with the answer.
+
+    It looks at its keepalive as often as that needs, not every second: an idle node is to sleep.
+    """
+
+    async def _misc_loop(self) -> None:
+        while _paho(self).loop_misc() == 0:  # noqa: ASYNC110 - paho has no event for it
+            await asyncio.sleep(_LOOK)
 
     async def _wait_for(self, fut: Awaitable[T], timeout: float | None) -> T:
         seconds = self.timeout if timeout is None else timeout
