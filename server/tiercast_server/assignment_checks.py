@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.content.assigned import Rule
 from tiercast_protocol.content.target import names_of
 from tiercast_protocol.errors import UsageError
-from tiercast_server import assignment_rows
+from tiercast_server import assignment_rows, group_windows
 from tiercast_server.assignment_look import versions_of
 from tiercast_server.assignment_orders import options_of
 from tiercast_server.assignment_rollouts import check_waves
@@ -54,6 +54,7 @@ class AssignmentChecks:
         self._wrong, self._unmade = wrong, unmade
         self._known: dict[str, Node] = {}
         self._said: dict[str, str] = {}
+        self._picked: dict[str, list[str]] = {}
 
     async def check(self, one: Assignment) -> None:
         """Note what is wrong with `one`."""
@@ -77,6 +78,15 @@ class AssignmentChecks:
             wrong.add(key, said)
         windows = dict.fromkeys(self._unmade, "daily 00:00-24:00") | await assignment_rows.windows(self._connection)
         wrong.check(key, _options, one, self._now, windows)
+        names, start = self._picked.get(one.target, []), self._now / 1000
+        try:
+            options, _ = again(options_of(one, windows), self._now)
+            kind = "install" if one.has else "remove"
+            span = (start, start + one.expires_s)
+            await group_windows.check_targets(self._connection, kind, options, names, span)
+        except UsageError as error:
+            if error.code == "window.apart":  # all else was said above
+                wrong.add(key, f"{error.code}: {error.what}")
 
     async def _target(self, one: Assignment) -> str:
         """What is wrong with whom it is for; "" for nothing."""
@@ -88,6 +98,7 @@ class AssignmentChecks:
             picked = await self._targeting.pick_of(self._connection, one.meant, "endpoint", self._known)
         except UsageError as error:
             return f"{error.code}: {error.what.rstrip('.')}"
+        self._picked[one.target] = [node.name for node in picked.nodes]
         others = [node.name for node in picked.nodes if node.role != "endpoint"]
         return f"target.role: an assignment is for endpoints; these are not: {', '.join(others[:10])}" if others else ""
 

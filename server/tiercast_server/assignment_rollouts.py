@@ -10,7 +10,7 @@ from __future__ import annotations
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.errors import UsageError
-from tiercast_server import assignment_rows, rollout_rows
+from tiercast_server import assignment_rows, group_windows, rollout_rows
 from tiercast_server.assignment_life import Order
 from tiercast_server.assignment_orders import options_of
 from tiercast_server.assignment_rows import Kept
@@ -74,6 +74,8 @@ async def roll_out(
     options, _ = again(options_of(one, await assignment_rows.windows(connection)), now)
     expires = now + one.expires_s * 1000
     check_times(Plan("install", options, now / 1000, expires / 1000, package.stored_bytes))
+    span = (now / 1000, expires / 1000)
+    await group_windows.check_targets(connection, "install", options, wanted.nodes, span)
     rollout = Rollout(
         id=id_,
         number=number,

@@ -9,12 +9,13 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_protocol.content import jobtypes, times
 from tiercast_protocol.content.groupwindows import GroupWindows, sign_windows
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import calendar
@@ -31,6 +32,8 @@ from tiercast_server.region import Region
 #: Whether something that recurs every week is ever open is seen in two of them.
 _WEEKS_S = 15 * 86_400.0
 Row = list[tuple[str, str]]
+#: From when to when, in seconds since 1970.
+Span = tuple[float, float]
 
 
 async def put(connection: AsyncConnection, group: str, text: str, now: int) -> str:
@@ -112,6 +115,19 @@ async def limits(connection: AsyncConnection, names: Collection[str]) -> list[li
     """The windows that hold together on some of these nodes: each combination once."""
     found = {tuple(windows) for windows in (await of_nodes(connection, names)).values()}
     return [[Limit(f"group {name}", calendar.parse(text)) for name, text in windows] for windows in sorted(found)]
+
+
+async def check_targets(
+    connection: AsyncConnection, type_: str, options: Mapping[str, object], names: Collection[str], span: Span
+) -> None:
+    """Refuse a job that its groups' windows never let begin on one of these targets.
+
+    Raises:
+        UsageError: window.apart.
+    """
+    kind = jobtypes.of(type_)
+    if kind.package and kind.role == "endpoint":
+        check(await limits(connection, names), times.read(options).window, *span)
 
 
 def check(groups: Sequence[Sequence[Limit]], own: tuple[calendar.Window, ...], start: float, end: float) -> None:

@@ -152,10 +152,8 @@ class Jobs:
         check_times(Plan(request.type, options, now / 1000, expires, size, ways, anyway=request.anyway))
         options = completed(request.type, options, package.definition, now, int(expires * 1000), package.stored_bytes)
         options = await version_orders.in_options(connection, options)
-        if kind.package and kind.role == "endpoint":
-            windows = times.read(options).window
-            limits = await group_windows.limits(connection, [node.name for node in found])
-            group_windows.check(limits, windows, now / 1000, expires)
+        names = [node.name for node in found]
+        await group_windows.check_targets(connection, request.type, options, names, (now / 1000, expires))
         if request.type == "remove" and not request.anyway:
             await dependents.check_needed(connection, package.name, [node.name for node in found])
         if request.dry_run:

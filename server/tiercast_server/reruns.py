@@ -20,7 +20,7 @@ from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.content.vouching import SITE
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import terms
-from tiercast_server import job_rows, nodes, requests
+from tiercast_server import group_windows, job_rows, nodes, requests
 from tiercast_server.assignment_guard import check_assigned
 from tiercast_server.database.tables import packages, targets
 from tiercast_server.job_checks import MAX_EXPIRY_S, check_conflict
@@ -83,6 +83,8 @@ class Reruns:
             if size:
                 check_possible(options, size=size, now=now / 1000, left=length / 1000)
             check_times(Plan(first.type, options, now / 1000, (now + length) / 1000, size))
+            span = (now / 1000, (now + length) / 1000)
+            await group_windows.check_targets(connection, first.type, options, [one.name for one in found], span)
             request = Kept(_asked(first, [node.name for node in found], options, length // 1000))
             id_, number = await requests.identity(connection, request)
             second = replace(

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.errors import UsageError
-from tiercast_server import job_rows, rollout_rows, rollout_sites
+from tiercast_server import group_windows, job_rows, rollout_rows, rollout_sites
 from tiercast_server.assignment_guard import check_assigned
 from tiercast_server.changes import Changes
 from tiercast_server.job_checks import Request, check_conflict, check_count, check_targets, checked
@@ -100,6 +100,8 @@ class Rollouts:
                 now = self._region.clock()
                 expires = now + request.expires_s * 1000
                 check_times(Plan("install", options, now / 1000, expires / 1000, package.stored_bytes))
+                span = (now / 1000, expires / 1000)
+                await group_windows.check_targets(connection, "install", options, nodes, span)
                 if request.dry_run:
                     whole = shown(picked, confirm=len(nodes) > self._jobs.confirm_above)
                     rows = [

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.content import jobtypes, provisos
 from tiercast_protocol.content.breaker import FORMERS, MOST_FORMERS
 from tiercast_protocol.content.replacing import ANY
-from tiercast_server import dependencies, job_rows, requests, rollout_rows, version_orders
+from tiercast_server import dependencies, group_windows, job_rows, requests, rollout_rows, version_orders
 from tiercast_server.database.rollout_tables import rollout_jobs, rollout_members
 from tiercast_server.database.tables import nodes as nodes_table
 from tiercast_server.job_checks import Request, check_conflict
@@ -114,6 +114,8 @@ async def _checked(
     if size:
         check_possible(options, size=size, now=now / 1000, left=(one.expires - now) / 1000)
     check_times(Plan(kind.name, options, now / 1000, one.expires / 1000, size))
+    span = (now / 1000, one.expires / 1000)
+    await group_windows.check_targets(connection, kind.name, options, [node.name for node in found], span)
     whole = completed(kind.name, options, package.definition, now, one.expires)
     return _Made(kind.name, package, found, await version_orders.in_options(connection, whole))
 

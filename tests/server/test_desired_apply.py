@@ -249,3 +249,14 @@ async def test_apply_of_export_changes_nothing(world: Any, groups: list[Any], so
     out = await desired.export()
     assert (await desired.apply(read(plain(out)), Asked("ann", prune=True)))["changes"] == []
     assert plain(await desired.export()) == plain(out)
+
+
+async def test_an_assignment_that_windows_of_groups_never_let_begin_is_refused(world: Any) -> None:
+    desired = await region_of(world)
+    await world.groups.add("night", ("pc1",))
+    await world.groups.add("noon", ("pc1",))
+    await world.groups.set_window("night", "daily 22:00-05:00")
+    await desired.apply(document(assignments=[assignment("a", has="app >= 2")]), ANN)
+    await world.groups.set_window("noon", "daily 12:00-13:00")
+    said = await refused(desired, document(assignments=[assignment("b", "node pc1", has="app >= 1")]))
+    assert "window.apart" in said

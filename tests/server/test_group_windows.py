@@ -10,6 +10,10 @@ from tiercast_protocol.content.groupwindows import open_windows
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire.messages import OrderBundle
 from tiercast_protocol.wire.site import WindowsTold
+from tiercast_server import rollout_view
+from tiercast_server.job_checks import Request
+from tiercast_server.reruns import Reruns
+from tiercast_server.rollout_life import Rules
 
 NIGHT, NOON = "daily 22:00-05:00", "daily 12:00-13:00"
 
@@ -90,3 +94,30 @@ async def test_a_window_that_can_not_be(world: Any, text: str, code: str) -> Non
     with pytest.raises(UsageError) as caught:
         await world.groups.set_window("nobody", NIGHT)
     assert caught.value.code == "group.unknown"
+
+
+async def test_reruns_and_rollouts_are_refused_likewise(world: Any) -> None:
+    await region_of(world)
+    job = await world.job(targets=("pc2",), options={"install_window": NOON}, expires_s=7 * 86_400)
+    await world.intake.take([world.record(job, "pc2", "failed")])
+    await world.groups.set_window("sales", NIGHT)
+    with pytest.raises(UsageError) as caught:
+        await Reruns(world.jobs).rerun(job, failed=True, unreached=False, by="me")
+    assert caught.value.code == "window.apart"
+    await world.groups.set_window("kiosks", NOON)
+    asked = Request(type="install", package="app", by="ann", targets=("pc1", "pc2"), expires_s=7 * 86_400)
+    with pytest.raises(UsageError, match="never open together"):
+        await world.rollouts.start(asked, ("1", "rest"), Rules())
+
+
+async def test_a_wave_whose_windows_came_apart_meanwhile_pauses_its_rollout(world: Any) -> None:
+    await region_of(world)
+    asked = Request(type="install", package="app", by="ann", targets=("pc1", "pc2"), expires_s=7 * 86_400)
+    made = await world.rollouts.start(asked, ("node pc1", "rest"), Rules())
+    await world.groups.set_window("sales", NIGHT)
+    await world.groups.set_window("kiosks", NOON)
+    await world.intake.take([world.record(made["jobs"][0], "pc1", "done")])
+    await world.rollouts.look()
+    shown = await rollout_view.show(world.region, made["rollout"])
+    assert shown["state"] == "paused"
+    assert "window.apart" in str(shown) or "never open together" in str(shown)
