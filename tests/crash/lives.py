@@ -6,7 +6,7 @@ Rules
 - A life works on a folder, is given orders, and ends when all of their jobs have ended, or before its instant `fatal`;
   0 never comes.
 - Instants are: the moments of the machine, each change of the file system before it is made, each sync, each start of
-  a program, and each commit of the journal, before and after.
+  a program and every few milliseconds while it runs, and each commit of the journal, before and after.
 - The process that forks has no thread and no loop: what is forked is as good as new, and costs a tenth of a start.
 """
 
@@ -19,6 +19,8 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +36,8 @@ REPOSITORY = Path(__file__).parents[2]
 #: Audit events that change a file system; `open` only counts when it writes.
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.chmod", "os.truncate", "os.link"}
 SECONDS = 120
+#: Between two instants of a program that runs.
+TICK_S = 0.004
 
 
 class Instants:
@@ -46,10 +50,15 @@ class Instants:
         self.steps: list[str] = []
         self.on = False
         self.step = "start"
+        self._guard = threading.RLock()
+        self._runs = threading.Event()
 
     def __call__(self, what: str) -> None:
-        if not self.on:
-            return
+        if self.on:
+            with self._guard:
+                self._count(what)
+
+    def _count(self, what: str) -> None:
         self.seen += 1
         self.steps.append(self.step)
         if self.seen == self._fatal:
@@ -63,13 +72,23 @@ class Instants:
             writes = event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR)
             if event in CHANGES or writes or event == "subprocess.Popen":
                 self(event)
+            if event == "subprocess.Popen":
+                self._runs.set()
+
+        def tick() -> None:
+            while self._runs.wait():
+                time.sleep(TICK_S)
+                self("a program runs")
 
         sys.addaudithook(hook)
+        threading.Thread(target=tick, daemon=True).start()
         for name in ("fsync", "fdatasync"):
             setattr(os, name, self._counted(getattr(os, name), name))
         write = Database.write
 
         async def committed(db: Database, unit: Any) -> Any:
+            if "set_running" not in unit.__code__.co_names:
+                self._runs.clear()
             self("before a commit")
             done = await write(db, unit)
             self("after a commit")

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import pickle
 import random
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.endpoint.acting.site import act
 from tests.endpoint.lab import Agent, Package, Region, agent_over, pack
 
 from tiercast_protocol.content.actions import argv_text
@@ -57,6 +59,40 @@ FAILS = pack(
 PLAIN = pack("hello", "4.0", NEW | {f"c{number:02}": b"%d" % number for number in range(80)})
 
 
+#: Placed files, and a program with an undo: what the version before does, the next one, and one that fails afterwards.
+CONF = {"do.sh": script("did"), "undo.sh": script("undid"), "fails.sh": script("fails", "exit 3")}
+CONF |= {"etc": None, "etc/app.conf": b"colour = red\n", "share": None, "share/a": b"A", "share/b": b"B" * 5000}
+PLACED = pack(
+    "hello",
+    "5.0",
+    CONF,
+    action=(
+        act("file", path="/etc/app/app.conf", source="etc/app.conf", mode="0640"),
+        act("files", path="/usr/share/app", source="share"),
+        act("ini", path="/etc/other.ini", set={"a.x": "2", "b.y": "3"}),
+    ),
+)
+_NEXT = (
+    act("directory", path="/var/lib/app", mode="0750"),
+    act("file", path="/etc/app/app.conf", source="etc/app.conf"),
+    act("link", path="/usr/bin/app", source="share/a"),
+    act("program", name="setup", argv=["./do.sh"], undo=["./undo.sh"]),
+)
+PLACED_NEXT = pack(
+    "hello",
+    "6.0",
+    CONF | {"etc/app.conf": b"colour = blue\n", "share/c": b"C"},
+    action=_NEXT,
+)
+PLACED_FAILS = pack(
+    "hello",
+    "7.0",
+    CONF | {"etc/app.conf": b"colour = green\n"},
+    action=_NEXT,
+    run_after=Program(("./fails.sh",), idempotent=True),
+)
+
+
 @dataclass(frozen=True)
 class Story:
     """One of them.
@@ -79,11 +115,14 @@ class Story:
     async def prepare(self, folder: Path, region: Region, work: Path) -> None:
         """The agent's folder and the orders, in `folder`, of which `work` is to be a copy."""
         folder.mkdir()
+        prefix = folder / "agent/prefix"
+        (prefix / "etc").mkdir(parents=True)
+        (prefix / "etc/other.ini").write_text("# mine\n[a]\nx=1\n")
         async with agent_over(folder / "agent", region) as agent:
             if self.before is not None:
                 agent.offer(self.before)
                 assert (await agent.do("before", "install", self.before)).state == "done"
-        chunks = {digest: stored for package in (ONE, TWO, FAILS, PLAIN) for digest, stored in package.chunks.items()}
+        chunks = {digest: stored for package in PACKAGES for digest, stored in package.chunks.items()}
         (folder / "orders.pickle").write_bytes(pickle.dumps((region, chunks, self.orders(region, work))))
 
     def orders_in(self, folder: Path) -> tuple[list[Order], dict[bytes, bytes]]:
@@ -108,6 +147,7 @@ def program(region: Region, work: Path) -> Order:
     return region.order("j", "run", None, options={"argv": argv_text(("sh", "-c", f"echo ran >> '{work}/ran'"))})
 
 
+PACKAGES = (ONE, TWO, FAILS, PLAIN, PLACED, PLACED_NEXT, PLACED_FAILS)
 STORIES = (
     Story(
         "upgrade with programs",
@@ -147,4 +187,39 @@ STORIES = (
         {"done": [None], "interrupted": [None]},
         {"ran": {"done"}},
     ),
+    Story(
+        "placed upgrade",
+        "placed files",
+        PLACED,
+        lambda region, _: [region.order("j", "install", PLACED_NEXT)],
+        {"done": [PLACED_NEXT], "interrupted": [PLACED]},
+        {"did": {"done"}, "undid": set()},
+    ),
+    Story(
+        "placed undo",
+        "placed files",
+        PLACED,
+        lambda region, _: [region.order("j", "install", PLACED_FAILS)],
+        {"failed": [PLACED], "interrupted": [PLACED]},
+        {"did": {"failed"}, "undid": {"failed"}},
+    ),
+    Story(
+        "placed removal",
+        "placed files",
+        PLACED,
+        lambda region, _: [region.order("i", "install", PLACED_NEXT), region.order("j", "remove", PLACED_NEXT)],
+        {"done": [None]},
+        {"did": set(), "undid": set()},
+    ),
 )
+
+
+def machine(folder: Path) -> dict[str, tuple[object, ...]]:
+    """What stands below the prefix of the agent in `folder`: kinds, modes and content."""
+    top = folder / "agent/prefix"
+    found: dict[str, tuple[object, ...]] = {}
+    for path in sorted(top.rglob("*")):
+        mode = stat.S_IMODE(path.lstat().st_mode)
+        what = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        found[str(path.relative_to(top))] = (mode, what)
+    return found
