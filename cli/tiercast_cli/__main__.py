@@ -33,6 +33,7 @@ from tiercast_cli import (
 from tiercast_cli.endings import add_endings
 from tiercast_cli.examples import add_examples
 from tiercast_cli.options import set_socket
+from tiercast_cli.sets import add_sets
 from tiercast_cli.suspensions import add_suspensions
 
 _EPILOG = """\b
@@ -57,6 +58,7 @@ app = typer.Typer(
 actions.add_actions(jobs.app)
 drafts.add_drafts(jobs.app)
 add_endings(jobs.app)
+add_sets(jobs.app)
 add_suspensions(jobs.app, links.app, nodes.app)
 why.add(app)
 history.add(jobs.app, nodes.app)

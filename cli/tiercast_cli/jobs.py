@@ -14,6 +14,7 @@ from tiercast_cli.exitcodes import ExitCode
 from tiercast_cli.options import InPackage, Job, Json, Node, OnEndpoints, OnGateways, Package
 from tiercast_cli.provisos import OF_OWNER, OF_REPLACING, provisos_of, provisos_shown
 from tiercast_cli.session import ask, emit, run, session
+from tiercast_cli.sets import OF_SETS, sets_of, sets_shown
 from tiercast_cli.targets import TARGETS, print_dry_run, print_needs, targets_of
 from tiercast_cli.terms import JOB, taking, terms_of
 from tiercast_cli.times import ANYWAY, OF_INSTALLATION, OF_TRANSFER, times_of, times_shown
@@ -35,6 +36,7 @@ Examples:
   tiercast job install editor --target 'below berlin and where (memory >= 4000000000) minus group kiosks' --dry-run
   tiercast job install editor=2.1 --group sales --priority 9 --rate 400KB/s --pass-suspended
   tiercast job install editor=2.1 --group sales --distribute-at 18:00 --install-window "daily 22:00-05:00"
+  tiercast job install editor --group sales --two-phase --commit-at-least 90% --undo-if-failed 10%
   tiercast job install editor --group sales --condition 'memory >= 8000000000' --defer-max 3 --defer-until 18:00
 """
 PRELOAD = """\b
@@ -68,7 +70,9 @@ OF_INSTALLING: dict[str, tuple[Any, Any]] = {**OF_OWNER, **OF_REPLACING}
 
 
 @app.command(epilog=INSTALL)
-@taking({"on": (OnEndpoints, []), **ORDER, **ANYWAY, **OF_TRANSFER, **OF_INSTALLATION, **OF_INSTALLING, **JOB})
+@taking(
+    {"on": (OnEndpoints, []), **ORDER, **ANYWAY, **OF_SETS, **OF_TRANSFER, **OF_INSTALLATION, **OF_INSTALLING, **JOB}
+)
 def install(package: Package, **given: Any) -> None:
     """Install a package on endpoints."""
     order("install", package, given)
@@ -132,7 +136,7 @@ def order(
             "note": given["note"],
             "folder": given["folder"],
             "expires_s": seconds_of(given["expires"], "--expires"),
-            "options": terms_of(given).options | times_of(given) | provisos_of(given) | options(),
+            "options": terms_of(given).options | times_of(given) | provisos_of(given) | sets_of(given) | options(),
         }
         if given.get("anyway") or given.get("force"):
             asked["anyway"] = True
@@ -294,13 +298,13 @@ def show(
             print(found["note"])
         if found.get("follows"):
             print(f"for {found['target']}; also for those who join later")
-        for line in [*times_shown(found), *provisos_shown(found), _counts(found)]:
+        for line in [*times_shown(found), *provisos_shown(found), *sets_shown(found), _counts(found)]:
             print(line)
         rows = [
             (
                 t["node"],
                 t.get("parent") or "-",
-                t["state"],
+                t.get("phase") or t["state"],
                 words.part(t),
                 " ".join(x for x in (t.get("code") or "", t.get("detail") or "", words.chosen(t.get("owner"))) if x),
             )

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from tiercast_endpoint.story import INSTALL, REMOVE, RUN, Event, Plan, Step, StepDone
+from tiercast_endpoint.events import Event, StepDone
+from tiercast_endpoint.story import INSTALL, REMOVE, RUN, Plan, Step
 from tiercast_protocol.content.jobtypes import OFFER
 
 #: In this order, as far as the package has them.
-_FORWARD = ("plan", "assemble", "before", "switch", "apply", "after", "confirm", "settle")
+_FORWARD = ("plan", "assemble", "before", "switch", "apply", "after", "enter", "confirm", "settle")
 _REMOVAL = ("take", "unlink", "delete")
 _PREPARED = ("plan", "assemble")
 #: What goes back; with it what it takes back is not done any more.
@@ -98,7 +99,7 @@ def end(past: Past, event: Event) -> Past:
     if step == "undo":
         return replace(past, done=tuple(one for one in past.done if one in _PREPARED), begun=0)
     if step == "revert":
-        return replace(past, done=tuple(one for one in past.done if one not in {"apply", "after", "confirm"}))
+        return replace(past, done=tuple(one for one in past.done if one not in {"apply", "after", "enter", "confirm"}))
     if step == "stop":
         return replace(past, begun=0)
     over = step in _ENDS or step == "run"
@@ -112,7 +113,7 @@ def _may_run_twice(past: Past, step: str) -> bool:
 def _missing(past: Past, step: str) -> str:  # noqa: PLR0911 - one line per kind of step
     """What stands between the job and `step`; "" for nothing."""
     done = past.done
-    changed = {"switch", "apply", "after", "confirm"} & {*done, past.at}
+    changed = {"switch", "apply", "after", "enter", "confirm"} & {*done, past.at}
     match step:
         case "plan":
             return "something of it was changed already" if {"before"} & {*done} or changed else ""
@@ -146,7 +147,7 @@ def _has(past: Past, step: str) -> bool:
             return plan.after is not None
         case "apply":
             return bool(getattr(plan, "actions", False))
-        case "confirm" | "take":
+        case "enter" | "confirm" | "take":
             return False
         case _:
             return True

@@ -22,6 +22,7 @@ import structlog
 
 from tiercast_endpoint import (
     choices,
+    former,
     group_windows,
     halves,
     held,
@@ -94,6 +95,7 @@ SCHEMA = [
     (9, holdings.PARTIAL),
     (10, group_windows.SCHEMA),
     (11, effects.SCHEMA + journal.ACTIONS),
+    (12, former.SCHEMA),
     (14, halves.SCHEMA),
     (15, lists.SCHEMA),
     (16, preferring.SCHEMA),

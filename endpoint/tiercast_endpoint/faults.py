@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from tiercast_endpoint.events import Event, StepFailed
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.materials import Failed
-from tiercast_endpoint.story import Event, Step, StepFailed
+from tiercast_endpoint.story import Step
 from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.tree import TreeError
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ConfigError, ProtocolError, StoreFull

@@ -25,6 +25,7 @@ import structlog
 
 from tiercast_endpoint import holdings, journal
 from tiercast_endpoint.borrowed import TOGETHER
+from tiercast_endpoint.events import Event, StepDone, StepFailed
 from tiercast_endpoint.faults import translated
 from tiercast_endpoint.holdings import Installed, Tree
 from tiercast_endpoint.journal import Job
@@ -33,7 +34,7 @@ from tiercast_endpoint.materials import Failed, Materials, Progress
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.run import Performer
 from tiercast_endpoint.sources import Sources
-from tiercast_endpoint.story import Event, Plan, Step, StepDone, StepFailed
+from tiercast_endpoint.story import Plan, Step
 from tiercast_protocol.content.digest import digest_of
 from tiercast_protocol.content.receipt import ActionResult, ProgramResult
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, MessageInvalid
@@ -125,12 +126,8 @@ class Halves:
         return done, event
 
     async def _asked(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
-        row = await self._db.read(
-            lambda c: c.execute(
-                "SELECT bundle FROM signed WHERE job=? AND revision=?", (job.job, job.revision)
-            ).fetchone()
-        )
-        if row is None:
+        bundle, further = await self._bundle(job, job.revision), await self._bundle(job, job.answers)
+        if bundle is None:
             raise Failed("half.order-missing", "The order came before the agent had two halves; order it again.")
         outcome = job.snapshot.outcome
         said = None if outcome is None else [outcome.state, outcome.code, outcome.detail]
@@ -138,12 +135,18 @@ class Halves:
         async with self._performing:
             self._tell = tell
             try:
-                answer = await self.ask("perform", bundle=row[0], step=step.value, outcome=said)
+                answer = await self.ask("perform", bundle=bundle, further=further, step=step.value, outcome=said)
             except Refusal as error:
                 return job, StepFailed(step, error.code, error.detail)
             finally:
                 self._tell = None
         return await self._take(job, step, answer)
+
+    async def _bundle(self, job: Job, revision: int) -> bytes | None:
+        """The order of this revision, as it was signed."""
+        query = "SELECT bundle FROM signed WHERE job=? AND revision=?"
+        row = await self._db.read(lambda c: c.execute(query, (job.job, revision)).fetchone())
+        return None if row is None else bytes(row[0])
 
     async def _take(self, job: Job, step: Step, answer: Any) -> tuple[Job, Event]:
         try:

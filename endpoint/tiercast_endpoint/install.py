@@ -13,6 +13,8 @@ Rules
   or ends what has touched nothing yet; what has begun is no more its business.
 - A failure that the order lets be tried again leads back to `WAIT` or `HOLD`, after a switch by way of `UNDO`; the
   number of tries only grows.
+- In two phases (`phased.py`) what is prepared waits for the order to commit, and what is committed, its old version
+  kept, for the order to accept; an order to undo leads back from wherever it finds the job.
 - There is exactly one outcome, and once there is one it is never exchanged for another.
 - A late answer (of a step that is no longer the present one) returns no commands.
 """
@@ -21,7 +23,34 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tiercast_endpoint import endings
+from tiercast_endpoint.events import (
+    Abort,
+    CancelAsked,
+    Command,
+    Event,
+    Finish,
+    HeldBack,
+    Judged,
+    OrderExpired,
+    Perform,
+    Record,
+    Recovered,
+    Rest,
+    Running,
+    Seek,
+    SendingLate,
+    StepDone,
+    StepFailed,
+    StepOrdered,
+    Stopping,
+    Tell,
+    TimeCame,
+    TurnCame,
+    prepared,
+)
 from tiercast_endpoint.gate import Gate
+from tiercast_endpoint.phased import STANDING, entered, with_step
 from tiercast_endpoint.story import (
     FIRST,
     HARMLESS,
@@ -37,35 +66,15 @@ from tiercast_endpoint.story import (
     RUN,
     SENDING,
     STATE_OF,
-    Abort,
-    CancelAsked,
-    Command,
-    Event,
-    Finish,
-    HeldBack,
-    Judged,
-    OrderExpired,
     Outcome,
-    Perform,
     Plan,
-    Record,
-    Recovered,
-    Rest,
-    Running,
-    Seek,
-    SendingLate,
     Snapshot,
     Step,
-    StepDone,
-    StepFailed,
-    Stopping,
-    Tell,
-    TimeCame,
-    TurnCame,
     back_from,
-    prepared,
 )
-from tiercast_protocol.content.reason import Reason, because, packed
+from tiercast_endpoint.waits import Waits
+from tiercast_protocol.content import phases
+from tiercast_protocol.content.reason import Reason
 from tiercast_protocol.content.times import SHUTDOWN, START
 
 __all__ = [
@@ -102,6 +111,7 @@ __all__ = [
     "Step",
     "StepDone",
     "StepFailed",
+    "StepOrdered",
     "Stopping",
     "Tell",
     "TimeCame",
@@ -123,32 +133,36 @@ class Install:
         if snapshot.type not in FIRST:
             raise ValueError(f"no machine for a job of type {snapshot.type!r}")
         self.snapshot = snapshot
-        self.gate = gate or Gate()
-        self._happened: frozenset[str] = frozenset()
-        self._running = ""
-        self._held = held
-        self._told: Reason | None = None
-        self._judged = Judged()
+        self._waits = Waits(gate or Gate(), held)
 
-    def handle(self, event: Event, *, now: int) -> list[Command]:  # noqa: C901, PLR0911 - one line per event
+    @property
+    def gate(self) -> Gate:
+        """Its times on this machine."""
+        return self._waits.gate
+
+    @gate.setter
+    def gate(self, gate: Gate) -> None:
+        self._waits.gate = gate
+
+    def handle(self, event: Event, *, now: int) -> list[Command]:  # noqa: C901, PLR0911, PLR0912 - one line per event
         """What to do, in order, now that `event` happened; `now` is milliseconds since 1970."""
-        at = self.snapshot
+        at, waits = self.snapshot, self._waits
         match event:
             case TurnCame():
                 return self._turn(now) if at.step in RESTING else []
             case TimeCame():
-                return self._look(now) if at.step in RESTING else []
+                return self._look(now)
             case Stopping():
-                self._happened |= {SHUTDOWN}
-                return self._look(now) if at.step in RESTING else []
+                waits.happened |= {SHUTDOWN}
+                return self._look(now)
             case Running(app):
-                self._running = app
+                waits.running = app
                 return []
             case HeldBack(reason):
-                self._held = reason
-                return self._look(now) if at.step in RESTING else []
+                waits.held = reason
+                return self._look(now)
             case Judged(end=end):
-                self._judged = event
+                waits.judged = event
                 return self._abandon(end) if end is not None and at.step in HARMLESS else []
             case SendingLate():
                 return self._send_late(now)
@@ -158,24 +172,16 @@ class Install:
                 return self._done(event, now) if event.step is at.step else []
             case StepFailed():
                 return self._failed(event, now) if event.step is at.step else []
+            case StepOrdered(step):
+                return self._ordered(step, now)
             case CancelAsked(force):
-                return self._cancelled(force=force)
+                return self._cancelled(now, force=force)
             case OrderExpired():
-                return self._abandon(self._expired()) if at.step in HARMLESS else []
+                return self._out_of_time(now)
 
     def wait(self, now: int) -> Reason | None:
         """What the job waits for besides its turn; None when it may begin, or has."""
-        at = self.snapshot
-        if at.step not in RESTING:
-            return None
-        if now < at.again and at.failed is not None:
-            error = f"{at.failed.code} {at.failed.detail}".strip()
-            return because("retry.pause", attempt=at.attempt, error=error, until=at.again)
-        if self._held is not None:
-            return self._held
-        if at.step is Step.WAIT and at.type == INSTALL:
-            return self._judged.fetch or self.gate.before_transfer(now)
-        return self.wait_to_begin(now)
+        return self._waits.reason(self.snapshot, now)
 
     @property
     def sending_ends(self) -> int | None:
@@ -183,47 +189,34 @@ class Install:
         at, limit = self.snapshot, self.gate.times.send_timeout_s
         return at.sending + limit * 1000 if limit and at.sending and at.step in SENDING else None
 
-    def wait_to_begin(self, now: int) -> Reason | None:
-        """Why an installation may not begin."""
-        return self._judged.install or self.gate.before_installation(now, self._happened, self._running)
+    @property
+    def heeds_expiry(self) -> bool:
+        """Whether the end of the order's time means anything where it is."""
+        at = self.snapshot
+        return at.step in HARMLESS or (at.step is Step.STAND and at.phase == phases.COMMIT)
 
     # -- what each event means ---------------------------------------------------------------------
 
     def _turn(self, now: int) -> list[Command]:
-        if (wait := self.wait(now)) is not None:
-            return self._rest(wait)
         at = self.snapshot
+        if (wait := self.wait(now)) is not None:
+            return self._waits.rest(at, wait)
+        if at.step is Step.STAND:
+            return self._go(back_from(Step.STAND, at.plan) if at.phase == phases.UNDO else Step.SETTLE)
         if at.step is Step.WAIT and at.type == INSTALL:
             self.snapshot = replace(at, sending=now)
             return self._go(Step.PLAN)
-        self.snapshot = replace(at, begun=now, decided=self._judged.values)
+        self.snapshot = replace(at, begun=now, decided=self._waits.judged.values)
         return self._go(FIRST[at.type] if at.step is Step.WAIT else self._first_of_installation())
 
     def _look(self, now: int) -> list[Command]:
-        if (wait := self.wait(now)) is not None:
-            return self._rest(wait)
-        told, self._told = self._told, None
-        if told is None:
-            return [Seek()]
-        # What it waited for came; that it waits for its turn now is told, or the old reason would stand.
-        step = self.snapshot.step
-        turn = because("hold") if step is Step.HOLD else because("turn")
-        return [Tell(STATE_OF[step], *packed(turn)), Seek()]
-
-    def _rest(self, wait: Reason) -> list[Command]:
-        """Give the turn back, and say why, once."""
-        told, self._told = self._told, wait
-        same = told is not None and (told.code, told.until) == (wait.code, wait.until)
-        # What facts and the owner say is told anew with its figures; those of times change with the clock.
-        same &= wait not in {self._judged.fetch, self._judged.install} or told == wait
-        tell = [] if same else [Tell(STATE_OF[self.snapshot.step], *packed(wait))]
-        return [*tell, Rest(wait.until)]
+        return self._waits.look(self.snapshot, now) if self.snapshot.step in RESTING else []
 
     def _recovered(self, now: int) -> list[Command]:  # noqa: PLR0911 - one per kind of step
         at = self.snapshot
         if at.step not in PREPARING and (at.step is not Step.WAIT or at.type != INSTALL):
             # What waits for the agent's start has it: it was prepared before.
-            self._happened |= {START}
+            self._waits.happened |= {START}
         if at.step in RESTING:
             return self._look(now)
         if at.step is Step.END:
@@ -231,14 +224,11 @@ class Install:
         if at.step is Step.RESTART:
             return self._go(Step.END)  # this life is the restart
         if at.step in PROGRAMS and not (at.plan.after if at.step is Step.AFTER else at.plan.before):
-            which = PROGRAMS[at.step]
-            said = f"{which[0].upper()}{which[1:]} was started and not seen to finish; it is not idempotent, so it was"
-            outcome = Outcome("interrupted", "program.interrupted", f"{said} not run again.")
-            return self._go(back_from(at.step, at.plan), outcome)
+            return self._go(back_from(at.step, at.plan), endings.interrupted(at.step))
         if at.step is Step.BEFORE and not at.cancel:
             # Nothing but that program was begun, and it may be begun again: when the gate is open.
             return self._ready(now)
-        if at.step is Step.RUN and self.wait_to_begin(now) is not None:
+        if at.step is Step.RUN and self._waits.to_begin(now) is not None:
             return self._go(Step.STOP)
         return [Tell(STATE_OF[at.step]), Perform(at.step)]
 
@@ -249,7 +239,7 @@ class Install:
         match at.step:
             case Step.PLAN if at.plan.current:
                 # DISCARD takes away the chunks that were fetched to find this out.
-                return self._go(Step.DISCARD, Outcome("done", "unchanged", "This version was installed already."))
+                return self._go(Step.DISCARD, endings.UNCHANGED)
             case Step.PLAN:
                 return self._ready(now) if at.plan.ready else self._go(Step.FETCH)
             case Step.FETCH:
@@ -257,28 +247,31 @@ class Install:
             case Step.ASSEMBLE:
                 return self._ready(now)
             case Step.BEFORE if at.cancel:
-                return self._go(Step.DISCARD, Outcome("cancelled", "cancelled", "Cancelled after run-before had run."))
+                return self._go(Step.DISCARD, endings.AFTER_BEFORE)
             case Step.BEFORE:
                 return self._go(Step.SWITCH)
             case Step.SWITCH if at.plan.actions:
                 return self._go(Step.APPLY)
-            case Step.SWITCH | Step.APPLY:
-                return self._go(Step.SETTLE if at.plan.after is None else Step.AFTER)
+            case Step.SWITCH | Step.APPLY if at.plan.after is not None:
+                return self._go(Step.AFTER)
             case Step.REVERT | Step.TAKE:
                 return self._go(Step.UNDO if at.step is Step.REVERT else Step.UNLINK)
-            case Step.AFTER:
-                return self._go(Step.SETTLE)
-            case Step.UNDO if at.outcome is None:
-                if at.cancel:
-                    return self._go(Step.DISCARD, Outcome("cancelled", "cancelled", "Cancelled before the next try."))
+            case Step.SWITCH | Step.APPLY | Step.AFTER:
+                return self._go(entered(at))
+            case Step.ENTER:
+                self.snapshot = replace(at, step=Step.STAND)
+                return [Record(self.snapshot), *self._look(now)] if at.phase == phases.COMMIT else self._turn(now)
+            case Step.UNDO if at.outcome is None and not at.cancel and at.phase != phases.UNDO:
                 return self._ready(now)
             case Step.UNDO:
-                return self._go(Step.DISCARD)
+                return self._go(Step.DISCARD, at.outcome or endings.taken_back(at, superseded=event.superseded))
             case Step.STOP if at.outcome is None and at.cancel:
-                return self._go(Step.END, Outcome("cancelled", "cancelled", "Cancelled before the next try."))
+                return self._go(Step.END, endings.NO_MORE_TRIES)
             case Step.STOP if at.outcome is None:
                 self.snapshot = replace(at, step=Step.WAIT)
                 return [Record(self.snapshot), *self._look(now)]
+            case Step.SETTLE if event.superseded:
+                return self._go(Step.END, endings.SUPERSEDED)
             case Step.RUN | Step.KEEP:
                 return self._go(Step.END, Outcome("done", event.code, event.detail))
             case Step.UNLINK:
@@ -301,7 +294,7 @@ class Install:
             outcome = Outcome(was.state, "undo.failed", f"{was.detail} {event.detail}".strip())
             self.snapshot = replace(at, outcome=outcome)
         elif at.cancel and step is Step.BEFORE:
-            outcome = Outcome("cancelled", "cancelled", f"Cancelled while run-before ran, which failed: {event.detail}")
+            outcome = endings.cancelled_and_failed(event.detail)
         elif (again := self._again(outcome, now)) is not None:
             return again
         return self._go(back_from(step, at.plan), outcome)
@@ -333,13 +326,24 @@ class Install:
         self.snapshot = replace(self.snapshot, step=to)
         return [Record(self.snapshot), *self._look(now)]
 
-    def _cancelled(self, *, force: bool) -> list[Command]:
+    def _ordered(self, step: str, now: int) -> list[Command]:
+        at = self.snapshot
+        after = with_step(at, step)
+        if at.outcome is not None or after == at:
+            return []
+        self.snapshot = after
+        if after.phase == phases.UNDO and at.step in HARMLESS:
+            return self._abandon(endings.GIVEN_UP)
+        return [Record(after), *self._look(now)]
+
+    def _cancelled(self, now: int, *, force: bool) -> list[Command]:
         at = self.snapshot
         if at.step in HARMLESS:
-            return self._abandon(Outcome("cancelled", "cancelled", "Cancelled before anything was changed."))
+            return self._abandon(endings.UNTOUCHED)
+        if at.phase == phases.COMMIT and at.step in STANDING and not (force and at.step in PROGRAMS):
+            return self._ordered(phases.UNDO, now)
         if force and at.step in PROGRAMS:
-            outcome = Outcome("cancelled", "cancel.forced", f"Cancelled by force: {PROGRAMS[at.step]} was killed.")
-            return [Abort(at.step), *self._go(back_from(at.step, at.plan), outcome)]
+            return [Abort(at.step), *self._go(back_from(at.step, at.plan), endings.killed(at.step))]
         waits = at.step is Step.BEFORE or (at.step in {Step.REVERT, Step.UNDO, Step.STOP} and at.outcome is None)
         if waits and not at.cancel:
             # The program is let end: it may not be safe to stop, and what follows is in our hands.
@@ -347,10 +351,11 @@ class Install:
             return [Record(self.snapshot)]
         return []
 
-    def _expired(self) -> Outcome:
-        failed = self.snapshot.failed
-        last = f" {_said(failed)}" if failed is not None else ""
-        return Outcome("expired", "order.expired", f"The order's time passed before it could be carried out.{last}")
+    def _out_of_time(self, now: int) -> list[Command]:
+        if self.snapshot.step in HARMLESS:
+            return self._abandon(endings.expired(self.snapshot.failed))
+        # What is committed stands: accepting it is all that is left to do.
+        return self._ordered(phases.ACCEPT, now) if self.heeds_expiry else []
 
     def _abandon(self, outcome: Outcome) -> list[Command]:
         step = self.snapshot.step
@@ -364,7 +369,7 @@ class Install:
         """All is prepared: begin, or hold until the gate opens."""
         self.snapshot = replace(self.snapshot, step=Step.HOLD)
         if self.wait(now) is None:
-            self.snapshot = replace(self.snapshot, begun=now, decided=self._judged.values)
+            self.snapshot = replace(self.snapshot, begun=now, decided=self._waits.judged.values)
             return self._go(self._first_of_installation())
         return [Record(self.snapshot), *self._look(now)]
 
@@ -382,7 +387,7 @@ class Install:
         kept = before.outcome or outcome
         if step is Step.END and kept is None:
             kept = Outcome("done")
-        self._told = None
+        self._waits.moved()
         self.snapshot = replace(before, step=step, outcome=kept)
         commands: list[Command] = [Record(self.snapshot)]
         if step is Step.END:
@@ -390,7 +395,3 @@ class Install:
         if STATE_OF[step] != STATE_OF.get(before.step):
             commands.append(Tell(STATE_OF[step]))
         return [*commands, Perform(step)]
-
-
-def _said(failed: Outcome) -> str:
-    return f"the last one failed: {failed.code} {failed.detail}".strip()

@@ -21,7 +21,7 @@ from typing import Protocol
 
 import structlog
 
-from tiercast_endpoint import choices, journal
+from tiercast_endpoint import choices, further, journal
 from tiercast_endpoint.checking import Checking
 from tiercast_endpoint.gate import NO_WISH, Gate, Preferred, share_of
 from tiercast_endpoint.group_windows import Windows, read_windows
@@ -48,7 +48,7 @@ from tiercast_endpoint.run import Performer, Run, Watch, _unwatched
 from tiercast_endpoint.turns import Lanes
 from tiercast_endpoint.why import Look
 from tiercast_protocol.content import order as o
-from tiercast_protocol.content import provisos, times
+from tiercast_protocol.content import phases, provisos, times
 from tiercast_protocol.content.jobtypes import OFFER
 from tiercast_protocol.content.order import Order
 from tiercast_protocol.content.reason import Reason, told
@@ -198,7 +198,10 @@ class Jobs:
         log.info("order", job=order.job, revision=order.revision, type=order.type, verdict=type(verdict).__name__)
         if job is None:
             return
-        if isinstance(verdict, Accepted):
+        if isinstance(verdict, further.Further):
+            if (run := self._runs.get((job.job, job.revision))) is not None:
+                run.go_further(job.answers, verdict.step)
+        elif isinstance(verdict, Accepted):
             soon = self._gate(job).before_transfer(self.now_ms()) is None
             waits = not soon or provisos.hangs_on(order.type, order.options)
             if self._roots is not None and order.type == o.INSTALL and not bundle.offers and not waits:
@@ -212,7 +215,7 @@ class Jobs:
 
     def _enter(
         self, connection: sqlite3.Connection, order: Order, cause: str, vouched: Mapping[str, str]
-    ) -> tuple[Verdict, Job | None]:
+    ) -> tuple[Verdict | further.Further, Job | None]:
         """Judge and journal in one transaction."""
         seen = Seen(
             journal.counter(connection, journal.EPOCH),
@@ -220,23 +223,27 @@ class Jobs:
             journal.newest_revision(connection, order.job),
         )
         now = self._clock()
-        if SITE in order.options and (done := _done_before(connection, order)) is not None:
+        if SITE in order.options and (done := further.done_before(connection, order)) is not None:
             return Repeated(), done
         verdict = judge(order, seen, now_ms=now)
         if isinstance(verdict, Repeated):
             return verdict, journal.job_at(connection, order.job, order.revision)
-        if not isinstance(verdict, (Accepted, Refused)):
-            return verdict, None
+        told: Verdict | further.Further = verdict
+        moved: Job | None = None
+        if phases.STEP in order.options:
+            told, moved = further.take(connection, order, verdict)
         if isinstance(verdict, Accepted):
             journal.raise_counter(connection, journal.EPOCH, order.epoch)
             journal.raise_counter(connection, journal.TIME, order.issued)
+        if not isinstance(told, (Accepted, Refused)):
+            return told, moved
         job = Job(
             *(order.job, order.revision, order.type, order.package, order.version, order.package_revision),
             *(order.root, order.issued, order.expires, cause, "ordered", now),
-            snapshot=_first_snapshot(order, verdict),
+            snapshot=_first_snapshot(order, told),
             options={**order.options, **vouched},
         )
-        return verdict, journal.add_job(connection, job)
+        return told, journal.add_job(connection, job)
 
     # -- jobs at work --------------------------------------------------------------------------------------
 
@@ -349,13 +356,6 @@ class Jobs:
         self._rest()
 
 
-def _done_before(connection: sqlite3.Connection, order: Order) -> Job | None:
-    """What came of it where it was done already: gateway and server may both have made this node a target of it."""
-    earlier = journal.revisions(connection, order.job)
-    same = [job for job in earlier if (job.type, job.root, job.state) == (order.type, order.root, "done")]
-    return same[-1] if same and same[-1].revision < order.revision else None
-
-
 def _first_snapshot(order: Order, verdict: Verdict) -> Snapshot:
     """What is refused is journaled as ended: a crash before its receipt must not bring it to life."""
     if isinstance(verdict, Refused):
@@ -363,7 +363,7 @@ def _first_snapshot(order: Order, verdict: Verdict) -> Snapshot:
     if order.type == RUN:
         return Snapshot(order.type, plan=Plan(before=bool(order.options.get("idempotent"))))
     # An offer is installed as anything is, once it is accepted.
-    return Snapshot(INSTALL if order.type == OFFER else order.type)
+    return Snapshot(INSTALL if order.type == OFFER else order.type, phase=phases.step_of(order.options))
 
 
 def describe(job: Job) -> dict[str, object]:

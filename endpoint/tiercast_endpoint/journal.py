@@ -84,6 +84,8 @@ class Job:
         previous: what the name led to before the switch ("" is nothing); None until that was looked up.
         options: those of the order.
         finished: 0 while the job is open.
+        answers: the revision of the last order that said how far it is to go; 0 where none did.
+        ordered: how far that was, one of `phases.STEPS`.
     """
 
     job: str
@@ -117,17 +119,24 @@ class Job:
     reported: bool = False
     options: dict[str, str | int | bool] = field(default_factory=dict)
     actions: tuple[ActionResult, ...] = ()
+    answers: int = 0
+    ordered: str = ""
 
     @property
     def key(self) -> str:
         """A name for the job's staging folder."""
         return f"{self.job}.{self.revision}"
 
+    @property
+    def told_revision(self) -> int:
+        """The revision that records and the receipt are about."""
+        return max(self.revision, self.answers)
+
     def record(self, target: str) -> StatusRecord:
         """What is told upward."""
         return StatusRecord(
             job=self.job,
-            revision=self.revision,
+            revision=self.told_revision,
             target=target,
             attempt=self.snapshot.attempt,
             seq=self.seq,
@@ -145,7 +154,7 @@ class Job:
 _COLUMNS = (
     "job, revision, type, package, version, package_revision, root, issued, expires, cause, state, at, n, snapshot,"
     " programs, running, tree, made, previous, started, finished, seq, code, detail, done, total, receipt, signature,"
-    " reported, options, actions"
+    " reported, options, actions, answers, ordered"
 )
 
 
@@ -207,7 +216,8 @@ def save_final(connection: sqlite3.Connection, job: Job, sign: Callable[[Job], t
     known = _job_of(row)
     if known.finished:
         return known
-    job = save_status(connection, job)
+    # An order may have come while it ended: it is answered too.
+    job = save_status(connection, replace(job, answers=known.answers, ordered=known.ordered))
     receipt, signature = sign(job)
     connection.execute(
         "UPDATE job SET finished=?, receipt=?, signature=?, reported=0 WHERE n=?",
@@ -232,9 +242,9 @@ def set_tree(connection: sqlite3.Connection, n: int, tree: str, *, made: bool = 
 
 
 def trees_of_others(connection: sqlite3.Connection, package: str, n: int) -> set[str]:
-    """The trees that open jobs of the package, besides the job numbered `n`, are to switch to."""
-    rows = connection.execute("SELECT tree FROM job WHERE finished=0 AND package=? AND n<>?", (package, n))
-    return {row[0] for row in rows if row[0]}
+    """The trees that open jobs of the package, besides the job numbered `n`, are to switch to, or may go back to."""
+    query = "SELECT tree, coalesce(previous, '') FROM job WHERE finished=0 AND package=? AND n<>?"
+    return {tree for row in connection.execute(query, (package, n)) for tree in row if tree}
 
 
 def observed_s(connection: sqlite3.Connection, package: str) -> float:
@@ -264,15 +274,22 @@ def set_previous(connection: sqlite3.Connection, n: int, tree: str | None) -> No
     connection.execute("UPDATE job SET previous=? WHERE n=?", (tree, n))
 
 
+def set_ordered(connection: sqlite3.Connection, n: int, revision: int, step: str) -> None:
+    """An order of this revision says how far the job is to go."""
+    connection.execute("UPDATE job SET answers=?, ordered=? WHERE n=?", (revision, step, n))
+
+
 def job_at(connection: sqlite3.Connection, job: str, revision: int) -> Job | None:
-    """The job at this revision."""
-    row = connection.execute(f"SELECT {_COLUMNS} FROM job WHERE job=? AND revision=?", (job, revision)).fetchone()  # noqa: S608 - constant columns
+    """The job that answers for this revision."""
+    query = f"SELECT {_COLUMNS} FROM job WHERE job=? AND (revision=? OR answers=?) ORDER BY n DESC"  # noqa: S608 - constant columns
+    row = connection.execute(query, (job, revision, revision)).fetchone()
     return _job_of(row) if row else None
 
 
 def newest_revision(connection: sqlite3.Connection, job: str) -> int:
     """The highest revision of the job that was ever ordered here; 0 for an unknown job."""
-    return int(connection.execute("SELECT coalesce(max(revision), 0) FROM job WHERE job=?", (job,)).fetchone()[0])
+    query = "SELECT coalesce(max(max(revision, answers)), 0) FROM job WHERE job=?"
+    return int(connection.execute(query, (job,)).fetchone()[0])
 
 
 def revisions(connection: sqlite3.Connection, job: str) -> list[Job]:

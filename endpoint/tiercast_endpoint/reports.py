@@ -126,7 +126,7 @@ class Reporter:
     def _sign(self, job: Job) -> tuple[bytes, bytes]:
         receipt = Receipt(
             job=job.job,
-            revision=job.revision,
+            revision=job.told_revision,
             attempt=job.snapshot.attempt,
             seq=job.seq,
             node=self._me,

@@ -31,7 +31,7 @@ from tiercast_endpoint.materials import Limits, Materials
 from tiercast_endpoint.orders import Accepted, Identity, Refused, Repeated, Seen, judge, open_bundle
 from tiercast_endpoint.run import Performer
 from tiercast_endpoint.story import RUN, Outcome, Plan, Snapshot, Step
-from tiercast_protocol.content import times
+from tiercast_protocol.content import phases, times
 from tiercast_protocol.content.digest import DIGEST_SIZE
 from tiercast_protocol.content.order import Order
 from tiercast_protocol.content.vouching import windows_of
@@ -111,13 +111,16 @@ class RootHalf:
         bundle, order, step, outcome = self._proved(args)
         vouched = windows_of(bundle.targets, self._me.name)
         job, past = await self._db.write(lambda connection: self._enter(connection, order, vouched))
+        job = await self._moved_on(job, args.get("further"))
+        if step in allowed.BEGINNING and phases.step_of(job.options) == job.ordered == phases.PREPARE:
+            raise Refusal("half.phase", "The order to commit is missing.")
         after = allowed.begin(past, step, tries=times.read(job.options).installation.most)
         if isinstance(after, No):
             log.warning("refused", job=job.job, step=step, code=after.code, detail=after.detail)
             raise Refusal(after.code, after.detail)
         if step in allowed.BEGINNING and not past.begun:
             after = replace(after, begun=await self._begins(job))
-        snapshot = Snapshot(job.snapshot.type, step, after.plan, outcome=outcome, begun=after.begun)
+        snapshot = Snapshot(job.snapshot.type, step, after.plan, outcome=outcome, begun=after.begun, phase=job.ordered)
         job = replace(job, snapshot=snapshot, started=job.started or after.begun)
         await self._db.write(lambda connection: _note(connection, job, after))
         log.info("step", job=job.job, package=job.package, step=step)
@@ -168,13 +171,25 @@ class RootHalf:
             past = Past(order.type, Plan(before=bool(order.options.get("idempotent"))) if order.type == RUN else Plan())
             _save(connection, job.n, past)
             return job, past
-        known = journal.job_at(connection, order.job, order.revision) if isinstance(verdict, Repeated) else None
-        if known is None:
+        known = journal.job_at(connection, order.job, order.revision)
+        if known is None or not (isinstance(verdict, Repeated) or known.answers):
             raise Refusal("half.stale", "A later revision of the job was here before.")
         if (known.type, known.root, known.expires) != (order.type, order.root, order.expires):
             raise Refusal("half.order-invalid", "Another order was here under this job and revision.")
         (kept,) = connection.execute("SELECT past FROM past WHERE n=?", (known.n,)).fetchone()
         return known, msgspec.msgpack.decode(kept, type=Past)
+
+    async def _moved_on(self, job: Job, further: Any) -> Job:
+        """The job, and how far an order of a later revision lets it go; proved as the first one."""
+        step = phases.further(phases.step_of(job.options), job.ordered)
+        if step and isinstance(further, bytes):
+            _, order, _, _ = self._proved({"bundle": further, "step": Step.WAIT})
+            same = (order.job, order.type, order.root) == (job.job, job.type, job.root)
+            if not same or order.revision <= job.revision:
+                raise Refusal("half.order-invalid", "The order to go further is of another job.")
+            revision, step = max(order.revision, job.answers), phases.further(step, phases.step_of(order.options))
+            await self._db.write(lambda connection: journal.set_ordered(connection, job.n, revision, step))
+        return replace(job, ordered=step)
 
     def _row(self, order: Order, vouched: Mapping[str, str]) -> Job:
         return Job(

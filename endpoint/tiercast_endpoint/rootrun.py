@@ -20,7 +20,7 @@ from pathlib import Path
 
 import structlog
 
-from tiercast_endpoint import choices, holdings, inventory, journal, messages, patches, roothalf, trusted
+from tiercast_endpoint import choices, former, holdings, inventory, journal, messages, patches, roothalf, trusted
 from tiercast_endpoint.acting import effects
 from tiercast_endpoint.acting.performing import Acting
 from tiercast_endpoint.actions import Actions
@@ -48,6 +48,7 @@ SCHEMA = [
     (1, journal.SCHEMA + journal.OPTIONS + holdings.SCHEMA + holdings.PARTIAL + patches.SCHEMA + roothalf.SCHEMA),
     (2, messages.SCHEMA + inventory.SCHEMA + choices.SCHEMA),
     (3, effects.SCHEMA + journal.ACTIONS),
+    (4, former.SCHEMA),
 ]
 _FIRST_FD = 3
 

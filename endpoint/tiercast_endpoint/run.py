@@ -78,6 +78,14 @@ class _Progressed:
 
 
 @dataclass(frozen=True, slots=True)
+class _Further:
+    """An order of this revision, journaled already, says how far it is to go."""
+
+    revision: int
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Said:
     """What was written down of its state is to be told now."""
 
@@ -147,7 +155,7 @@ class Run:
         #: Since when it is at its step (milliseconds since 1970), and whether the journal lacks room.
         self.since = now_ms()
         self.no_room = False
-        self._events: asyncio.Queue[i.Event | _Answered | _Progressed | _Said] = asyncio.Queue()
+        self._events: asyncio.Queue[i.Event | _Answered | _Progressed | _Said | _Further] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._progress = Progress(lambda done, total: self._events.put_nowait(_Progressed(done, total)))
         self._telling = Soon(lambda: self._events.put_nowait(_Said()))
@@ -171,6 +179,10 @@ class Run:
         self._machine.gate = replace(gate, observed_s=self._machine.gate.observed_s)
         self.put(i.TimeCame())
 
+    def go_further(self, revision: int, step: str) -> None:
+        """The job is ordered, by this revision, to go so far (one of `phases.STEPS`)."""
+        self._events.put_nowait(_Further(revision, step))
+
     def put(self, event: i.Event) -> None:
         """Let the machine handle `event` when it comes to it."""
         self._events.put_nowait(event)
@@ -182,6 +194,8 @@ class Run:
                 await self._look_back()
                 if self._recovered:
                     await self._handle(i.Recovered(), tasks)
+                    if self.job.ordered and not self.ended.is_set():
+                        await self._handle(i.StepOrdered(self.job.ordered), tasks)
                 else:
                     await self._note(i.STATE_OF[i.Step.WAIT])
                     await self._handle(i.TimeCame(), tasks)
@@ -225,11 +239,11 @@ class Run:
                 self.no_room = False
                 return done
 
-    async def _next(self) -> i.Event | _Answered | _Progressed | _Said:
+    async def _next(self) -> i.Event | _Answered | _Progressed | _Said | _Further:
         while True:
             now = self._now_ms()
             left = (self.job.expires - now) / 1000
-            if left <= 0 and self._machine.snapshot.step in i.HARMLESS:
+            if left <= 0 and self._machine.heeds_expiry:
                 return i.OrderExpired()
             look = min(max(left, 0.0), _LOOK_S) or _LOOK_S
             if (ends := self._machine.sending_ends) is not None:
@@ -251,7 +265,9 @@ class Run:
         """Seconds between two looks at what no clock frees."""
         return _PROGRAMS_LOOK_S if self._machine.gate.times.unless else LOOK_S
 
-    async def _take(self, event: i.Event | _Answered | _Progressed | _Said, tasks: asyncio.TaskGroup) -> None:
+    async def _take(
+        self, event: i.Event | _Answered | _Progressed | _Said | _Further, tasks: asyncio.TaskGroup
+    ) -> None:
         if isinstance(event, _Said):
             with suppress(StoreFull):
                 await self._reporter.tell(self.job)
@@ -260,12 +276,16 @@ class Run:
                 self._telling.stop()
                 with suppress(StoreFull):
                     self.job = await self._reporter.progress(self.job, event.done, event.total)
+        elif isinstance(event, _Further):
+            self.job = replace(self.job, answers=event.revision, ordered=event.step)
+            await self._handle(i.StepOrdered(event.step), tasks)
         elif isinstance(event, _Answered):
             self._task = None
             self._progress.stop()
             # What the reporter wrote meanwhile is newer than what the step started with.
             told = self.job
             self.job = replace(event.job, seq=told.seq, state=told.state, at=told.at, done=told.done, total=told.total)
+            self.job = replace(self.job, answers=told.answers, ordered=told.ordered)
             await self._handle(event.event, tasks)
         else:
             await self._handle(event, tasks)

@@ -18,7 +18,7 @@ from dataclasses import replace
 
 import structlog
 
-from tiercast_endpoint import holdings, journal, programs
+from tiercast_endpoint import former, holdings, journal, programs
 from tiercast_endpoint.ahead import Ahead
 from tiercast_endpoint.assemble import Assembler
 from tiercast_endpoint.becoming import command_as
@@ -31,7 +31,7 @@ from tiercast_endpoint.partial import staging_of
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.tree import TreeError
-from tiercast_protocol.content import times
+from tiercast_protocol.content import phases, times
 from tiercast_protocol.content.programs import Program
 from tiercast_protocol.content.receipt import ProgramResult
 from tiercast_protocol.content.variables import fill
@@ -75,6 +75,7 @@ class Steps:
             Step.BEFORE: self._run,
             Step.SWITCH: self._switch,
             Step.AFTER: self._run,
+            Step.ENTER: self._enter,
             Step.UNDO: self._undo,
             Step.SETTLE: self._settle,
             Step.DISCARD: self._discard,
@@ -235,29 +236,57 @@ class Steps:
         await in_thread(self._root.switch, job.package, job.tree)
         return job, StepDone(step)
 
+    async def _enter(self, job: Job, step: Step, _tell: Progress) -> tuple[Job, Event]:
+        row = self._row_of(job, job.previous or "")
+        await self._db.write(lambda connection: former.enter(connection, job.n, row))
+        return job, StepDone(step)
+
     async def _undo(self, job: Job, step: Step, _tell: Progress) -> tuple[Job, Event]:
         if job.running:
             await in_thread(programs.kill_leftover, job.running)
-        if job.previous:
+        current = await in_thread(self._root.current, job.package) or ""
+        # Only who stood committed can find another job's work there; it is not his to take back.
+        superseded = bool(job.snapshot.phase) and job.previous is not None and current not in {job.tree, job.previous}
+        if superseded:
+            await self._db.write(lambda connection: former.forget(connection, job.n))
+        elif job.previous:
             await in_thread(self._root.switch, job.package, job.previous)
         elif job.previous is not None:
             await in_thread(self._root.unlink, job.package)
+
         # Another try finds what the name leads to by then.
-        await self._db.write(lambda connection: journal.set_previous(connection, job.n, None))
-        return replace(job, running="", previous=None), StepDone(step)
+        def undone(connection: sqlite3.Connection) -> None:
+            journal.set_previous(connection, job.n, None)
+            former.put_back(connection, job.n, job.package)
+
+        await self._db.write(undone)
+        return replace(job, running="", previous=None), StepDone(step, superseded=superseded)
 
     async def _settle(self, job: Job, step: Step, _tell: Progress) -> tuple[Job, Event]:
-        previous = await self._kept_for_undo(job)
-        row = holdings.Installed(
+        accepted = job.snapshot.phase == phases.ACCEPT
+        superseded = accepted and await in_thread(self._root.current, job.package) != job.tree
+        if superseded:
+            known = await self._db.read(lambda connection: holdings.installed(connection, job.package))
+            keep = {tree for one in known for tree in (one.tree, one.previous)}
+        else:
+            # Accepted is: for good.  The depot above still has what was there before.
+            previous = "" if accepted else await self._kept_for_undo(job)
+            keep = {job.tree, previous}
+            row = self._row_of(job, previous)
+            await self._db.write(lambda connection: holdings.set_installed(connection, row))
+            if job.made:
+                await self._materials.sources.index(job.tree, self._materials.entries(job))
+        await self._db.write(lambda connection: former.forget(connection, job.n))
+        await self._drop_trees(job, keep=keep)
+        if not superseded:
+            await self._materials.partial.drop_of(job.package)
+        await self._materials.evict_of(job)
+        return job, StepDone(step, superseded=superseded)
+
+    def _row_of(self, job: Job, previous: str) -> holdings.Installed:
+        return holdings.Installed(
             *(job.package, job.version, job.package_revision, job.root, job.tree, previous, job.job, self._now_ms())
         )
-        await self._db.write(lambda connection: holdings.set_installed(connection, row))
-        if job.made:
-            await self._materials.sources.index(job.tree, self._materials.entries(job))
-        await self._drop_trees(job, keep={job.tree, previous})
-        await self._materials.partial.drop_of(job.package)
-        await self._materials.evict_of(job)
-        return job, StepDone(step)
 
     async def _kept_for_undo(self, job: Job) -> str:
         """The one older tree that stays: what the name led to before, unless that was a damaged copy of this one."""

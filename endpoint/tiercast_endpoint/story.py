@@ -1,4 +1,4 @@
-"""The words of one job's machine: its steps, what the journal keeps of it, its events and its commands.
+"""The words of one job's machine: its steps, and what the journal keeps of it; its events and commands are `events`.
 
 Rules
 - The texts of steps, and the names of a snapshot's fields, stand in journals: never rename one; a new field has a
@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-
-from tiercast_protocol.content.reason import Reason
 
 
 class Step(StrEnum):
@@ -26,6 +24,8 @@ class Step(StrEnum):
     SWITCH = "switch"  #: one rename
     APPLY = "apply"  #: the package's ordered actions
     AFTER = "after"  #: run-after
+    ENTER = "enter"  #: write down that the new version stands; the old one stays
+    STAND = "stand"  #: committed: waits to be accepted
     REVERT = "revert"  #: what the actions did is taken back, the last one first
     UNDO = "undo"  #: rename back
     SETTLE = "settle"  #: index the new tree, drop what is older than the previous one
@@ -64,6 +64,8 @@ STATE_OF: dict[Step, str] = {
     Step.SWITCH: "installing",
     Step.APPLY: "installing",
     Step.AFTER: "installing",
+    Step.ENTER: "installing",
+    Step.STAND: "installing",
     Step.REVERT: "installing",
     Step.UNDO: "installing",
     Step.SETTLE: "installing",
@@ -81,7 +83,7 @@ STATE_OF: dict[Step, str] = {
 #: Steps during which nothing but staging was touched: here a cancel or the order's expiry still counts.
 HARMLESS = frozenset({Step.WAIT, Step.PLAN, Step.FETCH, Step.ASSEMBLE, Step.HOLD})
 #: Nothing is performed here: the job may lie here for weeks, and others of its package go before it.
-RESTING = frozenset({Step.WAIT, Step.HOLD})
+RESTING = frozenset({Step.WAIT, Step.HOLD, Step.STAND})
 #: Steps that belong to the way here, and to the installation, as far as they are tried again.
 PREPARING = frozenset({Step.PLAN, Step.FETCH, Step.ASSEMBLE})
 INSTALLING = frozenset({Step.BEFORE, Step.SWITCH, Step.APPLY, Step.AFTER, Step.RUN})
@@ -100,8 +102,10 @@ ON_FAILURE: dict[Step, Step] = {
     Step.BEFORE: Step.DISCARD,
     Step.SWITCH: Step.UNDO,
     Step.APPLY: Step.REVERT,
-    # By way of `REVERT` where the package has actions.
+    # These by way of `REVERT` where the package has actions.
     Step.AFTER: Step.UNDO,
+    Step.ENTER: Step.UNDO,
+    Step.STAND: Step.UNDO,
     # What could not be taken back is told; the tree goes back all the same.
     Step.REVERT: Step.UNDO,
     # The switch could not be taken back: the new tree may be in use, so nothing is discarded.
@@ -165,6 +169,7 @@ class Snapshot:
         sending: when the present try of the way here began, in milliseconds since 1970.
         failed: how the last of them ended.
         decided: the values for which it began, and what else its receipt is to say of that.
+        phase: how far it is to go, one of `phases.STEPS`; "" to its end, as a job in one phase.
     """
 
     type: str
@@ -179,6 +184,7 @@ class Snapshot:
     failed: Outcome | None = None
     decided: str = ""
     sending: int = 0
+    phase: str = ""
 
     @property
     def attempt(self) -> int:
@@ -186,176 +192,6 @@ class Snapshot:
         return 1 + self.tried + self.installed
 
 
-# == events ============================================================================================
-
-
-@dataclass(frozen=True, slots=True)
-class TurnCame:
-    """No other job of this package is before this one."""
-
-
-@dataclass(frozen=True, slots=True)
-class TimeCame:
-    """The moment of `Rest` came, or the clock was set, or it is just time to look."""
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """What was seen of the programs during which it is not to be installed: one that runs, or ""."""
-
-    app: str
-
-
-@dataclass(frozen=True, slots=True)
-class HeldBack:
-    """The parent has jobs like this one wait, for this reason; None: not any more."""
-
-    reason: Reason | None
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What the machine's facts and its owner say now.
-
-    Attributes:
-        fetch: why nothing of it may be fetched.
-        install: why it may not be installed, or carried out.
-        end: how it ends because of them.
-        values: those that let it begin, and what else of it its receipt is to say.
-    """
-
-    fetch: Reason | None = None
-    install: Reason | None = None
-    end: Outcome | None = None
-    values: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Stopping:
-    """The agent is being stopped: what was to wait for that may begin."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """The daemon started again; the journal's last snapshot is the machine's."""
-
-
-@dataclass(frozen=True, slots=True)
-class StepDone:
-    """The step was performed; `plan` comes with `Step.PLAN`.  `code` is a remark for the outcome."""
-
-    step: Step
-    plan: Plan | None = None
-    code: str = ""
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class StepFailed:
-    """The step (or the program of that step) failed; `state` is the final state that this leads to."""
-
-    step: Step
-    code: str
-    detail: str = ""
-    state: str = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class CancelAsked:
-    """A cancel order for this job was accepted; `force` does not wait for programs that run."""
-
-    force: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class OrderExpired:
-    """The order's last instant has passed."""
-
-
-@dataclass(frozen=True, slots=True)
-class SendingLate:
-    """The time that the order gives to the way here may be over."""
-
-
-Event = (
-    SendingLate
-    | TurnCame
-    | TimeCame
-    | Running
-    | HeldBack
-    | Judged
-    | Stopping
-    | Recovered
-    | StepDone
-    | StepFailed
-    | CancelAsked
-    | OrderExpired
-)
-
-
-# == commands ==========================================================================================
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Journal the snapshot, synced, before any command after this one."""
-
-    snapshot: Snapshot
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """Report this state upward, and what it waits for."""
-
-    state: str
-    code: str = ""
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """Give the turn back; say `TimeCame` at `until` (milliseconds since 1970, 0 for when nobody knows)."""
-
-    until: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Seek:
-    """Ask for a turn: `TurnCame` is the answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Abort:
-    """Stop performing the step and wait until it has stopped; its answer no longer counts."""
-
-    step: Step
-
-
-@dataclass(frozen=True, slots=True)
-class Perform:
-    """Perform the step; answer `StepDone` or `StepFailed`."""
-
-    step: Step
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """The job is over: sign the receipt and report it, unless that was done before the crash."""
-
-    outcome: Outcome
-
-
-Command = Record | Tell | Rest | Seek | Abort | Perform | Finish
-
-
-def prepared(event: object) -> bool:
-    """Whether this was the last step before an installation, which is to begin now if its time has come."""
-    if not isinstance(event, StepDone):
-        return False
-    standing = event.plan is not None and event.plan.ready and not event.plan.current
-    return event.step is Step.ASSEMBLE or standing
-
-
 def back_from(step: Step, plan: Plan) -> Step:
     """Where a failure at `step` leads: what was done is taken back in reverse order."""
-    return Step.REVERT if step is Step.AFTER and plan.actions else ON_FAILURE[step]
+    return Step.REVERT if plan.actions and step in {Step.AFTER, Step.ENTER, Step.STAND} else ON_FAILURE[step]

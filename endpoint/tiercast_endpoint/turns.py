@@ -25,6 +25,8 @@ from tiercast_endpoint.story import PREPARING
 #: Jobs of different packages at work at the same time; as many again that install what is prepared, so that a window
 #: is not missed for somebody's long way here.
 AT_ONCE = 4
+#: Who rests here needs no more preparing.
+PREPARED = frozenset({Step.HOLD, Step.STAND})
 
 
 class Spawn(Protocol):
@@ -83,9 +85,9 @@ class Lanes:
             return
         run.turn_over = asyncio.Event()
         first: asyncio.Event | None = None
-        if run.step is not Step.HOLD:
+        if run.step not in PREPARED:
             first = self._arrived.setdefault(name, Lane()).join(run)
-        if run.step is Step.HOLD or run.step not in RESTING | PREPARING:
+        if run.step in PREPARED or run.step not in RESTING | PREPARING:
             # An earlier life of the agent had begun to install it: it goes on at once, and before all others.
             self._prepared.setdefault(name, Lane()).join(run)
         self._spawn(self._give(run, first))
@@ -110,7 +112,7 @@ class Lanes:
         over = run.turn_over
         if first is not None:
             await first.wait()
-        prepares = run.job.snapshot.type == INSTALL and run.step is not Step.HOLD
+        prepares = run.job.snapshot.type == INSTALL and run.step not in PREPARED
         if not prepares and not over.is_set():
             await self._prepared.setdefault(lane_of(run.job), Lane()).join(run).wait()
         slots = self._preparing if prepares else self._installing

@@ -40,6 +40,8 @@ CODE_OF: dict[Step, str] = {
     Step.SWITCH: "install",
     Step.APPLY: "install",
     Step.AFTER: "program",
+    Step.ENTER: "install",
+    Step.STAND: "turn",
     Step.REVERT: "install",
     Step.UNDO: "install",
     Step.SETTLE: "install",

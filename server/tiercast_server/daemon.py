@@ -89,7 +89,7 @@ class Parts:
         enrolment = Enrolment(region, jobs, changes, handover.wake, settling)
         moves = Moves(region, enrolment, settling, changes, handover.wake)
         inventories, groups = Inventories(region, targeting, jobs), Groups(region, targeting, jobs)
-        intake, rollouts = StatusIntake(region, changes), Rollouts(region, jobs, changes)
+        intake, rollouts = StatusIntake(region, changes, handover.wake), Rollouts(region, jobs, changes)
         return cls(
             *(below, changes, handover, jobs, enrolment, intake, moves, targeting, groups, inventories),
             rollouts,

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import actions, jobtypes
+from tiercast_protocol.content import actions, jobtypes, phases
 from tiercast_protocol.content.target import Expression, union
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import jobs, targets
@@ -93,6 +93,7 @@ def checked(request: Request) -> dict[str, str | int | bool]:
         )
     actions.check_options(request.type, request.options)
     check_provisos(request.type, request.options)
+    phases.check(request.type, request.options)
     return dict(request.options)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, func, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import jobtypes
+from tiercast_protocol.content import jobtypes, phases
 from tiercast_protocol.content.order import CANCEL, FORCE, SOME
 from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.errors import UsageError
@@ -165,7 +165,7 @@ async def advance(region: Region, connection: AsyncConnection, job: Job, *events
             case Order(type_, names, force):
                 await order(region, connection, job, type_, names, force=force)
             case CloseTargets():
-                await _close_targets(connection, job, command, now)
+                await close_targets(connection, job, command, now)
                 queue += life.handle(Counted(await counts(connection, job.id)), now=now)
             case Close(state):
                 await connection.execute(update(jobs).where(jobs.c.id == job.id).values(state=state, closed=now))
@@ -243,7 +243,8 @@ async def left_to_send(connection: AsyncConnection, job: Job) -> tuple[int, int]
     return int(stored * max(left, default=0.0)), stored
 
 
-async def _close_targets(connection: AsyncConnection, job: Job, command: CloseTargets, now: int) -> None:
+async def close_targets(connection: AsyncConnection, job: Job, command: CloseTargets, now: int) -> None:
+    """The region's own word on those targets that `command` means."""
     which: ColumnElement[bool] = (targets.c.job == job.id) & targets.c.state.in_(OPEN_STATES)
     if command.never_ordered:
         which &= targets.c.ordered == 0
@@ -255,18 +256,28 @@ async def _close_targets(connection: AsyncConnection, job: Job, command: CloseTa
 
 
 async def order(
-    region: Region, connection: AsyncConnection, job: Job, type_: str, names: Sequence[str], *, force: bool = False
+    region: Region,
+    connection: AsyncConnection,
+    job: Job,
+    type_: str,
+    names: Sequence[str],
+    *,
+    force: bool = False,
+    step: str = "",
 ) -> None:
-    """Sign the job's next order for `names` (or all its open targets) that hold a key, and put it for handover."""
+    """Sign the job's next order for `names` (or all its open targets) that hold a key, and put it for handover.
+
+    `step`: how far those are to go that were ordered before (`phases`).
+    """
     said: dict[str, str | int | bool] = {}
     if type_ == CANCEL:
         said.update({word: True for word, is_so in ((SOME, bool(names)), (FORCE, force)) if is_so})
-    if not names or type_ == CANCEL:
+    if not names or step or type_ == CANCEL:
         query = select(targets.c.node).where(targets.c.job == job.id, targets.c.state.in_(OPEN_STATES))
         still = set((await connection.execute(query)).scalars())
         names = [name for name in names if name in still] if names else sorted(still)
     joined = [node for node in await _existing(connection, names) if node.has_joined]
-    vouching = await site_jobs.vouchers(connection, job) if type_ == "same" else []
+    vouching = await site_jobs.vouchers(connection, job) if type_ == "same" and not step else []
     if not joined and not vouching:
         return
     newest_revision = select(jobs.c.revision).where(jobs.c.id == job.id)
@@ -281,7 +292,7 @@ async def order(
         root=job.root,
         issued=now,
         expires=job.expires,
-        options=said if type_ == CANCEL else job.options,
+        options=said if type_ == CANCEL else job.options | ({phases.STEP: step} if step else {}),
     )
     signed = sign(subject, revision, joined, vouching, region=region.name, epoch=region.epoch, key=region.key)
     await connection.execute(
@@ -290,7 +301,7 @@ async def order(
         )
     )
     await connection.execute(update(jobs).where(jobs.c.id == job.id).values(revision=revision))
-    if type_ == "same":
+    if type_ == "same" and not step:
         await mark_ordered(connection, job.id, [node.name for node in joined], revision, now)
     for bundle in signed.bundles:
         await handover.put(connection, bundle, cause=job.id)

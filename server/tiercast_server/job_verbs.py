@@ -34,7 +34,8 @@ class JobVerbs:
         rooms: Rooms | None = None,
         ways: Ways | None = None,
     ) -> None:
-        self._jobs, self._reruns = jobs, Reruns(jobs)
+        self.jobs = self._jobs = jobs
+        self._reruns = Reruns(jobs)
         self._rooms, self._ways = rooms, ways
         self._view = view
         self._patches = patches

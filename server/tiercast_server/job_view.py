@@ -18,7 +18,7 @@ from tiercast_protocol.content.receipt import Receipt
 from tiercast_protocol.content.vouching import SITE
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
-from tiercast_server import job_rows, job_targets, requests, skipped, why
+from tiercast_server import job_rows, job_targets, requests, sets, skipped, why
 from tiercast_server.changes import Changes
 from tiercast_server.database.tables import targets
 from tiercast_server.job_search import Filter, matches
@@ -97,12 +97,14 @@ class JobView:
             wanted = wanted or Wanted()
             rows, following = await job_targets.page(connection, found.id, wanted)
             counted, held = await job_targets.counts(connection, found)
+            phased = await sets.phases_of(connection, found)
             relayed = await job_targets.hops_of(connection, found.id)
             parents = await why.gateways(connection)
             left_out = sum(counted.values()) - len(rows)
             looked = rows
             if left_out and timed(found.options, self._region.clock()) and not wanted.is_part:
                 looked = await job_targets.all_of(connection, found.id)
+        sets.show_phases(found, rows)
         gateways = frozenset(parents)
         parents |= {row["node"]: row.pop("present") for row in rows}
         shown: dict[str, Any] = {
@@ -127,6 +129,7 @@ class JobView:
             "target": found.target,
             "follows": found.follows,
             "counts": counted,
+            "phases": phased,
             "bytes": held,
             "targets": rows,
             "left_out": left_out,

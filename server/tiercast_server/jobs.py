@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import jobtypes, provisos, times
+from tiercast_protocol.content import jobtypes, phases, provisos, times
 from tiercast_protocol.content.shape import Shape, sign_shape
 from tiercast_protocol.content.target import names_of
 from tiercast_protocol.content.vouching import SITE
@@ -137,7 +137,12 @@ class Jobs:
         What it raises was found before it wrote anything, but for an impossible folder.
         """
         found = picked.nodes
-        follows = request.follow and request.meant is not None and bool(names_of(request.meant, "group"))
+        follows = (
+            request.follow
+            and not phases.step_of(options)
+            and request.meant is not None
+            and bool(names_of(request.meant, "group"))
+        )
         kind = jobtypes.of(request.type)
         package = await find_sealed(connection, request.package) if kind.package else _NO_PACKAGE
         await check_conflict(connection, request.type, package.name, found)

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import breaker, jobtypes, provisos, times
+from tiercast_protocol.content import breaker, jobtypes, phases, provisos, times
 from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.content.vouching import SITE
 from tiercast_protocol.errors import UsageError
@@ -115,7 +115,7 @@ def again(options: dict[str, str | int | bool], now: int) -> tuple[dict[str, str
     """The options of another run at `now` (milliseconds since 1970), and the times that are over, and left out."""
     moments = (*times.MOMENTS, provisos.DEFER_UNTIL)
     over = [word for word in moments if isinstance(at := options.get(word), int) and at <= now]
-    own = {*over, terms.CHANGE, SITE, *breaker.WORDS}
+    own = {*over, terms.CHANGE, SITE, phases.STEP, *breaker.WORDS}
     return {word: value for word, value in options.items() if word not in own}, over
 
 

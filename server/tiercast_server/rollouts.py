@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_protocol.content import phases
 from tiercast_protocol.errors import UsageError
 from tiercast_server import group_windows, job_rows, rollout_rows, rollout_sites
 from tiercast_server.assignment_guard import check_assigned
@@ -78,6 +79,7 @@ class Rollouts:
         """
         waves = parse(texts)
         options = checked(request)
+        phases.check_one_phase(options)
         targeting = self._jobs.targeting
         async with targeting.lock:
             async with self._region.db.read() as connection:

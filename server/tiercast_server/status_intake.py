@@ -11,7 +11,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.content.chosen import read
 from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.wire.messages import StatusRecord, sound
-from tiercast_server import job_rows, nodes, site_jobs
+from tiercast_server import job_rows, nodes, sets, site_jobs
 from tiercast_server.changes import Changes
 from tiercast_server.database.tables import hops, targets
 from tiercast_server.database.tables import nodes as nodes_table
@@ -47,10 +47,10 @@ Place = tuple[str, str]
 
 
 class StatusIntake:
-    """Takes status records; `refused` counts those that were not believed."""
+    """Takes status records; `refused` counts those that were not believed.  `wake` is called where orders followed."""
 
-    def __init__(self, region: Region, changes: Changes) -> None:
-        self._region = region
+    def __init__(self, region: Region, changes: Changes, wake: Callable[[], None] = lambda: None) -> None:
+        self._region, self._wake = region, wake
         self._changes = changes
         self.refused = 0
 
@@ -64,7 +64,6 @@ class StatusIntake:
                 self.refused += 1
         proofs = await self._proofs(good)
         changed: set[str] = set()
-        ended: set[str] = set()
         taken = 0
         async with self._region.db.write() as connection:
             found = {name: await job_rows.find(connection, name) for name in {record.job for record in good}}
@@ -84,16 +83,26 @@ class StatusIntake:
             await site_jobs.stray(connection, [r for r in said if is_final(r) and (r.job, r.target) not in rows])
             taken += len(news)
             changed.update(job for job, _ in news)
-            for name in changed:
-                job = await job_rows.find(connection, name)
-                if job is not None:
-                    counts = await job_rows.counts(connection, name)
-                    await job_rows.advance(self._region, connection, job, Counted(counts))
-                    if all(STATES.get(state) for state in counts):
-                        ended.add(name)
+            ended, ordered = await self._advance(connection, changed)
         self._changes.touch(*changed)
         self._changes.end(*ended)
+        if ordered:
+            self._wake()
         return taken
+
+    async def _advance(self, connection: AsyncConnection, changed: Iterable[str]) -> tuple[set[str], bool]:
+        """Tell the machines of these jobs: which of them have ended, and whether anything was ordered."""
+        ended: set[str] = set()
+        ordered = False
+        for name in changed:
+            job = await job_rows.find(connection, name)
+            if job is not None:
+                counts = await job_rows.counts(connection, name)
+                await job_rows.advance(self._region, connection, job, Counted(counts))
+                ordered |= await sets.look(self._region, connection, job)
+                if all(STATES.get(state) for state in counts):
+                    ended.add(name)
+        return ended, ordered
 
     async def _proofs(self, records: Sequence[StatusRecord]) -> dict[int, Proof]:
         """By `id` of each final record that may be news: whether it is proved, outside of any transaction."""

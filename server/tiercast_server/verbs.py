@@ -40,6 +40,7 @@ from tiercast_server.presence import Presence
 from tiercast_server.region import Region
 from tiercast_server.rollout_verbs import add_rollout_verbs
 from tiercast_server.rollouts import Rollouts
+from tiercast_server.set_verbs import Sets, add_set_verbs
 from tiercast_server.steering_verbs import SteeringVerbs
 from tiercast_server.why import JobWhy
 
@@ -127,6 +128,7 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
     verbs.add("job.rerun", "operator", audited(jobs.rerun))
     verbs.add("job.delete", "operator", audited(jobs.delete))
     add_draft_verbs(verbs, desk.region, jobs, audited)
+    add_set_verbs(verbs, Sets(desk.region, jobs.jobs), audited)
     add_plan_verbs(verbs, desk.plans, audited)
     add_rollout_verbs(verbs, desk, audited)
     add_assignment_verbs(verbs, desk.assignments, audited)

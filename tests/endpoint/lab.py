@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tiercast_endpoint import choices, halves, holdings, journal, messages, patches, preferring
+from tiercast_endpoint import choices, former, halves, holdings, journal, messages, patches, preferring
 from tiercast_endpoint.acting import effects
 from tiercast_endpoint.acting.native import Tools
 from tiercast_endpoint.acting.performing import Acting
@@ -377,6 +377,7 @@ async def agent_over(
                         + patches.SCHEMA
                         + messages.SCHEMA
                         + choices.SCHEMA
+                        + former.SCHEMA
                         + halves.SCHEMA
                         + preferring.SCHEMA
                         + effects.SCHEMA

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiercast_endpoint.allowed import No, Past, begin, end
-from tiercast_endpoint.story import Plan, Step, StepDone, StepFailed
+from tiercast_endpoint.events import StepDone, StepFailed
+from tiercast_endpoint.story import Plan, Step
 
 ALL = [Step(name) for name in Step]
 

@@ -6,10 +6,11 @@ import errno
 
 import pytest
 
+from tiercast_endpoint.events import Event, StepFailed
 from tiercast_endpoint.faults import translated
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.materials import Failed
-from tiercast_endpoint.story import Event, Step, StepFailed
+from tiercast_endpoint.story import Step
 from tiercast_endpoint.tree import TreeError
 from tiercast_protocol.errors import ChunkMissing, MessageInvalid, StoreFull
 

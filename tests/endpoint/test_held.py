@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiercast_endpoint import held
+from tiercast_endpoint.events import Record, Tell
 from tiercast_endpoint.held import Held
 from tiercast_endpoint.install import (
     RESTING,
@@ -26,7 +27,7 @@ from tiercast_endpoint.install import (
     TimeCame,
     TurnCame,
 )
-from tiercast_endpoint.story import Plan, Record, Tell
+from tiercast_endpoint.story import Plan
 from tiercast_protocol.content.breaker import ROLLOUT
 from tiercast_protocol.content.reason import Reason, because
 from tiercast_protocol.node.database import Database

@@ -40,6 +40,7 @@ from tiercast_endpoint.install import (
     Step,
     StepDone,
     StepFailed,
+    StepOrdered,
     Stopping,
     Tell,
     TimeCame,
@@ -606,6 +607,8 @@ def moves_of(snapshot: Snapshot) -> list[tuple[str, Event]]:
         ("expired", OrderExpired()),
         ("crashed", Recovered()),
     ]
+    if snapshot.phase:
+        found += [(step_, StepOrdered(step_)) for step_ in ("commit", "accept", "undo")]
     if step in RESTING:
         found.append(("turn", TurnCame()))
     elif step is Step.PLAN:
@@ -626,7 +629,7 @@ SHUT, AGAIN = Gate(t.read({"install_at": 2})), Gate(t.read({"tries": 2, "install
 
 def picture() -> str:
     """All transitions of the machine, found by trying all events in all states."""
-    waiting, seen, edges = [Snapshot(type_) for type_ in FIRST], set(), {}
+    waiting, seen, edges = [Snapshot(INSTALL, phase="prepare"), *map(Snapshot, FIRST)], set(), {}
     while waiting:
         snapshot = waiting.pop()
         if snapshot in seen or snapshot.step is Step.END:
@@ -639,6 +642,8 @@ def picture() -> str:
                 word = "to be tried again"  # noqa: PLW2901 - one word more
             if machine.snapshot.step is not snapshot.step:
                 edges.setdefault((snapshot.step, machine.snapshot.step), set()).add(word)
+                waiting.append(machine.snapshot)
+            elif isinstance(event, StepOrdered):
                 waiting.append(machine.snapshot)
     order = list(Step)
     lines = ["stateDiagram-v2", f"    [*] --> {Step.WAIT}"]

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from tiercast_endpoint import former
 from tiercast_endpoint import journal as j
 from tiercast_endpoint.install import Outcome, Plan, Snapshot, Step
 from tiercast_protocol.content.receipt import ProgramResult
@@ -18,7 +19,7 @@ JOB = j.Job("j1", 1, "install", "hello", "1.0", 1, b"r" * 32, 1, 2, "cause", "or
 @pytest.fixture
 def db() -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:")
-    connection.executescript(j.SCHEMA + j.OPTIONS + j.ACTIONS)
+    connection.executescript(j.SCHEMA + j.OPTIONS + j.ACTIONS + former.SCHEMA)
     yield connection
     connection.close()
 

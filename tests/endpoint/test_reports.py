@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.endpoint.lab import ME, PARENT, FakePost, Region
 
-from tiercast_endpoint import journal
+from tiercast_endpoint import former, journal
 from tiercast_endpoint.install import Outcome
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.reports import Progress, Reporter, Soon
@@ -19,7 +19,9 @@ async def test_numbers_grow_over_restarts_and_the_receipt_is_signed_once(tmp_pat
     numbers: list[int] = []
     receipts: list[bytes] = []
     for life in range(2):
-        async with Database.open(tmp_path / "db", [(1, journal.SCHEMA + journal.OPTIONS + journal.ACTIONS)]) as db:
+        async with Database.open(
+            tmp_path / "db", [(1, journal.SCHEMA + journal.OPTIONS + journal.ACTIONS + former.SCHEMA)]
+        ) as db:
             post = FakePost()
             reporter = Reporter(
                 db=db, post=post, parent=lambda: PARENT, me=ME, generation=3, key=region.node_key, now_ms=lambda: 1000

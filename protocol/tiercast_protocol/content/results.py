@@ -176,6 +176,11 @@ RESULTS: dict[str, Result] = {
         "It failed, and the switch could not be taken back either: the new tree may be in use.",
         "Look at the machine; order again.",
     ),
+    # -- jobs in two phases --------------------------------------------------------------------------------
+    "undone": Result(_CANCELLED, _AGENT, "Undone as ordered: the old version is back, or nothing was changed yet."),
+    "superseded": Result(
+        ("done",), _AGENT, "Committed; before it was accepted or undone, another job changed what stands there."
+    ),
     # -- orders ------------------------------------------------------------------------------------------
     "order.expired": Result(_EXPIRED, _AGENT, "The order's time passed before it was carried out.", "Order again."),
     "order.epoch": Result(

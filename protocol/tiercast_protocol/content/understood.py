@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from tiercast_protocol.content import actions, provisos, times
+from tiercast_protocol.content import actions, phases, provisos, times
 
 #: All that nodes of this version act on, and that is not to be passed over.
 UNDERSTOOD: frozenset[str] = frozenset(
@@ -20,6 +20,7 @@ UNDERSTOOD: frozenset[str] = frozenset(
         *(times.WORDS - {times.PREPARE_BY, times.DEADLINE}),
         *provisos.PACKAGE_WORDS,
         *(provisos.CONDITION, provisos.CONDITION_FALSE, provisos.REPLACE, provisos.WITH_OFFER),
+        *phases.TO_OBEY,
         *(word for words in actions.OPTIONS.values() for word in words),
     }
 )

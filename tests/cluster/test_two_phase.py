@@ -1,0 +1,97 @@
+"""Jobs in two phases through real daemons: machines killed while they commit; a set ends all-old or all-new."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster import asked, assert_installed, build, random_tree, running, until
+from region import Region
+
+PCS = ["pc-1", "pc-2", "pc-3"]
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Region]:
+    with running() as region:
+        region.add_server()
+        region.add_gateway("berlin")
+        region.add_endpoints(PCS, "berlin")
+        yield region
+
+
+def phases(site: Region, job: str) -> dict[str, str]:
+    """Each target's phase."""
+    return {t["node"]: t["phase"] for t in asked(site, "job.show", job=job)["targets"]}
+
+
+def reached(site: Region, job: str, *wanted: str) -> None:
+    until(lambda: set(phases(site, job).values()) <= set(wanted), f"{job} is {wanted}")
+
+
+def test_a_set_that_is_killed_while_it_commits_ends_all_new_and_one_that_is_undone_all_old(
+    site: Region, tmp_path: Path
+) -> None:
+    trees = [random_tree(tmp_path / f"app-{n}", seed=n, files=4, size=40_000) for n in (1, 2, 3)]
+    for number, tree in enumerate(trees, 1):
+        build(site, tree, "app", str(number))
+    on = [word for name in PCS for word in ("--on", name)]
+    assert site.cli("job", "install", "app=1", *on, "--watch")["job"]["state"] == "done"
+
+    # Prepared: nothing is changed, one by one it says why it waits, and too few are not committed.
+    job = site.cli("job", "install", "app=2", *on, "--two-phase")["job"]
+    reached(site, job, "prepared")
+    assert_installed(site, PCS, "app", trees[0])
+    (reason,) = site.cli("why", job, "pc-1")["why"]["chain"]
+    assert reason["code"] == "commit.waits"
+
+    # Committed while all of them are killed: the order stands in every tier, and all end new.
+    site.cli("job", "commit", job)
+    for name in PCS:
+        site.kill(name)
+    for name in PCS:
+        site.start(site.daemons[name])
+    reached(site, job, "committed")
+    assert_installed(site, PCS, "app", trees[1])
+    assert asked(site, "job.show", job=job)["phases"] == {"committed": 3}
+
+    # A part is accepted; the rest goes back, killed meanwhile, from what it kept: no byte of content travels.
+    before = content_to(site, "berlin")
+    site.cli("job", "accept", job, "--on", "pc-3")
+    until(lambda: phases(site, job)["pc-3"] == "accepted", "pc-3 is accepted")
+    site.cli("job", "undo", job)
+    site.kill("pc-1")
+    site.start(site.daemons["pc-1"])
+    until(lambda: asked(site, "job.show", job=job)["state"] != "open", "the job has ended")
+    assert phases(site, job) == {"pc-1": "undone", "pc-2": "undone", "pc-3": "accepted"}
+    assert_installed(site, ["pc-1", "pc-2"], "app", trees[0])
+    assert_installed(site, ["pc-3"], "app", trees[1])
+    assert content_to(site, "berlin") == before
+
+
+def content_to(site: Region, gateway: str) -> int:
+    """Bytes of content that the server sent to it so far."""
+    rows = asked(site, "ledger.show", link=gateway)["rows"]
+    assert any(row["job"] for row in rows)
+    return sum(row["bytes"] for row in rows if row["side"] == "sent" and row["reason"] == "published")
+
+
+def test_a_set_commits_by_itself_and_is_undone_as_a_part_fails(site: Region, tmp_path: Path) -> None:
+    good = random_tree(tmp_path / "one", seed=7, files=2, size=9_000)
+    bad = shutil.copytree(good, tmp_path / "two")
+    (bad / "after.sh").write_text("#!/bin/sh\ncase $PWD in */pc-2-apps/*) exit 3;; esac\n")
+    (bad / "after.sh").chmod(0o755)
+    (bad / "package.toml").write_text('name = "tool"\nversion = "2"\n[run_after]\nargv = ["./after.sh"]\n')
+    build(site, good, "tool", "1")
+    site.cli("package", "build", str(bad))
+    on = [word for name in PCS for word in ("--on", name)]
+    assert site.cli("job", "install", "tool=1", *on, "--watch")["job"]["state"] == "done"
+    rules = ("--two-phase", "--commit-at-least", "100%", "--undo-if-failed", "30%")
+    job = site.cli("job", "install", "tool=2", *on, *rules)["job"]
+    until(lambda: asked(site, "job.show", job=job)["state"] == "failed", "the job has ended")
+    found = phases(site, job)
+    assert found == {"pc-1": "undone", "pc-2": "failed", "pc-3": "undone"}
+    assert_installed(site, PCS, "tool", good)
