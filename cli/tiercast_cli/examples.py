@@ -63,7 +63,6 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "assignment history": ("assignment history", "assignment history --limit 5 --json"),
     "package entry": ("package entry hello 2.0",),
     "package list": ("package list", "package list --cabinet main"),
-    "package show": ("package show hello=1.0",),
     "package delete": ("package delete hello=1.0",),
     "cabinet add": ("cabinet add tools",),
     "cabinet list": ("cabinet list",),

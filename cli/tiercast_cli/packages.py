@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from tiercast_cli import words
-from tiercast_cli.options import InCabinet, Json, Package
+from tiercast_cli import definitions, words
+from tiercast_cli.options import InCabinet, Json, OnEndpoints, Package
 from tiercast_cli.session import ask, connected, emit, run
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Packages of the library.")
+definitions.add(app)
 
 #: Pause between two looks of `--wait`.
 _LOOK_AGAIN_S = 0.3
@@ -114,11 +115,22 @@ def list_(*, cabinet: InCabinet = "", json: Json = False) -> None:
     run(work, as_json=json)
 
 
-@app.command()
-def show(package: Package, *, json: Json = False) -> None:
-    """Show one package: its definition, its digest, what it weighs."""
+_SHOW = """\b
+Examples:
+  tiercast package show editor=2.1
+  tiercast package show editor --on pc-17 --on pc-18
+"""
+
+
+@app.command(epilog=_SHOW)
+def show(package: Package, *, on: OnEndpoints = [], json: Json = False) -> None:  # noqa: B006 - typer copies it
+    """Show one package: its definition, its digest, what it weighs; --on: what a machine would take of it."""
 
     async def work() -> None:
+        if on:
+            rows: list[dict[str, Any]] = await ask("package.values", package=package, nodes=on)
+            emit({"values": rows}) if json else _print_values(rows)
+            return
         found: dict[str, Any] = await ask("package.show", package=package)
         if json:
             emit({"package": found})
@@ -130,6 +142,18 @@ def show(package: Package, *, json: Json = False) -> None:
             print(f"\n{found['definition']}")
 
     run(work, as_json=json)
+
+
+def _print_values(rows: list[dict[str, Any]]) -> None:
+    table: list[tuple[str, str, str, str]] = []
+    for row in rows:
+        if row["problem"]:
+            table.append((row["node"], "-", "", row["problem"]))
+            continue
+        told = "" if row["asked"] else "; by what it said last, its settings are not known"
+        table.append((row["node"], "files", row["group"] or "all", "of its group" if row["group"] else f"all{told}"))
+        table += [(row["node"], name, one["text"], one["source"] + told) for name, one in row["values"].items()]
+    print(words.table(("node", "what", "value", "from"), table))
 
 
 _PATCHES = """\b

@@ -188,6 +188,7 @@ class Agent:
         self._listen(post, upstream, readings, materials, terms, jobs)
         ledger = await stack.enter_async_context(open_ledger(folder))
         why = Why(db, post, lambda: _machine(me.name, upstream), jobs.looks, asks(post, upstream))
+        readings.table["package.values"] = materials.shown
         readings.table |= Arrivals(ledger, upstream).readings | why.readings
         readings.at_socket["job.why"] = why.at_socket
         verbs = Verbs()

@@ -11,8 +11,9 @@ Rules
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -158,6 +159,10 @@ class Materials:
         while len(self._heads) > _HEADS:
             del self._heads[next(iter(self._heads))]
         return found
+
+    async def shown(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        """What this machine would take of a package; as `Chooser.shown`."""
+        return await self.chooser.shown(args) if self.chooser else {}
 
     async def entries(self, job: Job) -> AsyncIterator[Sequence[Entry]]:
         """The entries of the job's package that are taken here, in the order of a tree, many at a time."""

@@ -12,14 +12,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
 
-from tiercast_protocol.content.definition import Definition
-from tiercast_protocol.content.filegroups import Choice, choice_of, group_for, moved
+from tiercast_protocol.content.definition import Definition, parse_definition
+from tiercast_protocol.content.filegroups import Choice, FileGroup, choice_of, group_for, moved
 from tiercast_protocol.content.inventory import Facts
 from tiercast_protocol.content.manifest import Entry, Kind, Root, order_key
-from tiercast_protocol.content.variables import fill, resolve, texts
+from tiercast_protocol.content.variables import Value, fill, resolve, texts
 from tiercast_protocol.errors import MessageInvalid, UsageError
 from tiercast_protocol.node import fetch
 from tiercast_protocol.node.chunks.port import ChunkStore
@@ -80,6 +81,13 @@ class Chooser:
     def __init__(self, facts: Callable[[], Awaitable[Facts]], settings: Mapping[str, str]) -> None:
         self._facts, self._settings = facts, settings
 
+    async def shown(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        """What it would take of a package with this `definition`: {group, values: {NAME: {text, source}}}; as asked."""
+        definition = await asyncio.to_thread(parse_definition, str(args.get("definition", "")), "definition")
+        group, values = await self._decide(definition)
+        shown = {name: {"text": value.text, "source": value.source} for name, value in values.items()}
+        return {"group": group.name if group else "", "values": shown}
+
     async def choose(self, root: Root, definition: Definition, store: ChunkStore) -> Selection:
         """What this machine takes; root and lists are held.
 
@@ -88,6 +96,18 @@ class Chooser:
         """
         if not definition.files and not definition.variables:
             return Selection(root, definition)
+        group, values = await self._decide(definition)
+        name = group.name if group else ""
+        found = Selection(root, definition, choice_of(definition.files, group), name, texts(values))
+        if found.choice.whole:
+            return found
+        files = size = 0
+        async for entries in found.entries(store):
+            files += sum(1 for entry in entries if entry.kind is Kind.FILE and not entry.more)
+            size += sum(entry.size for entry in entries)
+        return replace(found, root=msgspec.structs.replace(root, files=files, size=size))
+
+    async def _decide(self, definition: Definition) -> tuple[FileGroup | None, dict[str, Value]]:
         facts = await self._facts()
         text = msgspec.json.encode(facts).decode()
         group = await asyncio.to_thread(group_for, definition.files, facts.name, text)
@@ -107,14 +127,7 @@ class Chooser:
             facts=msgspec.to_builtins(facts),
             settings=self._settings,
         )
-        found = Selection(root, definition, choice_of(definition.files, group), name, texts(values))
-        if found.choice.whole:
-            return found
-        files = size = 0
-        async for entries in found.entries(store):
-            files += sum(1 for entry in entries if entry.kind is Kind.FILE and not entry.more)
-            size += sum(entry.size for entry in entries)
-        return replace(found, root=msgspec.structs.replace(root, files=files, size=size))
+        return group, values
 
 
 async def _flat(

@@ -201,7 +201,7 @@ def _desk(region: Region, settings: ServerSettings, parts: Parts, subtree: SubTr
         inventories=parts.inventories,
         questions=Questions(region, parts.targeting),
         presence=Presence(region, parts.below),
-        packages=PackageVerbs(region, library, patches),
+        packages=PackageVerbs(region, library, patches, parts.below),
         jobs=jobs,
         depots=DepotVerbs(region, parts.below, library),
         patches=patches,

@@ -44,7 +44,7 @@ async def needs(connection: AsyncConnection, request: Request, nodes: Sequence[s
     package = await find_sealed(connection, request.package)
     if not parse_definition(package.definition).requires:
         return []
-    start, library = await _library(connection, package)
+    start, library = await library_for(connection, package)
     held: dict[str, dict[str, frozenset[str]]] = {node: {} for node in nodes}
     for name in library:
         for node, version in (await standing.versions(connection, name, nodes)).items():
@@ -111,7 +111,7 @@ def _candidate(package: Package, orders: Mapping[str, str]) -> Candidate:
     )
 
 
-async def _library(connection: AsyncConnection, package: Package) -> tuple[Candidate, dict[str, list[Candidate]]]:
+async def library_for(connection: AsyncConnection, package: Package) -> tuple[Candidate, dict[str, list[Candidate]]]:
     """What is ordered, and every sealed package of each name that its needs reach."""
     reached: dict[str, list[Package]] = {package.name: [package]}
     queue = _named(package)

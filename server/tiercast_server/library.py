@@ -74,6 +74,11 @@ class Library:
                 ) from error
         return new
 
+    @property
+    def store(self) -> LibraryStore:
+        """Where the chunks lie."""
+        return self._store
+
     async def register(self, digest: bytes, cabinet: str, by: str) -> dict[str, Any]:
         """Register the package whose root is `digest`; `created` is False where it stood already.
 

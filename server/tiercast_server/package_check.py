@@ -32,6 +32,10 @@ class LibraryStore(Protocol):
         """The stored form, verified."""
         ...
 
+    async def has(self, digest: bytes) -> bool:
+        """Whether it is held."""
+        ...
+
     async def put(self, digest: bytes, stored: bytes) -> bool:
         """Keep it; True if it was new."""
         ...

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+from tiercast_protocol.content.definition import parse_definition
 from tiercast_protocol.content.digest import DIGEST_SIZE
 from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node import fetch
 from tiercast_protocol.node.control.verbs import Call
-from tiercast_server import packages
+from tiercast_server import definition_check, package_diff, packages
 from tiercast_server.library import Library
 from tiercast_server.patches import Patches
 from tiercast_server.region import MAIN_CABINET, Region
+from tiercast_server.values import Asks, Values
 
 
 class PackageVerbs:
     """Handlers; each takes a call and gives plain values."""
 
-    def __init__(self, region: Region, library: Library, patches: Patches | None = None) -> None:
+    def __init__(
+        self, region: Region, library: Library, patches: Patches | None = None, tree: Asks | None = None
+    ) -> None:
         self._region = region
+        self._values = Values(region, tree)
         self._library = library
         self._patches = patches
 
@@ -28,6 +35,36 @@ class PackageVerbs:
     async def show(self, call: Call) -> dict[str, Any]:
         """One package."""
         return await packages.show(self._region, call.text("package"))
+
+    async def check(self, call: Call) -> dict[str, Any]:
+        """What the library says against a definition: {findings: [{key, problem, expected, warning}]}."""
+        definition = await asyncio.to_thread(parse_definition, call.text("definition"), "definition")
+        async with self._region.db.read() as connection:
+            found = await definition_check.check(connection, definition)
+        return {"findings": [one.shown() for one in found]}
+
+    async def diff(self, call: Call) -> dict[str, Any]:
+        """What leads from one package to another."""
+        async with self._region.db.read() as connection:
+            a, b = [await packages.find_sealed(connection, call.text(word)) for word in ("package", "with")]
+        store = self._library.store
+        roots = [await fetch.read_root(one.root, store) for one in (a, b)]
+        found = await package_diff.compare(store, *roots)
+        return {
+            "from": a.reference,
+            "to": b.reference,
+            "definitions": [a.definition, b.definition],
+            "counts": found.counts,
+            "paths": found.paths,
+            "chunks": found.chunks,
+            "stored_bytes": found.stored_bytes,
+        }
+
+    async def values(self, call: Call) -> list[dict[str, Any]]:
+        """What each of these machines would take of a package, and the values of its variables there."""
+        async with self._region.db.read() as connection:
+            package = await packages.find_sealed(connection, call.text("package"))
+        return await self._values.of(package.definition, call.texts("nodes"))
 
     async def entry(self, call: Call) -> dict[str, Any]:
         """Make the entry of a package before its content."""

@@ -106,16 +106,7 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
     _add_inventories(verbs, desk.inventories, desk.questions)
     _add_cabinets(verbs, desk.region)
 
-    verbs.add("package.list", "viewer", packages.list_)
-    verbs.add("package.show", "viewer", packages.show)
-    verbs.add("package.missing", "operator", packages.missing)
-    # not audited: one per few chunks; what becomes of them is, at `package.register`
-    verbs.add("package.store", "operator", packages.store)
-    verbs.add("package.entry", "operator", audited(packages.entry))
-    verbs.add("package.register", "operator", audited(packages.register))
-    verbs.add("package.delete", "operator", audited(packages.delete))
-    verbs.add("package.patches", "viewer", desk.patches.list_)
-    verbs.add("package.patch", "operator", audited(desk.patches.make))
+    _add_packages(verbs, packages, desk.patches)
 
     verbs.add("job.list", "viewer", jobs.list_)
     verbs.add("job.show", "viewer", jobs.show)
@@ -146,6 +137,22 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
     verbs.add("ledger.check", "viewer", depots.ledger)
     verbs.add("outbox.list", "viewer", depots.outbox)
     _add_steering(verbs, desk.steering)
+
+
+def _add_packages(verbs: Verbs, packages: PackageVerbs, patches: Patches) -> None:
+    verbs.add("package.list", "viewer", packages.list_)
+    verbs.add("package.show", "viewer", packages.show)
+    verbs.add("package.check", "viewer", packages.check)
+    verbs.add("package.diff", "viewer", packages.diff)
+    verbs.add("package.values", "viewer", packages.values)
+    verbs.add("package.missing", "operator", packages.missing)
+    # not audited: one per few chunks; what becomes of them is, at `package.register`
+    verbs.add("package.store", "operator", packages.store)
+    verbs.add("package.entry", "operator", audited(packages.entry))
+    verbs.add("package.register", "operator", audited(packages.register))
+    verbs.add("package.delete", "operator", audited(packages.delete))
+    verbs.add("package.patches", "viewer", patches.list_)
+    verbs.add("package.patch", "operator", audited(patches.make))
 
 
 def _add_looks(verbs: Verbs, region: Region) -> None:

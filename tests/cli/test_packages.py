@@ -87,3 +87,19 @@ def test_patches_are_listed_made_and_waited_for(daemon: Daemon) -> None:
     assert "status -9" in said
     assert daemon.json("package", "patches", "editor=2.1")["patches"][0]["state"] == "failed"
     daemon.run("package", "patches", "editor=2.1", "--wait", code=1)
+
+
+def test_what_machines_would_take(daemon: Daemon) -> None:
+    value = {"text": "8080", "source": "setting port"}
+    daemon.answers |= {
+        "package.values": [
+            {"node": "pc-1", "asked": True, "group": "pc", "values": {"port": value}, "problem": ""},
+            {"node": "pc-2", "asked": False, "group": "", "values": {"port": value}, "problem": ""},
+            {"node": "pc-3", "asked": True, "group": "", "values": {}, "problem": "port has no value"},
+        ]
+    }
+    said = daemon.run("package", "show", "editor", "--on", "pc-1", "--on", "pc-2", "--on", "pc-3")
+    assert daemon.asked[-1] == ("package.values", {"package": "editor", "nodes": ["pc-1", "pc-2", "pc-3"]})
+    for line in ("setting port", "settings are not known", "port has no value", "pc-1"):
+        assert line in said
+    assert daemon.json("package", "show", "editor", "--on", "pc-1")["values"][0]["group"] == "pc"

@@ -18,12 +18,15 @@ from typing import Any, Protocol
 
 from tiercast_cli import words
 from tiercast_cli.packager.seal import Batch, TreeSealer
+from tiercast_cli.packager.template import SCHEMA_FILE
 from tiercast_protocol.content.definition import Definition, canonical, parse_definition
 from tiercast_protocol.content.digest import Digest
 from tiercast_protocol.errors import UsageError
 
 #: The definition's name when it lies in the folder itself; it is not part of the tree then.
 IN_FOLDER = "package.toml"
+#: What lies at the top of the folder and is no part of the tree.
+OUTSIDE = (IN_FOLDER, SCHEMA_FILE)
 #: Bytes of stored chunks in one message of the control socket.
 MESSAGE_BYTES = 2 << 20
 DIGEST = 32
@@ -103,7 +106,9 @@ def _check_folder(folder: Path) -> None:
 
 def _sealer(folder: Path, definition: Definition) -> TreeSealer:
     _check_folder(folder)
-    return TreeSealer(folder, definition, exclude=(IN_FOLDER,) if (folder / IN_FOLDER).is_file() else ())
+    outside = [name for name in OUTSIDE if (folder / name).is_file()]
+    # a schema without its definition is a file like any other
+    return TreeSealer(folder, definition, exclude=outside if IN_FOLDER in outside else ())
 
 
 async def _missing(server: Server, batch: Batch) -> set[Digest]:

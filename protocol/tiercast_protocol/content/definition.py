@@ -72,18 +72,26 @@ def parse_definition(text: str, where: str = "package.toml") -> Definition:
     Raises:
         ConfigError: all mistakes.
     """
+    definition, mistakes = examine(text)
+    if definition is None or mistakes:
+        raise ConfigError(where, mistakes)
+    return definition
+
+
+def examine(text: str) -> tuple[Definition | None, tuple[Mistake, ...]]:
+    """What can be read of `text`, and all mistakes, the first line first; None where it is no TOML at all.
+
+    A definition with mistakes is good for looking at, and for nothing else.
+    """
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(where, (Mistake("(file)", f"not TOML: {error}", "TOML 1.0"),)) from error
+        return None, (Mistake("(file)", f"not TOML: {error}", "TOML 1.0"),)
     reader = Reader(table, lines=lines_of(text))
     definition = _read(reader)
-    if reader.mistakes:
-        raise ConfigError(where, tuple(sorted(reader.mistakes, key=lambda one: one.line or len(text))))
-    if len(canonical(definition).encode()) > MAX_DEFINITION:
-        too_long = Mistake("(file)", "too long", f"at most {MAX_DEFINITION} bytes in all")
-        raise ConfigError(where, (too_long,))
-    return definition
+    if not reader.mistakes and len(canonical(definition).encode()) > MAX_DEFINITION:
+        reader.wrong("(file)", "too long", f"at most {MAX_DEFINITION} bytes in all")
+    return definition, tuple(sorted(reader.mistakes, key=lambda one: one.line or len(text)))
 
 
 def canonical(definition: Definition) -> str:

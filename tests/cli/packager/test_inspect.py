@@ -1,0 +1,71 @@
+"""Every mistake of a folder and its definition is told in one pass, with line and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiercast_cli.packager.inspect import inspect
+from tiercast_protocol.content.definition import parse_definition
+from tiercast_protocol.errors import UsageError
+
+TEXT = """\
+name = "editor"
+version = "1.0"
+requires = ["nothing >= 1", "b => 2"]
+replace = "sometimes"
+[run_after]
+argv = ["./gone.sh"]
+"""
+
+
+async def library(definition: str) -> list[dict[str, Any]]:
+    assert parse_definition(definition).requires == ("nothing >= 1",)
+    return [
+        {"key": "requires", "problem": "names nothing", "expected": "a package", "warning": False},
+        {"key": "revision", "problem": "is taken", "expected": "a free one", "warning": True},
+    ]
+
+
+async def test_text_tree_and_library_at_once(tmp_path: Path) -> None:
+    (tmp_path / "package.toml").write_text(TEXT)
+    found = await inspect(tmp_path, None, library)
+    assert [(one["line"], one["key"]) for one in found] == [
+        (3, "requires"),
+        (3, "requires"),
+        (4, "replace"),
+        (0, "(tree)"),
+        (0, "revision"),
+    ]
+    assert "gone.sh" in found[3]["problem"]
+    assert [one["warning"] for one in found] == [False] * 4 + [True]
+
+
+async def test_names_that_a_case_insensitive_disk_confuses(tmp_path: Path) -> None:
+    (tmp_path / "package.toml").write_text('name = "a"\nversion = "1"\n')
+    (tmp_path / "README").write_text("")
+    (tmp_path / "readme").write_text("")
+    (found,) = await inspect(tmp_path, None, None)
+    assert "differ by case only: README and readme" in found["problem"]
+
+
+async def test_nothing_wrong(tmp_path: Path) -> None:
+    (tmp_path / "package.toml").write_text('name = "a"\nversion = "1"\n')
+    (tmp_path / "package.schema.json").write_text("{}")
+    assert await inspect(tmp_path, None, None) == []
+
+
+async def test_no_toml_at_all(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "x.toml"
+    elsewhere.write_text("= 1")
+    (found,) = await inspect(tmp_path, elsewhere, None)
+    assert found["key"] == "(file)"
+
+
+async def test_nothing_to_look_at(tmp_path: Path) -> None:
+    for folder, code in ((tmp_path / "no", "folder.unknown"), (tmp_path, "definition.invalid")):
+        with pytest.raises(UsageError) as caught:
+            await inspect(folder, None, None)
+        assert caught.value.code == code
