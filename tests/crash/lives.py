@@ -30,6 +30,9 @@ from typing import Any
 from tests.endpoint.lab import Agent, agent_over
 
 from tiercast_endpoint.install import Step
+from tiercast_endpoint.journal import Job
+from tiercast_protocol.content import phases
+from tiercast_protocol.content.order import Order
 from tiercast_protocol.node.database import Database
 
 REPOSITORY = Path(__file__).parents[2]
@@ -121,12 +124,25 @@ async def live(folder: Path, fatal: int, last_word: int) -> list[str]:
     return instants.steps
 
 
-async def carry_out(agent: Agent, orders: list[Any]) -> None:
-    """Give all orders, as a parent does that heard nothing, and wait for the ends of their jobs."""
+async def carry_out(agent: Agent, orders: list[Order]) -> None:
+    """Give all orders, as a parent does that heard nothing, and wait for the ends of their jobs.
+
+    What is ordered in steps is ordered further as each step is done.
+    """
     for order in orders:
         await agent.order(order)
+        step = phases.step_of(order.options)
+        while step and not _far(await agent.row(order.job), step):  # noqa: ASYNC110 - its row is looked up
+            await asyncio.sleep(0.005)
     for order in orders:
-        await agent.ended(order.job, order.revision)
+        if not phases.step_of(order.options):
+            await agent.ended(order.job, order.revision)
+
+
+def _far(job: Job, step: str) -> bool:
+    """Whether the job has done this step, or more."""
+    waits = {phases.PREPARE: {phases.PREPARED, phases.COMMITTED}, phases.COMMIT: {phases.COMMITTED}}
+    return bool(job.finished) or job.code in waits.get(step, set())
 
 
 def serve() -> None:

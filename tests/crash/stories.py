@@ -147,6 +147,14 @@ def program(region: Region, work: Path) -> Order:
     return region.order("j", "run", None, options={"argv": argv_text(("sh", "-c", f"echo ran >> '{work}/ran'"))})
 
 
+def in_steps(region: Region, package: Package, *steps: str) -> list[Order]:
+    """To go as far as each of these steps, one after the other."""
+    return [
+        region.order("j", "install", package, revision=number, options={"two_phase": True, "step": step})
+        for number, step in enumerate(steps, 1)
+    ]
+
+
 PACKAGES = (ONE, TWO, FAILS, PLAIN, PLACED, PLACED_NEXT, PLACED_FAILS)
 STORIES = (
     Story(
@@ -204,14 +212,32 @@ STORIES = (
         {"did": {"failed"}, "undid": {"failed"}},
     ),
     Story(
+        "two phases",
+        "two phases",
+        ONE,
+        lambda region, _: in_steps(region, TWO, "prepare", "commit", "accept"),
+        {"done": [TWO], "interrupted": [ONE]},
+        {"after": {"done"}},
+    ),
+    Story(
+        "two phases and back",
+        "two phases",
+        PLACED,
+        lambda region, _: in_steps(region, PLACED_NEXT, "prepare", "commit", "undo"),
+        {"cancelled": [PLACED], "interrupted": [PLACED]},
+        {"did": {"cancelled"}, "undid": {"cancelled"}},
+    ),
+    Story(
         "placed removal",
         "placed files",
-        PLACED,
-        lambda region, _: [region.order("i", "install", PLACED_NEXT), region.order("j", "remove", PLACED_NEXT)],
-        {"done": [None]},
-        {"did": set(), "undid": set()},
+        PLACED_NEXT,
+        lambda region, _: [region.order("j", "remove", PLACED_NEXT)],
+        {"done": [None], "interrupted": [PLACED_NEXT]},
+        {"did": set(), "undid": {"done"}},
     ),
 )
+
+assert len({story.name for story in STORIES}) == len(STORIES)
 
 
 def machine(folder: Path) -> dict[str, tuple[object, ...]]:

@@ -79,7 +79,8 @@ async def look(story: Story, folder: Path, region: Region, may: Machines) -> lis
         ran = story.ran(folder)
         for word, states in story.once.items():
             assert ran.count(word) <= 1, f"{word} ran {ran.count(word)} times"
-            assert last.state not in states or ran.count(word) == 1
+            # An undo that was started and not seen to finish is told, and not repeated.
+            assert last.state not in states or ran.count(word) == 1 or last.code == "undo.failed"
         assert machine(folder) == (may.new if last.state == "done" else may.old), f"not whole after {last.state}"
         for row in rows:
             receipt = agent.receipt(row.record(ME))
@@ -120,11 +121,12 @@ async def campaign(forks: Nursery, folder: Path, seed: str, kills: int) -> Tally
                 tally.kills[story.kind, life.at.partition(" ")[0]] += 1
             rows = await look(story, work, region, may[story.name])
             assert await look(story, work, region, may[story.name]) == rows, "what had ended did not stay as it was"
-            tally.ends[rows[-1].state] += 1
+            tally.ends[rows[-1].state + (", undo not known" if rows[-1].code == "undo.failed" else "")] += 1
             shutil.rmtree(work)
     return tally
 
 
+@pytest.mark.timeout(300)  # on a busy machine; some 15 s on a quiet one
 async def test_a_kill_at_any_instant_leaves_all_new_or_all_old(forks: Nursery, tmp_path: Path) -> None:
     tally = await campaign(forks, tmp_path, "usual", KILLS)
     print(tally)  # noqa: T201 - for who asks with -s
@@ -133,6 +135,7 @@ async def test_a_kill_at_any_instant_leaves_all_new_or_all_old(forks: Nursery, t
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 async def test_a_kill_at_any_of_many_instants(forks: Nursery, tmp_path: Path) -> None:
     tally = await campaign(forks, tmp_path, "long", LONG)
     print(tally)  # noqa: T201 - as above

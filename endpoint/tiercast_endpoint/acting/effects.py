@@ -53,8 +53,8 @@ CREATE TABLE acted (
 ) WITHOUT ROWID;
 """
 
-#: Phases of an effect, in their order; the texts stand in journals.
-BEGUN, READY, RUNNING, DONE = "begun", "ready", "running", "done"
+#: Phases of an effect, in their order; the texts stand in journals.  `back`: what takes it back was started.
+BEGUN, READY, RUNNING, DONE, BACK = "begun", "ready", "running", "done", "back"
 DO, TAKE = "do", "take"
 #: Kinds of what is owned besides those of images: a folder put there whole, a file of settings, a file beside another.
 WHOLE, SETTINGS, BESIDE = "whole", "settings", "beside"

@@ -222,8 +222,7 @@ class Engine:
 
     async def _do(self, effect: e.Effect, native: Native | None) -> list[str]:
         if effect.phase == e.RUNNING and native is not None and not await native.again():
-            said = "was started and not seen to finish; it is not idempotent, so it was not run again"
-            raise ActError("program.interrupted", f"{_of(effect)} {said}", "interrupted")
+            raise _interrupted(effect)
         await in_thread(self._changer.switch, effect.changes)
         if native is None:
             return []
@@ -233,6 +232,8 @@ class Engine:
     async def _take(self, effect: e.Effect, native: Native | None) -> list[str]:
         told = ["taken back"]
         if native is not None:
+            if effect.phase == e.RUNNING and not await native.again():
+                raise _interrupted(effect, "The undo of ")
             await self._db.write(lambda connection: e.save(connection, effect, e.RUNNING))
             told.append(await native.remove(effect.state))
         await in_thread(self._changer.switch, effect.changes)
@@ -242,11 +243,12 @@ class Engine:
 
     async def _back(self, effect: e.Effect, run: JobRunner) -> list[str]:
         action = unpack_actions(effect.action)[0]
-        ran = effect.phase in {e.RUNNING, e.DONE}
+        ran = effect.phase in {e.RUNNING, e.DONE, e.BACK}
         native = self._native(action, effect.tree, run) if ran else None
         told: list[str] = []
         replaces = effect.kind == e.DO and effect.old is not None
         if native is not None and effect.kind == e.DO and not replaces:
+            await self._go_back(effect, native, "The undo of ")
             told.append(await native.remove(effect.state))
         told += await in_thread(self._changer.restore, effect.changes, switched=effect.phase != e.BEGUN)
         if native is None:
@@ -254,11 +256,19 @@ class Engine:
         if effect.old is not None:
             # The older version's action stands again: what it did is done again, out of its own tree.
             older = self._native(unpack_actions(effect.old.action)[0], effect.old.tree, run)
-            if older is not None and (await older.again() or effect.kind == e.TAKE):
+            # What was not seen to be undone may still stand: doing it once more would be a guess.
+            if older is not None and (await older.again() or (effect.kind == e.TAKE and effect.phase != e.RUNNING)):
+                await self._go_back(effect, older)
                 told.append(await older.do())
         else:
             await native.settle(effect.state)
         return told
+
+    async def _go_back(self, effect: e.Effect, native: Native, what: str = "") -> None:
+        """Journal that the program which takes an action back begins; one that had begun is not begun again."""
+        if effect.phase == e.BACK and not await native.again():
+            raise _interrupted(effect, what)
+        await self._db.write(lambda connection: e.save(connection, effect, e.BACK))
 
     def _native(self, action: Action, tree: str, run: JobRunner) -> Native | None:
         if action.class_ != NATIVE:
@@ -296,8 +306,9 @@ def _shown(deed: Deed) -> str:
     return unpack_actions(deed.old.action)[0].shown if deed.old else ""
 
 
-def _of(effect: e.Effect) -> str:
-    return unpack_actions(effect.action)[0].shown
+def _interrupted(effect: e.Effect, what: str = "") -> ActError:
+    said = "was started and not seen to finish; it is not idempotent, so it was not run again"
+    return ActError("program.interrupted", f"{what}{unpack_actions(effect.action)[0].shown} {said}", "interrupted")
 
 
 def _since(started: float) -> float:
