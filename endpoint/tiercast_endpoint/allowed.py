@@ -132,7 +132,8 @@ def _missing(past: Past, step: str) -> str:  # noqa: PLR0911 - one line per kind
     later = [one for one in way[way.index(step) + 1 :] if one in done]
     if later:
         return f"{later[0]!r} has been done"
-    return "it has been done" if step in _PROGRAMS and step in done else ""
+    again = step not in _PROGRAMS or step not in done or (step == "after" and _may_run_twice(past, step))
+    return "" if again else "it has been done"
 
 
 def _has(past: Past, step: str) -> bool:
@@ -147,7 +148,7 @@ def _has(past: Past, step: str) -> bool:
             return plan.after is not None
         case "apply":
             return bool(getattr(plan, "actions", False))
-        case "enter" | "confirm" | "take":
+        case "enter" | "confirm":
             return False
         case _:
             return True

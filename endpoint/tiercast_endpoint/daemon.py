@@ -15,7 +15,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -36,10 +35,9 @@ from tiercast_endpoint import (
     preferring,
 )
 from tiercast_endpoint.acting import effects
-from tiercast_endpoint.acting.performing import Acting
-from tiercast_endpoint.actions import Actions
 from tiercast_endpoint.checking import Checks
 from tiercast_endpoint.halves import Halves, SeenRoot
+from tiercast_endpoint.hands import Hands
 from tiercast_endpoint.inventory import Informer
 from tiercast_endpoint.jobs import Jobs
 from tiercast_endpoint.judging import Judging
@@ -52,10 +50,7 @@ from tiercast_endpoint.placing import Placing
 from tiercast_endpoint.reports import Reporter
 from tiercast_endpoint.restart import Restart
 from tiercast_endpoint.root_folder import RootFolder
-from tiercast_endpoint.run import Performer
-from tiercast_endpoint.selection import Chooser
 from tiercast_endpoint.settings import Settings
-from tiercast_endpoint.steps import Steps, same_file_system
 from tiercast_endpoint.terms import Terms
 from tiercast_endpoint.tree import TreeError
 from tiercast_endpoint.verbs import Readings
@@ -144,12 +139,13 @@ class Agent:
         post = Post(db, me=me.name, transmit=lambda _peer, payload: upstream.transmit(payload))
         placing = Placing(store, db, lambda: self._root.free() - self._settings.reserve)
         upstream = self._upstream(kept.standing, placing, post)
-        materials = self._materials(db, store, placing, upstream)
+        hands = Hands(folder, self._settings, self._root, db, upstream)
+        materials = hands.materials(store, placing)
         watching = await Watching.loaded(db, now_ms)
         informer = informing.made(
             db, me, self._place.folder, self._settings, (post, upstream), self._root.stands, now_ms
         )
-        steps = self._performer(db, materials, informer, watching)
+        steps, self._halves = hands.performer(materials, informer, watching, self._restart, now_ms)
         reporter = Reporter(
             db=db,
             post=post,
@@ -214,43 +210,6 @@ class Agent:
         """Where the owner is heard, and who may speak for him."""
         settings = self._settings
         return ControlServer(self._place.socket, verbs, group=settings.socket_group, mode=int(settings.socket_mode, 8))
-
-    def _performer(self, db: Database, materials: Materials, informer: Informer, watching: Watching) -> Performer:
-        """Who performs steps: this process, or what of them this half does and the root half for all others."""
-        limits, socket = self._settings.limits(), self._settings.root_socket
-        materials.chooser = Chooser(informer.now, self._settings.variables)
-        inner = Steps(db=db, root=self._root, materials=materials, limits=limits, now_ms=now_ms)
-        own = Actions(
-            db=db,
-            steps=Acting(
-                db=db,
-                root=self._root,
-                materials=materials,
-                steps=inner,
-                prefix=self._settings.prefix,
-                keep=self._place.folder / "kept",
-            ),
-            restart=self._restart.asked,
-            look=informer.afresh,
-            now_ms=now_ms,
-            kept=watching.feed.message,
-        )
-        if socket:
-            self._halves = Halves(db=db, materials=materials, own=own, path=Path(socket))
-        return self._halves or own
-
-    def _materials(self, db: Database, store: DiskStore, placing: Placing, upstream: Upstream) -> Materials:
-        """Where content comes from, and the room it needs."""
-        shared = same_file_system(self._place.folder, self._root.there)
-        return Materials(
-            db=db,
-            root=self._root,
-            store=store,
-            placing=placing,
-            fetcher=upstream,
-            store_free=lambda: (store.usage().disk_free, shared),
-            limits=self._settings.limits(),
-        )
 
     async def _until_stopped(self, jobs: Jobs) -> None:
         """Until a signal comes, and what waits for the agent's stop is done."""

@@ -321,9 +321,9 @@ class Jobs:
         if not self._runs:
             self.idle.set()
 
-    async def quiet(self) -> None:
-        """Until no program runs: ended by a restart it would be interrupted, and nobody asked for that."""
-        while any(run.runs_program for run in self._runs.values()):  # noqa: ASYNC110 - a few looks, once in a long while
+    async def quiet(self, but: str = "") -> None:
+        """Until no program runs, of jobs `but` this one: a restart would interrupt it, and nobody asked for that."""
+        while any(run.runs_program and run.job.job != but for run in self._runs.values()):  # noqa: ASYNC110 - a few looks, once in a long while
             await asyncio.sleep(_QUIET_S)
 
     # -- cancels and refusals ------------------------------------------------------------------------------

@@ -13,12 +13,14 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
 
 import structlog
 
+from tiercast_endpoint.starter import AGAIN, BEFORE
 from tiercast_protocol.node.lifecycle import Stop
 
 log = structlog.get_logger(__name__)
@@ -32,23 +34,34 @@ class Restart:
         #: A signal told the agent to stop: whatever was ordered, it stays stopped.
         self.stopped = False
         self._unwinding = False
+        #: The job that asked: its own program is not waited for.
+        self.but = ""
 
     @property
     def due(self) -> bool:
         """Whether what follows the end of this life is the next one."""
         return self._unwinding and not self.stopped
 
-    async def wait(self, quiet: Callable[[], Awaitable[None]]) -> None:
-        """Until it was asked for and `quiet` says when; then ends the daemon's tasks.
+    async def wait(self, quiet: Callable[[str], Awaitable[None]]) -> None:
+        """Until it was asked for and `quiet`, told whose job is not waited for, says when; then ends the tasks.
 
         Raises:
             Stop: now.
         """
         await self.asked.wait()
-        await quiet()
+        await quiet(self.but)
         self._unwinding = True
         log.info("stopping", reason="restart ordered")
         raise Stop
+
+
+def command_again() -> list[str]:
+    """The command line of the starter that chose this version; empty without one."""
+    try:
+        said = json.loads(os.environ.get(AGAIN, "[]"))
+    except ValueError:
+        return []
+    return said if isinstance(said, list) and all(isinstance(word, str) for word in said) else []
 
 
 def again() -> None:
@@ -57,4 +70,8 @@ def again() -> None:
     Raises:
         OSError: the interpreter is gone.
     """
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command line, no shell
+    # Whoever starts versions decides anew; what it set for this one is not for the next.
+    command = command_again() or [sys.executable, *sys.orig_argv[1:]]
+    if (before := os.environ.pop(BEFORE, None)) is not None:
+        os.environ["PYTHONPATH"] = before
+    os.execv(command[0], command)  # noqa: S606 - our own command line, no shell

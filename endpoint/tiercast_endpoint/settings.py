@@ -145,6 +145,12 @@ class Settings:
         doc='Socket of the root half, where a process of its own installs packages; "" where this one does.',
         check=_socket,
     )
+    agent_package: str = setting(
+        "tiercast-agent", doc="The package whose versions are this agent; only where the starter starts it."
+    )
+    agent_trial: Duration = setting(
+        Duration(600.0), doc="A new version of the agent that reaches no parent in this time is taken back."
+    )
     window: Size = setting(
         Size(8 << 20),
         doc="Bytes that may be under way from the parent; more only for links of long delay.",

@@ -33,7 +33,7 @@ def test_an_installation_and_a_removal() -> None:
     plan = Plan(before=False, after=True)
     past = does(Past("install"), "plan", "assemble", "before", "switch", "after", "settle", plan=plan)
     assert past.over
-    assert does(Past("remove"), "unlink", "delete").over
+    assert does(Past("remove"), "take", "unlink", "delete").over
     assert does(Past("run"), "run").over
     assert not does(Past("install"), "plan", plan=Plan(ready=True)).over
 

@@ -27,8 +27,10 @@ if life < 2:
 
 async def test_it_waits_to_be_asked_and_for_quiet() -> None:
     restart, quiet = Restart(), asyncio.Event()
+    restart.but = "j1"
 
-    async def when() -> None:
+    async def when(but: str) -> None:
+        assert but == "j1"
         await quiet.wait()
 
     async def story() -> None:
