@@ -290,7 +290,7 @@ class Install:
             # The new state stands (or the old one does); what is left behind is swept at the next start.
             outcome = replace(self._outcome(), code=self._outcome().code or event.code)
         elif step in {Step.REVERT, Step.UNDO}:
-            was = at.outcome or at.failed or outcome
+            was = at.outcome or at.failed or replace(outcome, detail="")
             outcome = Outcome(was.state, "undo.failed", f"{was.detail} {event.detail}".strip())
             self.snapshot = replace(at, outcome=outcome)
         elif at.cancel and step is Step.BEFORE:

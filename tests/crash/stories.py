@@ -224,7 +224,7 @@ STORIES = (
         "two phases",
         PLACED,
         lambda region, _: in_steps(region, PLACED_NEXT, "prepare", "commit", "undo"),
-        {"cancelled": [PLACED], "interrupted": [PLACED]},
+        {"cancelled": [PLACED], "interrupted": [PLACED], "failed": [PLACED]},
         {"did": {"cancelled"}, "undid": {"cancelled"}},
     ),
     Story(

@@ -1,15 +1,19 @@
 """Unpacking an archive into an empty folder, whatever is in it.
 
 Rules
-- Files first, links last: while files are written there is no link that a path could lead through.
+- Files first, links last: while files are written there is no link that a path could lead through; and no link is made
+  below another one, where its target would be reckoned from elsewhere.
 - Refused: paths and links that lead out, devices and pipes, set-user-id and set-group-id bits, sparse files, two
   entries of one name, more than half a million entries, and more bytes than an honest archive of its size can hold.
-- Sizes are counted as bytes are written, not as the archive says.
+- Sizes are counted as bytes are written, not as the archive says; what is left out costs what it says, and headers that
+  are read as a whole may have a megabyte.
 - Owners and times of the archive are nobody's business here; modes are kept.
 """
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import os
 import stat
 import struct
@@ -29,8 +33,35 @@ MOST_ENTRIES = 500_000
 RATIO, FREE = 200, 64 << 20
 _MOST_DIRECTORY = 64 << 20
 _READ = 1 << 20
+_MOST_HEADER = 1 << 20
+_UNSOUND = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+)
+_TELLING = {
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+}
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
+
+
+class _Header(tarfile.TarInfo):
+    """A header; one that tells of the next entry is read as a whole, so it may not be large."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _TELLING and self.size > _MOST_HEADER:
+            raise ActError("archive.bomb", f"a header of {self.size:,} bytes")
+        found: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        return found
 
 
 class _Budget:
@@ -42,10 +73,17 @@ class _Budget:
         self._entries = MOST_ENTRIES
         self._seen: set[str] = set()
 
-    def entry(self, path: str) -> None:
+    def left_out(self, size: int) -> None:
+        self._one()
+        self.bytes(size)
+
+    def _one(self) -> None:
         self._entries -= 1
         if self._entries < 0:
             raise ActError("archive.many", f"{self._name} has more than {MOST_ENTRIES:,} entries")
+
+    def entry(self, path: str) -> None:
+        self._one()
         if path in self._seen:
             raise ActError("archive.twice", f"{self._name} has {path!r} twice")
         self._seen.add(path)
@@ -70,7 +108,15 @@ def unpack(archive: Path, to: Path, *, strip: int = 0) -> None:
             _unzip(archive, to, strip, budget)
         else:
             _untar(archive, to, strip, budget)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        path = os.path.relpath(error.filename or to, to)
+        raise ActError("archive.twice", f"{archive.name}: {path!r} is a file and has something below it") from error
+    except _UNSOUND as error:
+        raise ActError("archive.invalid", f"{archive.name} is no sound archive: {error}") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # A decompressor's word for data that it can't make sense of.
         raise ActError("archive.invalid", f"{archive.name} is no sound archive: {error}") from error
 
 
@@ -101,10 +147,11 @@ def check_zip(archive: Path) -> None:
 
 def _untar(archive: Path, to: Path, strip: int, budget: _Budget) -> None:
     links: list[tuple[str, str]] = []
-    with tarfile.open(archive, "r:*") as opened:
+    with tarfile.open(archive, "r:*", tarinfo=_Header) as opened:
         for one in opened:
             path = _path(archive.name, one.name, strip)
             if not path:
+                budget.left_out(one.size)
                 continue
             budget.entry(path)
             if one.issparse():
@@ -132,6 +179,7 @@ def _unzip(archive: Path, to: Path, strip: int, budget: _Budget) -> None:
         for one in opened.infolist():
             path = _path(archive.name, one.filename, strip)
             if not path:
+                budget.left_out(0)
                 continue
             budget.entry(path)
             mode = one.external_attr >> 16
@@ -207,7 +255,13 @@ def _link_file(archive: str, to: Path, target: str, path: str) -> None:
 
 
 def _links(archive: str, to: Path, links: list[tuple[str, str]]) -> None:
+    made: set[str] = set()
     for path, target in links:
+        above = path
+        while above := above.rpartition("/")[0]:
+            if above in made:
+                raise ActError("archive.link", f"{archive}: {path!r} lies below the link {above!r}")
+        made.add(path)
         try:
             check_target(path, target)
         except MessageInvalid as error:
