@@ -50,6 +50,8 @@ def _add_list(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None]
             return
         if found["held"]["since"]:
             typer.echo(f"All that may be held is held by {found['held']['by']}: tiercast-endpoint release")
+        if window := found.get("preferred", {}).get("window"):
+            typer.echo(f"Best installed here: {window}")
         if not found["jobs"]:
             typer.echo("Nothing waits.")
         for row in found["jobs"]:

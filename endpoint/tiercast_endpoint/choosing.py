@@ -53,6 +53,8 @@ class Choosing:
 
     def __init__(self, db: Database, now_ms: Callable[[], int]) -> None:
         self._db, self._now_ms = db, now_ms
+        #: Gives the times that the owner prefers, as the socket shows them.
+        self.preferred: Callable[[], dict[str, Any]] = dict
         #: Told of every choice that is written down.
         self.on_chosen: Callable[[Choice], None] = lambda _choice: None
         #: The present choices, by job: always this very map.
@@ -93,7 +95,8 @@ class Choosing:
         keys = ("job", "type", "package", "version", "state", "code", "detail", "finished")
         ended = [{key: describe(job)[key] for key in keys} for job in latest if job.finished]
         all_ = self.chosen.get(ALL, choices.NOTHING)
-        return {"held": {"since": all_.held, "by": all_.by if all_.held else ""}, "jobs": rows, "ended": ended[:most]}
+        held = {"since": all_.held, "by": all_.by if all_.held else ""}
+        return {"held": held, "preferred": self.preferred(), "jobs": rows, "ended": ended[:most]}
 
     async def _offers(self, call: Call) -> list[dict[str, Any]]:
         """What is offered here and has not been chosen, or was accepted and is not installed yet."""

@@ -44,7 +44,7 @@ class Watching:
 
     def __init__(self, db: Database, feed: Feed, choosing: Choosing, preferring: Preferring) -> None:
         self._db, self.feed, self._choosing, self._preferring = db, feed, choosing, preferring
-        choosing.on_chosen = feed.chosen
+        choosing.on_chosen, choosing.preferred = feed.chosen, preferring.shown
         #: What he chose, by job: always the present choices.
         self.chosen = choosing.chosen
 

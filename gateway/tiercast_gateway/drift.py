@@ -28,6 +28,7 @@ from tiercast_protocol.wire.drift import Assigned, DriftTold
 
 if TYPE_CHECKING:
     from tiercast_gateway.above import Above
+    from tiercast_protocol.content.keys import PrivateKey
     from tiercast_protocol.node.control.peers import Role
     from tiercast_protocol.node.control.verbs import Call
     from tiercast_protocol.node.database import Database
@@ -90,13 +91,22 @@ class Drift:
         me: this gateway.
         db: its database, which holds the inventories.
         above: the way up.
+        key: of this gateway, which signs what it says; None says it unsigned, to itself.
         now_ms: the clock.
         pace: seconds between two looks.
     """
 
     def __init__(
-        self, me: str, db: Database, above: Above, *, now_ms: Callable[[], int] | None = None, pace: float = PACE_S
+        self,
+        me: str,
+        db: Database,
+        above: Above,
+        *,
+        key: PrivateKey | None = None,
+        now_ms: Callable[[], int] | None = None,
+        pace: float = PACE_S,
     ) -> None:
+        self._key = key
         self._me, self._db, self._above, self._pace = me, db, above, pace
         self._now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
         self._kept: dict[str, _Kept] = {}
@@ -165,16 +175,15 @@ class Drift:
             now = (one.seq, dict(found.counts), tuple(found.away[:MOST]))
             if now == one.told:
                 continue
-            await self._above.send(
-                DriftTold(
-                    node=self._me,
-                    name=name,
-                    of=one.seq,
-                    at=self._now_ms(),
-                    counts=dict(found.counts),
-                    some=found.away[:MOST],
-                )
+            word = DriftTold(
+                node=self._me,
+                name=name,
+                of=one.seq,
+                at=self._now_ms(),
+                counts=dict(found.counts),
+                some=found.away[:MOST],
             )
+            await self._above.send(word.signed(self._key) if self._key is not None else word)
             one.told = now
             log.info("drift", assignment=name, **found.counts)
 

@@ -115,7 +115,7 @@ class SubTree:
             marks=config.marks,
         )
         self.statuses = Statuses(db, above, self.routes, self._finals, gathering.most_of(config.role))
-        self.drift = Drift(config.me, db, above)
+        self.drift = Drift(config.me, db, above, key=config.key)
         self.inventories = Inventories(db, above, self.routes, news=self.drift.changed)
         self.progress = Progress(config.me, self.depot, self.statuses.own, silent=config.role == "server")
         self.patches = Patches(

@@ -25,6 +25,7 @@ from tiercast_server import handover
 from tiercast_server.assignment_look import Sight
 from tiercast_server.database.assignment_tables import assignment_sites
 from tiercast_server.database.tables import nodes, placings
+from tiercast_server.nodes import find
 from tiercast_server.region import Region
 
 _STATES = frozenset({HOLDS, MISSING, WRONG, UNKNOWN})
@@ -114,7 +115,11 @@ async def tell(region: Region, connection: AsyncConnection, words: list[Word]) -
 
 
 async def take(region: Region, message: DriftTold) -> bool:
-    """Keep what a gateway says of its children; False where it was not asked that, or said something later."""
+    """Keep what a gateway says of its children; False where it was not asked that, or said something later.
+
+    Raises:
+        SignatureInvalid: it did not say it.
+    """
     counts = {state: count for state, count in message.counts.items() if state in _STATES and 0 <= count < _LARGEST}
     away = [
         [node[:_LONGEST], state, version[:_LONGEST]]
@@ -126,6 +131,10 @@ async def take(region: Region, message: DriftTold) -> bool:
     c = assignment_sites.c
     which = (c.assignment == message.name) & (c.gateway == message.node) & (c.seq == message.of) & (c.at <= message.at)
     async with region.db.write() as connection:
+        node = await find(connection, message.node)
+        if node is None or not node.has_joined or node.role != "gateway":
+            return False
+        message.prove(node.public_key)
         done = await connection.execute(
             update(assignment_sites)
             .where(which)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.errors import TiercastError, UsageError
+from tiercast_protocol.errors import SignatureInvalid, TiercastError, UsageError
 from tiercast_protocol.wire.drift import DriftTold
 from tiercast_server import assignment_rows, assignment_sites, rollout_rows
 from tiercast_server.assignment_life import Command, Looked, Order, Ordered, Refused, RetryAsked, WakeAt
@@ -73,7 +73,12 @@ class Assignments:
 
     async def told(self, message: DriftTold) -> None:
         """A gateway says how its children stand."""
-        if not await assignment_sites.take(self.region, message):
+        try:
+            kept = await assignment_sites.take(self.region, message)
+        except SignatureInvalid as error:
+            _log.warning("drift refused", gateway=message.node[:80], reason=str(error))
+            return
+        if not kept:
             _log.info("drift not asked", gateway=message.node[:80], assignment=message.name[:80])
 
     def _idle(self, sights: dict[str, Sight]) -> tuple[bool, int | None]:

@@ -49,13 +49,17 @@ async def test_what_they_say_is_shown_as_far_as_they_were_asked(world: Any) -> N
     await told(world)
     word = next(message for _, message in world.tree.said if isinstance(message, Assigned))
 
-    async def says(**more: Any) -> list[dict[str, Any]]:
+    async def says(*, sign: bool = True, **more: Any) -> list[dict[str, Any]]:
         said = {"node": "berlin", "name": "a", "of": word.seq, "at": 5, "counts": {"holds": 1, "odd": 7}, **more}
-        await world.assignments.told(DriftTold(**said))
+        word_ = DriftTold(**said)
+        signed = word_.signed(world.nodes["berlin"].key) if sign else word_
+        await world.assignments.told(signed)
         found = await assignment_view.show(world.region, world.targeting, "a")
         return [one for one in found["sites"] if one["at"]]
 
     assert await says(of=1) == []
+    assert await says(sign=False) == [], "whoever said that, the gateway did not sign it"
+    assert await says(node="paris") == [], "another gateway's word under its name"
     assert await says(node="pc3") == []
     assert await says(at=-1) == []
     (site,) = await says(some=[("pc1", "missing", ""), ("pc9", "odd", "")])

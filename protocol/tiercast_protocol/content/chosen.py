@@ -63,8 +63,9 @@ def read(text: str) -> Chosen | None:
     except (msgspec.DecodeError, MessageInvalid):
         return None
     numbers = (found.held, found.until, found.times, found.at)
-    sound = all(0 <= number < _MOST for number in numbers) and max(len(found.by), len(found.answer)) <= LONGEST_NAME
-    return found if sound else None
+    sound = all(0 <= number < _MOST for number in numbers) and found.answer in {"", *ANSWERS}
+    # It is shown at terminals: a name is what can be shown there.
+    return found if sound and len(found.by) <= LONGEST_NAME and found.by.isprintable() else None
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +89,8 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 
 def counted(rows: Iterable[Said], now: int) -> dict[str, int]:
     """How many put it off now, until when at the latest, how often in all, and how many answered what."""
-    found = dict.fromkeys(("targets", "deferred", "held", "preferred", *ANSWERS, "times", "latest"), 0)
+    names = ("targets", "deferred", "held", "preferred", *ANSWERS, "times", "latest")
+    found: dict[str, int] = {name: 0 for name in names}  # noqa: C420 - its keys are texts, not these alone
     for one in rows:
         chosen, waits = one.chosen, not one.ended
         found["targets"] += 1

@@ -2,14 +2,19 @@
 
 Rules
 - As in `messages`, whose table `CATALOGUE` names their kinds.
-- Nothing is done by these words at any tier but to count and to show, so they carry no signature.
+- Nothing is done by these words at any tier but to count and to show.  What a gateway counted it signs all the same: a
+  broker that could say that all machines are as they are to be would hide those that are not.
 """
 
 from __future__ import annotations
 
 import msgspec
 
+from tiercast_protocol.content.keys import PrivateKey, verify
+from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.root import Message
+
+DRIFT_DOMAIN = "tiercast drift 1"
 
 
 class Assigned(Message, frozen=True, kw_only=True, omit_defaults=True):
@@ -39,3 +44,20 @@ class DriftTold(Message, frozen=True, kw_only=True, omit_defaults=True):
     at: int
     counts: dict[str, int] = msgspec.field(default_factory=dict)
     some: list[tuple[str, str, str]] = msgspec.field(default_factory=list)
+    signature: bytes = b""
+
+    def signed(self, key: PrivateKey) -> DriftTold:
+        """The same word with the gateway's signature."""
+        return msgspec.structs.replace(self, signature=key.sign(DRIFT_DOMAIN, self._data()))
+
+    def prove(self, public_key: bytes) -> None:
+        """Check that the holder of `public_key` said it.
+
+        Raises:
+            SignatureInvalid: it did not.
+        """
+        verify(public_key, DRIFT_DOMAIN, self._data(), self.signature)
+
+    def _data(self) -> bytes:
+        counts = sorted(self.counts.items())
+        return codec.encode([self.node, self.name, self.of, self.at, counts, self.some])

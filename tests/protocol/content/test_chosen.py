@@ -33,9 +33,13 @@ def test_what_was_packed_is_read() -> None:
     assert packed(Chosen()) == "{}"
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"times":-1}', '{"times":1e30}', '{"by":5}', json.dumps({"by": "x" * 65}), '{"until":"x"}']
+UNREADABLE = (
+    *("", "{", "[]", '{"times":-1}', '{"times":1e30}', '{"by":5}', '{"until":"x"}', '{"answer":"maybe"}'),
+    *(json.dumps({"by": "x" * 65}), json.dumps({"by": "\x1b[2J"})),
 )
+
+
+@pytest.mark.parametrize("text", UNREADABLE)
 def test_what_can_not_be_read_is_nothing_chosen(text: str) -> None:
     assert read(text) is None
 

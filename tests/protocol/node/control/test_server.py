@@ -100,6 +100,11 @@ async def test_socket_and_folder_are_private(path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) in {0o700, 0o750}
 
 
+async def test_a_daemon_may_keep_its_group_out(tmp_path: Path, story: Story) -> None:
+    async with ControlServer(tmp_path / "control.sock", story.verbs, group="no-such-group", mode=0o600) as server:
+        assert stat.S_IMODE(server.path.stat().st_mode) == 0o600
+
+
 async def test_the_kernel_says_who_calls(path: Path) -> None:
     async with connect(path) as client:
         assert await client.call("hello") == {
