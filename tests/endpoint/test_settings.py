@@ -56,4 +56,4 @@ def test_the_owners_window(tmp_path: Path, text: str, fine: bool) -> None:
 @pytest.mark.parametrize("line", ['socket_group = "no group"', 'socket_mode = "0666"', 'socket_mode = "rw"'])
 def test_who_may_speak_for_the_owner_is_the_group_or_nobody_else(line: str) -> None:
     with pytest.raises(ConfigError):
-        parse(f'install_root = "/opt/x"\n{line}\n', Settings, Path("endpoint.toml"))
+        config.parse(f'install_root = "/opt/x"\n{line}\n', Settings, Path("endpoint.toml"))
