@@ -56,6 +56,7 @@ FAILS = pack(
     run_before=Program(("./b/before.sh",)),
     run_after=Program(("./b/fails.sh",), idempotent=True),
 )
+KILLS = pack("hello", "8.0", {"k.sh": script("kills", "kill -9 $PPID; sleep 100")}, run_after=Program(("./k.sh",)))
 PLAIN = pack("hello", "4.0", NEW | {f"c{number:02}": b"%d" % number for number in range(80)})
 
 
@@ -155,7 +156,7 @@ def in_steps(region: Region, package: Package, *steps: str) -> list[Order]:
     ]
 
 
-PACKAGES = (ONE, TWO, FAILS, PLAIN, PLACED, PLACED_NEXT, PLACED_FAILS)
+PACKAGES = (ONE, TWO, FAILS, KILLS, PLAIN, PLACED, PLACED_NEXT, PLACED_FAILS)
 STORIES = (
     Story(
         "upgrade with programs",
@@ -238,6 +239,16 @@ STORIES = (
 )
 
 assert len({story.name for story in STORIES}) == len(STORIES)
+
+#: Its program kills whoever started it.
+MURDERER = Story(
+    "an installer that kills the agent",
+    "owned tree",
+    ONE,
+    lambda region, _: [region.order("j", "install", KILLS)],
+    {"interrupted": [ONE]},
+    {"kills": {"interrupted"}},
+)
 
 
 def machine(folder: Path) -> dict[str, tuple[object, ...]]:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import pytest
 from tests.crash.lives import Nursery, carry_out, nursery
-from tests.crash.stories import STORIES, Story, machine, shown
+from tests.crash.stories import MURDERER, STORIES, Story, machine, shown
 from tests.endpoint.lab import ME, Region, agent_over
 
 from tiercast_endpoint import holdings, journal
@@ -140,3 +140,12 @@ async def test_a_kill_at_any_of_many_instants(forks: Nursery, tmp_path: Path) ->
     tally = await campaign(forks, tmp_path, "long", LONG)
     print(tally)  # noqa: T201 - as above
     assert tally.kills.total() >= LONG
+
+
+async def test_an_installer_that_kills_the_agent(forks: Nursery, tmp_path: Path) -> None:
+    region, folder = Region(PrivateKey.generate(), PrivateKey.generate()), tmp_path / "one"
+    await MURDERER.prepare(folder, region, folder)
+    may = Machines(machine(folder), {})
+    assert forks.life(folder).killed
+    (row,) = await look(MURDERER, folder, region, may)
+    assert row.code == "program.interrupted"

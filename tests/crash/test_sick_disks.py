@@ -1,0 +1,121 @@
+"""Disks that are too small, read-only or mounted where a package wants to be: a clear code, and the old version stands.
+
+Rules
+- Small file systems of their own are mounted in memory below the test's folder, and gone after it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.crash.stories import machine
+from tests.endpoint.acting.site import act
+from tests.endpoint.lab import Region, agent_over, pack
+
+from tiercast_protocol.content.keys import PrivateKey
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+
+ONE = pack("app", "1", {"f": b"one", "conf": b"old"}, action=(act("file", path="/etc/app.conf", source="conf"),))
+BIG = pack(
+    "app",
+    "2",
+    {"f": b"two", "conf": b"new", "share": None, **{f"share/{n:03}": os.urandom(8000) for n in range(40)}},
+    action=(
+        act("file", path="/etc/app.conf", source="conf"),
+        act("files", path="/usr/share/app", source="share"),
+    ),
+)
+
+
+@pytest.fixture(name="region")
+def _region() -> Region:
+    return Region(PrivateKey.generate(), PrivateKey.generate())
+
+
+@contextmanager
+def mounted(at: Path, size: str) -> Iterator[Path]:
+    at.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(at)], check=True)
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", "-l", str(at)], check=True)
+
+
+def remount(at: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", str(at)], check=True)
+
+
+async def test_a_disk_that_fills_while_files_are_placed(tmp_path: Path, region: Region) -> None:
+    chunks = {**ONE.chunks, **BIG.chunks}
+    with mounted(tmp_path / "agent/prefix", "200k") as prefix:
+        async with agent_over(tmp_path / "agent", region, chunks=chunks) as agent:
+            assert (await agent.do("j1", "install", ONE)).state == "done"
+            before = machine(tmp_path)
+            record = await agent.do("j2", "install", BIG)
+            assert (record.state, record.code) == ("failed", "disk.full"), record
+            assert machine(tmp_path) == before
+            assert agent.tree("app") == ONE.files
+            remount(prefix, "size=4m")
+            assert (await agent.do("j3", "install", BIG)).state == "done"
+            assert len(machine(tmp_path)) > len(before) + 40
+
+
+@pytest.mark.parametrize("which", ["prefix", "root"])
+async def test_a_disk_that_becomes_read_only(tmp_path: Path, region: Region, which: str) -> None:
+    chunks = {**ONE.chunks, **BIG.chunks}
+    with mounted(tmp_path / "agent" / which, "16m") as disk:
+        async with agent_over(tmp_path / "agent", region, chunks=chunks) as agent:
+            assert (await agent.do("j1", "install", ONE)).state == "done"
+            before = machine(tmp_path)
+            remount(disk, "ro")
+            record = await agent.do("j2", "install", BIG)
+            assert (record.state, record.code) in {("failed", "disk.error"), ("failed", "undo.failed")}, record
+            assert "Read-only" in record.detail
+            assert agent.tree("app") == ONE.files
+            assert machine(tmp_path) == before
+            remount(disk, "rw")
+            assert (await agent.do("j3", "install", BIG)).state == "done"
+            assert agent.tree("app") == BIG.files
+
+
+async def test_a_disk_that_fills_while_the_tree_is_built(tmp_path: Path, region: Region) -> None:
+    chunks = {**ONE.chunks, **BIG.chunks}
+    with mounted(tmp_path / "agent/root", "300k") as disk:
+        async with agent_over(tmp_path / "agent", region, chunks=chunks) as agent:
+            assert (await agent.do("j1", "install", ONE)).state == "done"
+            record = await agent.do("j2", "install", BIG)
+            assert (record.state, record.code) in {("failed", "disk.short"), ("failed", "disk.full")}, record
+            assert "free" in record.detail
+            assert agent.tree("app") == ONE.files
+            remount(disk, "size=4m")
+            assert (await agent.do("j3", "install", BIG)).state == "done"
+
+
+async def test_a_mount_and_a_link_where_a_package_wants_to_be(tmp_path: Path, region: Region) -> None:
+    chunks = {**ONE.chunks, **BIG.chunks}
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    async with agent_over(tmp_path / "agent", region, chunks=chunks) as agent:
+        prefix = tmp_path / "agent/prefix"
+        (prefix / "usr").symlink_to(outside)
+        before = machine(tmp_path)
+        record = await agent.do("j1", "install", BIG)
+        assert (record.state, record.code) == ("failed", "path.link"), record
+        assert "/usr" in record.detail
+        assert machine(tmp_path) == before
+        assert list(outside.iterdir()) == []
+        assert agent.tree("app") is None
+        (prefix / "usr").unlink()
+        (prefix / "etc").mkdir()
+        (prefix / "etc/app.conf").mkdir()
+        with mounted(prefix / "etc/app.conf", "16k"):
+            record = await agent.do("j2", "install", ONE)
+            assert (record.state, record.code) == ("failed", "path.mount"), record
+            assert "/etc/app.conf" in record.detail
