@@ -55,16 +55,66 @@ def show(name: Cabinet, *, json: Json = False) -> None:
             return
         rows = [(p["name"], p["version"], words.size(p.get("size") or 0)) for p in cabinet["packages"]]
         print(words.table(("package", "version", "size"), rows))
+        for word in ("readers", "writers"):
+            if cabinet.get(word):
+                print(f"{word}: {', '.join(cabinet[word])}")
 
     run(work, as_json=json)
 
 
 @app.command()
-def delete(name: Cabinet, *, json: Json = False) -> None:
-    """Delete an empty cabinet."""
+def rename(
+    name: Cabinet,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="What it is to be called.")],
+    *,
+    json: Json = False,
+) -> None:
+    """Give a cabinet another name; what is in it stays."""
 
     async def work() -> None:
-        result = await ask("cabinet.delete", name=name)
+        result = await ask("cabinet.rename", name=name, new=new)
+        emit(result or {}) if json else print(f"Cabinet {name} is called {new}.")
+
+    run(work, as_json=json)
+
+
+@app.command()
+def delete(
+    name: Cabinet,
+    *,
+    into: Annotated[str, typer.Option("--into", metavar="CABINET", help="Where what is in it goes first.")] = "",
+    json: Json = False,
+) -> None:
+    """Delete an empty cabinet, or one whose packages go into another one."""
+
+    async def work() -> None:
+        result = await ask("cabinet.delete", name=name, **({"into": into} if into else {}))
         emit(result or {}) if json else print(f"Cabinet {name} is gone.")
+
+    run(work, as_json=json)
+
+
+@app.command()
+def rights(
+    name: Cabinet,
+    *,
+    reader: Annotated[list[str], typer.Option("--reader", metavar="USER", help="May see and order; several.")] = [],  # noqa: B006
+    writer: Annotated[list[str], typer.Option("--writer", metavar="USER", help="May change it; several.")] = [],  # noqa: B006
+    anybody: Annotated[bool, typer.Option("--anybody", help="No names: whoever has the role for a verb.")] = False,
+    json: Json = False,
+) -> None:
+    """Name who may look into a cabinet and who may change it; what is not named is for everybody."""
+
+    async def work() -> None:
+        from tiercast_protocol.errors import UsageError  # noqa: PLC0415 - late
+
+        if anybody == bool(reader or writer):
+            raise UsageError("rights.missing", "nobody is named", "", "Name --reader and --writer, or say --anybody.")
+        result: dict[str, Any] = await ask("cabinet.rights", name=name, readers=reader, writers=writer)
+        if json:
+            emit(result)
+            return
+        for word in ("readers", "writers"):
+            print(f"{word}: {', '.join(result[word]) or 'everybody'}")
 
     run(work, as_json=json)

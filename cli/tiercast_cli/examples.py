@@ -63,6 +63,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "assignment history": ("assignment history", "assignment history --limit 5 --json"),
     "package entry": ("package entry hello 2.0",),
     "package list": ("package list", "package list --cabinet main"),
+    "package move": ("package move editor hello=1.0 --into desktop",),
+    "cabinet rename": ("cabinet rename desktop office",),
+    "cabinet rights": (
+        "cabinet rights desktop --reader ann --reader bob --writer ann",
+        "cabinet rights desktop --anybody",
+    ),
     "package delete": ("package delete hello=1.0",),
     "cabinet add": ("cabinet add tools",),
     "cabinet list": ("cabinet list",),

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from tiercast_cli import definitions, words
+from tiercast_cli import definitions, testing, words
 from tiercast_cli.options import InCabinet, Json, OnEndpoints, Package
 from tiercast_cli.session import ask, connected, emit, run
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Packages of the library.")
 definitions.add(app)
+testing.add(app)
 
 #: Pause between two looks of `--wait`.
 _LOOK_AGAIN_S = 0.3
@@ -198,6 +199,25 @@ def _patch(row: dict[str, Any]) -> tuple[object, ...]:
     sizes = (words.size(row["bytes"]), words.size(row["chunk_bytes"])) if row["bytes"] else ("", "")
     memory = words.size(row["memory"]) if row["memory"] else ""
     return (row["from"], row["to"], row["state"], *sizes, f"{row['seconds']:.1f}", memory)
+
+
+@app.command()
+def move(
+    packages: Annotated[list[str], typer.Argument(metavar="PACKAGE...", help="NAME (all versions) or NAME=VERSION.")],
+    *,
+    cabinet: Annotated[str, typer.Option("--into", metavar="CABINET", help="Where they go.")],
+    json: Json = False,
+) -> None:
+    """Put packages into another cabinet; no content moves."""
+
+    async def work() -> None:
+        result: dict[str, Any] = await ask("package.move", packages=packages, cabinet=cabinet)
+        if json:
+            emit(result)
+        else:
+            print(f"{', '.join(result['packages'])} in the cabinet {cabinet}.")
+
+    run(work, as_json=json)
 
 
 @app.command()

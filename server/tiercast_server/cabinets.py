@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.errors import UsageError
@@ -77,10 +77,34 @@ async def show(region: Region, name: str) -> dict[str, Any]:
     return {"name": name, "note": note, "packages": held}
 
 
-async def remove(region: Region, name: str) -> dict[str, Any]:
-    """Delete an empty cabinet."""
+async def rename(region: Region, name: str, new: str) -> dict[str, Any]:
+    """Give a cabinet another name; its packages, note and rights stay.
+
+    Raises:
+        UsageError: cabinet.unknown, cabinet.exists, cabinet.in-use.
+    """
+    check_name("cabinet", new)
     async with region.db.write() as connection:
         await check_cabinet(connection, name)
+        if name == MAIN_CABINET:
+            todo = "Make another one, and move packages there."
+            raise UsageError("cabinet.in-use", f"The cabinet {name!r} keeps its name.", todo=todo)
+        if (await connection.execute(select(cabinets.c.name).where(cabinets.c.name == new))).first():
+            raise UsageError(code="cabinet.exists", what=f"The cabinet {new!r} exists.", todo="Choose another name.")
+        row = (await connection.execute(select(cabinets).where(cabinets.c.name == name))).mappings().one()
+        await connection.execute(insert(cabinets).values(**{**row, "name": new}))
+        await connection.execute(update(packages).where(packages.c.cabinet == name).values(cabinet=new))
+        await connection.execute(delete(cabinets).where(cabinets.c.name == name))
+    return {"name": new, "was": name}
+
+
+async def remove(region: Region, name: str, into: str = "") -> dict[str, Any]:
+    """Delete an empty cabinet; with `into` what is in it goes there first."""
+    async with region.db.write() as connection:
+        await check_cabinet(connection, name)
+        if into and name not in {into, MAIN_CABINET}:
+            await check_cabinet(connection, into)
+            await connection.execute(update(packages).where(packages.c.cabinet == name).values(cabinet=into))
         query = select(func.count()).select_from(packages).where(packages.c.cabinet == name)
         held = (await connection.execute(query)).scalar_one()
         if name == MAIN_CABINET or held:

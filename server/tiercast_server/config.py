@@ -61,6 +61,9 @@ class JobSettings:
     confirm_above: int = setting(
         CONFIRM_ABOVE, doc="A job for more nodes than this wants their exact number (--confirm).", check=_not_negative
     )
+    tested_only: bool = setting(
+        default=False, doc='Packages are ordered only after "tiercast package test" of them ended well.'
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ class Request:
 
     `target` is an expression, beside names; `follow`: whoever joins its groups later gets the job too; `confirm` is the
     number of targets that he knows of, 0 where he gave none; `anyway`: also where the way may take too long.
+    `role` is that of who asks (the region itself may all); `test`: it is the test of a package, on one machine.
     """
 
     type: str
@@ -56,6 +57,8 @@ class Request:
     dry_run: bool = False
     confirm: int = 0
     anyway: bool = False
+    role: str = "admin"
+    test: bool = False
 
     @property
     def meant(self) -> Expression | None:
@@ -113,6 +116,8 @@ def check_targets(request: Request, picked: Picked) -> None:
             what=f"The job has no targets{empty}.",
             todo="Name nodes or a group with members; no targets never means all.",
         )
+    if request.test and len(found) != 1:
+        raise UsageError("test.job", f"A test is on one machine, not on {len(found)}.", todo="Name one: --on NODE.")
     role = jobtypes.of(request.type).role
     wrong = [node.name for node in found if node.role != role]
     if wrong:

@@ -56,6 +56,8 @@ class JobVerbs:
             dry_run=call.flag("dry_run", default=False),
             confirm=call.number("confirm", 0),
             anyway=call.flag("anyway", default=False),
+            role=call.role,
+            test=call.flag("test", default=False),
         )
 
     async def create(self, call: Call, draft: str = "") -> dict[str, Any]:

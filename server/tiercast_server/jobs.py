@@ -24,11 +24,13 @@ from tiercast_protocol.transfer import terms
 from tiercast_protocol.transfer.overlap import Limit
 from tiercast_protocol.wire.messages import JobShape
 from tiercast_server import (
+    cabinet_rights,
     dependencies,
     dependents,
     group_windows,
     handover,
     job_rows,
+    package_tests,
     plan_rows,
     refusals,
     requests,
@@ -68,10 +70,13 @@ class Jobs:
         wake: Callable[[], None],
         targeting: Targeting | None = None,
         confirm_above: int = CONFIRM_ABOVE,
+        *,
+        tested_only: bool = False,
     ) -> None:
         self.region = self._region = region
         self.targeting = self._targeting = targeting or Targeting(region)
         self.confirm_above = confirm_above
+        self._tested_only = tested_only
         self._changes = changes
         self._wake = wake
         self._look = asyncio.Event()
@@ -145,6 +150,7 @@ class Jobs:
         )
         kind = jobtypes.of(request.type)
         package = await find_sealed(connection, request.package) if kind.package else _NO_PACKAGE
+        await self.check_package(connection, request, package)
         await check_conflict(connection, request.type, package.name, found)
         version = package.version if request.type != "remove" else split_reference(request.package)[1]
         await check_assigned(connection, self._targeting, request.type, package.name, version, found)
@@ -195,6 +201,18 @@ class Jobs:
         await job_rows.order(self._region, connection, job, "same", ())
         spread = {"fetch_spread_s": over} if (over := options.get(times.FETCH_SPREAD)) else {}
         return spread | {"job": job.id, "targets": len(found), "follows": follows}
+
+    async def check_package(self, connection: AsyncConnection, request: Request, package: Package) -> None:
+        """Refuse a package that whoever asks may not have, or that was to be tested first.
+
+        Raises:
+            UsageError: cabinet.denied, package.untested.
+        """
+        if package.cabinet:
+            caller = cabinet_rights.Caller(request.by, request.role)
+            await cabinet_rights.check(connection, package.cabinet, caller, "read")
+        if self._tested_only and not request.test and jobtypes.of(request.type).content:
+            await package_tests.check_tested(connection, package)
 
     async def cancel(self, job: str, part: Part | None = None, *, force: bool = False) -> dict[str, Any]:
         """Order the job's open targets, or those of `part`, to leave it; `force` does not wait for programs that run.

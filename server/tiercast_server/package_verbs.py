@@ -10,7 +10,7 @@ from tiercast_protocol.content.digest import DIGEST_SIZE
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node import fetch
 from tiercast_protocol.node.control.verbs import Call
-from tiercast_server import definition_check, package_diff, packages
+from tiercast_server import cabinet_rights, definition_check, package_diff, package_tests, packages, standing
 from tiercast_server.library import Library
 from tiercast_server.patches import Patches
 from tiercast_server.region import MAIN_CABINET, Region
@@ -30,11 +30,30 @@ class PackageVerbs:
 
     async def list_(self, call: Call) -> list[dict[str, Any]]:
         """Every package, or those of one cabinet."""
-        return await packages.list_(self._region, call.text("cabinet", "") or None)
+        return await packages.list_(self._region, call.text("cabinet", "") or None, _caller(call))
 
     async def show(self, call: Call) -> dict[str, Any]:
-        """One package."""
-        return await packages.show(self._region, call.text("package"))
+        """One package, and its test where it had one."""
+        found = await packages.show(self._region, call.text("package"), _caller(call))
+        async with self._region.db.read() as connection:
+            meant = (await packages.matching(connection, call.text("package")))[0]
+            tested = await package_tests.of(connection, meant)
+        return found | ({"tested": tested} if tested else {})
+
+    async def standing(self, call: Call) -> dict[str, str]:
+        """Which version of a package stands on a node, as far as the region knows; "" for none."""
+        name, node = call.text("package"), call.text("node")
+        async with self._region.db.read() as connection:
+            return {"version": (await standing.versions(connection, name, [node]))[node]}
+
+    async def tested(self, call: Call) -> dict[str, Any]:
+        """Write down that a package was tested, by the job that installed it and the one that took it back."""
+        package, job, undo = (call.text(word) for word in ("package", "job", "undo"))
+        return await package_tests.record(self._region, package, job, undo, call.user)
+
+    async def move(self, call: Call) -> dict[str, Any]:
+        """Put packages into another cabinet."""
+        return await packages.move(self._region, call.texts("packages"), call.text("cabinet"), _caller(call))
 
     async def check(self, call: Call) -> dict[str, Any]:
         """What the library says against a definition: {findings: [{key, problem, expected, warning}]}."""
@@ -69,7 +88,8 @@ class PackageVerbs:
     async def entry(self, call: Call) -> dict[str, Any]:
         """Make the entry of a package before its content."""
         cabinet = call.text("cabinet", "") or MAIN_CABINET
-        return await packages.enter(self._region, call.text("name"), call.text("version"), cabinet, call.user)
+        name, version = call.text("name"), call.text("version")
+        return await packages.enter(self._region, name, version, cabinet, call.user, _caller(call))
 
     async def missing(self, call: Call) -> dict[str, bytes]:
         """Which of these chunks the library lacks."""
@@ -82,6 +102,7 @@ class PackageVerbs:
     async def register(self, call: Call) -> dict[str, Any]:
         """Register the package of a root whose chunks are all here."""
         cabinet = call.text("cabinet", "") or MAIN_CABINET
+        await self._may_write(call, cabinet)
         made = await self._library.register(call.data("root"), cabinet, call.user)
         if self._patches is not None:
             await self._patches.registered(made["root"])
@@ -89,10 +110,22 @@ class PackageVerbs:
 
     async def delete(self, call: Call) -> dict[str, Any]:
         """Delete one version of a package."""
+        async with self._region.db.read() as connection:
+            held = {one.cabinet for one in await packages.matching(connection, call.text("package"))}
+        for cabinet in sorted(held):
+            await self._may_write(call, cabinet)
         gone = await self._library.delete(call.text("package"))
         if self._patches is not None:
             await self._patches.forget(gone["root"])
         return gone
+
+    async def _may_write(self, call: Call, cabinet: str) -> None:
+        async with self._region.db.read() as connection:
+            await cabinet_rights.check(connection, cabinet, _caller(call), "write")
+
+
+def _caller(call: Call) -> cabinet_rights.Caller:
+    return cabinet_rights.Caller(call.user, call.role)
 
 
 def _chunks(given: Any) -> list[tuple[bytes, bytes]]:

@@ -8,14 +8,17 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, insert, select
+from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content.manifest import valid_version
 from tiercast_protocol.errors import UsageError
+from tiercast_server import cabinet_rights
+from tiercast_server.cabinet_rights import REGION, Caller
 from tiercast_server.cabinets import check_cabinet
 from tiercast_server.database.tables import packages
 from tiercast_server.nearness import suggestion
@@ -143,7 +146,9 @@ async def find_sealed(connection: AsyncConnection, reference: str) -> Package:
     return sealed[0]
 
 
-async def enter(region: Region, name: str, version: str, cabinet: str, by: str) -> dict[str, Any]:
+async def enter(
+    region: Region, name: str, version: str, cabinet: str, by: str, caller: Caller = REGION
+) -> dict[str, Any]:
     """Make the entry of a package before its content; again is no error."""
     check_name("package", name)
     if not valid_version(version):
@@ -154,6 +159,7 @@ async def enter(region: Region, name: str, version: str, cabinet: str, by: str) 
         )
     async with region.db.write() as connection:
         await check_cabinet(connection, cabinet)
+        await cabinet_rights.check(connection, cabinet, caller, "write")
         held = select(packages.c.id).where(packages.c.name == name, packages.c.version == version)
         created = (await connection.execute(held)).first() is None
         if created:
@@ -171,20 +177,40 @@ async def enter(region: Region, name: str, version: str, cabinet: str, by: str) 
     return {"package": name, "version": version, "cabinet": cabinet, "created": created}
 
 
-async def list_(region: Region, cabinet: str | None) -> list[dict[str, Any]]:
-    """Every package, or those of one cabinet."""
+async def move(region: Region, references: Sequence[str], cabinet: str, caller: Caller) -> dict[str, Any]:
+    """Put packages into another cabinet; NAME alone is all versions.
+
+    Raises:
+        UsageError: as `matching`; cabinet.unknown, cabinet.denied.
+    """
+    async with region.db.write() as connection:
+        await check_cabinet(connection, cabinet)
+        await cabinet_rights.check(connection, cabinet, caller, "write")
+        found = {row.id: row for reference in references for row in await matching(connection, reference)}
+        for held in {row.cabinet for row in found.values()}:
+            await cabinet_rights.check(connection, held, caller, "write")
+        await connection.execute(update(packages).where(packages.c.id.in_(list(found))).values(cabinet=cabinet))
+    return {"cabinet": cabinet, "packages": sorted(row.reference for row in found.values())}
+
+
+async def list_(region: Region, cabinet: str | None, caller: Caller = REGION) -> list[dict[str, Any]]:
+    """Every package that the caller may see, or those of one cabinet."""
     query = select(packages).order_by(packages.c.name, packages.c.id)
     async with region.db.read() as connection:
+        seen = cabinet_rights.readable(await cabinet_rights.rights(connection), caller)
+        query = query.where(packages.c.cabinet.in_(sorted(seen)))
         if cabinet:
             await check_cabinet(connection, cabinet)
+            await cabinet_rights.check(connection, cabinet, caller, "read")
             query = query.where(packages.c.cabinet == cabinet)
         return [_package(row).shown() for row in (await connection.execute(query)).mappings()]
 
 
-async def show(region: Region, reference: str) -> dict[str, Any]:
+async def show(region: Region, reference: str, caller: Caller = REGION) -> dict[str, Any]:
     """One package with its definition, and the other versions there are."""
     async with region.db.read() as connection:
         found = (await matching(connection, reference))[0]
+        await cabinet_rights.check(connection, found.cabinet, caller, "read")
         others = await matching(connection, found.name)
     return {
         **found.shown(),

@@ -49,6 +49,7 @@ def add_rollout_verbs(verbs: Verbs, desk: Desk, audited: Callable[[Handler], Han
             follow=False,
             dry_run=call.flag("dry_run", default=False),
             confirm=call.number("confirm", 0),
+            role=call.role,
         )
         made = await rollouts.start(request, call.texts("waves", []), rules_of(call))
         for job in made.get("jobs", ()):

@@ -96,6 +96,7 @@ class Rollouts:
                 nodes = {node.name: node for node in picked.nodes}
                 found = shared(waves, nodes, meant, id_)
                 package = await find_sealed(connection, request.package)
+                await self._jobs.check_package(connection, request, package)
                 await check_conflict(connection, "install", package.name, picked.nodes)
                 await check_assigned(connection, targeting, "install", package.name, package.version, picked.nodes)
                 await rollout_rows.check_apart(connection, package.name, nodes)

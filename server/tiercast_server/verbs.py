@@ -16,9 +16,9 @@ import structlog
 
 from tiercast_protocol.errors import TiercastError, UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
-from tiercast_server import cabinets
 from tiercast_server.assignment_verbs import add_assignment_verbs
 from tiercast_server.assignments import Assignments
+from tiercast_server.cabinet_verbs import add_cabinet_verbs
 from tiercast_server.depot_verbs import DepotVerbs
 from tiercast_server.draft_verbs import add_draft_verbs
 from tiercast_server.enrolment import Enrolment
@@ -104,7 +104,7 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
 
     _add_groups(verbs, desk.groups)
     _add_inventories(verbs, desk.inventories, desk.questions)
-    _add_cabinets(verbs, desk.region)
+    add_cabinet_verbs(verbs, desk.region, audited)
 
     _add_packages(verbs, packages, desk.patches)
 
@@ -145,6 +145,9 @@ def _add_packages(verbs: Verbs, packages: PackageVerbs, patches: Patches) -> Non
     verbs.add("package.check", "viewer", packages.check)
     verbs.add("package.diff", "viewer", packages.diff)
     verbs.add("package.values", "viewer", packages.values)
+    verbs.add("package.standing", "viewer", packages.standing)
+    verbs.add("package.tested", "operator", audited(packages.tested))
+    verbs.add("package.move", "operator", audited(packages.move))
     verbs.add("package.missing", "operator", packages.missing)
     # not audited: one per few chunks; what becomes of them is, at `package.register`
     verbs.add("package.store", "operator", packages.store)
@@ -258,22 +261,3 @@ def _add_groups(verbs: Verbs, groups: Groups) -> None:
     verbs.add("group.show", "viewer", show)
     for name, handler in {"add": add, "join": join, "leave": leave, "delete": delete, "set": set_}.items():
         verbs.add(f"group.{name}", "operator", audited(handler))
-
-
-def _add_cabinets(verbs: Verbs, region: Region) -> None:
-    async def list_(_call: Call) -> list[dict[str, Any]]:
-        return await cabinets.list_(region)
-
-    async def show(call: Call) -> dict[str, Any]:
-        return await cabinets.show(region, call.text("name"))
-
-    async def add(call: Call) -> dict[str, Any]:
-        return await cabinets.add(region, call.text("name"), call.text("note", ""))
-
-    async def delete(call: Call) -> dict[str, Any]:
-        return await cabinets.remove(region, call.text("name"))
-
-    verbs.add("cabinet.list", "viewer", list_)
-    verbs.add("cabinet.show", "viewer", show)
-    verbs.add("cabinet.add", "admin", audited(add))
-    verbs.add("cabinet.delete", "admin", audited(delete))

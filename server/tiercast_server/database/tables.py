@@ -91,6 +91,9 @@ cabinets = Table(
     Column("name", _Name, primary_key=True),
     Column("note", Text, nullable=False),
     Column("created", BigInteger, nullable=False),
+    # names with commas between; "" is everybody
+    Column("readers", Text, nullable=False, default="", server_default=""),
+    Column("writers", Text, nullable=False, default="", server_default=""),
 )
 
 #: `root` is empty while only the entry exists and the content has not been registered.
@@ -111,6 +114,18 @@ packages = Table(
     Column("registered_by", _Name, nullable=False),
     Column("registered_at", BigInteger, nullable=False),
     UniqueConstraint("name", "version", "revision"),
+)
+
+#: The test of a package: the job that installed it on one machine, and the one that took it back.
+package_tests = Table(
+    "package_tests",
+    metadata,
+    Column("package", _Counter, ForeignKey("packages.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("job", String(32), nullable=False),
+    Column("undo", String(32), nullable=False),
+    Column("node", _Name, nullable=False),
+    Column("tested_by", _Name, nullable=False),
+    Column("at", BigInteger, nullable=False),
 )
 
 #: What the library must keep: every chunk of every registered package, its root and lists included.

@@ -1,0 +1,68 @@
+"""`tiercast package test`: install, show, undo, and write the test down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cli_daemon import Daemon
+
+PACKAGE = {"package": "editor", "version": "2.1", "revision": 1}
+DONE = {"job": "j", "state": "done", "counts": {"done": 1}, "targets": [], "hops": [], "type": "install"}
+
+
+def prepare(daemon: Daemon, before: str = "", failing: str = "") -> list[dict[str, Any]]:
+    ordered: list[dict[str, Any]] = []
+
+    def create(args: dict[str, Any]) -> dict[str, Any]:
+        ordered.append(args)
+        return {"job": f"j{len(ordered)}", "targets": 1, "follows": False, "needs": []}
+
+    def receipt(args: dict[str, Any]) -> dict[str, Any]:
+        state = "failed" if args["job"] == failing else "done"
+        program = {"argv": ["./after.sh"], "exit": 0, "seconds": 1.5, "output": "ready\n", "timed_out": False}
+        return {"state": state, "code": "", "detail": "", "programs": [program]}
+
+    daemon.answers |= {
+        "package.show": PACKAGE,
+        "package.standing": {"version": before},
+        "job.create": create,
+        "job.receipt": receipt,
+        "package.tested": {"package": "editor=2.1/1", "job": "j1", "undo": "j2", "node": "pc-1"},
+    }
+    daemon.streams["job.watch"] = [DONE]
+    return ordered
+
+
+def test_a_whole_test(daemon: Daemon) -> None:
+    ordered = prepare(daemon)
+    said = daemon.run("package", "test", "editor", "--on", "pc-1")
+    assert [(one["type"], one["package"], one["test"]) for one in ordered] == [
+        ("install", "editor=2.1/1", True),
+        ("remove", "editor", True),
+    ]
+    assert daemon.asked[-1] == ("package.tested", {"package": "editor=2.1/1", "job": "j1", "undo": "j2"})
+    for line in ("Installation on pc-1 (j1): done", "./after.sh ended with 0", "ready", "nothing of it stands there"):
+        assert line in said
+    assert "is tested: 2 jobs" in said
+
+
+def test_what_stood_there_comes_back(daemon: Daemon) -> None:
+    ordered = prepare(daemon, before="1.9")
+    found = daemon.json("package", "test", "editor", "--on", "pc-1")
+    assert (ordered[1]["type"], ordered[1]["package"]) == ("install", "editor=1.9")
+    assert ordered[1]["options"] == {"replace": "any"}
+    assert found["test"]["undo"] == "j2"
+
+
+def test_a_failed_installation_is_no_test(daemon: Daemon) -> None:
+    ordered = prepare(daemon, failing="j1")
+    daemon.run("package", "test", "editor", "--on", "pc-1", code=4)
+    assert len(ordered) == 1
+    assert "package.tested" not in [verb for verb, _ in daemon.asked]
+
+
+def test_kept(daemon: Daemon) -> None:
+    ordered = prepare(daemon)
+    found = daemon.json("package", "test", "editor", "--on", "pc-1", "--keep")
+    assert len(ordered) == 1
+    assert "test" not in found
