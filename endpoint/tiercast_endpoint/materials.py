@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -35,6 +35,7 @@ from tiercast_protocol.content.check import Check
 from tiercast_protocol.content.chunk import pack
 from tiercast_protocol.content.definition import Definition, parse_definition
 from tiercast_protocol.content.manifest import Entry, Root
+from tiercast_protocol.content.variables import fill
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError, UsageError
 from tiercast_protocol.node import fetch
 from tiercast_protocol.node.database import Database
@@ -171,8 +172,12 @@ class Materials:
             yield entries
 
     async def check(self, job: Job) -> Check | None:
-        """The package's own check, as its sealed definition has it."""
-        return (await self.head(job))[1].check
+        """The package's own check, as its sealed definition has it, with this machine's values of its variables."""
+        taken = await self.selection(job)
+        check = taken.definition.check
+        if check is None:
+            return None
+        return replace(check, argv=(check.argv[0], *(fill(one, taken.values) for one in check.argv[1:])))
 
     async def _read_head(self, job: Job) -> tuple[Root, Definition]:
         await self.patches.index(job.root, job.job)

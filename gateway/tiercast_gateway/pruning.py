@@ -38,6 +38,9 @@ from tiercast_protocol.wire import codec
 log = structlog.get_logger(__name__)
 
 _PART = 500
+#: After a look again it rests so many times as long as that took, but no longer: with 10,000 machines below, each of
+#: which says something new now and then, it would look all the time.
+REST, LONGEST_REST_S = 19, 60.0
 
 
 class Pruning:
@@ -51,6 +54,7 @@ class Pruning:
     def __init__(self, db: Database, me: str) -> None:
         self._db, self._me = db, me
         self._kept: dict[str, dict[str, Reason]] = {}
+        self._tested: dict[str, set[str]] = {}
         self._due: set[str] = set()
         self._wake = asyncio.Event()
         #: Passes on what waits of a job; set by who has the orders.
@@ -58,10 +62,25 @@ class Pruning:
 
     async def keeps(self, order: Order, ways: Mapping[str, Sequence[str]]) -> set[str]:
         """The targets for which the order stays here for now; `ways` are targets by the child on the way to them."""
-        self._kept.pop(order.job, None)
         conditions = _conditions(order)
         if not conditions:
+            self._kept.pop(order.job, None)
             return set()
+        # What is said while it is tested comes too late for this test, and must not be missed by the next.
+        self._tested[order.job] = {target for targets in ways.values() for target in targets}
+        try:
+            found = await self._found(order, conditions, ways)
+        finally:
+            del self._tested[order.job]
+        self._kept.pop(order.job, None)
+        if found:
+            self._kept[order.job] = found
+            log.info("orders kept", job=order.job, machines=len(found))
+        return set(found)
+
+    async def _found(
+        self, order: Order, conditions: tuple[str, ...], ways: Mapping[str, Sequence[str]]
+    ) -> dict[str, Reason]:
         near = [child for child, targets in ways.items() if list(targets) == [child]]
         found = await self._false(conditions, near)
         for child, targets in ways.items():
@@ -69,10 +88,7 @@ class Pruning:
                 kept = await self._none_true(conditions, targets)
                 # Of the child itself one of them is told: why nothing of the job goes to it.
                 found |= kept | ({child: next(iter(kept.values()))} if kept else {})
-        if found:
-            self._kept[order.job] = found
-            log.info("orders kept", job=order.job, machines=len(found))
-        return set(found)
+        return found
 
     async def _none_true(self, conditions: tuple[str, ...], targets: Sequence[str]) -> dict[str, Reason]:
         """Why none of these fits; {} once one may."""
@@ -103,7 +119,8 @@ class Pruning:
     def facts_changed(self, nodes: Iterable[str]) -> None:
         """These said something new of themselves."""
         names = set(nodes)
-        due = {job for job, kept in self._kept.items() if not names.isdisjoint(kept)}
+        waiting = (*self._kept.items(), *self._tested.items())
+        due = {job for job, kept in waiting if not names.isdisjoint(kept)}
         if due:
             self._due |= due
             self._wake.set()
@@ -119,9 +136,11 @@ class Pruning:
             await self._wake.wait()
             self._wake.clear()
             due, self._due = self._due, set()
+            began = time.monotonic()
             for job in sorted(due):
                 if self.pass_on is not None:
                     await self.pass_on(job)
+            await asyncio.sleep(min((time.monotonic() - began) * REST, LONGEST_REST_S))
 
 
 def _conditions(order: Order) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -147,3 +148,30 @@ async def says_of(tree: SubTree, child: str, node: str, seq: int, **facts: Any) 
     data, signature = sign_inventory(said, KEY)
     entry = InventoryEntry(node=node, generation=1, seq=seq, data=data, signature=signature)
     await tree.inventories.take(child, Inventories(entries=[entry]))
+
+
+async def test_what_a_machine_says_while_it_is_tested_is_not_missed(
+    top: SubTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test goes by what it said before; the next one must come."""
+    looked: list[str] = []
+    test = pruning._test
+
+    def says_meanwhile(*args: Any) -> Any:
+        if not looked:
+            looked.append("once")
+            loop.call_soon_threadsafe(top.pruning.facts_changed, ["pc"])
+        return test(*args)
+
+    loop = asyncio.get_running_loop()
+    fresh = top.pruning
+    again: list[str] = []
+
+    async def pass_on(job: str) -> None:
+        again.append(job)
+
+    monkeypatch.setattr(fresh, "pass_on", pass_on)
+    monkeypatch.setattr(pruning, "_test", says_meanwhile)
+    order = codec.decode(ordered("pc", condition=FALSE).order, Order)
+    assert await fresh.keeps(order, {"pc": ["pc"]}) == {"pc"}
+    await until(lambda: again == ["j1"])

@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 
 from tiercast_protocol.content.actionread import action_lines, read_actions, with_handlers
 from tiercast_protocol.content.actiontypes import Action
-from tiercast_protocol.content.check import Check, check_lines, read_check
+from tiercast_protocol.content.check import MACHINE, Check, check_lines, read_check
 from tiercast_protocol.content.condition import compile_condition
 from tiercast_protocol.content.filegroups import FileGroup, group_lines, read_groups
 from tiercast_protocol.content.handler import Handler, handler_lines, read_handler
@@ -25,7 +25,7 @@ from tiercast_protocol.content.manifest import MAX_DEFINITION, valid_version
 from tiercast_protocol.content.programs import Program, program_lines, read_program
 from tiercast_protocol.content.reader import Reader, quoted, shown, written
 from tiercast_protocol.content.replacing import ANY, RULES
-from tiercast_protocol.content.variables import Variable, check_text, read_variables, variable_lines
+from tiercast_protocol.content.variables import Variable, check_text, names_in, read_variables, variable_lines
 from tiercast_protocol.content.versions import ORDERS, PLAIN, fits, read_requirement
 from tiercast_protocol.errors import ConfigError, Mistake, UsageError
 from tiercast_protocol.wire.topics import valid_name
@@ -151,6 +151,11 @@ def _read(reader: Reader) -> Definition:
     for key, program in programs.items():
         for argument in program.argv[1:] if program else ():
             check_text(reader, f"{key}.argv", argument, variables)
+    check = read_check(reader)
+    for argument in check.argv[1:] if check else ():
+        check_text(reader, "check.argv", argument, variables)
+        if check and check.needs == MACHINE and variables and names_in(argument):
+            reader.wrong("check.argv", f"has a variable: {shown(argument)}", 'none where needs = "machine"')
     setuid, collisions = reader.flag("allow_setuid"), reader.flag("allow_case_collisions")
     actions = read_actions(reader, setuid=setuid, collisions=collisions)
     requires = with_handlers(_needs(reader, "requires", name), actions)
@@ -173,7 +178,7 @@ def _read(reader: Reader) -> Definition:
         files=read_groups(reader),
         action=actions,
         handler=read_handler(reader),
-        check=read_check(reader),
+        check=check,
     )
 
 

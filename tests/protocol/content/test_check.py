@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiercast_protocol.content.check import Check, check_lines, packed, read_check, unpacked
 from tiercast_protocol.content.definition import Definition, canonical, parse_definition
 from tiercast_protocol.content.reader import Reader
-from tiercast_protocol.errors import UsageError
+from tiercast_protocol.errors import ConfigError, UsageError
 
 CHECK = Check(("/usr/bin/test", "-e", "/opt/licence"), 30, 60, 1024, "machine")
 
@@ -54,3 +54,12 @@ def test_an_order_carries_it() -> None:
 def test_whatever_an_order_says_is_a_check_or_refused(text: str) -> None:
     with pytest.raises(UsageError):
         unpacked(text)
+
+
+def test_variables_are_for_checks_that_are_asked_once_the_package_is_there() -> None:
+    head = 'name = "a"\nversion = "1"\n[variables.port]\ndefault = "80"\n[check]\n'
+    definition = parse_definition(head + 'argv = ["./x", "${port}"]\n')
+    assert definition.check is not None
+    for wrong in ('argv = ["/x", "${port}"]\nneeds = "machine"', 'argv = ["./x", "${porto}"]'):
+        with pytest.raises(ConfigError, match=r"check\.argv"):
+            parse_definition(head + wrong)
