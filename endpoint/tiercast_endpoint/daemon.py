@@ -19,22 +19,7 @@ from typing import Any
 
 import structlog
 
-from tiercast_endpoint import (
-    choices,
-    former,
-    group_windows,
-    halves,
-    held,
-    holdings,
-    informing,
-    inventory,
-    journal,
-    lists,
-    messages,
-    patches,
-    preferring,
-)
-from tiercast_endpoint.acting import effects
+from tiercast_endpoint import confirming, group_windows, held, holdings, informing, journal
 from tiercast_endpoint.checking import Checks
 from tiercast_endpoint.halves import Halves, SeenRoot
 from tiercast_endpoint.hands import Hands
@@ -50,6 +35,7 @@ from tiercast_endpoint.placing import Placing
 from tiercast_endpoint.reports import Reporter
 from tiercast_endpoint.restart import Restart
 from tiercast_endpoint.root_folder import RootFolder
+from tiercast_endpoint.schema import SCHEMA
 from tiercast_endpoint.settings import Settings
 from tiercast_endpoint.terms import Terms
 from tiercast_endpoint.tree import TreeError
@@ -78,23 +64,6 @@ log = structlog.get_logger(__name__)
 
 #: Nothing passes through an endpoint to others, so what was verified lately need not be kept.
 _KEEP_VERIFIED = 0
-SCHEMA = [
-    (1, Post.SCHEMA),
-    (2, journal.SCHEMA + holdings.SCHEMA),
-    (3, patches.SCHEMA),
-    (4, journal.OPTIONS),
-    (5, messages.SCHEMA),
-    (6, inventory.SCHEMA),
-    (7, held.SCHEMA),
-    (8, choices.SCHEMA),
-    (9, holdings.PARTIAL),
-    (10, group_windows.SCHEMA),
-    (11, effects.SCHEMA + journal.ACTIONS),
-    (12, former.SCHEMA),
-    (14, halves.SCHEMA),
-    (15, lists.SCHEMA),
-    (16, preferring.SCHEMA),
-]
 
 #: What came waits so long for company before it is stored: nobody is below an agent who waits for it.
 GATHER_SECONDS = 0.25
@@ -159,10 +128,11 @@ class Agent:
         )
         identity = Identity(me.region, me.region_key, me.name, me.key.public, me.generation)
         windows, back = await group_windows.loaded(db, post, identity), await held.loaded(db, post, upstream)
+        roaming = self._roaming(kept, upstream, post, (reporter.retell, informer.retell, back.moved))
         jobs = Jobs(
             db=db,
             me=identity,
-            steps=steps,
+            steps=confirming.around(steps, db, materials, self._root.path, upstream, roaming),
             reporter=reporter,
             now_ms=now_ms,
             on_ended=_ending(upstream, informer),
@@ -175,7 +145,6 @@ class Agent:
             wish=watching.wish,
         )
         back.act, windows.act = jobs.held_changed, jobs.windows_changed
-        roaming = self._roaming(kept, upstream, post, (reporter.retell, informer.retell, back.moved))
         status = partial(self._status, db, store, post, upstream, materials)
         readings = Readings(db, status, materials.stored_form, materials.staged, roaming)
 

@@ -17,6 +17,7 @@ AFTER_BEFORE = Outcome("cancelled", "cancelled", "Cancelled after run-before had
 NO_MORE_TRIES = Outcome("cancelled", "cancelled", "Cancelled before the next try.")
 #: Undone before anything was changed, and after the switch.
 GIVEN_UP = Outcome("cancelled", "undone", "Undone before anything was changed.")
+UNCONFIRMED = Outcome("cancelled", "cancelled", "Cancelled before it was confirmed: the old version is back.")
 TAKEN_BACK = Outcome("cancelled", "undone", "Undone: the old version is back.")
 SUPERSEDED = Outcome("done", "superseded", "Another job changed what stands there meanwhile; that was left as it is.")
 

@@ -55,7 +55,6 @@ from tiercast_endpoint.story import (
     FIRST,
     HARMLESS,
     INSTALL,
-    INSTALLING,
     MESSAGE,
     ON_FAILURE,
     PREPARING,
@@ -72,9 +71,10 @@ from tiercast_endpoint.story import (
     Step,
     back_from,
 )
+from tiercast_endpoint.tries import failed_with, next_try
 from tiercast_endpoint.waits import Waits
 from tiercast_protocol.content import phases
-from tiercast_protocol.content.reason import Reason
+from tiercast_protocol.content.reason import Reason, because, packed
 from tiercast_protocol.content.times import SHUTDOWN, START
 
 __all__ = [
@@ -202,7 +202,8 @@ class Install:
         if (wait := self.wait(now)) is not None:
             return self._waits.rest(at, wait)
         if at.step is Step.STAND:
-            return self._go(back_from(Step.STAND, at.plan) if at.phase == phases.UNDO else Step.SETTLE)
+            back = at.phase == phases.UNDO or at.outcome is not None
+            return self._go(back_from(Step.STAND, at.plan) if back else Step.SETTLE)
         if at.step is Step.WAIT and at.type == INSTALL:
             self.snapshot = replace(at, sending=now)
             return self._go(Step.PLAN)
@@ -228,6 +229,8 @@ class Install:
         if at.step is Step.BEFORE and not at.cancel:
             # Nothing but that program was begun, and it may be begun again: when the gate is open.
             return self._ready(now)
+        if at.step is Step.CONFIRM:
+            return self._confirm()
         if at.step is Step.RUN and self._waits.to_begin(now) is not None:
             return self._go(Step.STOP)
         return [Tell(STATE_OF[at.step]), Perform(at.step)]
@@ -258,9 +261,13 @@ class Install:
                 return self._go(Step.UNDO if at.step is Step.REVERT else Step.UNLINK)
             case Step.SWITCH | Step.APPLY | Step.AFTER:
                 return self._go(entered(at))
+            case Step.ENTER if at.plan.confirm and at.phase != phases.UNDO:
+                return self._confirm()
             case Step.ENTER:
                 self.snapshot = replace(at, step=Step.STAND)
                 return [Record(self.snapshot), *self._look(now)] if at.phase == phases.COMMIT else self._turn(now)
+            case Step.CONFIRM:
+                return self._stand(None, now)
             case Step.UNDO if at.outcome is None and not at.cancel and at.phase != phases.UNDO:
                 return self._ready(now)
             case Step.UNDO:
@@ -282,22 +289,27 @@ class Install:
 
     def _failed(self, event: StepFailed, now: int) -> list[Command]:
         at = self.snapshot
-        step = at.step
-        outcome = Outcome(event.state, event.code, event.detail)
-        if step is Step.STOP and at.outcome is None:
-            outcome = at.failed or outcome
-        elif step in {Step.SETTLE, Step.DISCARD, Step.DELETE, Step.STOP}:
-            # The new state stands (or the old one does); what is left behind is swept at the next start.
-            outcome = replace(self._outcome(), code=self._outcome().code or event.code)
-        elif step in {Step.REVERT, Step.UNDO}:
-            was = at.outcome or at.failed or replace(outcome, detail="")
-            outcome = Outcome(was.state, "undo.failed", f"{was.detail} {event.detail}".strip())
-            self.snapshot = replace(at, outcome=outcome)
-        elif at.cancel and step is Step.BEFORE:
-            outcome = endings.cancelled_and_failed(event.detail)
-        elif (again := self._again(outcome, now)) is not None:
-            return again
-        return self._go(back_from(step, at.plan), outcome)
+        outcome, self.snapshot, mendable = failed_with(at, event, self._outcome())
+        if at.step is Step.CONFIRM:
+            return self._stand(outcome, now)
+        if mendable and (found := next_try(at, self.gate.times, outcome, now)) is not None:
+            self.snapshot, to = found
+            if to not in RESTING:
+                return self._go(to)
+            self.snapshot = replace(self.snapshot, step=to)
+            return [Record(self.snapshot), *self._look(now)]
+        return self._go(back_from(at.step, at.plan), outcome)
+
+    def _confirm(self) -> list[Command]:
+        """Nobody waits for a program that may take days: the turn is given back meanwhile."""
+        self.snapshot = replace(self.snapshot, step=Step.CONFIRM)
+        told = Tell(STATE_OF[Step.CONFIRM], *packed(because("confirm.waits")))
+        return [Record(self.snapshot), told, Rest(), Perform(Step.CONFIRM)]
+
+    def _stand(self, outcome: Outcome | None, now: int) -> list[Command]:
+        """Confirmed, or with the `outcome` for which it goes back, when its turn comes."""
+        self.snapshot = replace(self.snapshot, step=Step.STAND, outcome=outcome)
+        return [Record(self.snapshot), *self._look(now)]
 
     def _send_late(self, now: int) -> list[Command]:
         if (ends := self.sending_ends) is None or now < ends:
@@ -305,26 +317,6 @@ class Install:
         step, limit = self.snapshot.step, self.gate.times.send_timeout_s
         late = StepFailed(step, "send.timeout", f"It was not all here within {limit:,} s.")
         return [Abort(step), *self._failed(late, now)]
-
-    def _again(self, outcome: Outcome, now: int) -> list[Command] | None:
-        """Back to where the next try begins, if there is one after this failure."""
-        at, times = self.snapshot, self.gate.times
-        if at.step in PREPARING:
-            tries, failed, to = times.transfer, at.tried + 1, Step.WAIT
-            after = replace(at, tried=failed)
-        elif at.step in INSTALLING:
-            tries, failed, to = times.installation, at.installed + 1, Step.HOLD
-            after = replace(at, installed=failed)
-        else:
-            return None
-        pause = tries.pause_after(failed, outcome.code)
-        if pause is None:
-            return None
-        self.snapshot = replace(after, again=now + pause, failed=outcome)
-        if at.step in {Step.SWITCH, Step.APPLY, Step.AFTER, Step.RUN}:
-            return self._go(back_from(at.step, at.plan))
-        self.snapshot = replace(self.snapshot, step=to)
-        return [Record(self.snapshot), *self._look(now)]
 
     def _ordered(self, step: str, now: int) -> list[Command]:
         at = self.snapshot
@@ -334,12 +326,16 @@ class Install:
         self.snapshot = after
         if after.phase == phases.UNDO and at.step in HARMLESS:
             return self._abandon(endings.GIVEN_UP)
+        if after.phase == phases.UNDO and at.step is Step.CONFIRM:
+            return [Abort(at.step), *self._stand(endings.TAKEN_BACK, now)]
         return [Record(after), *self._look(now)]
 
     def _cancelled(self, now: int, *, force: bool) -> list[Command]:
         at = self.snapshot
         if at.step in HARMLESS:
             return self._abandon(endings.UNTOUCHED)
+        if at.step is Step.CONFIRM:
+            return [Abort(at.step), *self._stand(endings.UNCONFIRMED, now)]
         if at.phase == phases.COMMIT and at.step in STANDING and not (force and at.step in PROGRAMS):
             return self._ordered(phases.UNDO, now)
         if force and at.step in PROGRAMS:

@@ -17,7 +17,7 @@ from tiercast_protocol.content import phases
 #: Steps at which a program, or a switch that may be tried again, is waited for before it is given up.
 _WAITED_FOR = frozenset({Step.BEFORE, Step.REVERT, Step.UNDO})
 #: Steps at which the new version stands, and may be taken back by order.
-STANDING = frozenset({Step.SWITCH, Step.APPLY, Step.AFTER, Step.ENTER, Step.STAND})
+STANDING = frozenset({Step.SWITCH, Step.APPLY, Step.AFTER, Step.ENTER, Step.CONFIRM, Step.STAND})
 
 
 def with_step(at: Snapshot, step: str) -> Snapshot:
@@ -33,4 +33,4 @@ def entered(at: Snapshot) -> Step:
     """What follows when the new version stands."""
     if at.phase == phases.UNDO:
         return back_from(Step.AFTER, at.plan)
-    return Step.ENTER if at.phase == phases.COMMIT else Step.SETTLE
+    return Step.ENTER if at.phase == phases.COMMIT or at.plan.confirm else Step.SETTLE

@@ -103,6 +103,7 @@ class Steps:
             requires=", ".join(definition.requires),
             conflicts=", ".join(definition.conflicts),
             ahead=", ".join(definition.before),
+            confirm=definition.confirm is not None,
             order=definition.version_order,
             replace=definition.replace,
         )
@@ -246,7 +247,8 @@ class Steps:
             await in_thread(programs.kill_leftover, job.running)
         current = await in_thread(self._root.current, job.package) or ""
         # Only who stood committed can find another job's work there; it is not his to take back.
-        superseded = bool(job.snapshot.phase) and job.previous is not None and current not in {job.tree, job.previous}
+        stood = bool(job.snapshot.phase) or job.snapshot.plan.confirm
+        superseded = stood and job.previous is not None and current not in {job.tree, job.previous}
         if superseded:
             await self._db.write(lambda connection: former.forget(connection, job.n))
         elif job.previous:
@@ -264,7 +266,8 @@ class Steps:
 
     async def _settle(self, job: Job, step: Step, _tell: Progress) -> tuple[Job, Event]:
         accepted = job.snapshot.phase == phases.ACCEPT
-        superseded = accepted and await in_thread(self._root.current, job.package) != job.tree
+        stood = accepted or job.snapshot.plan.confirm
+        superseded = stood and await in_thread(self._root.current, job.package) != job.tree
         if superseded:
             known = await self._db.read(lambda connection: holdings.installed(connection, job.package))
             keep = {tree for one in known for tree in (one.tree, one.previous)}

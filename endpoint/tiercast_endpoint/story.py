@@ -25,7 +25,8 @@ class Step(StrEnum):
     APPLY = "apply"  #: the package's ordered actions
     AFTER = "after"  #: run-after
     ENTER = "enter"  #: write down that the new version stands; the old one stays
-    STAND = "stand"  #: committed: waits to be accepted
+    CONFIRM = "confirm"  #: the package's health program, until it confirms
+    STAND = "stand"  #: committed, confirmed or not: waits to be accepted, or for its turn
     REVERT = "revert"  #: what the actions did is taken back, the last one first
     UNDO = "undo"  #: rename back
     SETTLE = "settle"  #: index the new tree, drop what is older than the previous one
@@ -65,6 +66,7 @@ STATE_OF: dict[Step, str] = {
     Step.APPLY: "installing",
     Step.AFTER: "installing",
     Step.ENTER: "installing",
+    Step.CONFIRM: "installing",
     Step.STAND: "installing",
     Step.REVERT: "installing",
     Step.UNDO: "installing",
@@ -105,6 +107,7 @@ ON_FAILURE: dict[Step, Step] = {
     # These by way of `REVERT` where the package has actions.
     Step.AFTER: Step.UNDO,
     Step.ENTER: Step.UNDO,
+    Step.CONFIRM: Step.UNDO,
     Step.STAND: Step.UNDO,
     # What could not be taken back is told; the tree goes back all the same.
     Step.REVERT: Step.UNDO,
@@ -142,6 +145,7 @@ class Plan:
         before: whether run-before is idempotent; of a job to run a program, whether that is.
         after: whether run-after is idempotent.
         condition, requires, conflicts, ahead, order, replace: as the package's sealed definition says them.
+        confirm: whether the package has a health program that must confirm it.
         actions: whether this version has ordered actions, or the one that it replaces has.
     """
 
@@ -156,6 +160,7 @@ class Plan:
     order: str = ""
     replace: str = ""
     actions: bool = False
+    confirm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,4 +199,6 @@ class Snapshot:
 
 def back_from(step: Step, plan: Plan) -> Step:
     """Where a failure at `step` leads: what was done is taken back in reverse order."""
-    return Step.REVERT if plan.actions and step in {Step.AFTER, Step.ENTER, Step.STAND} else ON_FAILURE[step]
+    return (
+        Step.REVERT if plan.actions and step in {Step.AFTER, Step.ENTER, Step.CONFIRM, Step.STAND} else ON_FAILURE[step]
+    )

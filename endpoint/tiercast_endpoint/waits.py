@@ -44,7 +44,7 @@ class Waits:
         if at.step not in RESTING:
             return None
         if at.step is Step.STAND:
-            return because("accept.waits") if at.phase == phases.COMMIT else None
+            return because("accept.waits") if at.phase == phases.COMMIT and at.outcome is None else None
         if now < at.again and at.failed is not None:
             error = f"{at.failed.code} {at.failed.detail}".strip()
             return because("retry.pause", attempt=at.attempt, error=error, until=at.again)

@@ -95,3 +95,31 @@ def test_a_set_commits_by_itself_and_is_undone_as_a_part_fails(site: Region, tmp
     found = phases(site, job)
     assert found == {"pc-1": "undone", "pc-2": "failed", "pc-3": "undone"}
     assert_installed(site, PCS, "tool", good)
+
+
+def test_what_is_not_confirmed_in_time_goes_back_alone_also_over_a_kill(site: Region, tmp_path: Path) -> None:
+    old = random_tree(tmp_path / "old", seed=9, files=2, size=9_000)
+    new = shutil.copytree(old, tmp_path / "new")
+    (new / "health.sh").write_text("#!/bin/sh\necho looked; test -e ../../../allowed\n")
+    (new / "health.sh").chmod(0o755)
+    build(site, old, "trial", "1")
+    for version, within in (("2", "2s"), ("3", "1h")):
+        confirm = f'[confirm]\nargv = ["./health.sh"]\nwithin = "{within}"\nevery = "1s"\nneeds_gateway = true\n'
+        (new / "package.toml").write_text(f'name = "trial"\nversion = "{version}"\n{confirm}')
+        site.cli("package", "build", str(new))
+    assert site.cli("job", "install", "trial=1", "--on", "pc-1", "--watch")["job"]["state"] == "done"
+
+    job = site.cli("job", "install", "trial=2", "--on", "pc-1")["job"]
+    site.kill("pc-1")
+    site.start(site.daemons["pc-1"])
+    until(lambda: asked(site, "job.show", job=job)["state"] == "failed", "it went back alone")
+    (target,) = asked(site, "job.show", job=job)["targets"]
+    assert target["code"] == "confirm.timeout"
+    assert "looked" in asked(site, "job.receipt", job=job, node="pc-1")["programs"][-1]["output"]
+    assert_installed(site, ["pc-1"], "trial", old)
+
+    job = site.cli("job", "install", "trial=3", "--on", "pc-1")["job"]
+    until(lambda: asked(site, "job.show", job=job)["targets"][0]["code"] == "confirm.waits", "it is on trial")
+    (site.apps("pc-1") / "allowed").touch()
+    until(lambda: asked(site, "job.show", job=job)["state"] == "done", "it is confirmed")
+    assert (site.apps("pc-1") / "trial" / "health.sh").exists()

@@ -20,8 +20,8 @@ from tests.crash.campaign import Violation, campaign
 from tests.crash.recording import RecordingDisk, RecordingFiles, connect_to
 
 from tiercast_endpoint import journal as j
-from tiercast_endpoint.daemon import SCHEMA
 from tiercast_endpoint.install import Outcome, Plan, Step
+from tiercast_endpoint.schema import SCHEMA
 from tiercast_protocol.content.receipt import ProgramResult
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.files import make_folder

@@ -142,7 +142,11 @@ class Machine:
 
 
 plans = st.builds(
-    Plan, before=st.sampled_from([None, True]), after=st.sampled_from([None, True]), actions=st.booleans()
+    Plan,
+    before=st.sampled_from([None, True]),
+    after=st.sampled_from([None, True]),
+    actions=st.booleans(),
+    confirm=st.booleans(),
 )
 moves = st.one_of(
     st.tuples(st.sampled_from(["ok", "ok", "ok", "turn"]), st.none()),
@@ -208,8 +212,8 @@ def test_prepared_committed_accepted() -> None:
 
 
 def test_undone_at_every_step() -> None:
-    for steps in range(1, 12):
-        it = Machine(Plan(before=True, after=True, actions=True))
+    for steps in range(1, 14):
+        it = Machine(Plan(before=True, after=True, actions=True, confirm=True))
         it.ordered = COMMIT
         it.journal = Snapshot(INSTALL, phase=COMMIT)
         it.machine = Install(it.journal)
@@ -242,3 +246,31 @@ def test_an_order_of_a_step_says_something_new_or_nothing() -> None:
         assert with_step(Snapshot(INSTALL, Step.HOLD, phase=UNDO), step).phase == UNDO
     assert entered(Snapshot(INSTALL)) is Step.SETTLE
     assert entered(at) is Step.ENTER
+
+
+def test_what_is_not_confirmed_goes_back_alone_and_gives_its_turn_back_meanwhile() -> None:
+    for phase in ("", COMMIT):
+        it = Machine(Plan(confirm=True), Snapshot(INSTALL, phase=phase))
+        it.ordered = COMMIT
+        it.feed(TurnCame())
+        while it.doing is not Step.CONFIRM:
+            it.end(ok=True)
+        assert (it.link, it.told[-1], it.sought) == ("new", "confirm.waits", False)
+        it.crash()
+        assert it.doing is Step.CONFIRM, "also days later, in another life"
+        it.end(ok=False)
+        assert it.machine.snapshot.step is Step.STAND
+        through(it)
+        assert [(one.state, one.code) for one in it.outcomes] == [("failed", "x.failed")]
+        assert it.link == "old"
+
+
+def test_what_is_cancelled_before_it_is_confirmed_goes_back() -> None:
+    it = Machine(Plan(confirm=True), Snapshot(INSTALL))
+    it.ordered = COMMIT
+    it.feed(TurnCame())
+    while it.doing is not Step.CONFIRM:
+        it.end(ok=True)
+    it.feed(CancelAsked())
+    through(it)
+    assert [(one.state, it.link) for one in it.outcomes] == [("cancelled", "old")]

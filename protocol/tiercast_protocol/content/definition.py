@@ -18,6 +18,7 @@ from tiercast_protocol.content.actionread import action_lines, read_actions, wit
 from tiercast_protocol.content.actiontypes import Action
 from tiercast_protocol.content.check import MACHINE, Check, check_lines, read_check
 from tiercast_protocol.content.condition import compile_condition
+from tiercast_protocol.content.confirmed import Confirmation, confirmation_lines, read_confirmation
 from tiercast_protocol.content.filegroups import FileGroup, group_lines, read_groups
 from tiercast_protocol.content.handler import Handler, handler_lines, read_handler
 from tiercast_protocol.content.lines import lines_of
@@ -64,6 +65,7 @@ class Definition:
     action: tuple[Action, ...] = ()
     handler: Handler | None = None
     check: Check | None = None
+    confirm: Confirmation | None = None
 
 
 def parse_definition(text: str, where: str = "package.toml") -> Definition:
@@ -123,6 +125,7 @@ def canonical(definition: Definition) -> str:
     lines += group_lines(definition.files)
     lines += program_lines("run_before", definition.run_before)
     lines += program_lines("run_after", definition.run_after)
+    lines += confirmation_lines(definition.confirm)
     lines += handler_lines(definition.handler)
     lines += action_lines(definition.action)
     return "\n".join(lines) + "\n"
@@ -179,6 +182,7 @@ def _read(reader: Reader) -> Definition:
         action=actions,
         handler=read_handler(reader),
         check=check,
+        confirm=read_confirmation(reader),
     )
 
 

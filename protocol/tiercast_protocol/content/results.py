@@ -178,6 +178,12 @@ RESULTS: dict[str, Result] = {
     ),
     # -- jobs in two phases --------------------------------------------------------------------------------
     "undone": Result(_CANCELLED, _AGENT, "Undone as ordered: the old version is back, or nothing was changed yet."),
+    "confirm.timeout": Result(
+        _FAILED,
+        _AGENT,
+        "The package's health program did not confirm the new version in time; the old one was put back.",
+        "tiercast job receipt JOB NODE shows what the program said last.",
+    ),
     "superseded": Result(
         ("done",), _AGENT, "Committed; before it was accepted or undone, another job changed what stands there."
     ),

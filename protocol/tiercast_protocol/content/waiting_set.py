@@ -16,6 +16,12 @@ OF_SETS: dict[str, Kind] = {
         "the job is committed, or undone",
         "tiercast job commit JOB; take it back: tiercast job undo JOB",
     ),
+    "confirm.waits": Kind(
+        (ENDPOINT,),
+        "the new version stands, and its health program has not confirmed it yet",
+        "it confirms, or its time is over and the old version is put back",
+        "see what the program lacks on the machine; put it back now: tiercast job cancel JOB",
+    ),
     "accept.waits": Kind(
         (ENDPOINT,),
         "is committed: the new version stands, and the old one is kept",
