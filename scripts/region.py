@@ -353,14 +353,16 @@ class Region:
         Raises:
             RegionError: it failed and `check` is set.
         """
-        done = subprocess.run(
-            [*self._inside(at), self.python, "-m", module, *args],
-            env=self.environment(), capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        done = self.finish(module, args, at)
         if check and done.returncode != 0:
             words = " ".join(word if len(word) < 60 else word[:40] + "..." for word in args)
             raise RegionError(f"{module} {words}: exit {done.returncode}\n{done.stderr or done.stdout}")
         return done
+
+    def finish(self, module: str, args: Sequence[str], at: str) -> subprocess.CompletedProcess[str]:
+        """Run a command line to its end, whatever that is."""
+        command = [*self._inside(at), self.python, "-m", module, *args]
+        return subprocess.run(command, env=self.environment(), capture_output=True, text=True, check=False)
 
     def cli(self, *args: str, at: str = "server", check: bool = True) -> dict[str, Any]:
         """Run `tiercast ... --json` against a daemon's socket; its answer."""
