@@ -99,12 +99,21 @@ def options(
             "--socket", envvar="TIERCAST_SOCKET", help="The daemon's control socket; the local server's by default."
         ),
     ] = "",
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host",
+            envvar="TIERCAST_HOST",
+            metavar="URL",
+            help="Over ssh to another machine's server: ssh://USER@HOST, with a port or /path/of/control.sock behind.",
+        ),
+    ] = "",
     version: Annotated[  # noqa: ARG001 - its callback answers
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
     ] = False,
 ) -> None:
     """Options before the noun."""
-    set_socket(socket)
+    set_socket(socket, host)
 
 
 @app.command()

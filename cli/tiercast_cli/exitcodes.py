@@ -49,7 +49,7 @@ _USAGE_CODES |= {"plan.step", "plan.targets", "plan.duplicate", "plan.unknown-st
 
 def exit_code_of(error_code: str) -> ExitCode:
     """The exit code for the stable code of a UsageError ("package.unknown" -> USAGE)."""
-    if error_code == "daemon.unreachable":
+    if error_code in {"daemon.unreachable", "host.unreachable", "host.command"}:
         return ExitCode.UNREACHABLE
     if error_code in _USAGE_CODES or error_code.startswith(_USAGE_NOUNS):
         return ExitCode.USAGE

@@ -28,9 +28,9 @@ def names(kind: str, incomplete: str) -> list[str]:
         return []
 
 
-def set_socket(path: str) -> None:
-    """Speak to the daemon at `path` in this run."""
-    session.socket, session.drafting = path, False
+def set_socket(path: str, host: str = "") -> None:
+    """Speak to the daemon at `path` in this run, or to that of another machine."""
+    session.socket, session.host, session.drafting = path, host, False
 
 
 def _completion(kind: str) -> Callable[[typer.Context, str], list[str]]:

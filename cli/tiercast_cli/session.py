@@ -34,12 +34,17 @@ class Session:
     """
 
     socket: str = ""
+    host: str = ""
+    #: Where the socket of the host is carried to, while a command runs.
+    carried: str = ""
     drafting: bool = False
     collected: list[dict[str, Any]] | None = None
 
     @property
     def path(self) -> Path:
-        """The control socket: option, environment, or the server's usual place."""
+        """The control socket: carried from a host, option, environment, or the server's usual place."""
+        if self.carried:
+            return Path(self.carried)
         if self.socket or os.environ.get("TIERCAST_SOCKET"):
             return _short(Path(self.socket or os.environ["TIERCAST_SOCKET"]))
         from tiercast_protocol.node import places  # noqa: PLC0415 - late, see the rules
@@ -49,6 +54,8 @@ class Session:
     @property
     def folder(self) -> Path:
         """The state folder of the daemon, as far as the socket's place tells."""
+        if self.carried:
+            return Path(self.carried).parent
         if self.socket or os.environ.get("TIERCAST_SOCKET"):
             return Path(self.socket or os.environ["TIERCAST_SOCKET"]).parent
         from tiercast_protocol.node import places  # noqa: PLC0415 - late, see the rules
@@ -78,6 +85,22 @@ async def connected() -> AsyncIterator[Any]:
         yield client
 
 
+@asynccontextmanager
+async def _carried() -> AsyncIterator[None]:
+    """With the socket of another machine, where one was named."""
+    if not session.host:
+        yield
+        return
+    from tiercast_cli import hosts  # noqa: PLC0415 - late, see the rules
+
+    async with hosts.carried(hosts.parse(session.host)) as path:
+        session.carried = str(path)
+        try:
+            yield
+        finally:
+            session.carried = ""
+
+
 async def ask(verb: str, **args: object) -> Any:
     """One call, one answer."""
     async with connected() as client:
@@ -95,7 +118,8 @@ def run(work: Callable[[], Awaitable[T]], *, as_json: bool = False, on_interrupt
     from tiercast_protocol.errors import TiercastError, UsageError  # noqa: PLC0415 - late, see the rules
 
     async def main() -> T:
-        return await work()
+        async with _carried():
+            return await work()
 
     if session.collected is not None:  # a step of a plan: whoever reads that tells its mistakes
         return asyncio.run(main())

@@ -52,7 +52,7 @@ def typed(page: str) -> list[str]:
 @pytest.mark.parametrize("line", [*typed("jobs.md"), *typed("desired-state.md"), *typed("packages.md")])
 def test_what_a_page_types_can_be_typed(line: str) -> None:
     words = shlex.split(line.partition(" | ")[0], comments=True)[1:]
-    if words[0] == "--socket":
+    if words[0] in {"--socket", "--host"}:
         del words[:2]
     command, name = ROOT, ""
     while hasattr(command, "commands"):
