@@ -77,7 +77,7 @@ def order(folder: Path, job: str, definition: Definition, root: bytes, region: R
 def ours(folder: Path, job: str) -> dict[str, Any]:
     """One life of the agent, with what it tells."""
     done = subprocess.run(
-        [sys.executable, str(HERE / "installer.py"), str(folder), job], check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, str(HERE / "one_life.py"), str(folder), job], check=True, stdout=subprocess.PIPE, text=True
     )
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return told

@@ -137,14 +137,17 @@ class Changer:
                 _exchange(fd, change.staged, name)
         else:
             with suppress(FileNotFoundError):
-                os.rename(change.staged, name, src_dir_fd=fd, dst_dir_fd=fd)
+                _rename(fd, change.staged, name)
 
     def forget(self, changes: Iterable[Change]) -> None:
-        """Nobody goes back any more: delete the old folders that wait beside the new ones."""
+        """Nobody goes back any more: delete the old folders that wait beside the new ones, and what is empty then."""
         for change in changes:
-            if change.staged:
-                with suppress(FileNotFoundError, ActError), self.prefix.folder_of(change.path) as (fd, _):
+            with suppress(FileNotFoundError, ActError), self.prefix.folder_of(change.path) as (fd, name):
+                if change.staged:
                     self._drop(fd, change.staged)
+                elif change.before.kind == FOLDER and change.after.kind == NONE:
+                    with suppress(OSError):
+                        os.rmdir(name, dir_fd=fd)
 
     # -- back ------------------------------------------------------------------------------------------
 
@@ -179,11 +182,11 @@ class Changer:
         elif after.kind == FOLDER:
             with suppress(OSError):
                 os.rmdir(name, dir_fd=fd)
-        elif here.like(before):
+        elif here.like(before) and not before.kept:
             if here.kind == FILE and _differs(here, before):
                 _own(fd, name, before)
         else:
-            if here.kind != NONE and not here.like(after) and here.kind in {FILE, LINK}:
+            if here.kind in {FILE, LINK} and not (here.like(after) or here.like(before)):
                 told.append(self._aside(fd, name, change.path))
             if before.kind == NONE:
                 if here.kind in {FILE, LINK}:
@@ -197,7 +200,7 @@ class Changer:
                     _own(fd, beside, before)
                 else:
                     self._bring(fd, beside, before)
-                os.rename(beside, name, src_dir_fd=fd, dst_dir_fd=fd)
+                _rename(fd, beside, name)
         return told
 
     def _folder_back(self, fd: int, name: str, change: Change, here: Image) -> None:
@@ -369,6 +372,13 @@ def _copy(source: Path, to: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _rename(fd: int, name: str, to: str) -> None:
+    """Rename; where both are names of one file already, the system does nothing, and we take the first away."""
+    os.rename(name, to, src_dir_fd=fd, dst_dir_fd=fd)
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=fd)
 
 
 def _exchange(fd: int, one: str, other: str) -> None:

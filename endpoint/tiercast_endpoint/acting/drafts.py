@@ -219,18 +219,19 @@ class Drafter:
         if here.kind not in {NONE, FILE}:
             raise ActError("path.foreign", f"{want.path} is no file")
         kind = action.type
-        data = self._prefix.read(want.path, values.MOST) if here.kind == FILE else b""
+        found = self._prefix.read(want.path, values.MOST) if here.kind == FILE else b""
         put = {key: values.form(kind, value) for key, value in action.settings("set").items()}
         drop = list(action.texts("unset"))
         known = mine.keys if mine else {}
-        data, told = _keys_back(kind, data, {key: pair for key, pair in known.items() if key not in {*put, *drop}})
+        data, told = _keys_back(kind, found, {key: pair for key, pair in known.items() if key not in {*put, *drop}})
         old = values.read(kind, data, [*put, *drop])
         keys = {key: [known[key][0] if key in known else old.get(key), put.get(key)] for key in (*put, *drop)}
         text = values.edit(kind, data, put, drop)
         mode = here.mode if here.kind == FILE else int(action.text("mode"), 8)
         owner = (here.uid, here.gid) if here.kind == FILE else (want.after.uid, want.after.gid)
         after = Image(FILE, mode, *owner, digest=digest_of(text))
-        before = self._put(want.path, here, after, text)
+        unchanged = mine is not None and text == found and here.kind == FILE
+        before = here if unchanged else self._put(want.path, here, after, text)
         origin = before
         if mine is not None:
             # Whose whole content is known to be ours on top of the origin's can go back to that byte by byte.

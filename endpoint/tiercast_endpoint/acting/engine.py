@@ -134,9 +134,9 @@ class Engine:
         effects = await self._effects(job)
         if not effects:
             return
-        await self._db.write(lambda connection: e.accept(connection, job.n))
         for effect in effects:
             await in_thread(self._changer.forget, effect.changes)
+        await self._db.write(lambda connection: e.accept(connection, job.n))
         await self._unkeep()
 
     # -- one action ------------------------------------------------------------------------------------

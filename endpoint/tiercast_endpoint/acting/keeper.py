@@ -83,7 +83,8 @@ if left:
     os._exit(126)
 code = os.waitstatus_to_exitcode(status)
 if code < 0:
-    signal.signal(-code, signal.SIG_DFL)
+    if -code != signal.SIGKILL:
+        signal.signal(-code, signal.SIG_DFL)
     os.kill(me, -code)
 os._exit(code if code >= 0 else 128 - code)
 """

@@ -85,15 +85,15 @@ class Prefix:
         return self.path / path.removeprefix("/")
 
     @contextmanager
-    def folder_of(self, path: str) -> Iterator[tuple[int, str]]:
-        """The folder that `path` stands in, open, and the last part of `path`.
+    def folder_of(self, path: str, *, mounted: bool = False) -> Iterator[tuple[int, str]]:
+        """The folder that `path` stands in, open, and the last part of `path`; `mounted` is for who only looks.
 
         Raises:
             ActError: path.link, path.mount, path.foreign.
             FileNotFoundError: a folder on the way is missing.
         """
         parts = path.removeprefix("/").split("/")
-        if self._is_mounted(path):
+        if not mounted and self._is_mounted(path):
             raise ActError("path.mount", f"{path} is a mount point; name a path below it, or unmount it")
         fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -116,8 +116,9 @@ class Prefix:
         above = path.rpartition("/")[0]
         while above:
             try:
-                if self.look(above).kind is not NONE:
-                    break
+                with self.folder_of(above, mounted=True) as (fd, name):
+                    if image_of(fd, name, content=False).kind != NONE:
+                        break
             except FileNotFoundError:
                 pass
             found.insert(0, above)

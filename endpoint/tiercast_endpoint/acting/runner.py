@@ -9,7 +9,6 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from tiercast_endpoint import journal, programs
@@ -29,7 +28,6 @@ class JobRunner:
 
     def __init__(self, db: Database, job: Job, prefix: Prefix, tree: Path) -> None:
         self._db, self._job, self._prefix, self._tree = db, job, prefix, tree
-        self._left = MOST_OUTPUT - sum(len(one.output.encode()) for one in job.programs)
         self.results: list[ProgramResult] = []
 
     async def __call__(
@@ -46,7 +44,8 @@ class JobRunner:
         job = self._job
         own = programs.environment(package=job.package, version=job.version, job=job.job, tree=self._tree)
         own["TIERCAST_PREFIX"] = str(self._prefix.path)
-        limit = output_limit if quiet else max(min(output_limit, self._left), LEAST)
+        left = MOST_OUTPUT - sum(len(one.output.encode()) for one in (*job.programs, *self.results))
+        limit = output_limit if quiet else max(min(output_limit, left), LEAST)
         try:
             ran = await programs.run_program(
                 kept(argv),
@@ -69,7 +68,6 @@ class JobRunner:
             output=ran.output.decode("utf-8", "replace"),
         )
         if not quiet:
-            self._left -= len(ran.output)
             self.results.append(result)
         _judge(result, ran.output, exits)
         return result
@@ -80,8 +78,8 @@ class JobRunner:
 
     def at(self, tree: Path) -> JobRunner:
         """The same runner for programs of another tree."""
-        other = JobRunner(self._db, replace(self._job), self._prefix, tree)
-        other.results, other._left = self.results, self._left
+        other = JobRunner(self._db, self._job, self._prefix, tree)
+        other.results = self.results
         return other
 
 

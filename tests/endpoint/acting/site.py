@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from tiercast_endpoint import journal
+from tiercast_endpoint.acting import effects
+from tiercast_endpoint.acting.engine import Done, Engine
+from tiercast_endpoint.acting.native import Tools
+from tiercast_endpoint.acting.prefix import Prefix
+from tiercast_endpoint.journal import Job
 from tiercast_protocol.content.actiontypes import Action
 from tiercast_protocol.content.definition import parse_definition
+from tiercast_protocol.content.handler import Handler
+from tiercast_protocol.node.database import Database
 
 Snapshot = dict[str, tuple[object, ...]]
 
 
-def snapshot(top: Path) -> Snapshot:
-    """Every path with its kind, mode, owner and content; times of files, too."""
+def snapshot(top: Path, *, times: bool = True) -> Snapshot:
+    """Every path with its kind, mode, owner and content; of files, too, when they were written."""
     found: Snapshot = {}
     for folder, names, files in os.walk(top):
         for name in names + files:
@@ -24,7 +34,7 @@ def snapshot(top: Path) -> Snapshot:
             if path.is_symlink():
                 what = str(path.readlink())
             elif path.is_file():
-                what = (path.read_bytes(), here.st_mtime_ns)
+                what = (path.read_bytes(), here.st_mtime_ns if times else 0)
             kind, mode = stat.S_IFMT(here.st_mode), stat.S_IMODE(here.st_mode)
             found[str(path.relative_to(top))] = (kind, mode, here.st_uid, here.st_gid, what)
     return found
@@ -43,3 +53,65 @@ def _toml(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
     return str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')
+
+
+class Lab:
+    """An engine over folders of a test, without jobs around it: `tree` is what every version's sources lie in."""
+
+    def __init__(self, folder: Path, db: Database, tools: Tools | None = None) -> None:
+        self.folder, self.db, self.tools = folder, db, tools
+        self.top, self.keep = folder / "prefix", folder / "kept"
+        self.handlers: dict[str, Handler] = {}
+        self.top.mkdir(exist_ok=True)
+        self.new()
+
+    def new(self) -> None:
+        """Another life of the agent."""
+        self.prefix = Prefix(self.top)
+        self.engine = Engine(db=self.db, prefix=self.prefix, keep=self.keep, trees=self, tools=self.tools)
+
+    def place(self, tree: str) -> Path:
+        return self.folder / "trees" / tree
+
+    def link(self, package: str) -> Path:
+        return self.folder / "root" / package
+
+    async def handler(self, package: str) -> tuple[Handler, Path]:
+        return self.handlers[package], self.place(package)
+
+    def files(self, tree: str, files: dict[str, bytes]) -> None:
+        for path, data in files.items():
+            file = self.place(tree) / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+            file.chmod(0o755 if path.endswith(".sh") else 0o644)
+
+    def job(self, n: int, tree: str, package: str = "app") -> Job:
+        return Job(f"j{n}", 1, "install", package, "1", 1, b"", 0, 0, "", "", 0, n=n, tree=tree)
+
+    async def apply(self, n: int, tree: str, *actions: Action, package: str = "app") -> Done:
+        done = Done()
+        await self.engine.apply(self.job(n, tree, package), actions, done)
+        return done
+
+    async def revert(self, n: int, tree: str, package: str = "app") -> Done:
+        done = Done()
+        failed = await self.engine.revert(self.job(n, tree, package), done)
+        assert failed == []
+        return done
+
+    async def accept(self, n: int, package: str = "app") -> None:
+        await self.engine.accept(self.job(n, "", package))
+
+    async def settled(self, n: int, tree: str, *actions: Action, package: str = "app") -> Done:
+        done = await self.apply(n, tree, *actions, package=package)
+        await self.accept(n, package)
+        return done
+
+
+@asynccontextmanager
+async def lab(folder: Path, tools: Tools | None = None) -> AsyncIterator[Lab]:
+    """An engine with a database of its own."""
+    schema = journal.SCHEMA + journal.OPTIONS + journal.ACTIONS + effects.SCHEMA
+    async with Database.open(folder / "db", [(1, schema)], readers=0) as db:
+        yield Lab(folder, db, tools)

@@ -1,6 +1,6 @@
 """The agent's own installer over a state folder, for the bench `install`: one life, in a process of its own.
 
-    python benchmarks/installer.py FOLDER JOB
+    python benchmarks/one_life.py FOLDER JOB
 
 Rules
 - Jobs, steps, journal, store of chunks and install root are the agent's; only the way to a parent is left out, for all

@@ -1,0 +1,216 @@
+"""Programs, groups, users and units: done, asked after, and taken back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.endpoint.acting.site import Lab, act, lab, snapshot
+
+from tiercast_endpoint.acting import natives
+from tiercast_endpoint.acting.native import Tools
+from tiercast_endpoint.acting.prefix import ActError
+
+UNIT = b"[Unit]\nDescription=x\n[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
+#: A service manager that remembers what it was told; a unit whose file says "broken" does not stay up.
+SYSTEMCTL = """#!/bin/sh
+here={folder}
+echo "$*" >> $here/told
+case "$1" in
+is-enabled) test -e $here/enabled-$2 && echo enabled || {{ echo disabled; exit 1; }} ;;
+is-active) test -e $here/active-$2 && echo active || {{ echo failed; exit 3; }} ;;
+enable) touch $here/enabled-$2 ;;
+disable) rm -f $here/enabled-$2 ;;
+restart) touch $here/active-$2
+    grep -q broken $here/prefix/etc/systemd/system/$2 && rm -f $here/active-$2; true ;;
+stop) rm -f $here/active-$2 ;;
+esac
+"""
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Lab]:
+    async with lab(tmp_path) as made:
+        yield made
+
+
+def program(name: str, **more: object) -> object:
+    return act("program", name=name, argv=[f"./{name}.sh", "say it"], **more)
+
+
+async def test_a_program_runs_in_its_tree_and_its_undo_takes_it_back(site: Lab) -> None:
+    site.files("one", {
+        "do.sh": b'#!/bin/sh\necho "$1 $TIERCAST_PREFIX"; test -z "$SECRET"; touch $TIERCAST_PREFIX/done; exit 3\n',
+        "undo.sh": b"#!/bin/sh\nrm $TIERCAST_PREFIX/done\n",
+    })  # fmt: skip
+    before = snapshot(site.top)
+    os.environ["SECRET"] = "x"
+    try:
+        done = await site.settled(
+            1, "one", act("program", name="do", argv=["./do.sh", "say it"], exits=[3], undo=["./undo.sh"])
+        )
+    finally:
+        del os.environ["SECRET"]
+    assert (site.top / "done").exists()
+    (ran,) = done.programs
+    assert (ran.exit, ran.output) == (3, f"say it {site.top}\n")
+    done = await site.settled(2, "one")
+    assert snapshot(site.top) == before
+    assert [one.did for one in done.actions] == ["taken back; undone"]
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "part"),
+    [
+        ("sleep 1000", "program.timeout", "killed after"),
+        ("(setsid sleep 1000 &) ; exit 0", "program.left", "left 1 processes"),
+        ('read answer; test -n "$answer" || { echo no answer; exit 4; }', "program.failed", "no answer"),
+        ("read answer < /dev/tty || exit 5", "program.failed", "status 5"),
+        ("yes flood | head -c 3000000; exit 1", "program.failed", "status 1"),
+        ("kill -9 $$", "program.failed", "signal 9"),
+        ("exit 127", "program.start", "could not be started"),
+    ],
+)  # fmt: skip
+async def test_bad_installers_end_with_a_clear_word(site: Lab, script: str, code: str, part: str) -> None:
+    site.files("one", {"do.sh": f"#!/bin/sh\n{script}\n".encode(), "a": b"A"})
+    before = snapshot(site.top)
+    bad = act(
+        "program", name="do", argv=["./do.sh"], timeout="1s" if script == "sleep 1000" else "30s", output_limit="1KiB"
+    )
+    with pytest.raises(ActError) as caught:
+        await site.apply(1, "one", act("file", path="/etc/a", source="a"), bad)
+    assert (caught.value.code, part in caught.value.detail) == (code, True), caught.value.detail
+    await site.revert(1, "one")
+    assert snapshot(site.top) == before
+    assert await asyncio.to_thread(_sleepers) == []
+
+
+def _sleepers() -> list[str]:
+    """What is left of the long sleep of these tests, below us."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                environment = (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            if words[:2] == [b"sleep", b"1000"] and b"TIERCAST_PREFIX" in environment:
+                found.append(entry.name)
+    return found
+
+
+async def test_output_is_cut_and_marked_and_has_a_limit_for_all(site: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tiercast_endpoint.acting.runner.MOST_OUTPUT", 6000)
+    site.files("one", {"do.sh": b"#!/bin/sh\nyes | head -c 100000\n"})
+    actions = [act("program", name=f"p{n}", argv=["./do.sh"], output_limit="4KiB") for n in range(3)]
+    done = await site.apply(1, "one", *actions)
+    sizes = [len(one.output) for one in done.programs]
+    assert sizes[0] > sizes[1] > sizes[2]
+    assert all("bytes cut" in one.output for one in done.programs)
+
+
+async def test_an_older_program_runs_again_where_it_bears_that(site: Lab) -> None:
+    for tree in ("one", "two"):
+        site.files(
+            tree,
+            {"do.sh": f"#!/bin/sh\necho {tree} > $TIERCAST_PREFIX/said\n".encode(), "bad.sh": b"#!/bin/sh\nexit 1\n"},
+        )
+    do = act("program", name="do", argv=["./do.sh"], idempotent=True)
+    await site.settled(1, "one", do)
+    with pytest.raises(ActError):
+        await site.apply(2, "two", do, act("program", name="bad", argv=["./bad.sh"]))
+    assert (site.top / "said").read_text() == "two\n"
+    await site.revert(2, "two")
+    assert (site.top / "said").read_text() == "one\n"
+
+
+async def test_a_program_that_was_cut_off_is_interrupted_and_never_run_twice(site: Lab) -> None:
+    site.files("one", {"do.sh": b"#!/bin/sh\necho x >> $TIERCAST_PREFIX/ran; sleep 1000\n"})
+    task = asyncio.get_running_loop().create_task(site.apply(1, "one", act("program", name="do", argv=["./do.sh"])))
+    async with asyncio.timeout(60):
+        while not (site.top / "ran").exists():  # noqa: ASYNC110 - no event for us
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task])
+    site.new()
+    with pytest.raises(ActError) as caught:
+        await site.apply(1, "one", act("program", name="do", argv=["./do.sh"]))
+    assert (caught.value.code, caught.value.state) == ("program.interrupted", "interrupted")
+    await site.revert(1, "one")
+    assert (site.top / "ran").read_text() == "x\n"
+
+
+ACCOUNTS = {
+    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
+    "etc/group": "root:x:0:\nvideo:x:44:\n",
+    "etc/shadow": "root:*:19000:0:99999:7:::\n",
+    "etc/gshadow": "root:*::\nvideo:!::\n",
+}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="accounts are root's")
+async def test_users_and_groups_come_and_go(site: Lab) -> None:
+    (site.top / "etc").mkdir()
+    for path, text in ACCOUNTS.items():
+        (site.top / path).write_text(text)
+    site.files("one", {"a": b"A"})
+    actions = [
+        act("group", name="staffish"),
+        act("user", name="app", group="staffish", groups=["video"], home="/var/lib/app", comment="The app"),
+        act("group", name="video"),
+        act("file", path="/var/lib/app/a", source="a", owner="app", group="staffish"),
+    ]
+    done = await site.settled(1, "one", *actions)
+    line = next(one for one in (site.top / "etc/passwd").read_text().splitlines() if one.startswith("app:"))
+    assert line.split(":")[4:] == ["The app", "/var/lib/app", "/usr/sbin/nologin"]
+    assert "video:x:44:app" in (site.top / "etc/group").read_text()
+    assert (site.top / "var/lib/app/a").stat().st_uid == int(line.split(":")[2])
+    assert [one.did for one in done.actions] == ["made", "made", "was there", "placed"]
+    done = await site.settled(2, "one")
+    assert {path: (site.top / path).read_text() for path in ACCOUNTS} == ACCOUNTS
+    assert not (site.top / "var").exists()
+
+
+async def test_a_file_for_nobody_is_refused(site: Lab) -> None:
+    site.files("one", {"a": b"A"})
+    with pytest.raises(ActError, match="no user 'ghost'"):
+        await site.apply(1, "one", act("file", path="/a", source="a", owner="ghost"))
+    await site.revert(1, "one")
+
+
+async def test_a_unit_is_enabled_in_a_stand_in_root(site: Lab) -> None:
+    site.files("one", {"app.service": UNIT})
+    before = snapshot(site.top)
+    done = await site.settled(1, "one", act("unit", name="app.service", source="app.service"))
+    link = site.top / "etc/systemd/system/multi-user.target.wants/app.service"
+    assert link.is_symlink()
+    assert done.actions[0].did == "enabled"
+    await site.settled(2, "one")
+    left = {path: what for path, what in snapshot(site.top).items() if path not in before}
+    assert all(what[0] == 0o040000 for what in left.values()), "systemctl leaves its folder, and nothing in it"
+
+
+async def test_a_unit_is_restarted_looked_at_and_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(natives, "_SETTLED_S", 0.0)
+    fake = tmp_path / "systemctl"
+    fake.write_text(SYSTEMCTL.format(folder=tmp_path))
+    fake.chmod(0o755)
+    async with lab(tmp_path, Tools(systemctl=str(fake), live=True)) as site:
+        site.files("one", {"app.service": UNIT})
+        site.files("two", {"app.service": b"# broken\n" + UNIT})
+        unit = act("unit", name="app.service", source="app.service")
+        await site.settled(1, "one", unit)
+        assert (tmp_path / "active-app.service").exists()
+        with pytest.raises(ActError, match="was started, and is failed"):
+            await site.apply(2, "two", unit)
+        await site.revert(2, "two")
+        assert (site.top / "etc/systemd/system/app.service").read_bytes() == UNIT
+        assert (tmp_path / "active-app.service").exists(), "the older one runs again"
+        await site.settled(3, "one")
+        assert not (tmp_path / "active-app.service").exists()
+        assert not (tmp_path / "enabled-app.service").exists()
+        assert (tmp_path / "told").read_text().splitlines()[-1] == "daemon-reload"
