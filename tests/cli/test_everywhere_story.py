@@ -30,7 +30,7 @@ ALL = dict(commands(typer.main.get_command(app)))
 def test_every_noun_has_its_verbs() -> None:
     nouns = {path[0] for path in ALL if len(path) > 1}
     things = {"job", "plan", "rollout", "assignment", "package", "cabinet", "node", "group", "depot", "link", "ledger"}
-    assert nouns == things | {"inventory"}
+    assert nouns == things | {"inventory", "owner"}
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
