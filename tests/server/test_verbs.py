@@ -8,6 +8,7 @@ import structlog
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_server.depot_verbs import DepotVerbs
+from tiercast_server.inventory_questions import Questions
 from tiercast_server.job_verbs import JobVerbs
 from tiercast_server.package_verbs import PackageVerbs
 from tiercast_server.patches import Patches
@@ -52,6 +53,7 @@ def table(world: Any) -> Verbs:
         moves=world.moves,
         groups=world.groups,
         inventories=world.inventories,
+        questions=Questions(world.region, world.targeting),
         presence=Presence(world.region, world.tree),
         packages=PackageVerbs(world.region, world.library),
         jobs=JobVerbs(world.jobs, world.view),
