@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tiercast_cli import moves, words
+from tiercast_cli import bootstraps, moves, words
 from tiercast_cli.durations import seconds_of
 from tiercast_cli.options import At, Json, Node
 from tiercast_cli.session import ask, emit, run
@@ -15,6 +15,7 @@ from tiercast_cli.session import ask, emit, run
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Gateways and endpoints of the region.")
 
 moves.register(app)
+bootstraps.register(app)
 _MOMENTS = {"since", "joined", "placed", "last_seen", "expires"}
 _INVITE = """\b
 Examples:

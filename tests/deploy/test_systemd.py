@@ -13,6 +13,8 @@ import pytest
 from tiercast_endpoint.root_commands import ROOT_STATE, SOCKET
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
+#: The agent is started by what chooses its version.
+PROGRAM = {"endpoint": "tiercast-agent"}
 TIERS = ("server", "gateway", "endpoint")
 
 
@@ -90,7 +92,7 @@ def test_what_every_unit_has(tier: str) -> None:
         f"RuntimeDirectory=tiercast/{tier}",
         f"User=tiercast-{tier}",
         "NoNewPrivileges=yes",
-        f"ExecStart=/opt/tiercast/bin/tiercast-{tier} run --state /var/lib/tiercast/{tier}",
+        f"ExecStart=/opt/tiercast/bin/{PROGRAM.get(tier, f'tiercast-{tier}')} run --state /var/lib/tiercast/{tier}",
     ):
         assert line in text.splitlines()
     assert re.search(r"(?m)^WatchdogSec=\d+$", text)
