@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.endpoint.acting.site import act
 from tests.endpoint.lab import Agent, Region, agent_over, pack
 
 from tiercast_protocol.content.filegroups import FileGroup
@@ -91,3 +92,18 @@ async def test_no_value_leads_a_link_out_of_the_tree(tmp_path: Path, region: Reg
         record = await agent.do("j1", "install", FILLED)
         assert (record.state, record.code) == ("failed", "package.invalid")
         assert agent.tree("server") is None
+
+
+async def test_actions_are_filled_in_too(agent: Agent) -> None:
+    package = pack(
+        "app",
+        "1",
+        {"a": b"a"},
+        variables=(Variable("port", "80"),),
+        action=(act("ini", path="/etc/app.ini", set={"net.port": "${port}", "net.note": "$${port}"}),),
+    )
+    agent.offer(package)
+    assert (await agent.do("j1", "install", package)).state == "done"
+    said = (agent.folder / "prefix/etc/app.ini").read_text()
+    assert "80" in said
+    assert "${port}" in said

@@ -25,6 +25,8 @@ from tiercast_endpoint.journal import Job
 from tiercast_endpoint.materials import Materials
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.run import Performer
+from tiercast_protocol.content.actionfill import filled
+from tiercast_protocol.content.actiontypes import Action
 from tiercast_protocol.content.definition import parse_definition
 from tiercast_protocol.content.handler import Handler
 from tiercast_protocol.errors import StoreFull, TiercastError
@@ -117,7 +119,10 @@ class Acting:
                 failed = await self.engine.revert(job, done)
                 event: Event = StepFailed(step, "undo.failed", " ".join(failed)) if failed else StepDone(step)
                 return _with(job, done), event
-            actions = (await self._materials.head(job))[1].action if step is Step.APPLY else ()
+            actions: tuple[Action, ...] = ()
+            if step is Step.APPLY:
+                taken = await self._materials.selection(job)
+                actions = tuple(filled(one, taken.values) for one in taken.definition.action)
             await self.engine.apply(job, actions, done)
         except Exception as error:  # noqa: BLE001 - a job must end, whatever is wrong with us
             failure = _failure(step, error, job)

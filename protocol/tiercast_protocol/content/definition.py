@@ -12,8 +12,10 @@ Rules
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+from tiercast_protocol.content.actionfill import texts_of
 from tiercast_protocol.content.actionread import action_lines, read_actions, with_handlers
 from tiercast_protocol.content.actiontypes import Action
 from tiercast_protocol.content.check import MACHINE, Check, check_lines, read_check
@@ -151,16 +153,10 @@ def _read(reader: Reader) -> Definition:
         reader.wrong("description", f"has {len(description)} characters", f"at most {MAX_DESCRIPTION}")
     variables = read_variables(reader)
     programs = {key: read_program(reader, key) for key in ("run_before", "run_after")}
-    for key, program in programs.items():
-        for argument in program.argv[1:] if program else ():
-            check_text(reader, f"{key}.argv", argument, variables)
     check = read_check(reader)
-    for argument in check.argv[1:] if check else ():
-        check_text(reader, "check.argv", argument, variables)
-        if check and check.needs == MACHINE and variables and names_in(argument):
-            reader.wrong("check.argv", f"has a variable: {shown(argument)}", 'none where needs = "machine"')
     setuid, collisions = reader.flag("allow_setuid"), reader.flag("allow_case_collisions")
     actions = read_actions(reader, setuid=setuid, collisions=collisions)
+    _check_variables(reader, programs, check, actions, variables)
     requires = with_handlers(_needs(reader, "requires", name), actions)
     return Definition(
         name=name,
@@ -184,6 +180,26 @@ def _read(reader: Reader) -> Definition:
         check=check,
         confirm=read_confirmation(reader),
     )
+
+
+def _check_variables(
+    reader: Reader,
+    programs: Mapping[str, Program | None],
+    check: Check | None,
+    actions: tuple[Action, ...],
+    variables: tuple[Variable, ...],
+) -> None:
+    """Every text in which they may stand."""
+    for key, program in programs.items():
+        for argument in program.argv[1:] if program else ():
+            check_text(reader, f"{key}.argv", argument, variables)
+    for argument in check.argv[1:] if check else ():
+        check_text(reader, "check.argv", argument, variables)
+        if check and check.needs == MACHINE and variables and names_in(argument):
+            reader.wrong("check.argv", f"has a variable: {shown(argument)}", 'none where needs = "machine"')
+    for place, action in enumerate(actions, 1):
+        for key, text in texts_of(action):
+            check_text(reader, f"action[{place}].{key}", text, variables)
 
 
 def _before(reader: Reader, name: str, requires: tuple[str, ...]) -> tuple[str, ...]:
