@@ -25,17 +25,20 @@ EXPECTED = {
         job.list job.show job.watch job.receipt job.why job.history node.history depot.show depot.members depot.who
         link.list outbox.list inventory.list inventory.show
         link.show hold.list ledger.show ledger.check rollout.list rollout.show
-        desired.diff desired.export desired.history assignment.list assignment.show""",
+        desired.diff desired.export desired.history assignment.list assignment.show owner.said
+        inventory.count inventory.history inventory.names inventory.tally
+        package.check package.diff package.standing package.values""",
     "operator": """group.add group.join group.leave group.delete group.set package.entry package.missing package.store
         package.register package.delete package.patch
         job.draft job.start job.copy job.move job.from job.template.save job.template.delete
-        job.create job.cancel job.rerun job.delete job.edit
+        job.create job.cancel job.rerun job.delete job.edit job.commit job.accept job.undo
+        package.move package.tested
         plan.run plan.cancel plan.suspend plan.resume plan.rerun plan.delete
         depot.pin depot.unpin depot.keep depot.audit
         chunks.give depot.evict node.suspend node.resume job.suspend job.resume job.set
         rollout.start rollout.next rollout.pause rollout.resume rollout.cancel rollout.undo
         desired.apply assignment.retry assignment.delete assignment.pause assignment.resume""",
-    "admin": """node.invite node.remove cabinet.add cabinet.delete link.set link.suspend link.resume
+    "admin": """node.invite node.remove cabinet.add cabinet.delete cabinet.rename cabinet.rights link.set link.suspend link.resume
         link.window.add link.window.remove node.move node.home node.candidates node.retire node.replace""",
 }
 
