@@ -38,7 +38,8 @@ EXPECTED = {
         chunks.give depot.evict node.suspend node.resume job.suspend job.resume job.set
         rollout.start rollout.next rollout.pause rollout.resume rollout.cancel rollout.undo
         desired.apply assignment.retry assignment.delete assignment.pause assignment.resume""",
-    "admin": """node.invite node.remove cabinet.add cabinet.delete cabinet.rename cabinet.rights link.set link.suspend link.resume
+    "admin": """node.invite node.remove cabinet.add cabinet.delete cabinet.rename cabinet.rights
+        link.set link.suspend link.resume
         link.window.add link.window.remove node.move node.home node.candidates node.retire node.replace""",
 }
 
