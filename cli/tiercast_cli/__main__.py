@@ -27,6 +27,7 @@ from tiercast_cli import (
     owners,
     packages,
     plans,
+    power,
     rollouts,
     why,
 )
@@ -60,6 +61,7 @@ drafts.add_drafts(jobs.app)
 add_endings(jobs.app)
 add_sets(jobs.app)
 add_suspensions(jobs.app, links.app, nodes.app)
+power.add_power(nodes.app)
 why.add(app)
 history.add(jobs.app, nodes.app)
 desired.add(app)

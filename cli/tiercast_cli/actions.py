@@ -43,6 +43,18 @@ Examples:
   tiercast job restart --on pc-17 --watch
   tiercast job restart --group sales --install-window "daily 22:00-05:00" --spread 1h
 """
+SHUTDOWN = """\b
+Examples:
+  tiercast job shutdown --group kiosks --install-window "daily 22:00-05:00" --defer-max 2
+  tiercast job shutdown --on pc-17 --rejectable
+One machine by its name: tiercast node shutdown NODE
+"""
+REBOOT = """\b
+Examples:
+  tiercast job reboot --group sales --install-window "daily 22:00-05:00" --spread 1h --defer-max 2
+  tiercast job reboot --on pc-17 --watch
+The agent alone: tiercast job restart
+"""
 
 COLLECT = """\b
 Example (refused with type.reserved until the transfer upward is there):
@@ -127,6 +139,18 @@ def restart(**given: Any) -> None:
     jobs.order("restart", "", given, what="")
 
 
+@taking({"on": (OnEndpoints, []), **jobs.ORDER, **OF_INSTALLATION, **OF_OWNER})
+def shutdown(**given: Any) -> None:
+    """Shut machines down, with the command of their own settings; owners may defer it where that was ordered."""
+    jobs.order("shutdown", "", given, what="")
+
+
+@taking({"on": (OnEndpoints, []), **jobs.ORDER, **OF_INSTALLATION, **OF_OWNER})
+def reboot(**given: Any) -> None:
+    """Restart machines, with the command of their own settings; the receipt says that it was given."""
+    jobs.order("reboot", "", given, what="")
+
+
 @taking({"on": (OnEndpoints, []), **jobs.ORDER, **OF_INSTALLATION})
 def collect(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files and folders on the endpoints.")],
@@ -142,4 +166,6 @@ def add_actions(app: typer.Typer) -> None:
     app.command(epilog=MESSAGE)(message)
     app.command(epilog=INVENTORY)(inventory)
     app.command(epilog=RESTART)(restart)
+    app.command(epilog=SHUTDOWN)(shutdown)
+    app.command(epilog=REBOOT)(reboot)
     app.command(epilog=COLLECT)(collect)

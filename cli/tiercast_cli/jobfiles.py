@@ -28,6 +28,8 @@ SUBJECT = {
     "message": "text",
     "inventory": "",
     "restart": "",
+    "shutdown": "",
+    "reboot": "",
 }
 _MOST = 1 << 20
 

@@ -87,9 +87,11 @@ def show(name: Node, *, json: Json = False) -> None:
         if json:
             emit({"node": node})
             return
-        waits = node.pop("waits", [])
+        waits, failed = node.pop("waits", []), node.pop("facts_failed", {})
         for key, value in node.items():
             print(f"{key:>14}  {_shown(key, value)}")
+        for program, reason in sorted(failed.items()):
+            print(f"{'facts failed':>14}  {program}: {reason}")
         for one in waits:
             says = f": {one['says']}" if one["says"] else ""
             print(f"{'waits':>14}  {one['job']} {one['type']} {words.subject(one)}, {one['state']}{says}")

@@ -118,6 +118,15 @@ LINK: dict[str, tuple[Any, Any]] = {
         ],
         None,
     ),
+    "wake": (
+        Annotated[
+            bool | None,
+            typer.Option(
+                "--wake/--no-wake", help="Machines at it are woken for any job; or for none.", show_default=False
+            ),
+        ],
+        None,
+    ),
 }
 
 
@@ -167,7 +176,7 @@ def terms_of(given: Mapping[str, Any]) -> Terms:
     _budget(terms, given)
     if windows := given.get("window"):
         terms.say("window", None if [text.lower() for text in windows] == ["none"] else window_text(windows))
-    for name in ("pass_suspended", "metered", "adaptive"):
+    for name in ("pass_suspended", "metered", "adaptive", "wake"):
         if given.get(name) is not None:
             terms.say(name, bool(given[name]))
     return terms

@@ -100,6 +100,21 @@ OF_INSTALLATION: dict[str, tuple[Any, Any]] = {
         [],
     ),
 }
+#: And of waking their machines (docs/power.md).
+OF_INSTALLATION |= {
+    "wake": (
+        Annotated[
+            bool | None,
+            typer.Option("--wake/--no-wake", help="Gateways wake its machines for it; or not.", show_default=False),
+        ],
+        None,
+    ),
+    "wake_before": _text("--wake-before", "TIME", "So long before it may begin: 10m; goes with --wake."),
+    "sleep_after": (
+        Annotated[bool, typer.Option("--sleep-after", help="Machines that it woke shut down after it.")],
+        False,
+    ),
+}
 _SHOWN = 10
 _MOMENTS = ("distribute_at", "prepare_by", "install_at", "switch_at", "deadline")
 _LENGTHS = {
@@ -108,6 +123,7 @@ _LENGTHS = {
     "send_timeout": "send_timeout_s",
     "try_pause": "try_pause_s",
     "install_pause": "install_pause_s",
+    "wake_before": "wake_before_s",
 }
 #: And what stands between several.
 _LISTS = {
@@ -136,6 +152,10 @@ def times_of(given: Mapping[str, Any], now: float | None = None) -> dict[str, st
     for name, (word, between) in _LISTS.items():
         if texts := given.get(name):
             said[word] = between.join(texts)
+    if given.get("wake") is not None:
+        said["wake"] = bool(given["wake"])
+    if given.get("sleep_after"):
+        said["sleep_after"] = True
     if when := given.get("install_when"):
         said["install_when"] = when.strip().lower()
     return said

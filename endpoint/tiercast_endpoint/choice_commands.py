@@ -30,6 +30,7 @@ class EndOf(Protocol):
 def register(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None], end_of: EndOf) -> None:
     """Add the commands to `app`; `end_of` reads a moment."""
     _add_list(app, ask, emit)
+    _add_power(app, ask, emit)
     _add_offers(app, ask, emit)
     _add_holds(app, ask, emit, end_of)
     _add_answers(app, ask, emit)
@@ -45,9 +46,13 @@ def _add_list(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None]
     ) -> None:
         """List what is to be done on this machine, why it waits, and what came of the last jobs."""
         found: dict[str, Any] = ask(state, "owner.list", json=json, ended=ended)
+        power: dict[str, Any] = ask(state, "power.show", json=json)
         if json:
-            emit({"list": found})
+            emit({"list": found | {"power": power}})
             return
+        if power["at"]:
+            typer.echo(f"The machine was woken for {power['job']}, and shuts down at {_at(power['at'])}.")
+            typer.echo("  you can: tiercast-endpoint stay")
         if found["held"]["since"]:
             typer.echo(f"All that may be held is held by {found['held']['by']}: tiercast-endpoint release")
         if window := found.get("preferred", {}).get("window"):
@@ -59,6 +64,17 @@ def _add_list(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None]
         for row in found["ended"]:
             code = f" ({row['code']})" if row["code"] else ""
             typer.echo(f"{row['job']}  {row['type']} {_about(row)}: {row['state']}{code}, {_at(row['finished'])}")
+
+
+def _add_power(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None]) -> None:
+    @app.command(epilog="Example: tiercast-endpoint stay")
+    def stay(*, state: State = None, json: Json = False) -> None:
+        """Keep a machine awake that was woken for a job, and would shut down after it."""
+        found: dict[str, Any] = ask(state, "power.stay", json=json)
+        if json:
+            emit({"stays": found})
+            return
+        typer.echo("The machine stays on." if found["job"] else "The machine was not about to shut down.")
 
 
 def _add_offers(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None]) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tiercast_endpoint.install import Outcome
+from tiercast_protocol.content import power
 from tiercast_protocol.content.jobtypes import OFFER
 from tiercast_protocol.content.provisos import Provisos
 from tiercast_protocol.content.reason import Reason, because
@@ -37,7 +38,7 @@ CREATE TABLE choice (
 ALL = ""
 REJECTED, ACCEPTED, DECLINED = "rejected", "accepted", "declined"
 #: What disturbs nobody can't be put off.
-TYPES = frozenset({"install", "remove", "run", "restart", OFFER})
+TYPES = frozenset({"install", "remove", "run", "restart", OFFER}) | power.TYPES
 
 
 @dataclass(frozen=True, slots=True)

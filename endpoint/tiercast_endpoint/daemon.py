@@ -19,7 +19,7 @@ from typing import Any
 
 import structlog
 
-from tiercast_endpoint import confirming, group_windows, held, holdings, informing, journal
+from tiercast_endpoint import confirming, group_windows, held, holdings, informing, journal, sleeping
 from tiercast_endpoint.checking import Checks
 from tiercast_endpoint.halves import Halves, SeenRoot
 from tiercast_endpoint.hands import Hands
@@ -115,6 +115,7 @@ class Agent:
             db, me, self._place.folder, self._settings, (post, upstream), self._root.stands, now_ms
         )
         steps, self._halves = hands.performer(materials, informer, watching, self._restart, now_ms)
+        dozing = sleeping.Sleeping(db, post, self._settings.power, now_ms)
         reporter = Reporter(
             db=db,
             post=post,
@@ -135,7 +136,7 @@ class Agent:
             steps=confirming.around(steps, db, materials, self._root.path, upstream, roaming),
             reporter=reporter,
             now_ms=now_ms,
-            on_ended=_ending(upstream, informer),
+            on_ended=_ending(upstream, informer, dozing),
             roots=materials,
             windows=self._settings.windows(),
             held=back.reason,
@@ -157,7 +158,7 @@ class Agent:
         readings.table |= Arrivals(ledger, upstream).readings | why.readings
         readings.at_socket["job.why"] = why.at_socket
         verbs = Verbs()
-        for part in (readings, owner, informer):
+        for part in (readings, owner, informer, dozing):
             part.register(verbs)
         watching.register(verbs, jobs, why.why)
         async with asyncio.TaskGroup() as tasks:
@@ -169,7 +170,7 @@ class Agent:
             tasks.create_task(jobs.run(started))
             await started.wait()
             notifying = Notifying(self._settings.notify, watching.feed)
-            for runs in (post, upstream, owner, roaming, ledger, informer, placing, notifying):
+            for runs in (post, upstream, owner, roaming, ledger, informer, placing, notifying, dozing):
                 tasks.create_task(runs.run())
             async with self._socket(verbs):
                 ready(node=me.name, region=me.region, parent=upstream.parent, socket=str(self._place.socket))
@@ -303,7 +304,7 @@ class Agent:
         }
 
 
-def _ending(upstream: Upstream, informer: Informer) -> Callable[[], None]:
+def _ending(upstream: Upstream, informer: Informer, dozing: sleeping.Sleeping) -> Callable[[], None]:
     """What follows the end of each job: memory goes back, and facts may be others."""
     quiet = Quiet(lambda: upstream.hop.bulk.drop_spares())  # noqa: PLW0108 - the link of then
     quiet.soon()
@@ -312,6 +313,7 @@ def _ending(upstream: Upstream, informer: Informer) -> Callable[[], None]:
         give_back()
         quiet.soon()
         informer.changed()
+        dozing.changed()
 
     return on_ended
 

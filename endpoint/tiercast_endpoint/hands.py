@@ -17,6 +17,7 @@ from tiercast_endpoint.halves import Halves
 from tiercast_endpoint.inventory import Informer
 from tiercast_endpoint.materials import Materials
 from tiercast_endpoint.placing import Placing
+from tiercast_endpoint.powering import Powering
 from tiercast_endpoint.restart import Restart
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.run import Performer
@@ -89,4 +90,4 @@ class Hands:
             restart=restart,
             connected=lambda: self.upstream.connected,
         )
-        return performer, halves
+        return Powering(db, settings.power, performer), halves

@@ -48,7 +48,7 @@ from tiercast_endpoint.run import Performer, Run, Watch, _unwatched
 from tiercast_endpoint.turns import Lanes
 from tiercast_endpoint.why import Look
 from tiercast_protocol.content import order as o
-from tiercast_protocol.content import phases, provisos, times
+from tiercast_protocol.content import phases, power, provisos, times
 from tiercast_protocol.content.jobtypes import OFFER
 from tiercast_protocol.content.order import Order
 from tiercast_protocol.content.reason import Reason, told
@@ -362,6 +362,8 @@ def _first_snapshot(order: Order, verdict: Verdict) -> Snapshot:
         return Snapshot(order.type, Step.END, outcome=verdict.outcome)
     if order.type == RUN:
         return Snapshot(order.type, plan=Plan(before=bool(order.options.get("idempotent"))))
+    if order.type in power.TYPES:
+        return Snapshot(order.type, plan=Plan(before=True))  # `powering` knows whether the machine went down
     # An offer is installed as anything is, once it is accepted.
     return Snapshot(INSTALL if order.type == OFFER else order.type, phase=phases.step_of(order.options))
 

@@ -21,6 +21,7 @@ from tiercast_endpoint import (
     messages,
     patches,
     preferring,
+    sleeping,
 )
 from tiercast_endpoint.acting import effects
 from tiercast_protocol.node.post import Post
@@ -39,7 +40,7 @@ SCHEMA = [
     (11, effects.SCHEMA + journal.ACTIONS),
     (12, former.SCHEMA),
     (14, halves.SCHEMA),
-    (15, lists.SCHEMA),
+    (15, lists.SCHEMA + sleeping.SCHEMA),
     (16, preferring.SCHEMA),
     (17, confirming.SCHEMA),
 ]

@@ -15,6 +15,7 @@ from pathlib import Path
 from tiercast_endpoint.materials import Limits
 from tiercast_endpoint.notifying import NotifySettings
 from tiercast_endpoint.ownfacts import OwnFacts
+from tiercast_endpoint.powering import PowerSettings
 from tiercast_protocol.content.inventory import MOST_GROUPS
 from tiercast_protocol.content.variables import LONGEST_VALUE
 from tiercast_protocol.errors import UsageError
@@ -178,6 +179,7 @@ class Settings:
         "0660", doc='Who may connect: "0660" is the group too, "0600" the agent\'s user and root alone.', check=_mode
     )
     notify: NotifySettings = setting(NotifySettings, doc="The owner's own program, told what happens here.")
+    power: PowerSettings = setting(PowerSettings, doc="What shuts this machine down, and restarts it.")
     inventory: InventorySettings = setting(InventorySettings, doc="What the region is told of this machine.")
     transfer: TransferSettings = setting(TransferSettings, doc="What this machine asks of the link to its parent.")
     log_level: Level = setting("info", doc="debug, info, warning or error.")

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tiercast_protocol.content import power
+
 
 class Step(StrEnum):
     """What a job is at.  The texts stand in the journal: never rename one."""
@@ -52,6 +54,7 @@ FIRST = {
     MESSAGE: Step.KEEP,
     INVENTORY: Step.LOOK,
     RESTART: Step.RESTART,
+    **dict.fromkeys(power.TYPES, Step.RUN),
 }
 
 #: What `content.receipt.STATES` calls a step.

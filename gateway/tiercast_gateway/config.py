@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tiercast_gateway import marks
+from tiercast_gateway.power import PowerSettings
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.address import TlsFiles, parse_address
 from tiercast_protocol.node.brokers import BrokerConfig
@@ -72,6 +73,7 @@ class GatewaySettings:
     tls: TlsFiles = setting(TlsFiles, doc="For the parent's broker, where that is reached by mqtts://.")
     parents: ParentSettings = setting(ParentSettings, doc="What it does while its own parent is away.")
     guests: GuestSettings = setting(GuestSettings, doc="Whom it lets in while their parents are away.")
+    power: PowerSettings = setting(PowerSettings, doc="How it wakes the machines below it.")
     log: LogSettings = setting(LogSettings, doc="What it logs.")
 
 

@@ -122,5 +122,6 @@ def subtree_config(me: Enrolled, settings: GatewaySettings, folder: Path) -> Sub
         audit=settings.depot.audit or None,
         guests=settings.guests.places,
         guests_per_minute=settings.guests.per_minute,
+        power=settings.power,
         marks=Marks(settings.depot.high, settings.depot.low).checked(settings.depot.quota or None),
     )

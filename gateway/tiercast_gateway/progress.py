@@ -42,6 +42,9 @@ class Progress:
         self._jobs: dict[str, Order] = {}
         self._own: set[str] = set()
         self._why: dict[str, str] = {}
+        #: Jobs without content, of which nothing is said but why they wait here.
+        self._bare: dict[str, Order] = {}
+        self._bare_changed: set[str] = set()
         self._changed: set[Digest] = set()
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -55,6 +58,10 @@ class Progress:
             self.holdings.follow(order.root)
             self._changed.add(order.root)
             self._wake.set()
+        elif open_:
+            self._bare[order.job] = order
+        elif self._bare.pop(order.job, None) is not None:
+            self._why.pop(order.job, None)
         elif (known := self._jobs.get(order.job)) is not None and known.revision <= order.revision:
             del self._jobs[order.job]
             self._own.discard(order.job)
@@ -68,6 +75,10 @@ class Progress:
         if order is not None:
             self._why[job] = reasons
             self._changed.add(order.root)
+            self._wake.set()
+        elif job in self._bare:
+            self._why[job] = reasons
+            self._bare_changed.add(job)
             self._wake.set()
 
     def own_work(self, job: str) -> None:
@@ -92,6 +103,9 @@ class Progress:
                     known = holding is not None or order.job in self._why  # without room not even the root is here
                     if order.root in roots and order.job not in self._own and known:
                         await self._tell(self._record(order, holding))
+                bare, self._bare_changed = self._bare_changed, set()
+                for job in sorted(bare & self._bare.keys()):
+                    await self._tell(self._record(self._bare[job], None))
                 try:
                     async with asyncio.timeout(EVERY_SECONDS):
                         await self._urgent.wait()

@@ -137,7 +137,7 @@ class Reasons:
                 await self._stale.wait()
             if self._stale.is_set():
                 self._stale.clear()
-                self._open = await self._tree.orders.awaited()
+                self._open = self._tree.wakes.waiting() | await self._tree.orders.awaited()
                 self._seen = {job: seen for job, seen in self._seen.items() if job in self._open}
             began = time.monotonic()
             lanes = self._lanes() if self._open else {}
@@ -169,6 +169,10 @@ class Reasons:
         found: dict[str, Reason] = {}
         for child in self._open.get(job, ())[:most]:
             if not tree.children.online(child):
+                waking = tree.wakes.reason(job, child)
+                if waking is not None:
+                    found[child] = self._dated(job, child, waking.at(node=tree.name, peer=child))
+                    continue
                 found[child] = because("away", node=tree.name, peer=child, since=tree.children.since(child))
                 continue
             lane = lanes.get(child)

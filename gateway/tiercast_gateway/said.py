@@ -26,6 +26,8 @@ DROP TABLE link_rates;
 LINK, HOLD, ABOVE, TOLD, SHAPE, SPENT = "link", "hold", "above", "told", "shape", "spent"
 #: Of breakers: those of rollouts, what a parent holds, what each child heard.
 BREAKER, HELD, HELD_TOLD = "breaker", "held", "held-told"
+#: Whom a packet was sent to that wakes, and who has not connected since.
+WOKEN = "woken"
 
 Body = dict[str, Any]
 

@@ -49,6 +49,7 @@ from tiercast_gateway.streams import Streams
 from tiercast_gateway.subtree_config import SubTreeConfig
 from tiercast_gateway.tables import SCHEMA
 from tiercast_gateway.upkeep import Upkeep
+from tiercast_gateway.wakes import Wakes
 from tiercast_gateway.why_way import WhyWay
 from tiercast_gateway.work import Identity, OwnWork
 from tiercast_protocol.content.breaker import formers_of
@@ -158,6 +159,7 @@ class SubTree:
             keeps=self.pruning.keeps,
         )
         self.pruning.pass_on = self.orders.pass_on
+        self.wakes = Wakes(self, config.power)
         self.downlink = Downlink(
             me=config.me,
             role=config.role,
@@ -201,6 +203,7 @@ class SubTree:
         await self.offers.load()
         await self.statuses.load()
         await self.steering.load()
+        await self.wakes.load()
         await self.breakers.load()
         await self.drift.load()
         await self.orders.load()
@@ -215,7 +218,7 @@ class SubTree:
                 *(self.broker.run, self.post.run, self.streams.run, self.downlink.run, self.statuses.run),
                 *(self.inventories.run, self.progress.run, self.heads.run, self.orders.run, self.depot.run),
                 *(self.upkeep.run, self.patches.run, self.enrolment.run, self.steering.run, self.lodging.run),
-                *(self.breakers.run, self.sites.run, self.drift.run, self.pruning.run),
+                *(self.breakers.run, self.sites.run, self.drift.run, self.pruning.run, self.wakes.run),
                 *(self._settle, self.books.ledger.run),
             ):
                 tasks.create_task(run())
@@ -318,6 +321,7 @@ class SubTree:
         self.heads.job_changed(order, open_)
         self.breakers.job_changed(order, open_)
         self.pruning.job_changed(order, open_)
+        self.wakes.job_changed(order, open_)
         self.progress.job_changed(order, open_)
         self.steering.job_changed(order, open_)
         if not open_:

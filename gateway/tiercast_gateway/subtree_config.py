@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tiercast_gateway.marks import Marks
+from tiercast_gateway.power import PowerSettings
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.node.brokers import BrokerConfig
 
@@ -32,6 +33,7 @@ class SubTreeConfig:
         marks: when the depot begins to let go, and when it stops.
         audit: seconds in which every chunk is proved once; None is only by command.
         guests, guests_per_minute: most nodes from elsewhere that are let in while their own parents are away.
+        power: how machines are woken.
     """
 
     me: str
@@ -49,3 +51,4 @@ class SubTreeConfig:
     audit: float | None = None
     guests: int = 64
     guests_per_minute: int = 120
+    power: PowerSettings = field(default_factory=PowerSettings)

@@ -71,6 +71,7 @@ def add_common_verbs(verbs: Verbs, tree: SubTree, *, jobs: bool = True) -> None:
         table += RolloutVerbs(tree.breakers).table()
         table.append(("owner.said", "viewer", Owners(tree.db, tree.name, tree.routes.via).said))
         table += tree.drift.table()
+        table += tree.wakes.table()
         inventories = InventoryVerbs(tree.db)
         table += inventories.table()
         verbs.add("inventory.show", "viewer", inventories.show)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tiercast_gateway.config import GuestSettings
+from tiercast_gateway.power import PowerSettings
 from tiercast_protocol.node.brokers import BrokerConfig
 from tiercast_protocol.node.config import Duration, Size, setting
 from tiercast_protocol.node.logs import Format, Level
@@ -84,4 +85,5 @@ class ServerSettings:
     patches: PatchSettings = setting(PatchSettings, doc="Patches between versions of a package.")
     guests: GuestSettings = setting(GuestSettings, doc="Whom it lets in while their parents are away.")
     jobs: JobSettings = setting(JobSettings, doc="What is asked of whoever orders.")
+    power: PowerSettings = setting(PowerSettings, doc="How it wakes the machines that are its own children.")
     log: LogSettings = setting(LogSettings, doc="What it logs.")

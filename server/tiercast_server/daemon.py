@@ -45,6 +45,7 @@ from tiercast_server.package_verbs import PackageVerbs
 from tiercast_server.patches import Patches
 from tiercast_server.placings import Settling
 from tiercast_server.plans import Plans
+from tiercast_server.power_verbs import PowerVerbs
 from tiercast_server.presence import Presence
 from tiercast_server.region import Region, open_region
 from tiercast_server.rollout_sites import Sites
@@ -164,6 +165,7 @@ def _subtree_config(region: Region, settings: ServerSettings, here: Place) -> Su
         audit=settings.library.audit or None,
         guests=settings.guests.places,
         guests_per_minute=settings.guests.per_minute,
+        power=settings.power,
     )
 
 
@@ -202,6 +204,7 @@ def _desk(region: Region, settings: ServerSettings, parts: Parts, subtree: SubTr
         inventories=parts.inventories,
         questions=Questions(region, parts.targeting),
         presence=Presence(region, parts.below),
+        power=PowerVerbs(region, parts.below),
         packages=PackageVerbs(region, library, patches, parts.below),
         jobs=jobs,
         depots=DepotVerbs(region, parts.below, library),

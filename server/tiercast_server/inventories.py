@@ -230,6 +230,16 @@ class Inventories:
         return {"nodes": shown, "unknown": unknown, "next": ""}
 
 
+class _Failed(msgspec.Struct):
+    failed: dict[str, str] = {}
+
+
+async def failed_facts(connection: AsyncConnection, node: str) -> dict[str, str]:
+    """The owner's programs on a machine that said no facts, each with the reason."""
+    said = (await connection.execute(select(inventory.c.facts).where(inventory.c.node == node))).scalar()
+    return msgspec.json.decode(said, type=_Failed).failed if said else {}
+
+
 async def _wishes(connection: AsyncConnection, fresh: Sequence[Inventory], joined: Joined) -> None:
     """Put nodes into the self-joining groups that they ask for, out of those that they ask for no more; tell them."""
     names = [one.node for one in fresh]

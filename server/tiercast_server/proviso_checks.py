@@ -21,7 +21,7 @@ from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import calendar
 
 #: Types of job that conditions and owners have a say in; and of these the ones that install a package.
-TYPES = ("install", OFFER, "remove", "run", "restart")
+TYPES = ("install", OFFER, "remove", "run", "restart", "shutdown", "reboot")
 INSTALLING = ("install", OFFER)
 Options = dict[str, str | int | bool]
 #: Longest description of a package that goes with an offer of it.

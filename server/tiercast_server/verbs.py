@@ -24,7 +24,7 @@ from tiercast_server.draft_verbs import add_draft_verbs
 from tiercast_server.enrolment import Enrolment
 from tiercast_server.groups import Groups
 from tiercast_server.history import History
-from tiercast_server.inventories import Inventories
+from tiercast_server.inventories import Inventories, failed_facts
 from tiercast_server.inventory_questions import Questions
 from tiercast_server.job_verbs import JobVerbs
 from tiercast_server.move_verbs import add_move_verbs
@@ -36,6 +36,7 @@ from tiercast_server.package_verbs import PackageVerbs
 from tiercast_server.patches import Patches
 from tiercast_server.plan_verbs import add_plan_verbs
 from tiercast_server.plans import Plans
+from tiercast_server.power_verbs import PowerVerbs
 from tiercast_server.presence import Presence
 from tiercast_server.region import Region
 from tiercast_server.rollout_verbs import add_rollout_verbs
@@ -62,6 +63,7 @@ class Desk:
     inventories: Inventories
     questions: Questions
     presence: Presence
+    power: PowerVerbs
     packages: PackageVerbs
     jobs: JobVerbs
     depots: DepotVerbs
@@ -101,6 +103,7 @@ def add_verbs(verbs: Verbs, desk: Desk) -> None:
     verbs.add("node.invite", "admin", audited(_node_invite(desk)))
     verbs.add("node.remove", "admin", audited(_node_remove(desk)))
     add_move_verbs(verbs, desk, audited)
+    add_power_verbs(verbs, desk.power)
 
     _add_groups(verbs, desk.groups)
     _add_inventories(verbs, desk.inventories, desk.questions)
@@ -196,7 +199,8 @@ def _node_show(desk: Desk) -> Handler:
     async def handle(call: Call) -> dict[str, Any]:
         found = await desk.presence.show(call.text("name"))
         async with desk.region.db.read() as connection:
-            return found | {"waits": await waits(connection, found["name"])}
+            failed = await failed_facts(connection, found["name"])
+            return found | {"waits": await waits(connection, found["name"]), "facts_failed": failed}
 
     return handle
 
@@ -217,6 +221,12 @@ def _node_remove(desk: Desk) -> Handler:
         return await desk.enrolment.remove(call.text("name"))
 
     return handle
+
+
+def add_power_verbs(verbs: Verbs, power: PowerVerbs) -> None:
+    """Put those that wake machines into `verbs`."""
+    verbs.add("node.wake", "operator", audited(power.wake))
+    verbs.add("wake.list", "viewer", power.list_)
 
 
 def _add_inventories(verbs: Verbs, inventories: Inventories, questions: Questions) -> None:

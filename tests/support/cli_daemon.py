@@ -148,6 +148,8 @@ VERBS = [
     "hold.list",
     "inventory.list",
     "inventory.show",
+    "node.wake",
+    "wake.list",
     "inventory.count",
     "inventory.names",
     "inventory.tally",

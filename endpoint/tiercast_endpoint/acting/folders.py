@@ -55,11 +55,10 @@ def _site(source: Path, to: Path) -> None:
 
 
 def _wheels(tree: Path, sources: tuple[str, ...], to: Path) -> None:
+    import installer  # noqa: PLC0415 - only who has wheels needs it
     from installer.destinations import SchemeDictionaryDestination  # noqa: PLC0415 - as above
     from installer.exceptions import InstallerError  # noqa: PLC0415 - as above
     from installer.sources import WheelFile  # noqa: PLC0415 - as above
-
-    import installer  # noqa: PLC0415 - only who has wheels needs it
 
     places = {"purelib": to, "platlib": to, "scripts": to / "bin", "headers": to / "include", "data": to}
     destination = SchemeDictionaryDestination(

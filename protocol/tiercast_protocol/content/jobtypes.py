@@ -71,6 +71,8 @@ TYPES: dict[str, JobType] = {
         JobType("message", "endpoint", "keeps a text for the machine's owner", steps=("running",)),
         JobType("inventory", "endpoint", "has the machine say afresh what it is", steps=("running",)),
         JobType("restart", "endpoint", "restarts the agent", steps=("running",)),
+        JobType("shutdown", "endpoint", "shuts the machine down", steps=("running",)),
+        JobType("reboot", "endpoint", "restarts the machine", steps=("running",)),
     )
 }  # fmt: skip
 

@@ -4,13 +4,14 @@ Rules
 - Every state that is not final, at every tier, leads to at least one code here; a test enumerates them.
 - Codes are stable: a code is never renamed and never means another thing.  A further one is a further row.
 - How a row reads stands in `kind.py`; those of the machine's own stand in `waiting_machine.py`, those of
-  a set in `waiting_set.py`.
+  a set in `waiting_set.py`, those of waking machines in `waiting_power.py`.
 """
 
 from __future__ import annotations
 
 from tiercast_protocol.content.kind import ENDPOINT, GATEWAY, SERVER, Kind
 from tiercast_protocol.content.waiting_machine import MACHINE
+from tiercast_protocol.content.waiting_power import POWER
 from tiercast_protocol.content.waiting_set import OF_SETS
 
 __all__ = ["ENDPOINT", "GATEWAY", "KINDS", "SERVER", "Kind"]
@@ -65,6 +66,7 @@ KINDS: dict[str, Kind] = {
     ),
     **MACHINE,
     **OF_SETS,
+    **POWER,
     # -- seen by a gateway or the server on its way down ----------------------------------------------------
     "away": Kind(
         (GATEWAY, SERVER),

@@ -21,7 +21,8 @@ PACE_WORDS = frozenset(
     {"rate", "floor", "segment", "pause", "frames", "frame_pause_ms", "budget", "budget_s", "per", "window"}
 )
 JOB_WORDS = PACE_WORDS | {"priority", "fanout", "pass_suspended", "metered"}
-LINK_WORDS = PACE_WORDS | {"metered", "adaptive"}
+#: `wake`: whether the machine at its end is woken for jobs, whatever these say (docs/power.md).
+LINK_WORDS = PACE_WORDS | {"metered", "adaptive", "wake"}
 #: In a job's options: how often its terms were changed.
 CHANGE = "shape"
 #: In a job's options: when it may begin to travel, in milliseconds since 1970; of the order alone, and never changed.

@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from tiercast_protocol.errors import MessageInvalid
-from tiercast_protocol.wire import codec, drift, facts, leaves, moving, root, site
+from tiercast_protocol.wire import codec, drift, facts, leaves, moving, power, root, site
 from tiercast_protocol.wire.envelope import Envelope
 
 T = TypeVar("T", bound="Message")
@@ -333,6 +333,7 @@ CATALOGUE: dict[str, type[Message]] = {
     "patch.offer.v1": PatchOffers,
     "status.v1": Status,
     "inventory.v1": facts.Inventories,
+    "woken.v1": power.Woken,
     "inventory.same.v1": facts.InventorySame,
     "inventory.ask.v1": facts.InventoryAsk,
     "groups.told.v1": facts.GroupsTold,

@@ -7,7 +7,7 @@ Rules
 
 from __future__ import annotations
 
-from tiercast_protocol.wire import drift, facts, moving, site
+from tiercast_protocol.wire import drift, facts, moving, power, site
 from tiercast_protocol.wire import messages as m
 
 D1, D2 = bytes(range(32)), bytes(range(32, 64))
@@ -21,6 +21,7 @@ SAMPLES: dict[str, m.Message] = {
     "inventory.v1": facts.Inventories(
         entries=[facts.InventoryEntry(node="desk-1", generation=2, seq=5, data=D1, signature=D1 + D2)]
     ),
+    "woken.v1": power.Woken(jobs=["j1-ab", ""]),
     "inventory.same.v1": facts.InventorySame(generation=2, seq=5),
     "inventory.ask.v1": facts.InventoryAsk(whole=True, lists=[D1, D2]),
     "groups.told.v1": facts.GroupsTold(generation=2, seq=5, joined=["sales"], refused={"all": "it can't be joined"}),
