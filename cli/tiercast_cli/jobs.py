@@ -341,8 +341,10 @@ def receipt(job: Job, node: Node, *, json: Json = False) -> None:
             emit({"receipt": found})
             return
         for key, value in found.items():
-            if key not in {"programs", "receipt"} and value != "":
+            if key not in {"programs", "actions", "receipt"} and value != "":
                 print(f"{key:>12}  {_field(key, value)}")
+        for action in found.get("actions") or []:
+            print(f"{'action':>12}  {action['action']}: {action['did']}")
         for program in found.get("programs") or []:
             print(f"\n$ {' '.join(program['argv'])}   exit {program['exit']}, {program['seconds']:.1f} s")
             print(

@@ -88,7 +88,7 @@ async def _job(package: str, on: str, type_: str, *, json: bool) -> dict[str, An
         receipt: dict[str, Any] = await ask("job.receipt", job=job, node=on)
     except UsageError as error:  # it expired, or the machine said nothing
         return {"job": job, "type": type_, "state": "expired", "code": error.code, "detail": error.what, "programs": []}
-    kept = {key: receipt.get(key) for key in ("state", "code", "detail", "programs")}
+    kept = {key: receipt.get(key) for key in ("state", "code", "detail", "actions", "programs")}
     return {"job": job, "type": type_, **kept}
 
 
@@ -113,6 +113,7 @@ def lines(result: dict[str, Any]) -> list[str]:
             continue
         said = " ".join(part for part in (came["state"], came["code"], came["detail"]) if part)
         found.append(f"{word} on {result['node']} ({came['job']}): {said}")
+        found += [f"  {action['action']}: {action['did']}" for action in came.get("actions") or []]
         for program in came["programs"] or []:
             found.append(f"  {' '.join(program['argv'])} ended with {program['exit']} after {program['seconds']:.1f} s")
             found += [f"    {line}" for line in str(program["output"]).splitlines()[-_LINES:]]

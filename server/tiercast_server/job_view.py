@@ -184,7 +184,10 @@ class JobView:
                 todo=f"`tiercast job watch {found.id}` waits for it.",
             )
         said = codec.decode(row.receipt, Receipt)
-        shown: dict[str, Any] = {name: getattr(said, name) for name in said.__struct_fields__ if name != "programs"}
+        shown: dict[str, Any] = {
+            name: getattr(said, name) for name in said.__struct_fields__ if name not in {"programs", "actions"}
+        }
+        shown["actions"] = [{"action": one.action, "did": one.did, "seconds": one.seconds} for one in said.actions]
         shown["programs"] = [
             {name: getattr(program, name) for name in program.__struct_fields__} for program in said.programs
         ]

@@ -16,6 +16,7 @@ from typing import Any
 from tiercast_cli.packager.scan import scan
 from tiercast_cli.packager.seal import check_groups, check_programs
 from tiercast_cli.packager.send import IN_FOLDER, OUTSIDE
+from tiercast_cli.packager.sources import check_sources
 from tiercast_protocol.content.definition import Definition, canonical, examine
 from tiercast_protocol.content.lines import line_of, lines_of
 from tiercast_protocol.content.manifest import valid_version
@@ -78,7 +79,7 @@ def _of_tree(folder: Path, definition: Definition) -> list[Finding]:
         )
     except UsageError as error:
         return [_in_tree(error)]
-    for look in (check_programs, check_groups):
+    for look in (check_programs, check_sources, check_groups):
         try:
             look(definition, tree, folder)
         except UsageError as error:

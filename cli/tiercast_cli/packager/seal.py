@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from tiercast_cli.packager.read import TreeReader
 from tiercast_cli.packager.scan import Found, scan
+from tiercast_cli.packager.sources import check_sources
 from tiercast_protocol.content.chunk import LEVEL, pack
 from tiercast_protocol.content.chunking import TC1, Parameters
 from tiercast_protocol.content.definition import Definition, canonical
@@ -125,6 +126,7 @@ class TreeSealer:
             exclude=self._exclude,
         )
         check_programs(definition, found, self._folder)
+        check_sources(definition, found, self._folder)
         check_groups(definition, found, self._folder)
         with (
             ThreadPoolExecutor(self._workers, "tiercast-pack") as pool,

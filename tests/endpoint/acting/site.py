@@ -9,12 +9,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tiercast_endpoint import journal
-from tiercast_endpoint.acting import effects
 from tiercast_endpoint.acting.engine import Done, Engine
 from tiercast_endpoint.acting.native import Tools
 from tiercast_endpoint.acting.prefix import Prefix
 from tiercast_endpoint.journal import Job
+from tiercast_endpoint.schema import SCHEMA
 from tiercast_protocol.content.actiontypes import Action
 from tiercast_protocol.content.definition import parse_definition
 from tiercast_protocol.content.handler import Handler
@@ -112,6 +111,5 @@ class Lab:
 @asynccontextmanager
 async def lab(folder: Path, tools: Tools | None = None) -> AsyncIterator[Lab]:
     """An engine with a database of its own."""
-    schema = journal.SCHEMA + journal.OPTIONS + journal.ACTIONS + effects.SCHEMA
-    async with Database.open(folder / "db", [(1, schema)], readers=0) as db:
+    async with Database.open(folder / "db", SCHEMA, readers=0) as db:
         yield Lab(folder, db, tools)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from tiercast_protocol.content.actiontypes import FOLDERS, NATIVE, PATHS, PLACED, SETTINGS, TYPES, Action
+from tiercast_protocol.content.definition import parse_definition
 
 
 def test_every_type_says_what_it_is_about() -> None:
@@ -14,6 +18,23 @@ def test_every_type_says_what_it_is_about() -> None:
         assert all(one.keys[key].default is None for key in one.identity), name
         assert (name in PATHS) == (one.class_ == PLACED)
     assert FOLDERS | SETTINGS <= PATHS
+
+
+def test_the_reference_has_every_type_and_key_and_its_examples_are_right() -> None:
+    page = (Path(__file__).parents[3] / "docs/actions.md").read_text()
+    rows = {
+        name: line
+        for line in page.splitlines()
+        for name in re.findall(r"`(\w+)`", line.split("|")[1] if "|" in line else "")
+    }
+    for name, one in TYPES.items():
+        assert name in rows, f"{name} has no row"
+        base = rows["deb"] if name in {"rpm", "msi"} else ""
+        for key in one.keys:
+            assert f"`{key}`" in rows[name] + base, f"{name}.{key}"
+    for text in re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL):
+        definition = parse_definition(text)
+        assert definition.action or definition.handler
 
 
 def test_a_key_has_its_default_or_must_be_said() -> None:
