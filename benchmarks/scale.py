@@ -17,6 +17,7 @@ import math
 import os
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ async def one_job(field: Field, size: int) -> dict[str, float]:
     server = field.region.daemons["server"]
     async with connect(server.socket) as client:
         before = await client.call("status")
+        below = await _messages_of(field)
         broker = int(before["broker"]["pid"])
         gateways = [field.region.daemons[name].pid for name in field.gateways]
         kinds_of = {"": [server.pid], "broker_": [broker], "gateway_": gateways}
@@ -70,18 +72,32 @@ async def one_job(field: Field, size: int) -> dict[str, float]:
             seconds = time.monotonic() - began
         after = await client.call("status")
         shown = await client.call("job.show", job=job, most=10)
+        passed_below = _passed(below, await _messages_of(field))
     if shown["state"] != "done" or prove(field.database, job) != size:
         raise RegionError(f"the job ended {shown['state']}: {shown['counts']}, not all of it proved")
     count, kinds = (_passed(before[key], after[key]) for key in ("messages", "received"))
     note(f"{size}: {seconds:.1f} s, created after {created:.1f} s, first receipt after {first:.1f} s, {count}, {kinds}")
+    note(f"{size}: the gateways' messages: {passed_below}")
     return {
         "all_seconds": seconds,
         "created_seconds": created,
         "first_seconds": first,
         "messages": float(sum(count.values())),
+        "gateway_messages": float(sum(passed_below[key] for key in ("received", "sent"))),
         **{f"{kind}cpu_seconds": sum(map(cpu_seconds, pids)) - used[kind] for kind, pids in kinds_of.items()},
         "server_mib": memory.peak["server"] / (1 << 20),
     }
+
+
+async def _messages_of(field: Field) -> dict[str, int]:
+    """What all gateways counted so far, with both sides of each."""
+    found: Counter[str] = Counter()
+    for name in field.gateways:
+        async with connect(field.region.daemons[name].socket) as client:
+            status = await client.call("status")
+            found.update(status["messages"])
+            found.update({f"received {kind}": count for kind, count in status["received"].items()})
+    return found
 
 
 def _passed(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:

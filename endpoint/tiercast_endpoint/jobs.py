@@ -206,7 +206,7 @@ class Jobs:
             waits = not soon or provisos.hangs_on(order.type, order.options)
             if self._roots is not None and order.type == o.INSTALL and not bundle.offers and not waits:
                 self._roots.expect(order.root, order.job)
-            self._start(job, recovered=False)
+            self._start(job, recovered=False, crowd=order.target_count)
             self.facts_changed()
         elif isinstance(verdict, Refused):
             await self._reporter.final(job, verdict.outcome)
@@ -247,7 +247,7 @@ class Jobs:
 
     # -- jobs at work --------------------------------------------------------------------------------------
 
-    def _start(self, job: Job, *, recovered: bool) -> None:
+    def _start(self, job: Job, *, recovered: bool, crowd: int = 1) -> None:
         if self._tasks is None or self._turns is None:
             raise RuntimeError("orders before run()")
         self.idle.clear()
@@ -261,6 +261,7 @@ class Jobs:
         run = Run(
             job,
             recovered=recovered,
+            crowd=crowd,
             db=self._db,
             steps=self._steps,
             reporter=self._reporter,

@@ -3,7 +3,10 @@
 Rules
 - Every record carries the node's next number, committed before it is sent: of two records the higher is the truth.
 - Why a job waits is told at once, another change of state a moment later: what lasted no longer is passed over.
-  Progress goes once a second at most, and is worthless after a minute.
+  Progress goes once a second at most, and is worthless after a minute. Neither is told while the parent has not
+  acknowledged what it was told before: one that is behind gets the newest only, and is put no further behind.
+- An order for many is told of more seldom: ten thousand machines that each say twice what they are about to do say
+  nothing that their ends, seconds later, do not say better.
 - A final record carries the signed receipt.  It counts as reported when it is in the outbox, which repeats it until the
   parent acknowledged it; a crash between the two sends it twice, which changes nothing.
 """
@@ -28,9 +31,15 @@ from tiercast_protocol.wire.messages import Message, Status
 
 #: Seconds between two records of progress, and of state.
 EVERY_S = 1.0
-#: Seconds that a change of state waits for the next one.
-MOMENT_S = 0.25
+#: Seconds that a change of state waits for the next one; at most, and for each machine that the order is for.
+MOMENT_S, LONGEST_S, SHARE_S = 0.25, 10.0, 0.001
 _PROGRESS_LIFE_MS = 60_000
+
+
+def pauses_for(crowd: int) -> tuple[float, float]:
+    """Seconds before the first word of an order's way, and between two, where it is for so many machines."""
+    first = min(max(MOMENT_S, SHARE_S * crowd), LONGEST_S)
+    return first, max(EVERY_S, first)
 
 
 class Sender(Protocol):
@@ -38,6 +47,10 @@ class Sender(Protocol):
 
     async def send(self, peer: str, message: Message, *, to: str = "", cause: str = "", expires: int = 0) -> bytes:
         """Put the message into the outbox."""
+        ...
+
+    def unanswered(self, peer: str) -> bool:
+        """Whether it was sent something that it has not acknowledged."""
         ...
 
 
@@ -76,6 +89,10 @@ class Reporter:
         self._generation = generation
         self._key = key
         self._now_ms, self._changed, self._owner = now_ms, changed, owner
+
+    def behind(self) -> bool:
+        """Whether the parent has yet to acknowledge what it was told."""
+        return self._post.unanswered(self._parent())
 
     async def note(self, job: Job, state: str, code: str = "", detail: str = "") -> Job:
         """Write down that the job is in `state` now, and what it waits for; `tell` is for the caller to call."""
@@ -145,11 +162,26 @@ class Reporter:
         return sign_receipt(receipt, self._key)
 
 
-class Soon:
-    """Does something a moment after it was asked for, once for all who asked meanwhile, and at most once a while."""
+def _never() -> bool:
+    return False
 
-    def __init__(self, act: Callable[[], object], first_s: float = MOMENT_S, every_s: float = EVERY_S) -> None:
+
+class Soon:
+    """Does something a moment after it was asked for, once for all who asked meanwhile, and at most once a while.
+
+    While `busy()` it is put off, a moment at a time.
+    """
+
+    def __init__(
+        self,
+        act: Callable[[], object],
+        first_s: float = MOMENT_S,
+        every_s: float = EVERY_S,
+        *,
+        busy: Callable[[], bool] = _never,
+    ) -> None:
         self._act = act
+        self._busy = busy
         self._first_s, self._every_s = first_s, every_s
         self._last = -math.inf
         self._timer: asyncio.TimerHandle | None = None
@@ -169,6 +201,9 @@ class Soon:
 
     def _turn(self) -> None:
         self._timer = None
+        if self._busy():
+            self._timer = asyncio.get_running_loop().call_later(self._first_s, self._turn)
+            return
         self._last = asyncio.get_running_loop().time()
         self._act()
 
@@ -176,10 +211,17 @@ class Soon:
 class Progress:
     """Thins the progress of one job: the newest figures a moment after the first, then once per `every_s`."""
 
-    def __init__(self, tell: Callable[[int, int], object], first_s: float = MOMENT_S, every_s: float = EVERY_S) -> None:
+    def __init__(
+        self,
+        tell: Callable[[int, int], object],
+        first_s: float = MOMENT_S,
+        every_s: float = EVERY_S,
+        *,
+        busy: Callable[[], bool] = _never,
+    ) -> None:
         self._tell = tell
         self._newest: tuple[int, int] | None = None
-        self._soon = Soon(self._turn, first_s, every_s)
+        self._soon = Soon(self._turn, first_s, every_s, busy=busy)
 
     def __call__(self, done: int, total: int) -> None:
         """Take figures; they are told with the next turn."""

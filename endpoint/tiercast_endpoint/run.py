@@ -25,7 +25,7 @@ from tiercast_endpoint.gate import Gate
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.judging import LOOK_S, Judge, NoJudge
 from tiercast_endpoint.processes import first_running
-from tiercast_endpoint.reports import Progress, Reporter, Soon
+from tiercast_endpoint.reports import Progress, Reporter, Soon, pauses_for
 from tiercast_endpoint.threads import in_thread
 from tiercast_protocol.content.reason import Reason
 from tiercast_protocol.errors import StoreFull
@@ -116,6 +116,7 @@ class Run:
         held: why the parent has it wait; None where it does not.
         judge: says what the machine's facts and its owner let it do.
         checks: asks packages' own checks; none where it is None.
+        crowd: how many machines the order is for.
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class Run:
         held: Reason | None = None,
         judge: Judge | None = None,
         checks: Checking | None = None,
+        crowd: int = 1,
     ) -> None:
         self.job = job
         self._judge, self._checks = judge or NoJudge(), checks
@@ -157,8 +159,13 @@ class Run:
         self.no_room = False
         self._events: asyncio.Queue[i.Event | _Answered | _Progressed | _Said | _Further] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
-        self._progress = Progress(lambda done, total: self._events.put_nowait(_Progressed(done, total)))
-        self._telling = Soon(lambda: self._events.put_nowait(_Said()))
+        first_s, every_s = pauses_for(crowd)
+        self._progress = Progress(
+            lambda done, total: self._events.put_nowait(_Progressed(done, total)),
+            *(first_s, every_s),
+            busy=reporter.behind,
+        )
+        self._telling = Soon(lambda: self._events.put_nowait(_Said()), first_s, every_s, busy=reporter.behind)
 
     @property
     def runs_program(self) -> bool:

@@ -4,7 +4,7 @@ Rules
 - The first news after a silence goes at once, for it may be all there is; each further time the pause before the next
   is longer, up to a most.  A silence of as long as the pause, and the next one goes at once again.
 - It never grows beyond what its messages are worth: where few targets speak, there is nothing to gather, and progress
-  goes once a second.
+  goes once a second.  Of a job with many targets below one record is worth less, for many follow it.
 - What somebody must act on (a failure: breakers count them) waits for a second at most; progress at least for one.
 - Nothing waits when it is the last of its job here.
 """
@@ -15,8 +15,8 @@ from enum import IntEnum
 
 #: The pause after the first message, by what it grows, and where growth ends, in seconds.
 FIRST, GROWTH, MOST = 0.05, 4.0, 10.0
-#: Seconds of pause that each record of a message is worth.
-EACH = 0.25
+#: Seconds of pause that each record of a message is worth, where it is one of so many or fewer.
+EACH, FEW = 0.25, 50
 #: The most at the server: there they are where they go, and gather only for the sake of its transactions.
 SERVER_MOST = 0.25
 #: Most for what did not go well, least for progress.
@@ -56,11 +56,12 @@ class Gathering:
         """Whether progress may go along with what goes now."""
         return now >= self._progress_told + PROGRESS_LEAST
 
-    def told(self, now: float, records: int, *, progress: bool) -> None:
-        """A message of so many records went, with all progress in it or without."""
+    def told(self, now: float, records: int, *, progress: bool, below: int = FEW) -> None:
+        """A message of so many records went, with all progress in it or without; its job has so many targets below."""
+        each = EACH * max(1.0, below / FEW)
         expected = max(self._told + 2 * self._pause, self._progress_told + 2 * PROGRESS_LEAST)
         silent = now >= expected + FIRST
-        self._pause = FIRST if silent else min(self._most, self._pause * GROWTH, max(FIRST, records * EACH))
+        self._pause = FIRST if silent else min(self._most, self._pause * GROWTH, max(FIRST, records * each))
         self._told = now
         if progress:
             self._progress_told = now

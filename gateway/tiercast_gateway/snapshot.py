@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 MESSAGES = ("sent", "received", "acks_sent", "acks_received")
 
 
-def snapshot(tree: SubTree) -> dict[str, Any]:
-    """The answer to `status`."""
+def snapshot(tree: SubTree, *, with_children: bool = True) -> dict[str, Any]:
+    """The answer to `status`; with hundreds of children they are most of it, and most of the work."""
     return {
         "name": tree.name,
         "region": tree.region,
@@ -35,7 +35,7 @@ def snapshot(tree: SubTree) -> dict[str, Any]:
         "connected": tree.above.connected,
         "broker": {"kind": tree.broker.kind, "url": tree.broker.children_url, "pid": tree.broker.pid},
         "depot": usage(tree) | {"audit": tree.upkeep.auditor.brief()},
-        "children": children(tree),
+        "children": children(tree) if with_children else [],
         "patches": tree.patches.shown(),
         "messages": {word: tree.post.counts[word] for word in MESSAGES},
         "received": {kind: tree.post.counts[kind] for kind in sorted(CATALOGUE) if tree.post.counts[kind]},

@@ -118,7 +118,8 @@ class Statuses:
             if not self._dirty:
                 self._changed.clear()
             if keys:
-                self._gathering.told(now, len(keys), progress=everything)
+                below = await self._db.read(lambda c: _most_below(c, {job for job, _ in keys}))  # noqa: B023 - awaited here
+                self._gathering.told(now, len(keys), progress=everything, below=below)
             await self._tell(keys)
             if not self._above.connected:
                 await asyncio.sleep(PROGRESS_LEAST)
@@ -200,6 +201,12 @@ def _upsert(connection: Connection, records: list[StatusRecord]) -> list[StatusR
             changed.append(r)
     breaker_rows.note(connection, changed)
     return changed
+
+
+def _most_below(connection: Connection, jobs: set[str]) -> int:
+    """How many targets below the largest of these jobs has."""
+    query = "SELECT count(*) FROM order_targets WHERE job = ?"
+    return max(int(connection.execute(query, (job,)).fetchone()[0]) for job in jobs)
 
 
 def _untell(connection: Connection, targets: list[str] | None) -> list[tuple[Key, bool]]:

@@ -123,9 +123,8 @@ class _Common:
         self._tree = tree
 
     async def status(self, call: Call) -> dict[str, Any]:
-        """This node, its broker, its depot and its children."""
-        del call
-        return snapshot.snapshot(self._tree)
+        """This node, its broker, its depot and, unless `children` is false, its children."""
+        return snapshot.snapshot(self._tree, with_children=call.flag("children", default=True))
 
     async def outbox_list(self, call: Call) -> list[dict[str, Any]]:
         """What no neighbour has acknowledged yet."""

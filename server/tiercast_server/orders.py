@@ -61,8 +61,9 @@ def sign(
 ) -> Signed:
     """Sign `subject` as order `revision` of its job for `targets`, and for `vouchers` to vouch for newcomers.
 
-    All have joined, and there is at least one.
+    All have joined, and there is at least one.  Those of one parent stand together, so that a bundle goes few ways.
     """
+    targets = sorted(targets, key=lambda node: (node.parent, node.name))
     leaves = [merkle.leaf_of(node.name, node.public_key, node.generation) for node in targets]
     leaves += [voucher_leaf(node.name, node.public_key, node.generation) for node in vouchers]
     tree = merkle.Tree(leaves)

@@ -85,7 +85,7 @@ class Presence:
         if parent is None:
             return self._tree.children_url()
         try:
-            status = await self._tree.ask(parent.name, "status", {}, deadline=ADDRESS_S)
+            status = await self._tree.ask(parent.name, "status", {"children": False}, deadline=ADDRESS_S)
             url = str(status["broker"]["url"])
         except (UsageError, KeyError, TypeError) as error:
             if parent.url:

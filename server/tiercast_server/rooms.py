@@ -3,8 +3,9 @@
 Rules
 - A gateway keeps what an open job needs, so a quota below the package's stored bytes makes the job impossible: it is
   refused when it is ordered, with the figures.
-- Quotas are asked for over the tree, all at once and with a short deadline, and remembered for a while.  Who is not
-  there can't be asked: the job is ordered, and the gateway says why it waits.
+- Quotas are asked for over the tree, all at once and with a short deadline, and remembered for a while; one that is
+  far from small for this package for longer, for it comes from a file that hardly ever changes.  Who is not there can't
+  be asked: the job is ordered, and the gateway says why it waits.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from tiercast_server.targeting import Targeting
 from tiercast_server.tree import Tree
 
 DEADLINE_S = 1.0
-#: How long an answer, or its absence, stands.
-FRESH_S = 60.0
+#: How long an answer, or its absence, stands, and one by which so many of the packages would fit.
+FRESH_S, LONG_S, AMPLE = 60.0, 3600.0, 4
 
 
 class Rooms:
@@ -34,7 +35,8 @@ class Rooms:
 
     def __init__(self, region: Region, tree: Tree, targeting: Targeting) -> None:
         self._region, self._tree, self._targeting = region, tree, targeting
-        self._known: dict[str, tuple[float, int]] = {}
+        #: When each said what; 0 is no limit, None no answer.
+        self._known: dict[str, tuple[float, int | None]] = {}
 
     async def check(self, request: Request) -> None:
         """Refuse a job whose package is larger than a depot on its way.
@@ -49,8 +51,9 @@ class Rooms:
                 package, way = await self._way(connection, request)
         except UsageError:
             return
-        await self._ask(way)
-        small = [(name, quota) for name in way if 0 < (quota := self._known[name][1]) < package.stored_bytes]
+        await self._ask(way, package.stored_bytes)
+        quotas = [(name, self._known[name][1] or 0) for name in way]
+        small = [(name, quota) for name, quota in quotas if 0 < quota < package.stored_bytes]
         if small:
             figures = ", ".join(f"{name} at most {quota:,} bytes" for name, quota in small[:10])
             raise UsageError(
@@ -68,18 +71,23 @@ class Rooms:
         targets = (await self._targeting.pick(connection, request.meant, role)).nodes
         return package, sorted(_gateways(targets, nodes))
 
-    async def _ask(self, names: list[str]) -> None:
+    async def _ask(self, names: list[str], size: int) -> None:
         now = time.monotonic()
-        stale = [name for name in names if now - self._known.get(name, (-FRESH_S, 0))[0] >= FRESH_S]
+        stale = [name for name in names if self._is_stale(name, size, now)]
         quotas = await asyncio.gather(*(self._quota(name) for name in stale))
         self._known |= {name: (now, quota) for name, quota in zip(stale, quotas, strict=True)}
 
-    async def _quota(self, name: str) -> int:
+    def _is_stale(self, name: str, size: int, now: float) -> bool:
+        at, quota = self._known.get(name, (float("-inf"), None))
+        ample = quota is not None and (quota == 0 or quota >= AMPLE * size)
+        return now - at >= (LONG_S if ample else FRESH_S)
+
+    async def _quota(self, name: str) -> int | None:
         try:
-            status = await self._tree.ask(name, "status", {}, deadline=DEADLINE_S)
+            status = await self._tree.ask(name, "status", {"children": False}, deadline=DEADLINE_S)
             return int(status["depot"]["quota"] or 0)
         except (UsageError, KeyError, TypeError, ValueError):
-            return 0
+            return None
 
 
 def _gateways(targets: Iterable[Node], nodes: dict[str, Node]) -> set[str]:

@@ -6,8 +6,8 @@ Rules
 - Messages are sent for the first time in the order in which they were put into the outbox.
 - What is not acknowledged is sent again after 1 s, 2 s, ... 30 s, counted from the end of the sending before; all of it
   at once when the peer connects anew. Where acknowledgements usually take longer the first pause is twice as long as
-  they do, and no more than so many are repeated in a second, to all peers: who repeats to a machine that is behind
-  puts it further behind.
+  they do, where many are under way it is longer by what each may take, and no more than so many are repeated in a
+  second, to all peers: who repeats to a machine that is behind puts it further behind.
 - Late answers (an acknowledgement twice, a load for a lane that is gone) are normal and change nothing.
 """
 
@@ -25,7 +25,9 @@ LAST_RETRY = 30.0
 #: Messages that are repeated in a second; the others a second later.
 REPEATS = 32
 #: Most of the first pause, and the weight of one acknowledgement in what is usual.
-SLOWEST_FIRST, WEIGHT = 8.0, 0.1
+SLOWEST_FIRST, WEIGHT = 15.0, 0.1
+#: Seconds that one message may take to be sent, handled and acknowledged, on a machine that has much to do.
+EACH = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,8 @@ class Delivery:
         self._wake = math.inf
         #: Seconds that an acknowledgement takes, of all peers.
         self._usual = 0.0
+        #: Messages under way to all peers together.
+        self._under_way = 0
         #: When the present second of repeats began, and how many there were.
         self._second, self._repeats = -math.inf, 0
         # (due, peer, id), the next one first; entries that no flight agrees with any more are passed over.
@@ -162,16 +166,22 @@ class Delivery:
         lane = self._lanes.get(peer)
         return lane is not None and id_ in lane.flights
 
+    def under_way(self, peer: str) -> int:
+        """Messages that the peer has not acknowledged, of those that it was sent."""
+        lane = self._lanes.get(peer)
+        return len(lane.flights) if lane is not None else 0
+
     def handle(self, event: Event, *, now: float) -> list[Command]:
         """What to do after `event`."""
         commands: list[Command] = []
         match event:
             case PeerConnected(peer):
                 # A fresh lane: all that is in the outbox is sent, in order, whatever was under way before.
+                self._forget(peer)
                 lane = self._lanes[peer] = _Lane()
                 self._load(peer, lane, commands)
             case PeerLost(peer):
-                self._lanes.pop(peer, None)
+                self._forget(peer)
             case MessageStored(peer, entry):
                 self._stored(peer, entry, commands)
             case MessagesLoaded():
@@ -181,7 +191,7 @@ class Delivery:
                 if flight is not None and math.isinf(flight.due):
                     if flight.sent is None:
                         flight.sent = now
-                    first = min(max(FIRST_RETRY, 2 * self._usual), SLOWEST_FIRST)
+                    first = min(max(FIRST_RETRY, 2 * self._usual, EACH * self._under_way), SLOWEST_FIRST)
                     flight.due = now + min(LAST_RETRY, first * 2.0 ** min(flight.attempt, 10))
                     heapq.heappush(self._timers, (flight.due, peer, id_))
             case MessageSettled(peer, id_):
@@ -194,6 +204,10 @@ class Delivery:
     def _flight(self, peer: str, id_: bytes) -> _Flight | None:
         lane = self._lanes.get(peer)
         return lane.flights.get(id_) if lane is not None else None
+
+    def _forget(self, peer: str) -> None:
+        lane = self._lanes.pop(peer, None)
+        self._under_way -= len(lane.flights) if lane is not None else 0
 
     def _stored(self, peer: str, entry: Entry, commands: list[Command]) -> None:
         lane = self._lanes.get(peer)
@@ -225,6 +239,8 @@ class Delivery:
 
     def _launch(self, peer: str, lane: _Lane, entry: Entry, commands: list[Command]) -> None:
         lane.known = entry.n
+        if entry.id not in lane.flights:
+            self._under_way += 1
         lane.flights[entry.id] = _Flight(entry)
         lane.size += entry.size
         commands.append(TransmitMessage(peer, entry))
@@ -233,6 +249,7 @@ class Delivery:
         lane = self._lanes.get(peer)
         if lane is None or (flight := lane.flights.pop(id_, None)) is None:
             return
+        self._under_way -= 1
         took = now - flight.sent if flight.sent is not None else 0.0
         self._usual += WEIGHT * (took - self._usual)
         lane.size -= flight.entry.size

@@ -155,6 +155,10 @@ class Post:
         """The way to `peer` is cut: messages wait in the outbox."""
         self._step(d.PeerLost(peer))
 
+    def unanswered(self, peer: str) -> bool:
+        """Whether something is under way to `peer`, a connected one, that it has not acknowledged."""
+        return self._delivery.under_way(peer) > 0
+
     async def forget(self, peer: str) -> None:
         """`peer` is no more: drop what was to be told to it."""
         self.peer_down(peer)

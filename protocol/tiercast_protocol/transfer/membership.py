@@ -12,6 +12,7 @@ Rules
 
 from __future__ import annotations
 
+from tiercast_protocol.transfer.company import Company
 from tiercast_protocol.transfer.events import (
     Child,
     DismissFromGroup,
@@ -35,6 +36,7 @@ from tiercast_protocol.transfer.groups import (
     head,
     sharable,
     share_most,
+    worth,
 )
 from tiercast_protocol.transfer.lanes import Lane, usual
 from tiercast_protocol.transfer.queues import Queue
@@ -54,8 +56,9 @@ NEAR = 0.05
 class Membership:
     """The groups of one sender."""
 
-    def __init__(self, supply: Supply, schedule: Schedule[Lane | Group], *, enabled: bool) -> None:
+    def __init__(self, supply: Supply, schedule: Schedule[Lane | Group], company: Company, *, enabled: bool) -> None:
         self._supply = supply
+        self._company = company
         self._schedule = schedule
         self._enabled = enabled
         self._number = 0
@@ -68,7 +71,9 @@ class Membership:
 
     def propose(self, lane: Lane, now: float) -> None:
         """The lane got more to send: it may be worth a group."""
-        if self._enabled and lane.group is None and lane.child not in self._candidates:
+        if not self._enabled or lane.group is not None or lane.child in self._candidates:
+            return
+        if worth(lane.wanted, self._supply):
             self._candidates[lane.child] = None
             self.due = min(self.due, now + LOOK)
             if not _far(lane):
@@ -82,7 +87,7 @@ class Membership:
             child = next(iter(self._candidates))
             del self._candidates[child]
             lane = lanes.get(child)
-            if lane is None or not self._free(lane, lanes, now):
+            if lane is None or not self._free(lane, now):
                 continue
             for fanout in ("multicast", "auto"):
                 want = head(sharable(lane, fanout), self._supply)
@@ -114,7 +119,7 @@ class Membership:
         if any(child in self._invited for child in fits):
             self._candidates[lane.child] = None  # once they have answered
             return False
-        others = [other for other in fits.values() if self._free(other, lanes, now) and share_most(lane, other, job)]
+        others = [other for other in fits.values() if self._free(other, now) and share_most(lane, other, job)]
         groups = self._fitting(lane, job, fits, even=even)
         if not groups and (not others or len(self.groups) >= MOST_GROUPS):
             return False
@@ -122,7 +127,7 @@ class Membership:
             self._end(smaller, now, out)  # its members are proposed again
         group = groups[0] if groups else self._found(now)
         group.even = group.even and all(alike(lane, other) for other in others)
-        known = usual(lanes.values())
+        known = self._company.usual(now)
         hold = max(LEAST_HOLD, min(_HOLD_TIMES * known, JOIN_HOLD)) if known else JOIN_HOLD
         for one in (lane, *others):
             self._invite(one, group, now, hold, out)
@@ -141,7 +146,7 @@ class Membership:
         ]
         return sorted(found, key=lambda group: len(group.members), reverse=True)
 
-    def _free(self, lane: Lane, lanes: dict[Child, Lane], now: float) -> bool:
+    def _free(self, lane: Lane, now: float) -> bool:
         """Whether the lane is in no group, and may come into one now: who is late would have all the others wait."""
         return (
             lane.group is None
@@ -150,8 +155,7 @@ class Membership:
             and not lane.link.suspended
             and not (lane.link.chain and lane.link.shut(now))
             and self._not_before.get(lane.child, now) <= now
-            # The second question looks at all lanes, and is asked of few.
-            and (now <= lane.lag_due() or now <= lane.flow.oldest + usual(lanes.values(), lane))
+            and (now <= lane.lag_due() or now <= lane.flow.oldest + self._company.usual(now, lane))
         )
 
     def _found(self, now: float) -> Group:

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tiercast_protocol.transfer.cutting import FIRST_FRAME, FRAME_COST, PIECE_COST, cut
+from tiercast_protocol.transfer.company import Company
+from tiercast_protocol.transfer.cutting import FRAME_COST, PIECE_COST, cut
 from tiercast_protocol.transfer.events import (
     Child,
     Digest,
@@ -25,7 +26,7 @@ from tiercast_protocol.transfer.events import (
 from tiercast_protocol.transfer.gates import NEVER, ready_at
 from tiercast_protocol.transfer.groups import Group
 from tiercast_protocol.transfer.jobs import Job, Jobs
-from tiercast_protocol.transfer.lanes import LAG_AFTER, Lane, usual
+from tiercast_protocol.transfer.lanes import LAG_AFTER, Lane
 from tiercast_protocol.transfer.links import Link
 from tiercast_protocol.transfer.membership import Membership
 from tiercast_protocol.transfer.pacing import TokenBucket
@@ -44,8 +45,6 @@ _HOLD_FIRST = 0.2
 _HOLD_LONGEST = 5.0
 #: A timer that comes so late says that we were not running: what others said meanwhile is not read yet.
 _AWAY = 0.03
-#: All but one such part of the others must wait before one of them is late.
-_MOST = 4
 
 
 @dataclass(slots=True)
@@ -64,7 +63,8 @@ class Pump:
         self.supply = supply
         self._lanes = lanes
         self._schedule: Schedule[Lane | Group] = Schedule()
-        self.membership = Membership(supply, self._schedule, enabled=groups)
+        self._company = Company(lanes)
+        self.membership = Membership(supply, self._schedule, self._company, enabled=groups)
         #: All links together.
         self.output = Link("")
         jobs = Jobs()
@@ -176,10 +176,10 @@ class Pump:
             self.change(lane, "parked", "no progress", now, out)
         elif now >= self._lag_due(lane):
             lane.lag_from = now + LAG_AFTER / 4
-            until = max(lane.flow.oldest + usual(self._lanes.values(), lane), self._judge_from)
+            until = max(lane.flow.oldest + self._company.usual(now, lane), self._judge_from)
             if until > now:
                 lane.lag_from = until
-            elif self._others_wait(lane):
+            elif self._company.waits_for(lane, now):
                 self.change(lane, "demoted", "falls behind while others go on", now, out)
         if lane.state != "parked" and now >= self._mark_due(lane):
             lane.mark += 1
@@ -189,13 +189,6 @@ class Pump:
             lane.marks += 1
             out.append(PublishMark(lane.child, lane.session, lane.mark, lane.flow.charged))
         self._watch(lane, now)
-
-    def _others_wait(self, lane: Lane) -> bool:
-        """Whether most others have hardly anything under way, so that this one alone is late."""
-        since = lane.flow.oldest + LAG_AFTER / 2
-        others = [other for other in self._lanes.values() if other is not lane and other.state == "active"]
-        waiting = sum(1 for other in others if other.flow.dry(FIRST_FRAME))
-        return _MOST * waiting > (_MOST - 1) * len(others) and any(other.flow.progress_at > since for other in others)
 
     def _look_at_group(self, group: Group, now: float, out: list[SenderCommand]) -> None:
         if now < self._judge_from:
