@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -26,7 +27,7 @@ from tiercast_endpoint.install import Outcome
 from tiercast_endpoint.journal import Job
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.content.receipt import Receipt, sign_receipt
-from tiercast_protocol.node.database import Database
+from tiercast_protocol.node.database import Database, Unit
 from tiercast_protocol.wire.messages import Message, Status
 
 #: Seconds between two records of progress, and of state.
@@ -45,8 +46,17 @@ def pauses_for(crowd: int) -> tuple[float, float]:
 class Sender(Protocol):
     """The reliable way to a neighbour (`Post`)."""
 
-    async def send(self, peer: str, message: Message, *, to: str = "", cause: str = "", expires: int = 0) -> bytes:
-        """Put the message into the outbox."""
+    async def send(
+        self,
+        peer: str,
+        message: Message,
+        *,
+        to: str = "",
+        cause: str = "",
+        expires: int = 0,
+        also: Unit[None] | None = None,
+    ) -> bytes:
+        """Put the message into the outbox, and what belongs to it where it belongs."""
         ...
 
     def unanswered(self, peer: str) -> bool:
@@ -94,10 +104,13 @@ class Reporter:
         """Whether the parent has yet to acknowledge what it was told."""
         return self._post.unanswered(self._parent())
 
-    async def note(self, job: Job, state: str, code: str = "", detail: str = "") -> Job:
-        """Write down that the job is in `state` now, and what it waits for; `tell` is for the caller to call."""
+    async def note(self, job: Job, state: str, code: str = "", detail: str = "", also: Unit[None] | None = None) -> Job:
+        """Write down that the job is in `state` now, and what it waits for; `tell` is for the caller to call.
+
+        What belongs to it is written in the same transaction (`also`), here and in `final`.
+        """
         job = replace(job, state=state, code=code, detail=detail, at=self._now_ms(), done=0, total=0)
-        job = await self._db.write(lambda connection: journal.save_status(connection, job))
+        job = await self._db.write(_after(also, lambda connection: journal.save_status(connection, job)))
         self._changed(job)
         return job
 
@@ -112,33 +125,35 @@ class Reporter:
         await self._send(job, expires=job.at + _PROGRESS_LIFE_MS)
         return job
 
-    async def final(self, job: Job, outcome: Outcome) -> Job:
+    async def final(self, job: Job, outcome: Outcome, also: Unit[None] | None = None) -> Job:
         """Sign the receipt, write it down, tell it; done before the crash, it is told again, unchanged."""
         now = self._now_ms()
         ended = replace(job, state=outcome.state, code=outcome.code, detail=outcome.detail, at=now, finished=now)
         # Bytes of an interrupted step say nothing about the outcome.
         ended = replace(ended, done=0, total=0)
-        ended = await self._db.write(lambda connection: journal.save_final(connection, ended, self._sign))
+        ended = await self._db.write(_after(also, lambda connection: journal.save_final(connection, ended, self._sign)))
         self._changed(ended)
         await self.repeat(ended)
         return ended
 
     async def repeat(self, job: Job) -> None:
         """Tell again what is known of the job."""
-        await self._send(job)
         if job.finished:
-            await self._db.write(lambda connection: journal.set_reported(connection, job.n))
+            await self._send(job, also=lambda connection: journal.set_reported(connection, job.n))
+        else:
+            await self._send(job)
 
     async def retell(self) -> None:
         """Tell another parent all that still matters: what the one before was told may be lost with it."""
         for job in await self._db.read(lambda connection: journal.answerable(connection, self._now_ms())):
             await self.repeat(job)
 
-    async def _send(self, job: Job, *, expires: int = 0) -> None:
+    async def _send(self, job: Job, *, expires: int = 0, also: Unit[None] | None = None) -> None:
         record = job.record(self._me)
         if owner := self._owner(job):
             record = msgspec.structs.replace(record, owner=owner)
-        await self._post.send(self._parent(), Status(records=[record]), cause=job.cause, expires=expires)
+        said = Status(records=[record])
+        await self._post.send(self._parent(), said, cause=job.cause, expires=expires, also=also)
 
     def _sign(self, job: Job) -> tuple[bytes, bytes]:
         receipt = Receipt(
@@ -162,6 +177,17 @@ class Reporter:
         return sign_receipt(receipt, self._key)
 
 
+def _after(first: Unit[None] | None, then: Unit[Job]) -> Unit[Job]:
+    """Both, in one transaction."""
+
+    def unit(connection: sqlite3.Connection) -> Job:
+        if first is not None:
+            first(connection)
+        return then(connection)
+
+    return unit
+
+
 def _never() -> bool:
     return False
 
@@ -169,7 +195,7 @@ def _never() -> bool:
 class Soon:
     """Does something a moment after it was asked for, once for all who asked meanwhile, and at most once a while.
 
-    While `busy()` it is put off, a moment at a time.
+    While `busy()` it is put off, a moment at a time, but not for longer than `LONGEST_S`.
     """
 
     def __init__(
@@ -184,6 +210,7 @@ class Soon:
         self._busy = busy
         self._first_s, self._every_s = first_s, every_s
         self._last = -math.inf
+        self._put_off_until: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def __call__(self) -> None:
@@ -195,16 +222,21 @@ class Soon:
 
     def stop(self) -> None:
         """It is not needed any more, or was done otherwise."""
+        self._put_off_until = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _turn(self) -> None:
         self._timer = None
-        if self._busy():
-            self._timer = asyncio.get_running_loop().call_later(self._first_s, self._turn)
+        loop = asyncio.get_running_loop()
+        if self._put_off_until is None:
+            self._put_off_until = loop.time() + LONGEST_S
+        if self._busy() and loop.time() < self._put_off_until:
+            self._timer = loop.call_later(self._first_s, self._turn)
             return
-        self._last = asyncio.get_running_loop().time()
+        self._put_off_until = None
+        self._last = loop.time()
         self._act()
 
 

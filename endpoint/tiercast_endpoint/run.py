@@ -1,7 +1,7 @@
 """One open job as an actor: events in, one at a time; what the machine commands is done in order.
 
 Rules
-- `Record` is committed before the next command is looked at.
+- `Record` is committed before the next command is looked at; what it says of it, or how it ended, is committed with it.
 - A step runs in a task of its own, so that a cancel or the order's expiry can be heard meanwhile.
 - Progress travels through the same queue as everything else: one writer per job.
 - A job that rests has given its turn back (`Turns`); the clock is looked at often meanwhile, for it may be set.
@@ -11,6 +11,8 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -29,7 +31,7 @@ from tiercast_endpoint.reports import Progress, Reporter, Soon, pauses_for
 from tiercast_endpoint.threads import in_thread
 from tiercast_protocol.content.reason import Reason
 from tiercast_protocol.errors import StoreFull
-from tiercast_protocol.node.database import Database
+from tiercast_protocol.node.database import Database, Unit
 
 log = structlog.get_logger(__name__)
 
@@ -215,6 +217,9 @@ class Run:
     async def _note(self, state: str, code: str = "", detail: str = "") -> None:
         """Write down what it is at; why it waits is told at once, else soon, with what there is by then."""
         self.job = await self._with_room(lambda: self._reporter.note(self.job, state, code, detail))
+        await self._say(code)
+
+    async def _say(self, code: str) -> None:
         if code:
             self._telling.stop()
             await self._with_room(lambda: self._reporter.tell(self.job))
@@ -306,20 +311,20 @@ class Run:
             self.job, judged = await self._checks.ask(self.job, judged, self._now_ms())
         commands = self._machine.handle(judged, now=self._now_ms())
         # What ends it leaves nothing to do for what came; a late answer says nothing any more.
-        for command in commands or self._machine.handle(event, now=self._now_ms()):
-            await self._act(command, tasks)
+        left = deque(commands or self._machine.handle(event, now=self._now_ms()))
+        while left:
+            command = left.popleft()
+            if isinstance(command, i.Record):
+                follows = isinstance(left[0], i.Tell | i.Finish) if left else False
+                await self._record(command.snapshot, left.popleft() if follows else None)
+            else:
+                await self._act(command, tasks)
 
     async def _act(self, command: i.Command, tasks: asyncio.TaskGroup) -> None:
         match command:
-            case i.Record(snapshot):
-                self.job = replace(self.job, snapshot=snapshot, started=self.job.started or self._now_ms())
-                await self._with_room(
-                    lambda: self._db.write(lambda connection: journal.save_step(connection, self.job))
-                )
-                await self._watch("recorded", snapshot.step)
             case i.Tell(state, code, detail):
                 await self._note(state, code, detail)
-                log.info("job state", job=self.job.job, package=self.job.package, state=state, code=code)
+                self._log_state()
             case i.Rest(until):
                 self._rests_until = until
                 self.calm.set()
@@ -333,18 +338,40 @@ class Run:
                 self.since = self._now_ms()
                 self._task = tasks.create_task(self._perform(step))
             case i.Finish(outcome):
-                self._telling.stop()
-                self.job = await self._with_room(lambda: self._reporter.final(self.job, outcome))
-                log.info(
-                    "job ended",
-                    job=self.job.job,
-                    package=self.job.package,
-                    state=outcome.state,
-                    code=outcome.code,
-                    detail=outcome.detail,
-                )
-                self.ended.set()
-                self.calm.set()
+                await self._finish(outcome)
+
+    async def _record(self, snapshot: i.Snapshot, then: i.Command | None) -> None:
+        """Write down the machine's state, and in the same transaction what it says of it or how it ended."""
+        job = replace(self.job, snapshot=snapshot, started=self.job.started or self._now_ms())
+
+        def save(connection: sqlite3.Connection) -> None:
+            journal.save_step(connection, job)
+
+        self.job = job
+        if isinstance(then, i.Tell):
+            told = then
+            self.job = await self._with_room(
+                lambda: self._reporter.note(job, told.state, told.code, told.detail, also=save)
+            )
+        elif not isinstance(then, i.Finish):
+            await self._with_room(lambda: self._db.write(save))
+        await self._watch("recorded", snapshot.step)
+        if isinstance(then, i.Finish):
+            await self._finish(then.outcome, save)
+        elif isinstance(then, i.Tell):
+            await self._say(then.code)
+            self._log_state()
+
+    async def _finish(self, outcome: i.Outcome, also: Unit[None] | None = None) -> None:
+        self._telling.stop()
+        job = self.job = await self._with_room(lambda: self._reporter.final(self.job, outcome, also))
+        log.info("job ended", job=job.job, package=job.package, state=job.state, code=job.code, detail=job.detail)
+        self.ended.set()
+        self.calm.set()
+
+    def _log_state(self) -> None:
+        job = self.job
+        log.info("job state", job=job.job, package=job.package, state=job.state, code=job.code)
 
     async def _perform(self, step: i.Step) -> None:
         await self._watch("performing", step)

@@ -35,8 +35,8 @@ log = structlog.get_logger(__name__)
 
 Key = tuple[str, str]
 #: Most bytes of records in one message: far below the codec's limit, receipts carry output.
-_BATCH_BYTES = 256 << 10
-_BATCH_RECORDS = 500
+_BATCH_BYTES = 512 << 10
+_BATCH_RECORDS = 1000
 _RANK = "(excluded.revision, excluded.attempt, excluded.seq) > (statuses.revision, statuses.attempt, statuses.seq)"
 
 

@@ -93,14 +93,15 @@ async def look(story: Story, folder: Path, region: Region, may: Machines) -> lis
 
 
 async def campaign(forks: Nursery, folder: Path, seed: str, kills: int) -> Tally:
-    """So many kills, over all stories in turn."""
+    """So many kills, over all stories in turn, and at least one in each step of each."""
     region = Region(PrivateKey.generate(), PrivateKey.generate())
     chance = random.Random(seed)
     instants: dict[str, dict[str, list[int]]] = {}
     turns: dict[str, list[str]] = {}
     may: dict[str, Machines] = {}
     tally = Tally()
-    while tally.kills.total() < kills:
+    missing = {""}
+    while tally.kills.total() < kills or (missing and tally.kills.total() < 2 * kills):
         for story in STORIES:
             prepared, work = folder / story.name, folder / "work"
             if story.name not in instants:
@@ -108,6 +109,7 @@ async def campaign(forks: Nursery, folder: Path, seed: str, kills: int) -> Tally
                 shutil.copytree(prepared, work, symlinks=True)
                 instants[story.name] = by_step(forks.life(work).steps)
                 may[story.name] = Machines(machine(prepared), machine(work))
+                missing |= {f"{story.name} {step}" for step in instants[story.name]}
                 shutil.rmtree(work)
             shutil.copytree(prepared, work, symlinks=True)
             for _ in range(chance.randint(1, MOST_IN_A_ROW)):
@@ -117,8 +119,11 @@ async def campaign(forks: Nursery, folder: Path, seed: str, kills: int) -> Tally
                 step = steps.pop()
                 life = forks.life(work, chance.choice(instants[story.name][step]))
                 if not life.killed:
-                    break  # a recovery has fewer instants than the whole
-                tally.kills[story.kind, life.at.partition(" ")[0]] += 1
+                    steps.append(step)  # a recovery has fewer instants than the whole: the next life has it
+                    break
+                hit = life.at.partition(" ")[0]  # an instant may come at another step than it did the first time
+                missing -= {"", f"{story.name} {hit}"}
+                tally.kills[story.kind, hit] += 1
             rows = await look(story, work, region, may[story.name])
             assert await look(story, work, region, may[story.name]) == rows, "what had ended did not stay as it was"
             tally.ends[rows[-1].state + (", undo not known" if rows[-1].code == "undo.failed" else "")] += 1

@@ -51,7 +51,7 @@ from tiercast_protocol.errors import ChunkMissing
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.chunks.port import WritableStore
 from tiercast_protocol.node.control.verbs import Call, Verbs
-from tiercast_protocol.node.database import Database
+from tiercast_protocol.node.database import Database, Unit
 from tiercast_protocol.node.files import Files
 from tiercast_protocol.node.kernel import Peer
 from tiercast_protocol.node.sqlite import Connect, connect_sqlite
@@ -188,10 +188,27 @@ class FakePost:
 
     records: list[StatusRecord] = field(default_factory=list)
     final: asyncio.Condition = field(default_factory=asyncio.Condition)
+    db: Database | None = None
 
-    async def send(self, peer: str, message: Message, *, to: str = "", cause: str = "", expires: int = 0) -> bytes:
+    def unanswered(self, peer: str) -> bool:
+        del peer
+        return False
+
+    async def send(
+        self,
+        peer: str,
+        message: Message,
+        *,
+        to: str = "",
+        cause: str = "",
+        expires: int = 0,
+        also: Unit[None] | None = None,
+    ) -> bytes:
         assert isinstance(message, Status)
         assert peer == PARENT
+        if also is not None:
+            assert self.db is not None
+            await self.db.write(also)
         async with self.final:
             self.records += message.records
             self.final.notify_all()
@@ -439,6 +456,7 @@ async def agent_over(
         half = None
         if root_half is not None:
             steps = half = Halves(db=db, materials=materials, own=steps, path=root_half)
+        post.db = db
         reporter = Reporter(
             db=db,
             post=post,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from tests.endpoint.lab import ME, PARENT, FakePost, Region
 
-from tiercast_endpoint import former, journal
+from tiercast_endpoint import former, journal, reports
 from tiercast_endpoint.install import Outcome
 from tiercast_endpoint.journal import Job
-from tiercast_endpoint.reports import Progress, Reporter, Soon
+from tiercast_endpoint.reports import EVERY_S, LONGEST_S, MOMENT_S, Progress, Reporter, Soon, pauses_for
 from tiercast_protocol.content.receipt import open_receipt
 from tiercast_protocol.node.database import Database
 
@@ -22,7 +23,7 @@ async def test_numbers_grow_over_restarts_and_the_receipt_is_signed_once(tmp_pat
         async with Database.open(
             tmp_path / "db", [(1, journal.SCHEMA + journal.OPTIONS + journal.ACTIONS + former.SCHEMA)]
         ) as db:
-            post = FakePost()
+            post = FakePost(db=db)
             reporter = Reporter(
                 db=db, post=post, parent=lambda: PARENT, me=ME, generation=3, key=region.node_key, now_ms=lambda: 1000
             )
@@ -86,3 +87,34 @@ async def test_what_is_asked_for_several_times_in_a_moment_is_done_once_and_then
     soon.stop()
     await asyncio.sleep(0.1)
     assert len(done) == 3
+
+
+async def test_who_is_behind_is_told_the_newest_later_but_not_never(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports, "LONGEST_S", 0.3)
+    loop, came, behind = asyncio.get_running_loop(), asyncio.Event(), True
+    told: list[tuple[float, int]] = []
+
+    def tell(done: int, _total: int) -> None:
+        told.append((loop.time(), done))
+        came.set()
+
+    progress = Progress(tell, 0.01, 0.02, busy=lambda: behind)
+    began = loop.time()
+    async with asyncio.timeout(20):
+        progress(1, 3)
+        progress(2, 3)
+        await came.wait()
+        assert told[0][0] - began >= 0.3
+        behind = False
+        came.clear()
+        progress(3, 3)
+        await came.wait()
+    assert [done for _, done in told] == [2, 3]
+    progress.stop()
+
+
+def test_an_order_for_many_is_told_of_more_seldom() -> None:
+    assert pauses_for(1) == pauses_for(100) == (MOMENT_S, EVERY_S)
+    assert pauses_for(1000) == (1.0, 1.0)
+    assert pauses_for(5000) == (5.0, 5.0)
+    assert pauses_for(1_000_000) == (LONGEST_S, LONGEST_S)

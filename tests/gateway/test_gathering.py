@@ -7,16 +7,16 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiercast_gateway.gathering import BAD_MOST, EACH, MOST, PROGRESS_LEAST, Gathering, News
+from tiercast_gateway.gathering import BAD_MOST, EACH, FEW, MOST, PROGRESS_LEAST, Gathering, News
 
 
-def flow(gathering: Gathering, news: News, seconds: float, *, begin: float = 0.0, records: int = 100) -> list[float]:
+def flow(gathering: Gathering, news: News, seconds: float, *, records: int = 100, below: int = FEW) -> list[float]:
     """The moments at which something is told while more comes all the time."""
     told: list[float] = []
-    now = begin
-    while now < begin + seconds:
+    now = 0.0
+    while now < seconds:
         if now >= gathering.due(news):
-            gathering.told(now, records, progress=gathering.takes_progress(now))
+            gathering.told(now, records, progress=gathering.takes_progress(now), below=below)
             told.append(now)
         now += 0.01
     return told
@@ -57,6 +57,13 @@ def test_progress_of_a_few_goes_once_a_second() -> None:
 def test_what_ends_one_by_one_is_told_as_it_ends() -> None:
     told = flow(Gathering(), News.DONE, 30, records=1)
     assert max(b - a for a, b in pairwise(told)) <= EACH + 0.02
+
+
+def test_a_few_of_many_are_gathered_for_longer() -> None:
+    alone = flow(Gathering(), News.DONE, 60, records=4)
+    crowd = flow(Gathering(), News.DONE, 60, records=4, below=10 * FEW)
+    assert max(b - a for a, b in pairwise(alone)) <= 4 * EACH + 0.02
+    assert len(crowd) <= 11 < len(alone)
 
 
 def test_progress_goes_at_most_once_a_second() -> None:

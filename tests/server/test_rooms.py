@@ -8,7 +8,7 @@ import pytest
 
 from tiercast_protocol.errors import UsageError
 from tiercast_server.job_checks import Request
-from tiercast_server.rooms import Rooms
+from tiercast_server.rooms import LONG_S, Rooms
 
 
 def a_request(*targets: str, type_: str = "install", package: str = "app") -> Request:
@@ -34,6 +34,22 @@ async def test_a_depot_on_the_way_is_too_small(world: Any) -> None:
         await rooms.check(a_request("low", type_="preload"))
     await rooms.check(a_request("pc2"))
     await rooms.check(a_request("pc1", type_="remove"))
+
+
+async def test_who_has_ample_room_is_not_asked_for_a_while(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.package("app", "1", {"a": b"x" * 10_000})
+    await world.join("mid", "gateway")
+    await world.join("pc1", "endpoint", "mid")
+    rooms, now = Rooms(world.region, world.tree, world.targeting), 1000.0
+    monkeypatch.setattr("tiercast_server.rooms.time.monotonic", lambda: now)
+    world.tree.answers["mid", "status"] = {"depot": {"quota": 1 << 40}}
+    await rooms.check(a_request("pc1"))
+    world.tree.answers["mid", "status"] = {"depot": {"quota": 50}}
+    now += LONG_S / 2
+    await rooms.check(a_request("pc1"))
+    now += LONG_S
+    with pytest.raises(UsageError):
+        await rooms.check(a_request("pc1"))
 
 
 async def test_who_does_not_answer_stops_nobody(world: Any) -> None:

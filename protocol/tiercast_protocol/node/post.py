@@ -78,8 +78,19 @@ class Post:
         """Call `handler(peer, envelope)` for messages to other nodes, of known and unknown kinds."""
         self._intake.relay = handler
 
-    async def send(self, peer: str, message: Message, *, to: str = "", cause: str = "", expires: int = 0) -> bytes:
+    async def send(
+        self,
+        peer: str,
+        message: Message,
+        *,
+        to: str = "",
+        cause: str = "",
+        expires: int = 0,
+        also: Unit[None] | None = None,
+    ) -> bytes:
         """Put `message` for `peer` into the outbox and return its id; ephemeral kinds are sent once, or not.
+
+        What belongs to it goes in the same transaction (`also`; not with an ephemeral kind).
 
         Raises:
             StoreFull: no room in the database.
@@ -89,7 +100,7 @@ class Post:
         if kind in EPHEMERAL:
             await self._hand_over(peer, kind, env.seal(envelope))
         else:
-            await self._put(peer, envelope)
+            await self._put(peer, envelope, also)
         return envelope.id
 
     async def send_all(
@@ -200,9 +211,15 @@ class Post:
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
 
-    async def _put(self, peer: str, envelope: Envelope) -> None:
+    async def _put(self, peer: str, envelope: Envelope, also: Unit[None] | None = None) -> None:
         now_ms = self._now_ms()
-        entry = await self._db.write(lambda connection: outbox.add(connection, peer, envelope, now_ms=now_ms))
+
+        def unit(connection: sqlite3.Connection) -> d.Entry | None:
+            if also is not None:
+                also(connection)
+            return outbox.add(connection, peer, envelope, now_ms=now_ms)
+
+        entry = await self._db.write(unit)
         if entry is not None:
             self._step(d.MessageStored(peer, entry))
 

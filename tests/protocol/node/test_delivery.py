@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiercast_protocol.node.delivery import (
+    EACH,
+    FIRST_RETRY,
     REPEATS,
     SLOWEST_FIRST,
     WINDOW,
@@ -104,6 +106,22 @@ def test_what_takes_long_to_acknowledge_is_repeated_later() -> None:
     (wake,) = machine.handle(TransmitEnded("p", entry(99).id), now=now)
     assert isinstance(wake, WakeAt)
     assert 4 < wake.time - now <= SLOWEST_FIRST
+
+
+def test_with_many_under_way_the_first_repeat_is_later() -> None:
+    machine, crowd = Delivery(), 200
+    for number in range(crowd):
+        load = load_of(machine.handle(PeerConnected(f"p{number}"), now=0))
+        machine.handle(MessagesLoaded(f"p{number}", load.load, (entry(1),), more=False), now=0)
+    for number in range(crowd):
+        machine.handle(TransmitEnded(f"p{number}", entry(1).id), now=0)
+    assert sent(machine.handle(TimerFired(), now=min(EACH * crowd, SLOWEST_FIRST) - 0.01)) == []
+    for number in range(crowd):
+        over = MessageSettled(f"p{number}", entry(1).id) if number % 2 else PeerLost(f"p{number}")
+        machine.handle(over, now=0)
+    connected(machine, [entry(1)])
+    (wake,) = machine.handle(TransmitEnded("p", entry(1).id), now=0)
+    assert wake == WakeAt(FIRST_RETRY), "all else is settled or gone"
 
 
 def test_the_window_is_bounded_in_messages_and_bytes() -> None:
