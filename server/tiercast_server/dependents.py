@@ -1,8 +1,8 @@
 """Who needs a package that is to be removed (docs/packages.md, "Dependencies").
 
 Rules
-- What stands on a machine is what it said of itself last; what that needs stands in the sealed definition of that very
-  version.  A version that the library forgot is not asked.
+- What stands on a machine is what it said last, by its inventory or a receipt; what that needs stands in the sealed
+  definition of that very version.  A version that the library forgot is not asked.
 - A dependent that is itself to be removed there by an open job counts no more.
 - The removal is refused with who needs it and where, unless it is forced.
 """
@@ -11,25 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content.definition import parse_definition
 from tiercast_protocol.content.versions import read_requirement
 from tiercast_protocol.errors import UsageError
-from tiercast_server.database.tables import inventory, jobs, packages, targets
+from tiercast_server import standing
+from tiercast_server.database.tables import jobs, packages, targets
 from tiercast_server.job_rows import OPEN_STATES
 from tiercast_server.parts import parts
 
 _SHOWN = 5
-
-
-class _Said(msgspec.Struct):
-    packages: dict[str, str] = {}
-
-
-_decoder = msgspec.json.Decoder(_Said)
 
 
 async def check_needed(connection: AsyncConnection, package: str, nodes: Collection[str]) -> None:
@@ -43,15 +36,11 @@ async def check_needed(connection: AsyncConnection, package: str, nodes: Collect
         return
     leaving = await _leaving(connection, {name for name, _ in dependents}, nodes)
     found: list[tuple[str, str]] = []
-    query = select(inventory.c.node, inventory.c.facts)
-    for some in parts(inventory.c.node, list(nodes)):
-        for node, facts in await connection.execute(query.where(*some)):
-            there = _decoder.decode(facts).packages
-            found += [
-                (node, f"{name} {version} needs {needs}")
-                for (name, version), needs in dependents.items()
-                if there.get(name) == version and package in there and (node, name) not in leaving
-            ]
+    holders = [node for node, version in (await standing.versions(connection, package, nodes)).items() if version]
+    for name in sorted({name for name, _ in dependents}):
+        for node, version in (await standing.versions(connection, name, holders)).items():
+            if (needs := dependents.get((name, version))) and (node, name) not in leaving:
+                found.append((node, f"{name} {version} needs {needs}"))
     if found:
         shown = "; ".join(f"on {node} {what}" for node, what in sorted(found)[:_SHOWN])
         more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""

@@ -46,6 +46,8 @@ def schema() -> dict[str, Any]:
     handler["properties"] |= {"idempotent": _FLAG, "output_limit": _BYTES}
     check = _table("A program that says whether it may be installed.", argv=_TEXTS, timeout=_TIME, every=_TIME)
     check["properties"] |= {"output_limit": _BYTES, "needs": _TEXT}
+    confirm = _table("A program that has to confirm it in time.", argv=_TEXTS, timeout=_TIME, within=_TIME, every=_TIME)
+    confirm["properties"] |= {"needs_gateway": _FLAG, "outage": _TIME}
     keys: dict[str, Any] = {
         "name": _said("1 to 63 letters, digits and . _ -"),
         "version": _said("1 to 64 letters, digits and . _ + ~ - : !"),
@@ -66,6 +68,7 @@ def schema() -> dict[str, Any]:
         "action": {"type": "array", "items": {"oneOf": [_action(name) for name in TYPES]}},
         "handler": handler,
         "check": check,
+        "confirm": confirm,
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
