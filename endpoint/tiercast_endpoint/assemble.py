@@ -21,10 +21,9 @@ import sqlite3
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 
+from tiercast_endpoint.batches import BATCH_BYTES, BATCH_FILES, TOGETHER, Write, cut, groups, running, write_batch
 from tiercast_endpoint.growing import GrowingFile
 from tiercast_endpoint.placing import Place, Placing
 from tiercast_endpoint.threads import in_thread
@@ -43,33 +42,17 @@ ManyReader = Callable[[Sequence[Digest]], Awaitable[dict[Digest, bytes]]]
 #: Whether all of these chunks can be read now.
 Ready = Callable[[Sequence[Digest]], bool]
 
-#: A batch ends with so many bytes or files.
-BATCH_BYTES = 1 << 20
-BATCH_FILES = 128
 #: Files of a tree, each of which is synced as it ends; of more, all are at the end.
 FEW_FILES = 64
 #: Raw chunks kept while the files that share them are written.
 _KEPT = 8
-#: Chunks of a file that are read at the same time, and chunks of a group of small files that are.
+#: Chunks of a file that are read at the same time.
 _AHEAD = 8
-_TOGETHER = 24
 #: Bytes of disk that a file, a folder or a link costs beyond its content.
 ENTRY_COST = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class _Write:
-    """One step for the writing thread; `data` is the next of the file's bytes, of a large one those at `at`."""
-
-    entry: Entry
-    data: memoryview | None
-    last: bool
-    file: GrowingFile | None = None
-    at: int = 0
-    digest: Digest = b""
-
-
-_Batches = AsyncGenerator[list[_Write], None]
+_Batches = AsyncGenerator[list[Write], None]
 
 
 class Assembler:
@@ -171,7 +154,7 @@ class Assembler:
         while batch:
             # Both are waited for whatever becomes of the other: nothing goes on behind a step that has failed.
             wrote, following = await asyncio.gather(
-                in_thread(_write_batch, writer, batch), _next(batches), return_exceptions=True
+                in_thread(write_batch, writer, batch), _next(batches), return_exceptions=True
             )
             if isinstance(wrote, BaseException):
                 raise wrote
@@ -215,7 +198,7 @@ class Assembler:
             if not (file := writer.grow(path)).covers(at, length)
         ]
 
-    def _index_of(self, batch: Sequence[_Write]) -> Iterator[tuple[Digest, Place]]:
+    def _index_of(self, batch: Sequence[Write]) -> Iterator[tuple[Digest, Place]]:
         """The whole chunks that a batch has put into large files."""
         for step in batch:
             if step.file is not None and step.data is not None and step.digest:
@@ -230,14 +213,22 @@ class Assembler:
         """Batches in the manifest's order; an empty one where the next chunks are not ready."""
         check = TreeCheck()
         seen: set[int] = set()
-        batch: list[_Write] = []
+        batch: list[Write] = []
         size = files = 0
         async for entries in lists:
             check.add(entries)
-            for group in _groups(entries):
+            for group in groups(entries):
                 await self._read_together(group)
                 for entry in group:
                     self._unlike(entry, seen)
+                    if (small := self._small(entry)) is not None:
+                        batch.append(small)
+                        size += entry.size
+                        files += 1
+                        if size >= BATCH_BYTES or files >= BATCH_FILES:
+                            yield batch
+                            batch, size, files = [], 0, 0
+                        continue
                     async for step in self._steps(entry):
                         if step is None:
                             yield []
@@ -252,6 +243,21 @@ class Assembler:
         if batch:
             yield batch
 
+    def _small(self, entry: Entry) -> Write | None:
+        """The one step of a small file all of whose chunks are at hand; None of all else."""
+        if not entry.parts or self._ready is not None or is_large(entry):
+            return None
+        parts: list[memoryview] = []
+        for part in entry.parts:
+            raw = self._kept.get(part.digest)
+            if raw is None:
+                return None
+            parts.append(cut(entry, part, raw))
+        # A file that is one whole chunk has the digest of that chunk, and the chunk was proved.
+        only = entry.parts[0]
+        proved = len(parts) == 1 and only.digest == entry.digest and len(self._kept[only.digest]) == only.length
+        return Write(entry, None, last=True, whole=parts, proved=proved)
+
     def _unlike(self, entry: Entry, seen: set[int]) -> None:
         """Refuse names that differ in capitals alone: what can't be told apart on every system is no name."""
         if entry.start or self._case_collisions:
@@ -262,16 +268,16 @@ class Assembler:
             raise TreeError("tree.collision", f"{entry.path!r} differs from another path in capitals alone")
         seen.add(key)
 
-    async def _steps(self, entry: Entry) -> AsyncIterator[_Write | None]:
+    async def _steps(self, entry: Entry) -> AsyncIterator[Write | None]:
         if entry.kind is not Kind.FILE or not entry.parts:
-            yield _Write(entry, None, last=True)
+            yield Write(entry, None, last=True)
             return
         file = await in_thread(self._begun()[0].grow, entry.path) if is_large(entry) else None
         at = entry.start
         whole = file is not None and file.covers(at, entry.end - at)
         for first in range(0, 0 if whole else len(entry.parts), _AHEAD):
             some = entry.parts[first : first + _AHEAD]
-            placed = [(at + before, part) for before, part in _running(some)]
+            placed = [(at + before, part) for before, part in running(some)]
             at += sum(part.length for part in some)
             parts = placed if file is None else await self._lacking(file, placed)
             while self._ready is not None and not self._ready([part.digest for _, part in parts]):
@@ -279,16 +285,14 @@ class Assembler:
                 parts = parts if file is None else await self._lacking(file, parts)
             raws = await self._chunks([part.digest for _, part in parts])
             for (place, part), raw in zip(parts, raws, strict=True):
-                if part.offset + part.length > len(raw):
-                    raise TreeError("tree.digest", f"{entry.path!r} names bytes beyond the end of a chunk")
-                data = memoryview(raw)[part.offset : part.offset + part.length]
+                data = cut(entry, part, raw)
                 if file is None:
-                    yield _Write(entry, data, last=place + part.length == entry.end)
+                    yield Write(entry, data, last=place + part.length == entry.end)
                 else:
                     named = part.digest if len(data) == len(raw) else b""
-                    yield _Write(entry, data, last=False, file=file, at=place, digest=named)
+                    yield Write(entry, data, last=False, file=file, at=place, digest=named)
         if file is not None and not entry.more:
-            yield _Write(entry, None, last=True, file=file)
+            yield Write(entry, None, last=True, file=file)
 
     async def _lacking(self, file: GrowingFile, parts: Sequence[tuple[int, Part]]) -> list[tuple[int, Part]]:
         """Those of `parts` that are not in the file; what is only claimed is proved first."""
@@ -335,61 +339,11 @@ class Assembler:
         if raw is None:
             raw = await self._read(digest)
             self._kept[digest] = raw
-            self._trim(_KEPT + _TOGETHER)
+            self._trim(_KEPT + TOGETHER)
         else:
             self._kept.move_to_end(digest)
         return raw
 
 
-async def _next(batches: _Batches) -> list[_Write] | None:
+async def _next(batches: _Batches) -> list[Write] | None:
     return await anext(batches, None)
-
-
-def _groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
-    """The entries in their order, cut where the small files so far have enough bytes or chunks to read together."""
-    group: list[Entry] = []
-    digests: set[Digest] = set()
-    size = 0
-    for entry in entries:
-        group.append(entry)
-        if is_large(entry):
-            continue
-        digests.update(part.digest for part in entry.parts)
-        size += sum(part.length for part in entry.parts)
-        if size >= BATCH_BYTES or len(digests) >= _TOGETHER:
-            yield group
-            group, digests, size = [], set(), 0
-    if group:
-        yield group
-
-
-def _running(parts: Sequence[Part]) -> list[tuple[int, Part]]:
-    """Each part with the bytes before it."""
-    return list(zip(accumulate((part.length for part in parts), initial=0), parts, strict=False))
-
-
-def _write_batch(writer: TreeWriter, batch: list[_Write]) -> int:
-    """In the writing thread: files, folders and links in the manifest's order; the bytes written."""
-    written = 0
-    for step in batch:
-        entry = step.entry
-        if entry.kind is Kind.FOLDER:
-            writer.add_folder(entry.path, entry.mode)
-        elif entry.kind is Kind.LINK:
-            writer.add_link(entry.path, entry.target)
-        elif step.file is not None:
-            if step.data is not None:
-                step.file.put(step.at, [step.data])
-                written += len(step.data)
-            if step.last:
-                writer.end_growing(entry.path, entry.mode, entry.digest, entry.size)
-        else:
-            if writer.present != entry.path:
-                writer.begin_file(entry.path, entry.mode)
-            if step.data is not None:
-                writer.write(step.data)
-                written += len(step.data)
-            if step.last:
-                writer.end_file(entry.digest)
-    writer.flush()
-    return written

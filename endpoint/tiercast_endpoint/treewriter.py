@@ -19,19 +19,21 @@ import os
 import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import blake3
 
 from tiercast_endpoint.growing import GrowingFile
 from tiercast_endpoint.tree import PLAIN_MODES, OpenTree, TreeError, make_ours, paths_of
-from tiercast_protocol.node.files import SYNCS_FILE_SYSTEMS, sync_file_system
+from tiercast_protocol.node.files import SYNCS_FILE_SYSTEMS, begin_write_back, sync_file_system
 from tiercast_protocol.transfer.ranges import RangeSet
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _AGAIN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 #: Growing files that have a descriptor at a time.
 _OPEN_FILES = 64
+#: Parts of one vectored write; the system's limit is 1,024.
+_MOST_PARTS = 512
 
 
 class TreeWriter(OpenTree):
@@ -95,6 +97,27 @@ class TreeWriter(OpenTree):
         with self._guard:
             self.parent(path)
         self._links.append((path, target))
+
+    def add_file(self, path: str, mode: int, parts: Sequence[memoryview], digest: bytes) -> None:
+        """Make the small file `path` out of `parts`; with a digest it is compared, without one it was.
+
+        Raises:
+            TreeError: the file is not what the manifest says.
+        """
+        fd = self._make_file(path)
+        self._written.append((fd, path))
+        if digest:
+            hasher = blake3.blake3()
+            for part in parts:
+                hasher.update(part)
+            _compare(path, hasher.digest(), digest)
+        if os.writev(fd, parts[:_MOST_PARTS]) < (size := sum(map(len, parts))):
+            os.ftruncate(fd, 0)
+            rest = memoryview(b"".join(parts))
+            done = 0
+            while done < size:
+                done += os.pwrite(fd, rest[done:], done)
+        os.fchmod(fd, mode & self._mode_bits)
 
     def begin_file(self, path: str, mode: int) -> None:
         """Make the small file `path`; `write` and `end_file` follow."""
@@ -176,8 +199,11 @@ class TreeWriter(OpenTree):
         """
         written, self._written = self._written, []
         try:
-            for fd, _ in written if not self._many else ():
-                self._fsync(fd)
+            for fd, _ in written:
+                if self._many:
+                    begin_write_back(fd, 0, 0)
+                else:
+                    self._fsync(fd)
         finally:
             for fd, _ in written:
                 os.close(fd)

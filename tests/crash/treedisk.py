@@ -144,7 +144,7 @@ class TreeDisk:
         """Record every change below the top while the block runs."""
         with ExitStack() as stack:
             for name in ("mkdir", "symlink", "unlink", "rmdir", "rename", "replace", "open", "write", "pwrite",
-                         "pwritev", "ftruncate", "fsync", "fdatasync"):  # fmt: skip
+                         "pwritev", "writev", "ftruncate", "fsync", "fdatasync"):  # fmt: skip
                 plain = getattr(os, name)
                 handler = getattr(self, f"_{'rename' if name == 'replace' else name}")
                 stack.enter_context(patch.object(os, name, self._guarded(plain, handler)))
@@ -245,6 +245,13 @@ class TreeDisk:
         written: int = plain(fd, data)
         if inode := self._of(fd):
             self._note(Wrote(inode, at, bytes(data)[:written]))
+        return written
+
+    def _writev(self, plain: Any, fd: int, parts: Any) -> int:
+        at = os.lseek(fd, 0, os.SEEK_CUR) if self._of(fd) else 0
+        written: int = plain(fd, parts)
+        if inode := self._of(fd):
+            self._note(Wrote(inode, at, b"".join(parts)[:written]))
         return written
 
     def _pwrite(self, plain: Any, fd: int, data: Any, offset: int) -> int:

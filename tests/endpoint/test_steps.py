@@ -32,10 +32,10 @@ async def test_a_full_disk_while_assembling_leaves_what_was_fetched(
     one = pack("hello", "1.0", FILES)
     agent.offer(one)
 
-    def full(self: TreeWriter, data: memoryview) -> None:
+    def full(self: TreeWriter, *_file: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(TreeWriter, "write", full)
+    monkeypatch.setattr(TreeWriter, "add_file", full)
     record = await agent.do("j1", "install", one)
     assert record.code == "disk.full"
     assert "bytes are free" in record.detail
