@@ -1,7 +1,7 @@
 """What an agent costs that does nothing and is connected: memory, wake-ups and processor time; beside salt-minion.
 
 Rules
-- The agent has joined a gateway, installed a package and removed it, and then nothing is asked of it.
+- The agent has two halves, has joined a gateway, installed a package and removed it; then nothing is asked of it.
 - Memory is PSS, as the kernel shares out pages among all that map them; `network_rss_mib` counts shared pages whole.
 - A wake-up is a context switch, voluntary or not, of any thread; processor time is the scheduler's own, in nanoseconds.
 - Both agents are watched over the same minutes, on the same machine, each with what it is connected to beside it.
@@ -10,22 +10,27 @@ Rules
 from __future__ import annotations
 
 import argparse
+import os
+import pwd
 import re
+import signal
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import Goals, asked, note, random_files, run
+from activation import Activation, socket_of
+from harness import Goals, asked, every, note, random_files, run
 from minion import Salt, family
-from region import Region
+from region import Region, RegionError
 
 GOALS: Goals = {
     "network_pss_mib": ("<=", 45),
     "vs_salt": ("<=", 0.55),
+    "root_half_pss_mib": ("<=", 0),
     "wakeups_per_s": ("<=", 2),
     "cpu_percent": ("<=", 0.1),
 }
@@ -60,36 +65,62 @@ def look(pids: Sequence[int]) -> Looked:
     return Looked(memory["Pss"] / 1024, memory["Rss"] / 1024, switches, nanoseconds / 1e9)
 
 
-def lived(region: Region, folder: Path) -> int:
-    """An agent that has worked, and has nothing to do now; its process."""
+@contextmanager
+def halved(region: Region, folder: Path) -> Iterator[Activation]:
+    """The agent below its gateway, split in two; the root half is begun by its socket."""
     region.add_server()
     region.add_gateway("gateway")
-    agent = region.add_endpoint("pc", "gateway")
+    agent, half = region.add_endpoint("pc", "gateway"), folder / "half"
+    path = socket_of(folder)
+    words = ("--agent", str(agent.folder), "--user", pwd.getpwuid(os.geteuid()).pw_name, "--socket", str(path))
+    region.tool("tiercast_endpoint", "root", "init", "--state", str(half), *words)
+    command = [region.python, "-m", "tiercast_endpoint", "root", "run", "--state", str(half)]
+    region.kill("pc", signal.SIGTERM)
+    region.restart("pc")
+    with Activation(path, command, region.environment()) as half_of:
+        yield half_of
+
+
+def work_once(region: Region, folder: Path, half: Activation) -> float:
+    """Install a package and remove it; the most MiB that the root half had meanwhile."""
     random_files(folder / "tree", 32 << 20, 4 << 20)
     region.cli("package", "build", str(folder / "tree"), "--name", "app", "--version", "1")
-    for verb in ("install", "remove"):
-        done = region.cli("job", verb, "app", "--on", "pc", "--watch")
-        note(f"{verb}: {done['job']['state']}")
-    return agent.pid
+    most = 0.0
+
+    def sample() -> None:
+        nonlocal most
+        most = max(most, look(half.pids).pss)
+
+    with every(0.1, sample):
+        for verb in ("install", "remove"):
+            done = region.cli("job", verb, "app", "--on", "pc", "--watch")
+            note(f"{verb}: {done['job']['state']}")
+            if done["job"]["state"] != "done":
+                raise RegionError(f"the job ended badly: {done}")
+    return most
 
 
 def work(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
     """Both agents, idle."""
     seconds = float(asked("seconds"))
-    with Region(folder / "r") as region, Salt(folder) as salt:
-        pid = lived(region, folder)
+    with Region(folder / "r") as region, Salt(folder) as salt, halved(region, folder) as half:
+        busy = work_once(region, folder, half)
         note(f"watching both for {seconds:.0f} s ...")
         time.sleep(SETTLE)
+        pid = region.daemons["pc"].pid
         ours, theirs = [pid, *family(pid)], salt.pids
         first, first_theirs, began = look(ours), look(theirs), time.monotonic()
         time.sleep(seconds)
         last, last_theirs, took = look(ours), look(theirs), time.monotonic() - began
+        rest, starts = look(half.pids).pss, len(half.codes)
         version = salt.version()
     figures = {
         "network_pss_mib": last.pss,
         "vs_salt": last.pss / last_theirs.pss,
         "wakeups_per_s": (last.switches - first.switches) / took,
         "cpu_percent": (last.cpu_s - first.cpu_s) / took * 100,
+        "root_half_pss_mib": rest,
+        "root_half_busy_mib": busy,
         "network_rss_mib": last.rss,
         "salt_pss_mib": last_theirs.pss,
         "salt_rss_mib": last_theirs.rss,
@@ -97,7 +128,8 @@ def work(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
         "salt_cpu_percent": (last_theirs.cpu_s - first_theirs.cpu_s) / took * 100,
     }
     _table(figures, version)
-    return {"seconds": round(took), "processes": len(ours), "salt": version, "salt_processes": len(theirs)}, figures
+    done = {"seconds": round(took), "processes": len(ours), "root_half_starts": starts, "salt": version}
+    return {**done, "salt_processes": len(theirs)}, figures
 
 
 def _table(figures: dict[str, float], version: str) -> None:
