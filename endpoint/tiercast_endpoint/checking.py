@@ -20,12 +20,13 @@ import structlog
 
 from tiercast_endpoint import journal, programs
 from tiercast_endpoint.becoming import command_as
-from tiercast_endpoint.install import Event, Judged, Outcome, Step, StepDone, TurnCame, prepared
+from tiercast_endpoint.install import INSTALL, Event, Judged, Outcome, Step, StepDone, TurnCame, prepared
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.judging import said_of
 from tiercast_endpoint.threads import in_thread
 from tiercast_protocol.content import check as content
 from tiercast_protocol.content.check import Check
+from tiercast_protocol.content.jobtypes import OFFER
 from tiercast_protocol.content.reason import Reason, because, words
 from tiercast_protocol.content.receipt import ProgramResult
 from tiercast_protocol.errors import TiercastError
@@ -66,7 +67,7 @@ class Checks:
 
     def begins(self, job: Job, event: Event) -> bool:
         """As `Checking`."""
-        if job.package == "" or job.snapshot.type != "install":
+        if job.type not in {INSTALL, OFFER}:  # a repair runs nothing of the package
             return False
         if isinstance(event, TurnCame):
             return job.snapshot.step in {Step.WAIT, Step.HOLD}

@@ -135,3 +135,26 @@ def test_anyway_is_said_only_where_it_was(daemon: Daemon) -> None:
     assert "anyway" not in daemon.asked[-1][1]
     daemon.run("job", "install", "hello", "--on", "pc-1", "--anyway")
     assert daemon.asked[-1][1]["anyway"] is True
+
+
+def test_targets_come_page_after_page_and_some_alone(daemon: Daemon) -> None:
+    job = snapshot("done", 10)
+    (row,) = job["targets"]
+    chosen = {"held": 0, "until": 1 << 50, "times": 1, "answer": "", "by": "alice", "at": 5, "prefers": False}
+    pages = [
+        job | {"targets": [row | {"node": "pc-1"}], "left_out": 1, "next": "pc-1"},
+        job | {"targets": [row | {"node": "pc-2", "owner": chosen}], "left_out": 1, "next": ""},
+    ]
+    daemon.answers["job.show"] = lambda args: pages[1] if args.get("after") else pages[0]
+    shown = daemon.json("job", "show", "j1")["job"]
+    assert [target["node"] for target in shown["targets"]] == ["pc-1", "pc-2"]
+    assert shown["left_out"] == 0
+    assert daemon.asked[-1] == ("job.show", {"job": "j1", "after": "pc-1"})
+    said = daemon.run("job", "show", "j1", "--deferred", "--on", "pc-2")
+    assert daemon.asked[-2][1] == {"job": "j1", "on": ["pc-2"], "chosen": True}
+    assert "(alice: deferred once, until" in said
+
+
+def test_what_was_skipped_is_counted_and_ends_a_watch_well(daemon: Daemon) -> None:
+    daemon.streams["job.watch"] = [snapshot("done", 1000) | {"counts": {"done": 1, "skipped": 2}}]
+    assert "2 skipped" in daemon.run("job", "watch", "j1")
