@@ -18,7 +18,7 @@ from tiercast_protocol.content.versions import ORDERS
 _TEXT = {"type": "string"}
 _TEXTS = {"type": "array", "items": _TEXT}
 _FLAG = {"type": "boolean"}
-_TIME = {"type": ["string", "integer"], "description": 'seconds, as in "60s" or "5m"'}
+_TIME = {"type": "string", "description": 'seconds, as in "60s" or "5m"'}
 _BYTES = {"type": ["string", "integer"], "description": 'bytes, as in 65536 or "64KiB"'}
 _KINDS: dict[str, dict[str, Any]] = {
     "flag": _FLAG,

@@ -261,3 +261,58 @@ def test_groups_that_no_machine_could_take(tmp_path: Path, make: Callable[[Path]
     with pytest.raises(UsageError) as caught:
         seal_tree(tmp_path, definition, lambda _: None)
     assert caught.value.code == code
+
+
+ONE = """
+name = "a"
+version = "1"
+requires = ["b >= 1"]
+replace = "any"
+[variables]
+x = "1"
+[run_after]
+argv = ["/bin/true", "${x}"]
+timeout = "5m"
+"""
+OTHER = """
+# packaged by hand
+version = "1"   # the first
+name = "a"
+requires = [
+  "b>=1",
+]
+
+[run_after]
+timeout = "300s"
+argv = ["/bin/true", "${x}"]
+[variables]
+x = { default = "1" }
+"""
+SEAL = """
+import sys
+from pathlib import Path
+from tiercast_cli.packager.seal import seal_tree
+from tiercast_cli.packager.send import load_definition
+folder = Path(sys.argv[1])
+wanted = load_definition(None, folder, name="", version="", revision=0)
+print(seal_tree(folder, wanted, lambda batch: None, exclude=["package.toml"]).digest.hex())
+"""
+
+
+def test_sealing_is_reproducible_over_processes_layouts_and_times(tmp_path: Path) -> None:
+    digests = set()
+    for number, layout in enumerate((ONE, OTHER)):
+        folder = tmp_path / str(number)
+        names = [f"f{n}" for n in range(40)]
+        folder.mkdir()
+        for name in names if number else reversed(names):
+            (folder / name).write_bytes(name.encode() * 3000)
+            (folder / name).chmod(0o644)
+            os.utime(folder / name, (number * 10**6, number * 10**6))
+        (folder / "package.toml").write_text(layout)
+        environment = {**os.environ, "PYTHONHASHSEED": str(number), "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(
+            [sys.executable, "-c", SEAL, str(folder)], capture_output=True, text=True, check=True, env=environment
+        )
+        digests.add(done.stdout.strip())
+    assert len(digests) == 1
