@@ -172,7 +172,7 @@ class Run:
     @property
     def runs_program(self) -> bool:
         """Whether it is at a step that may not be begun again."""
-        return self._machine.snapshot.step in i.PROGRAMS
+        return self._machine.snapshot.step in {*i.PROGRAMS, i.Step.APPLY, i.Step.REVERT, i.Step.TAKE}
 
     @property
     def step(self) -> i.Step:
