@@ -31,6 +31,7 @@ from tiercast_cli import (
     rollouts,
     why,
 )
+from tiercast_cli.contents import add_contents
 from tiercast_cli.endings import add_endings
 from tiercast_cli.examples import add_examples
 from tiercast_cli.options import set_socket
@@ -60,6 +61,7 @@ actions.add_actions(jobs.app)
 drafts.add_drafts(jobs.app)
 add_endings(jobs.app)
 add_sets(jobs.app)
+add_contents(jobs.app)
 add_suspensions(jobs.app, links.app, nodes.app)
 power.add_power(nodes.app)
 why.add(app)

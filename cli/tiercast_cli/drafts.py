@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tiercast_cli import actions, editing, jobfiles, jobs, words
+from tiercast_cli import actions, contents, editing, jobfiles, jobs, words
 from tiercast_cli.jobs import Watch
 from tiercast_cli.options import Job, Json
 from tiercast_cli.options import Template as Name
@@ -207,6 +207,8 @@ def add_drafts(app: typer.Typer) -> None:
         (jobs.remove, jobs.REMOVE),
         (jobs.preload, jobs.PRELOAD),
         (jobs.purge, ""),
+        (contents.verify, ""),
+        (contents.repair, ""),
         (actions.run, actions.RUN),
         (actions.message, actions.MESSAGE),
         (actions.inventory, actions.INVENTORY),

@@ -10,6 +10,10 @@ from __future__ import annotations
 import typer
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
+    "job verify": ("job verify hello --group sales --watch", "job verify hello=1.0 --on pc-1"),
+    "job repair": ("job repair hello --on pc-1 --watch",),
+    "job draft verify": ("job draft verify hello --on pc-1",),
+    "job draft repair": ("job draft repair hello --on pc-1",),
     "job purge": ("job purge hello --on berlin",),
     "job watch": ("job watch j-17",),
     "job list": (

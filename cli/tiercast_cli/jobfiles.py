@@ -24,6 +24,8 @@ SUBJECT = {
     "remove": "package",
     "preload": "package",
     "purge": "package",
+    "verify": "package",
+    "repair": "package",
     "run": "program",
     "message": "text",
     "inventory": "",

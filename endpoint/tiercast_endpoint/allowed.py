@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from tiercast_endpoint.events import Event, StepDone
 from tiercast_endpoint.story import INSTALL, REMOVE, RUN, Plan, Step
-from tiercast_protocol.content.jobtypes import OFFER
+from tiercast_protocol.content.jobtypes import OFFER, REPAIR
 
 #: In this order, as far as the package has them.
 _FORWARD = ("plan", "assemble", "before", "switch", "apply", "after", "enter", "confirm", "settle")
@@ -27,6 +27,7 @@ _BACK = ("revert", "undo", "discard")
 _STEPS: dict[str, tuple[str, ...]] = {
     INSTALL: _FORWARD + _BACK,
     OFFER: _FORWARD + _BACK,
+    REPAIR: _FORWARD + _BACK,
     REMOVE: _REMOVAL,
     RUN: ("run", "stop"),
 }

@@ -2,7 +2,7 @@
 
 Rules
 - Everything counts: each file's bytes, each mode, each link's target, and that nothing else is there.
-- Nothing is followed; the first difference ends the look.
+- Nothing is followed; where all differences are not asked for, the first one ends the look.
 - A set-user-id bit that was not applied does not count as missing.
 """
 
@@ -28,6 +28,35 @@ async def first_difference(tree: Path, lists: AsyncIterator[Sequence[Entry]], *,
             return found
         entries += sum(1 for entry in part if not entry.more)
     return await in_thread(_count, tree, entries)
+
+
+async def differences(
+    tree: Path, lists: AsyncIterator[Sequence[Entry]], *, modes: int, most: int
+) -> tuple[list[tuple[str, str]], int]:
+    """Every path in which `tree` differs, and how, `most` at most; and how many paths belong there."""
+    found: list[tuple[str, str]] = []
+    belong: set[str] = set()
+    async for part in lists:
+        belong.update(entry.path for entry in part)
+        if len(found) < most:
+            found += await in_thread(_all_of, tree, part, modes)
+    strange = await in_thread(lambda: [path for path in paths_of(str(tree)) if path not in belong])
+    found += [(path, "does not belong there") for path in strange]
+    return found[:most], len(belong)
+
+
+def _all_of(root: Path, entries: Sequence[Entry], modes: int) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    with OpenTree(str(root)) as tree:
+        for entry in entries:
+            try:
+                if not entry.more and not _same(tree, entry, modes):
+                    found.append((entry.path, "was changed"))
+            except FileNotFoundError:
+                found.append((entry.path, "is gone"))
+            except (TreeError, OSError):
+                found.append((entry.path, "can't be read as what it was"))
+    return found
 
 
 def _count(tree: Path, entries: int) -> str | None:

@@ -1,4 +1,4 @@
-"""`tiercast-endpoint inventory`, `group ...` and `messages`: what the machine says, asks for, and was told.
+"""`tiercast-endpoint inventory`, `group ...`, `messages`, `verify`: what the machine says, asks for, was told, and has.
 
 Rules
 - The ways to ask the agent and to print come from `__main__`, so that errors look alike everywhere.
@@ -36,6 +36,7 @@ def register(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None])
     """Add the commands to `app`."""
     _add_inventory(app, ask, emit)
     _add_messages(app, ask, emit)
+    _add_verify(app, ask, emit)
     group = typer.Typer(
         no_args_is_help=True, rich_markup_mode=None, help="Groups of the region that this machine asks to be in."
     )
@@ -54,6 +55,29 @@ def _add_inventory(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], 
         for fact, value in found.items():
             said = ", ".join(f"{key}={one}" for key, one in sorted(value.items())) if isinstance(value, dict) else value
             typer.echo(f"{fact:>13}  {said}")
+
+
+def _add_verify(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None]) -> None:
+    epilog = "Examples: tiercast-endpoint verify, tiercast-endpoint verify editor --json"
+
+    @app.command(epilog=epilog)
+    def verify(
+        package: Annotated[str, typer.Argument(metavar="[PACKAGE]", help="Only this one.")] = "",
+        *,
+        state: State = None,
+        json: Json = False,
+    ) -> None:
+        """Compare the files of what is installed with what was sealed; exit code 1 where something differs."""
+        found: list[dict[str, Any]] = ask(state, "verify", json=json, package=package)
+        if json:
+            emit({"packages": found})
+        for one in [] if json else found:
+            how = f"{one['files']:,} paths as sealed" if one["whole"] else "differs"
+            typer.echo(f"{one['package']} {one['version']}  {how}")
+            for differs in one["differences"]:
+                typer.echo(f"  {differs['path']}  {differs['what']}")
+        if not all(one["whole"] for one in found):
+            raise typer.Exit(1)
 
 
 def _add_messages(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None]) -> None:

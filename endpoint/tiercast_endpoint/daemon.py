@@ -40,6 +40,7 @@ from tiercast_endpoint.settings import Settings
 from tiercast_endpoint.terms import Terms
 from tiercast_endpoint.tree import TreeError
 from tiercast_endpoint.verbs import Readings
+from tiercast_endpoint.verifying import Verifying
 from tiercast_endpoint.watching import Watching
 from tiercast_endpoint.why import Machine, Why, asks
 from tiercast_protocol import __version__
@@ -114,7 +115,8 @@ class Agent:
         informer = informing.made(
             db, me, self._place.folder, self._settings, (post, upstream), self._root.stands, now_ms
         )
-        steps, self._halves = hands.performer(materials, informer, watching, self._restart, now_ms)
+        inner, self._halves = hands.performer(materials, informer, watching, self._restart, now_ms)
+        steps = Verifying(db=db, root=self._root, materials=materials, steps=inner, changed=informer.changed)
         dozing = sleeping.Sleeping(db, post, self._settings.power, now_ms)
         reporter = Reporter(
             db=db,
@@ -158,7 +160,7 @@ class Agent:
         readings.table |= Arrivals(ledger, upstream).readings | why.readings
         readings.at_socket["job.why"] = why.at_socket
         verbs = Verbs()
-        for part in (readings, owner, informer, dozing):
+        for part in (readings, owner, informer, dozing, steps):
             part.register(verbs)
         watching.register(verbs, jobs, why.why)
         async with asyncio.TaskGroup() as tasks:

@@ -48,6 +48,8 @@ CREATE TABLE source (
 CREATE INDEX source_digest ON source (digest, at);
 CREATE INDEX source_tree ON source (tree);
 """
+#: Trees that were found to differ from what was sealed.
+DIFFERS = "CREATE TABLE differs (tree TEXT PRIMARY KEY) WITHOUT ROWID;"
 PARTIAL = "ALTER TABLE tree ADD COLUMN whole INTEGER NOT NULL DEFAULT 1;"
 
 
@@ -228,3 +230,17 @@ def source_lengths(connection: sqlite3.Connection, digests: Iterable[bytes]) -> 
     query = "SELECT max(at + length) FROM source WHERE digest=?"
     rows = ((digest, connection.execute(query, (digest,)).fetchone()[0]) for digest in digests)
     return {digest: end for digest, end in rows if end is not None}
+
+
+def set_differs(connection: sqlite3.Connection, tree: str, *, differs: bool) -> bool:
+    """Whether the tree was found to differ; gives whether that is news."""
+    before = tree in damaged(connection)
+    connection.execute("DELETE FROM differs WHERE tree=? OR tree NOT IN (SELECT tree FROM tree)", (tree,))
+    if differs:
+        connection.execute("INSERT INTO differs VALUES (?)", (tree,))
+    return before is not differs
+
+
+def damaged(connection: sqlite3.Connection) -> set[str]:
+    """The trees that were found to differ."""
+    return {tree for (tree,) in connection.execute("SELECT tree FROM differs")}

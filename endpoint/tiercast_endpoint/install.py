@@ -279,7 +279,7 @@ class Install:
                 return [Record(self.snapshot), *self._look(now)]
             case Step.SETTLE if event.superseded:
                 return self._go(Step.END, endings.SUPERSEDED)
-            case Step.RUN | Step.KEEP:
+            case Step.RUN | Step.KEEP | Step.VERIFY:
                 return self._go(Step.END, Outcome("done", event.code, event.detail))
             case Step.UNLINK:
                 self.snapshot = replace(at, outcome=Outcome("done", event.code, event.detail))

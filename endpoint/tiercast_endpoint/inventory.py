@@ -155,10 +155,12 @@ class Informer:
     async def now(self) -> Facts:
         """What this machine is now, to the byte."""
         installed = await self._db.read(holdings.installed)
+        hurt = await self._db.read(holdings.damaged)
         own = await self._owned.programs.ask() if self._owned.programs is not None else Found()
 
         def read() -> Facts:
-            packages = {one.package: one.version for one in installed if self._stands(one.package)}
+            whole = [one for one in installed if one.tree not in hurt and self._stands(one.package)]
+            packages = {one.package: one.version for one in whole}
             facts = read_facts(self._me.name, self._folder, packages, self._owned.labels)
             networks = self._networks()
             if self._owned.wakes and self._owned.wakes not in networks:

@@ -49,7 +49,7 @@ from tiercast_endpoint.turns import Lanes
 from tiercast_endpoint.why import Look
 from tiercast_protocol.content import order as o
 from tiercast_protocol.content import phases, power, provisos, times
-from tiercast_protocol.content.jobtypes import OFFER
+from tiercast_protocol.content.jobtypes import OFFER, REPAIR
 from tiercast_protocol.content.order import Order
 from tiercast_protocol.content.reason import Reason, told
 from tiercast_protocol.content.vouching import SITE, windows_of
@@ -280,7 +280,7 @@ class Jobs:
 
     def _gate(self, job: Job) -> Gate:
         """The job's times here; the owner's windows are for packages."""
-        about = job.type in {o.INSTALL, o.REMOVE, OFFER}
+        about = job.type in {o.INSTALL, o.REMOVE, OFFER, REPAIR}
         said, share = times.read(job.options), share_of(self._me.name)
         if not about:
             return Gate(said, job.issued, share)
@@ -366,7 +366,7 @@ def _first_snapshot(order: Order, verdict: Verdict) -> Snapshot:
     if order.type in power.TYPES:
         return Snapshot(order.type, plan=Plan(before=True))  # `powering` knows whether the machine went down
     # An offer is installed as anything is, once it is accepted.
-    return Snapshot(INSTALL if order.type == OFFER else order.type, phase=phases.step_of(order.options))
+    return Snapshot(INSTALL if order.type in {OFFER, REPAIR} else order.type, phase=phases.step_of(order.options))
 
 
 def describe(job: Job) -> dict[str, object]:

@@ -49,6 +49,7 @@ SCHEMA = [
     (2, messages.SCHEMA + inventory.SCHEMA + choices.SCHEMA),
     (3, effects.SCHEMA + journal.ACTIONS),
     (4, former.SCHEMA),
+    (5, holdings.DIFFERS),
 ]
 _FIRST_FD = 3
 

@@ -43,4 +43,5 @@ SCHEMA = [
     (15, lists.SCHEMA + sleeping.SCHEMA),
     (16, preferring.SCHEMA),
     (17, confirming.SCHEMA),
+    (18, holdings.DIFFERS),
 ]

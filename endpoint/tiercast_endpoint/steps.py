@@ -31,6 +31,7 @@ from tiercast_endpoint.partial import staging_of
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.tree import TreeError
+from tiercast_endpoint.verifying import without_programs
 from tiercast_protocol.content import phases, times
 from tiercast_protocol.content.programs import Program
 from tiercast_protocol.content.receipt import ProgramResult
@@ -111,9 +112,9 @@ class Steps:
         standing = await self._materials.standing(job, current)
         if standing is not None and await self._claim(job, standing):
             plan = replace(found, ready=True, current=standing == current)
-            return replace(job, tree=standing, made=False), StepDone(step, plan)
+            return replace(job, tree=standing, made=False), without_programs(job, StepDone(step, plan))
         await self._materials.check_space(head, job)
-        return job, StepDone(step, found)
+        return job, without_programs(job, StepDone(step, found))
 
     async def _claim(self, job: Job, tree: str) -> bool:
         """From now on nobody else takes the standing tree away; whether it still stands."""

@@ -39,17 +39,19 @@ class Step(StrEnum):
     RUN = "run"  #: a job to run a program
     STOP = "stop"  #: and to end what is left of it
     KEEP = "keep"  #: a message: keep it
+    VERIFY = "verify"  #: compare what is installed with what was sealed
     LOOK = "look"  #: an inventory: look at the machine and say what it is
     RESTART = "restart"  #: a restart of the agent
     END = "end"
 
 
 INSTALL, REMOVE, RUN, MESSAGE, RESTART = "install", "remove", "run", "message", "restart"
-INVENTORY = "inventory"
+INVENTORY, VERIFY = "inventory", "verify"
 #: What a job of each type begins with.
 FIRST = {
     INSTALL: Step.PLAN,
     REMOVE: Step.TAKE,
+    VERIFY: Step.VERIFY,
     RUN: Step.RUN,
     MESSAGE: Step.KEEP,
     INVENTORY: Step.LOOK,
@@ -81,6 +83,7 @@ STATE_OF: dict[Step, str] = {
     Step.RUN: "running",
     Step.STOP: "running",
     Step.KEEP: "running",
+    Step.VERIFY: "running",
     Step.LOOK: "running",
     Step.RESTART: "running",
 }
@@ -124,6 +127,7 @@ ON_FAILURE: dict[Step, Step] = {
     Step.RUN: Step.STOP,
     Step.STOP: Step.END,
     Step.KEEP: Step.END,
+    Step.VERIFY: Step.END,
     Step.LOOK: Step.END,
     Step.RESTART: Step.END,
 }

@@ -53,6 +53,7 @@ CODE_OF: dict[Step, str] = {
     Step.RUN: "program",
     Step.STOP: "run",
     Step.KEEP: "run",
+    Step.VERIFY: "run",
     Step.LOOK: "run",
     Step.RESTART: "run",
 }

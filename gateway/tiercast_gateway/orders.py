@@ -24,7 +24,7 @@ import structlog
 
 from tiercast_gateway import order_rows
 from tiercast_gateway.routes import Routes
-from tiercast_protocol.content.jobtypes import OFFER
+from tiercast_protocol.content.jobtypes import OFFER, REPAIR
 from tiercast_protocol.content.order import INSTALL, PRELOAD, Order, open_order
 from tiercast_protocol.errors import SignatureInvalid
 from tiercast_protocol.node.database import Database
@@ -35,7 +35,7 @@ from tiercast_protocol.wire.messages import Message, OrderBundle, OrderTarget, P
 log = structlog.get_logger(__name__)
 
 #: Types whose content is held for their targets.
-_CONTENT = (INSTALL, OFFER, PRELOAD)
+_CONTENT = (INSTALL, OFFER, PRELOAD, REPAIR)
 
 Digest = bytes
 #: Targets of one bundle: with proofs of 20 digests each it stays below the codec's limit.
@@ -247,7 +247,7 @@ class Orders:
     async def needed(self) -> set[Digest]:
         """The roots of the packages that open jobs need."""
         rows = await self._db.read(
-            lambda c: c.execute("SELECT root FROM orders WHERE open = 1 AND type IN (?, ?, ?)", _CONTENT).fetchall()
+            lambda c: c.execute("SELECT root FROM orders WHERE open = 1 AND type IN (?, ?, ?, ?)", _CONTENT).fetchall()
         )
         return {row[0] for row in rows if row[0]}
 
@@ -256,7 +256,7 @@ class Orders:
         rows = await self._db.read(
             lambda c: c.execute(
                 "SELECT DISTINCT t.job, t.via, iif(t.via = '', t.node, '') FROM order_targets t"
-                " JOIN orders o USING (job, revision) WHERE o.open = 1 AND o.type IN (?, ?, ?) AND t.via != ?"
+                " JOIN orders o USING (job, revision) WHERE o.open = 1 AND o.type IN (?, ?, ?, ?) AND t.via != ?"
                 " AND NOT EXISTS (SELECT 1 FROM statuses s WHERE"
                 " s.job = t.job AND s.target = t.node AND s.revision >= t.revision AND s.final = 1)",
                 (*_CONTENT, self._me),

@@ -174,7 +174,7 @@ class Jobs:
         id_, number = await requests.identity(connection, request.kept)
         if follows and (told := await site_jobs.definition(connection, str(request.meant), kind.role)):
             options[SITE] = told
-        if request.type == "remove" and not split_reference(request.package)[1]:
+        if request.type in {"remove", jobtypes.VERIFY} and not split_reference(request.package)[1]:
             options.setdefault("any_version", True)
         job = Job(
             id=id_,

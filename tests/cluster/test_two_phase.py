@@ -123,3 +123,33 @@ def test_what_is_not_confirmed_in_time_goes_back_alone_also_over_a_kill(site: Re
     (site.apps("pc-1") / "allowed").touch()
     until(lambda: asked(site, "job.show", job=job)["state"] == "done", "it is confirmed")
     assert (site.apps("pc-1") / "trial" / "health.sh").exists()
+
+
+def test_what_was_changed_by_hand_is_found_counted_and_mended_by_its_wrong_chunks(site: Region, tmp_path: Path) -> None:
+    source = random_tree(tmp_path / "whole", seed=11, files=6, size=600_000)
+    build(site, source, "whole", "1")
+    assert site.cli("job", "install", "whole=1", "--on", "pc-2", "--watch")["job"]["state"] == "done"
+    installed = (site.apps("pc-2") / "whole").resolve()
+    hurt = min(path for path in installed.rglob("*") if path.is_file())
+    hurt.write_bytes(bytes(hurt.stat().st_size))
+    (installed / "stranger").touch()
+
+    found = site.cli("job", "verify", "whole", "--on", "pc-2", "--watch", check=False)["job"]["targets"][0]
+    assert (found["state"], found["code"]) == ("failed", "verify.differs")
+    assert "stranger" in found["detail"]
+    (here,) = asked(site, "verify", at="pc-2", package="whole")
+    assert [one["what"] for one in here["differences"]] == ["was changed", "does not belong there"]
+    until(lambda: "whole" not in asked(site, "inventory", at="pc-2")["packages"], "it is not said to be there")
+
+    before = sent_to(site, "pc-2")
+    assert site.cli("job", "repair", "whole", "--on", "pc-2", "--watch")["job"]["state"] == "done"
+    assert_installed(site, ["pc-2"], "whole", source)
+    assert 0 < sent_to(site, "pc-2") - before < 300_000, "only wrong chunks travel"
+    assert site.cli("job", "verify", "whole", "--on", "pc-2", "--watch")["job"]["state"] == "done"
+    assert asked(site, "inventory", at="pc-2")["packages"]["whole"] == "1"
+
+
+def sent_to(site: Region, child: str) -> int:
+    """Bytes of content that berlin sent to it so far."""
+    rows = asked(site, "ledger.show", at="berlin", link=child)["rows"]
+    return sum(row["bytes"] for row in rows if row["side"] == "sent" and row["reason"] == "published")

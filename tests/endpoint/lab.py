@@ -395,6 +395,7 @@ async def agent_over(
                         + messages.SCHEMA
                         + choices.SCHEMA
                         + former.SCHEMA
+                        + holdings.DIFFERS
                         + halves.SCHEMA
                         + preferring.SCHEMA
                         + effects.SCHEMA

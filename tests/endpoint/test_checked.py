@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tiercast_endpoint.checked import first_difference
+from tiercast_endpoint.checked import differences, first_difference
 from tiercast_protocol.content.digest import digest_of
 from tiercast_protocol.content.manifest import Entry, Kind
 
@@ -66,3 +66,20 @@ def swap_folder_for_link(top: Path) -> None:
 async def test_every_change_is_found(top: Path, change: Callable[[Path], object]) -> None:
     change(top)
     assert await difference(top) is not None
+
+
+async def test_all_that_differs_is_named_up_to_a_limit(top: Path) -> None:
+    async def lists() -> AsyncIterator[Sequence[Entry]]:
+        yield ENTRIES[:2]
+        yield ENTRIES[2:]
+
+    assert await differences(top, lists(), modes=0o777, most=9) == ([], 3)
+    (top / "a/f").write_bytes(b"DATA")
+    (top / "l").unlink()
+    (top / "new").touch()
+    found = [("a/f", "was changed"), ("l", "is gone"), ("new", "does not belong there")]
+    assert await differences(top, lists(), modes=0o777, most=9) == (found, 3)
+    assert await differences(top, lists(), modes=0o777, most=2) == (found[:2], 3)
+    swap_folder_for_link(top)
+    (path, what), *_ = (await differences(top, lists(), modes=0o777, most=9))[0]
+    assert (path, what) == ("a", "was changed"), "nothing is followed"

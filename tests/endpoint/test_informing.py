@@ -20,7 +20,12 @@ async def test_it_reads_what_the_settings_say(tmp_path: Path) -> None:
         def on(self, kind: str, handler: Any) -> None:
             heard[kind] = handler
 
-    schema = [(1, Post.SCHEMA), (2, journal.SCHEMA + holdings.SCHEMA), (3, inventory.SCHEMA), (4, lists.SCHEMA)]
+    schema = [
+        (1, Post.SCHEMA),
+        (2, journal.SCHEMA + holdings.SCHEMA + holdings.DIFFERS),
+        (3, inventory.SCHEMA),
+        (4, lists.SCHEMA),
+    ]
     settings = Settings(
         install_root=tmp_path, inventory=InventorySettings(software=(), wake_mac="02:00:00:00:00:07"), labels={"a": "b"}
     )

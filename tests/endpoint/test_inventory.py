@@ -31,7 +31,12 @@ from tiercast_protocol.wire.facts import GroupsTold, Inventories, InventoryAsk, 
 from tiercast_protocol.wire.messages import KIND_OF
 
 KEY = PrivateKey.generate()
-SCHEMA = [(1, Post.SCHEMA), (2, journal.SCHEMA + holdings.SCHEMA), (3, inventory.SCHEMA), (4, lists.SCHEMA)]
+SCHEMA = [
+    (1, Post.SCHEMA),
+    (2, journal.SCHEMA + holdings.SCHEMA + holdings.DIFFERS),
+    (3, inventory.SCHEMA),
+    (4, lists.SCHEMA),
+]
 
 
 @dataclass

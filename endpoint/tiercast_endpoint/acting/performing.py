@@ -25,6 +25,7 @@ from tiercast_endpoint.journal import Job
 from tiercast_endpoint.materials import Materials
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.run import Performer
+from tiercast_endpoint.verifying import without_programs
 from tiercast_protocol.content.actionfill import filled
 from tiercast_protocol.content.actiontypes import Action
 from tiercast_protocol.content.definition import parse_definition
@@ -101,7 +102,7 @@ class Acting:
             await self.engine.accept(job)
         done, event = await self._steps.perform(job, step, tell)
         if step is Step.PLAN and isinstance(event, StepDone) and event.plan is not None and not event.plan.current:
-            return done, await self._planned(done, event)
+            return done, without_programs(done, await self._planned(done, event))
         if step is Step.UNLINK and isinstance(event, StepFailed):
             return await self._taken_back(done, event)
         return done, event

@@ -23,6 +23,8 @@ ENDED = frozenset({"done", "failed", "cancelled", "expired"})
 RUNNING = frozenset({OPEN, CANCELLING})
 #: The type that is installed only if the machine's owner accepts it.
 OFFER = "offer"
+#: What compares, and what mends, the files of what is installed.
+VERIFY, REPAIR = "verify", "repair"
 #: Every state of a job, in the order of its life.
 STATES: tuple[JobState, ...] = ("draft", "open", "cancelling", "done", "failed", "cancelled", "expired")
 
@@ -67,6 +69,11 @@ TYPES: dict[str, JobType] = {
             steps=("fetching",),
         ),
         JobType("purge", "gateway", "deletes a package from the depot", package=True, opposite="preload"),
+        JobType(VERIFY, "endpoint", "compares what is installed, file by file", package=True, steps=("running",)),
+        JobType(
+            REPAIR, "endpoint", "mends what is installed and differs", package=True, content=True,
+            steps=("fetching", "staged", "installing"),
+        ),
         JobType("run", "endpoint", "runs a program", steps=("running",)),
         JobType("message", "endpoint", "keeps a text for the machine's owner", steps=("running",)),
         JobType("inventory", "endpoint", "has the machine say afresh what it is", steps=("running",)),

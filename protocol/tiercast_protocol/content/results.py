@@ -176,6 +176,16 @@ RESULTS: dict[str, Result] = {
         "It failed, and the switch could not be taken back either: the new tree may be in use.",
         "Look at the machine; order again.",
     ),
+    # -- verify and repair -------------------------------------------------------------------------------
+    "verify.differs": Result(
+        _FAILED,
+        _AGENT,
+        "What is installed is not as it was sealed; nothing was changed.",
+        "tiercast job repair PACKAGE.",
+    ),
+    "verify.absent": Result(
+        _FAILED, _AGENT, "The package, or this version, is not installed.", "tiercast job install."
+    ),
     # -- jobs in two phases --------------------------------------------------------------------------------
     "undone": Result(_CANCELLED, _AGENT, "Undone as ordered: the old version is back, or nothing was changed yet."),
     "confirm.timeout": Result(

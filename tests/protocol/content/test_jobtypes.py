@@ -40,7 +40,7 @@ CODES = {"job.type", "job.draft", "job.open", "job.closed"}
 @pytest.mark.parametrize("state", STATES)
 def test_every_type_verb_and_state(type_: str, verb: str, state: str) -> None:
     states, content = EXPECTED[verb]
-    expected = state in states and (not content or type_ in {"install", "offer", "preload"})
+    expected = state in states and (not content or type_ in {"install", "offer", "preload", "repair"})
     assert allowed(verb, type_, state) is expected
     if expected:
         check(verb, type_=type_, state=state, job="j1")
@@ -74,7 +74,7 @@ def test_types_fit_together() -> None:
             assert TYPES[one.opposite].role == one.role
         assert set(one.steps) <= {state for state, final in receipt.STATES.items() if not final}
     assert order.TYPES - TYPES.keys() == {"cancel"}
-    assert jobtypes.with_content() == {"install", "offer", "preload"}
+    assert jobtypes.with_content() == {"install", "offer", "preload", "repair"}
     assert jobtypes.carried_out_by("gateway") == {"preload", "purge"}
     with pytest.raises(UsageError, match=r"sing.*\n.*install"):
         jobtypes.of("sing")
