@@ -229,6 +229,8 @@ class Materials:
         Raises:
             Failed: "disk.short".
         """
+        if self._short(head.size, head.size + ENTRY_COST * (head.files + 1)) is None:
+            return  # it would fit though nothing of it were here: no need to look at each file
         small, placed = await self._lacking(job)
         built = head.size + ENTRY_COST * (head.files + 1) - placed
         if (short := self._short(small, built)) is None:

@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 #: Digests looked up in one read of the database.
 _LOOKUP = 2048
+#: Rows of the index from which on they are written with one commit.
+_AT_ONCE = 4096
 
 
 class Sources:
@@ -77,15 +79,21 @@ class Sources:
 
     async def index(self, tree: str, lists: AsyncIterator[Sequence[Entry]]) -> None:
         """Write down which chunks the files of `tree`, which stands, hold; again, it is the same."""
+        rows: list[Row] = []
         async for entries in lists:
-            rows = list(rows_of(entries))
+            rows += rows_of(entries)
+            if len(rows) >= _AT_ONCE:
+                await self._write(tree, rows)
+                rows = []
+        await self._write(tree, rows)
 
-            def write(connection: sqlite3.Connection, rows: Sequence[Row] = rows) -> None:
-                holdings.drop_parts(connection, tree, rows)
-                holdings.add_sources(connection, tree, rows)
+    async def _write(self, tree: str, rows: Sequence[Row]) -> None:
+        def write(connection: sqlite3.Connection) -> None:
+            holdings.drop_parts(connection, tree, rows)
+            holdings.add_sources(connection, tree, rows)
 
-            if rows:
-                await self._db.write(write)
+        if rows:
+            await self._db.write(write)
 
     def _piece_together(self, digest: Digest, places: Sequence[holdings.Source]) -> bytes | None:
         raw = bytearray()

@@ -70,13 +70,9 @@ def put(connection: sqlite3.Connection, places: Mapping[Digest, Place]) -> tuple
 
 def remove(connection: sqlite3.Connection, digests: Iterable[Digest]) -> list[Place]:
     """Forget these chunks; returns where those lay that were known."""
-    places = []
-    for digest in digests:
-        place = place_of(connection, digest)
-        if place is not None:
-            connection.execute("DELETE FROM chunks WHERE digest = ?", (digest,))
-            places.append(place)
-    return places
+    known = places_of(connection, list(digests))
+    connection.executemany("DELETE FROM chunks WHERE digest = ?", [(digest,) for digest in sorted(known)])
+    return list(known.values())
 
 
 def remove_at(connection: sqlite3.Connection, digest: Digest, place: Place) -> int:
