@@ -90,8 +90,10 @@ class ControlLink:
         self._tls = tls or TlsFiles().context(url)  # never plain where the address says mqtts
         self._clean = clean
         self._pauses = Pauses(rng)
-        self._client: aiomqtt.Client | None = None
-        self._publishing: set[asyncio.Timeout] = set()
+        self._client: _Client | None = None
+        #: What waits for the broker's acknowledgement, and until when; the first due comes first.
+        self._publishing: dict[asyncio.Future[None], float] = {}
+        self._patience: asyncio.TimerHandle | None = None
         self._stood = False
         self.up = asyncio.Event()
 
@@ -127,16 +129,32 @@ class ControlLink:
         if client is None or not self.up.is_set():
             raise BrokerLost(self.url, "not connected")
         try:
-            async with asyncio.timeout(PUBLISH_TIMEOUT) as patience:
-                self._publishing.add(patience)  # a lost connection ends it at once, which aiomqtt would not
-                try:
-                    await client.publish(topic, payload, qos=1, timeout=PUBLISH_TIMEOUT * 2)
-                finally:
-                    self._publishing.discard(patience)
-        except TimeoutError as error:
-            raise BrokerLost(self.url, "a publish was not acknowledged") from error
+            answer = client.hand_over(topic, payload)
         except (aiomqtt.MqttError, OSError, ValueError) as error:
             raise BrokerLost(self.url, str(error)) from error
+        if answer is None:
+            return
+        loop = asyncio.get_running_loop()
+        self._publishing[answer] = loop.time() + PUBLISH_TIMEOUT
+        if self._patience is None:
+            self._patience = loop.call_later(PUBLISH_TIMEOUT, self._overdue)
+        try:
+            await answer
+        finally:
+            self._publishing.pop(answer, None)
+
+    def _overdue(self) -> None:
+        """End what was not acknowledged in time; one timer for all, since a tree's gateway publishes to hundreds."""
+        loop, self._patience = asyncio.get_running_loop(), None
+        for answer, due in self._publishing.items():
+            if due > loop.time():
+                self._patience = loop.call_at(due, self._overdue)
+                return
+            self._give_up(answer)
+
+    def _give_up(self, answer: asyncio.Future[None]) -> None:
+        if not answer.done():
+            answer.set_exception(BrokerLost(self.url, "a publish was not acknowledged"))
 
     async def subscribe(self, filter_: str) -> None:
         """Subscribe now and at every connect from here on.  Raises BrokerLost (it stays remembered)."""
@@ -153,7 +171,7 @@ class ControlLink:
         if any(code >= _FAILURE for code in codes):
             raise BrokerLost(self.url, f"it refuses the subscription {filter_}")
 
-    def _new_client(self) -> aiomqtt.Client:
+    def _new_client(self) -> _Client:
         address, login = self._address, self._login
         client = _Client(
             address.path or address.host or "",
@@ -203,9 +221,11 @@ class ControlLink:
     def _lost(self) -> None:
         """Whoever waits for an acknowledgement hears of it now; aiomqtt would let them wait."""
         self.up.clear()
-        for patience in self._publishing:
-            with suppress(RuntimeError):  # it is ending already
-                patience.reschedule(asyncio.get_running_loop().time())
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        for answer in self._publishing:
+            self._give_up(answer)
 
     async def _serve(self, client: aiomqtt.Client) -> None:
         try:
@@ -228,11 +248,37 @@ class ControlLink:
             log.exception("message handler failed", topic=message.topic.value)
 
 
+class _Answered:
+    """What aiomqtt sets when the broker has acknowledged a publish."""
+
+    def __init__(self, answer: asyncio.Future[None]) -> None:
+        self._answer = answer
+
+    def set(self) -> None:
+        """The acknowledgement came; perhaps nobody waits for it any more."""
+        if not self._answer.done():
+            self._answer.set_result(None)
+
+
 class _Client(aiomqtt.Client):
     """Waits by `asyncio.timeout`: Python 3.11's `wait_for` loses a cancellation that comes with the answer.
 
     It looks at its keepalive as often as that needs, not every second: an idle node is to sleep.
     """
+
+    def hand_over(self, topic: str, payload: bytes) -> asyncio.Future[None] | None:
+        """Publish with QoS 1; done when the broker has acknowledged it, None when it has already.
+
+        aiomqtt's own looks at all that is unacknowledged at each publish, and sets two timers.  Raises MqttError.
+        """
+        info = _paho(self).publish(topic, payload, 1)
+        if info.rc != 0:
+            raise aiomqtt.MqttError(f"not published: code {info.rc}")
+        if info.is_published():
+            return None
+        answer = asyncio.get_running_loop().create_future()
+        self._pending_publishes[info.mid] = _Answered(answer)  # type: ignore[assignment]  # `set` is all it needs
+        return answer
 
     async def _misc_loop(self) -> None:
         while _paho(self).loop_misc() == 0:  # noqa: ASYNC110 - paho has no event for it
