@@ -24,6 +24,8 @@ CHOSEN = {"job": "j-1", "held": 0, "until": 7_000, "times": 1, "left": 2, "lates
 ANSWERS: dict[str, Any] = {
     "owner.list": {"held": {"since": 4, "by": "alice"}, "jobs": [ROW], "ended": [ENDED]},
     "owner.offers": [ROW],
+    "power.show": {"at": 9_000, "job": "j-9"},
+    "power.stay": {"job": "j-9"},
     "owner.hold": {"job": "", "held": 4, "not_held": ["j-7"]},
     "owner.release": CHOSEN,
     "owner.defer": CHOSEN,
@@ -39,6 +41,8 @@ ANSWERS: dict[str, Any] = {
         (["list"], "owner.list", {"ended": 10}, "j-1  offer hello=1: waiting\n    offered: the owner"),
         (["list", "--ended", "0"], "owner.list", {"ended": 0}, "times more), reject, accept, decline; it expires"),
         (["list"], "owner.list", {"ended": 10}, "j-0  run (no package): failed (x)"),
+        (["list"], "owner.list", {"ended": 10}, "The machine was woken for j-9, and shuts down at"),
+        (["stay"], "power.stay", {}, "The machine stays on."),
         (["offers"], "owner.offers", {}, "you can: defer (not beyond"),
         (["hold"], "owner.hold", {"job": ""}, "may only be deferred: j-7"),
         (["hold", "j-1"], "owner.hold", {"job": "j-1"}, "j-1 is held."),
@@ -68,8 +72,9 @@ def test_commands(words: list[str], verb: str, args: dict[str, Any], text: str) 
     assert result.exit_code == 0, result.output
     assert text in result.output
     assert CliRunner().invoke(app, [*words, "--json"]).exit_code == 0
-    assert asked == [(verb, False, args), (verb, True, args)]
-    assert list(emitted[0].values()) == [ANSWERS[verb]]
+    assert [one for one in asked if one[0] != "power.show"] == [(verb, False, args), (verb, True, args)]
+    more = {"power": ANSWERS["power.show"]} if verb == "owner.list" else {}
+    assert list(emitted[0].values()) == [ANSWERS[verb] | more if more else ANSWERS[verb]]
 
 
 def _typed() -> list[str]:

@@ -80,6 +80,7 @@ async def test_every_verb_has_a_role_and_says_what_it_does(top: SubTree) -> None
         "inventory.names",
         "inventory.show",
         "inventory.tally",
+        "wake.list",
         "rollout.list",
         "rollout.show",
         "job.list",

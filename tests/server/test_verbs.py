@@ -13,6 +13,7 @@ from tiercast_server.job_verbs import JobVerbs
 from tiercast_server.package_verbs import PackageVerbs
 from tiercast_server.patches import Patches
 from tiercast_server.plans import Plans
+from tiercast_server.power_verbs import PowerVerbs
 from tiercast_server.presence import Presence
 from tiercast_server.steering_verbs import SteeringVerbs
 from tiercast_server.verbs import Desk, add_verbs, audited
@@ -26,7 +27,7 @@ EXPECTED = {
         link.list outbox.list inventory.list inventory.show
         link.show hold.list ledger.show ledger.check rollout.list rollout.show
         desired.diff desired.export desired.history assignment.list assignment.show owner.said
-        inventory.count inventory.history inventory.names inventory.tally
+        inventory.count inventory.history inventory.names inventory.tally wake.list
         package.check package.diff package.standing package.values""",
     "operator": """group.add group.join group.leave group.delete group.set package.entry package.missing package.store
         package.register package.delete package.patch
@@ -35,7 +36,7 @@ EXPECTED = {
         package.move package.tested
         plan.run plan.cancel plan.suspend plan.resume plan.rerun plan.delete
         depot.pin depot.unpin depot.keep depot.audit
-        chunks.give depot.evict node.suspend node.resume job.suspend job.resume job.set
+        chunks.give depot.evict node.wake node.suspend node.resume job.suspend job.resume job.set
         rollout.start rollout.next rollout.pause rollout.resume rollout.cancel rollout.undo
         desired.apply assignment.retry assignment.delete assignment.pause assignment.resume""",
     "admin": """node.invite node.remove cabinet.add cabinet.delete cabinet.rename cabinet.rights
@@ -59,6 +60,7 @@ def table(world: Any) -> Verbs:
         inventories=world.inventories,
         questions=Questions(world.region, world.targeting),
         presence=Presence(world.region, world.tree),
+        power=PowerVerbs(world.region, world.tree),
         packages=PackageVerbs(world.region, world.library),
         jobs=JobVerbs(world.jobs, world.view),
         depots=DepotVerbs(world.region, world.tree, world.library),
