@@ -66,7 +66,8 @@ def handlers_of(actions: Iterable[Action]) -> list[str]:
 def with_handlers(requires: tuple[str, ...], actions: Iterable[Action]) -> tuple[str, ...]:
     """What a package requires, with the handlers that it names and does not speak of."""
     spoken = {read_requirement(one).package for one in requires}
-    return requires + tuple(name for name in handlers_of(actions) if name not in spoken)
+    # A name that is none was told as the action's mistake.
+    return requires + tuple(name for name in handlers_of(actions) if name not in spoken and valid_name(name))
 
 
 def pack_actions(actions: Iterable[Action]) -> str:

@@ -254,6 +254,16 @@ RESULTS: dict[str, Result] = {
     ),
     "node.removed": Result(_CANCELLED, _REGION, "The node was removed from the region."),
     # -- us ----------------------------------------------------------------------------------------------
+    "agent.unconfirmed": Result(
+        _FAILED,
+        _AGENT,
+        "The new version of the agent did not start or reached no parent; it was taken back.",
+        "Its detail says why.",
+    ),
+    "half.away": Result(
+        _FAILED, _AGENT, "The agent's root half does not answer.", "systemctl status tiercast-root.socket says why."
+    ),
+    "half.order-missing": Result(_FAILED, _AGENT, "The order came before the agent had two halves.", "Order it again."),
     "agent.bug": Result(_FAILED, _AGENT, "The agent itself failed.", "Its log has the details; please report it."),
     "internal": Result(_FAILED, _DEPOT, "The gateway itself failed.", "Its log has the details; please report it."),
 }
