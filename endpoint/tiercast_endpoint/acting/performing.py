@@ -25,6 +25,7 @@ from tiercast_endpoint.journal import Job
 from tiercast_endpoint.materials import Materials
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.run import Performer
+from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.verifying import without_programs
 from tiercast_protocol.content.actionfill import filled
 from tiercast_protocol.content.actiontypes import Action
@@ -90,7 +91,7 @@ class Acting:
         keep: Path,
         tools: Tools | None = None,
     ) -> None:
-        self._steps, self._materials = steps, materials
+        self._steps, self._materials, self._root = steps, materials, root
         trees = _Trees(db, root, materials)
         self.engine = Engine(db=db, prefix=Prefix(prefix), keep=keep, trees=trees, tools=tools)
 
@@ -116,6 +117,10 @@ class Acting:
     async def _perform(self, job: Job, step: Step) -> tuple[Job, Event]:
         done = Done()
         try:
+            if step is Step.REVERT and await self._superseded(job):
+                # What another job did since is not this one's to take back.
+                await self.engine.accept(job)
+                return job, StepDone(step)
             if step is Step.REVERT:
                 failed = await self.engine.revert(job, done)
                 event: Event = StepFailed(step, "undo.failed", " ".join(failed)) if failed else StepDone(step)
@@ -131,6 +136,12 @@ class Acting:
                 await self._taken_back(_with(job, done), failure) if step is Step.TAKE else (_with(job, done), failure)
             )
         return _with(job, done), StepDone(step)
+
+    async def _superseded(self, job: Job) -> bool:
+        """Whether another job made its own of the package's name while this one stood committed."""
+        stood = bool(job.snapshot.phase) or job.snapshot.plan.confirm
+        current = await in_thread(self._root.current, job.package) or ""
+        return stood and job.previous is not None and current not in {job.tree, job.previous}
 
     async def _taken_back(self, job: Job, event: StepFailed) -> tuple[Job, Event]:
         """A removal that can't go on: what was taken stands again."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from tests.endpoint.acting.site import act, snapshot
 from tests.endpoint.lab import Agent, pack
 
@@ -104,3 +107,36 @@ async def test_an_upgrade_replaces_what_both_have_and_takes_back_the_rest(agent:
     assert (await agent.do("j4", "remove", one)).state == "done"
     assert snapshot(top) == before
     assert list((agent.folder / "kept").iterdir()) == []
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110 - no event for us
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("superseded", [False, True])
+async def test_what_stands_committed_is_undone_with_its_actions_unless_another_job_came(
+    agent: Agent, superseded: bool
+) -> None:
+    top = place(agent)
+    action = (act("file", path="/etc/a", source="etc/app.conf"),)
+    three = [pack("app", one, FILES | {"etc/app.conf": one.encode()}, action=action) for one in ("1", "2", "3")]
+    agent.offer(*three)
+    await agent.do("j1", "install", three[0])
+
+    async def step(revision: int, said: str) -> None:
+        options: dict[str, str | int | bool] = {"two_phase": True, "step": said}
+        await agent.order(agent.region.order("j2", "install", three[1], revision=revision, options=options))
+
+    await step(1, "prepare")
+    await step(2, "commit")
+    await until(lambda: (top / "etc/a").read_bytes() == b"2")
+    await until(lambda: any(record.code == "accept.waits" for record in agent.post.records))
+    if superseded:
+        assert (await agent.do("j3", "install", three[2])).state == "done"
+    await step(3, "undo")
+    await until(lambda: any(record.job == "j2" and record.receipt for record in agent.post.records))
+    assert (top / "etc/a").read_bytes() == (b"3" if superseded else b"1")
+    await agent.do("j4", "remove", three[0])
+    assert snapshot(top) == {}
