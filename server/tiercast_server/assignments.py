@@ -25,7 +25,9 @@ from tiercast_server.assignment_look import Sight, look
 from tiercast_server.assignment_orders import order
 from tiercast_server.assignment_rollouts import is_rolled_out, roll_out
 from tiercast_server.changes import Changes
+from tiercast_server.job_checks import Request
 from tiercast_server.jobs import Jobs
+from tiercast_server.packages import find_sealed
 from tiercast_server.region import Region
 from tiercast_server.rollouts import Rollouts
 
@@ -149,7 +151,9 @@ class Assignments:
         return []
 
     async def _roll_out(self, connection: AsyncConnection, sight: Sight, wanted: Order) -> tuple[str, list[str]]:
-        targeting = self.jobs.targeting
+        targeting, reference = self.jobs.targeting, f"{sight.rule.package}={wanted.version}"
+        asked = Request(type="install", package=reference, by=sight.kept.created_by)
+        await self.jobs.check_package(connection, asked, await find_sealed(connection, reference))
         rollout, begun = await roll_out(self.region, self.rollouts, targeting, connection, sight.kept, wanted)
         await assignment_rows.mark(connection, sight.name, rollout=rollout, rolled=wanted.version)
         return rollout, begun.made

@@ -89,10 +89,14 @@ async def _closure(connection: AsyncConnection, definition: Definition) -> list[
     )
     start, library = await dependencies.library_for(connection, package)
     try:
-        resolve(start, library, {"a machine with nothing": {}})
+        needs = resolve(start, library, {"a machine with nothing": {}})
     except UsageError as error:
         return [Finding("requires", error.what.rstrip("."), "versions that can stand together")]
-    return []
+    return [
+        Finding("before", f"names {one.package.name}, which it needs by way of others", "what is installed after it")
+        for one in needs
+        if one.package.name in definition.before
+    ]
 
 
 async def _there(connection: AsyncConnection, definition: Definition) -> list[Finding]:

@@ -148,6 +148,8 @@ class Plans:
             picked = known[meant]
             check_targets(request, picked)
             package = await find_sealed(connection, request.package) if kind.package else None
+            if package is not None:
+                await self._jobs.check_package(connection, request, package)
         size = package.stored_bytes if package is not None and kind.content else 0
         if kind.content:
             check_possible(options, size=size, now=self._region.clock() / 1000, left=request.expires_s)

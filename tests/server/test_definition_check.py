@@ -38,3 +38,11 @@ async def test_what_is_registered_with_other_words(world: Any) -> None:
     assert await told(world, Definition("app", "1")) == []
     ((key, _, warning),) = await told(world, Definition("app", "1", description="another"))
     assert (key, warning) == ("revision", True)
+
+
+async def test_before_what_it_needs_by_way_of_others(world: Any) -> None:
+    await package(world, "base", "1")
+    await package(world, "lib", "1", requires=("base",))
+    ((key, problem, _),) = await told(world, Definition("app", "1", requires=("lib",), before=("base",)))
+    assert key == "before"
+    assert "names base, which it needs" in problem
