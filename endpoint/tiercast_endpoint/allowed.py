@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from tiercast_endpoint.events import Event, StepDone
 from tiercast_endpoint.story import INSTALL, REMOVE, RUN, Plan, Step
+from tiercast_protocol.content import power
 from tiercast_protocol.content.jobtypes import OFFER, REPAIR
 
 #: In this order, as far as the package has them.
@@ -29,7 +30,7 @@ _STEPS: dict[str, tuple[str, ...]] = {
     OFFER: _FORWARD + _BACK,
     REPAIR: _FORWARD + _BACK,
     REMOVE: _REMOVAL,
-    RUN: ("run", "stop"),
+    **dict.fromkeys((RUN, *power.TYPES), ("run", "stop")),
 }
 #: Begins what others see: the order's times count here.
 BEGINNING = frozenset({"before", "switch", "take", "unlink", "run"})

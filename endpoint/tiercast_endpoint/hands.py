@@ -1,8 +1,8 @@
 """Who performs the steps of jobs in this agent, put together from its settings.
 
 Rules
-- From the inside out: a tree, its actions, jobs about no package, the root half where there is one, the agent's own
-  package.  Each hands on what is not its own.
+- From the inside out: a tree, its actions, jobs about no package, power, the agent's own package.  The root
+  half, where there is one, stands in for all before the last.
 """
 
 from __future__ import annotations
@@ -83,11 +83,11 @@ class Hands:
         if settings.root_socket:
             halves = Halves(db=db, materials=materials, own=own, path=Path(settings.root_socket))
         performer = SelfUpdate(
-            halves or own,
+            halves or Powering(db, settings.power, own),
             folder=self.folder,
             package=settings.agent_package,
             running=running_tree(),
             restart=restart,
             connected=lambda: self.upstream.connected,
         )
-        return Powering(db, settings.power, performer), halves
+        return performer, halves

@@ -31,7 +31,7 @@ from tiercast_endpoint.materials import Limits, Materials
 from tiercast_endpoint.orders import Accepted, Identity, Refused, Repeated, Seen, judge, open_bundle
 from tiercast_endpoint.run import Performer
 from tiercast_endpoint.story import RUN, Outcome, Plan, Snapshot, Step
-from tiercast_protocol.content import phases, times
+from tiercast_protocol.content import phases, power, times
 from tiercast_protocol.content.digest import DIGEST_SIZE
 from tiercast_protocol.content.order import Order
 from tiercast_protocol.content.vouching import windows_of
@@ -168,7 +168,8 @@ class RootHalf:
             journal.raise_counter(connection, journal.EPOCH, order.epoch)
             journal.raise_counter(connection, journal.TIME, order.issued)
             job = journal.add_job(connection, self._row(order, vouched))
-            past = Past(order.type, Plan(before=bool(order.options.get("idempotent"))) if order.type == RUN else Plan())
+            again = order.type in power.TYPES or bool(order.options.get("idempotent"))
+            past = Past(order.type, Plan(before=again) if order.type in {RUN, *power.TYPES} else Plan())
             _save(connection, job.n, past)
             return job, past
         known = journal.job_at(connection, order.job, order.revision)

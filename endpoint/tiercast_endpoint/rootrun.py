@@ -30,6 +30,7 @@ from tiercast_endpoint.line import Line
 from tiercast_endpoint.memory import keep_small
 from tiercast_endpoint.partial import PartialTrees
 from tiercast_endpoint.placing import Placing
+from tiercast_endpoint.powering import Powering
 from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.roothalf import RootHalf
 from tiercast_endpoint.selection import Chooser
@@ -100,8 +101,9 @@ async def opened(known: Trusted, stack: AsyncExitStack) -> RootHalf:
     prefix, kept = known.settings.prefix, known.folder / "kept"
     acting = Acting(db=db, root=root, materials=materials, steps=steps, prefix=prefix, keep=kept)
     actions = Actions(db=db, steps=acting, restart=asyncio.Event(), look=_nothing, now_ms=now_ms)
+    powering = Powering(db, known.settings.power, actions)
     return RootHalf(
-        db=db, me=known.me, steps=actions, materials=materials, borrowed=borrowed, limits=limits, now_ms=now_ms
+        db=db, me=known.me, steps=powering, materials=materials, borrowed=borrowed, limits=limits, now_ms=now_ms
     )
 
 

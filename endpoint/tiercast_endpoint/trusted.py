@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tiercast_endpoint.materials import Limits
 from tiercast_endpoint.orders import Identity
+from tiercast_endpoint.powering import PowerSettings
 from tiercast_endpoint.settings import _absolute, _labels, _variables, _windows
 from tiercast_protocol.errors import StateError, UsageError
 from tiercast_protocol.node import config, joined, settings_file
@@ -48,6 +49,7 @@ class RootSettings:
     )
     variables: dict[str, str] = setting(dict, doc="As in endpoint.toml.", check=_variables)
     idle: Duration = setting(Duration(10.0), doc="It ends when nobody has asked for so long.")
+    power: PowerSettings = setting(PowerSettings, doc="What ends the machine's present life when the region orders it.")
     log_level: Level = setting("info", doc="debug, info, warning or error.")
     log_format: Format = setting("auto", doc="json, console, or auto (json when not a terminal).")
 

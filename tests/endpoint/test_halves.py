@@ -73,6 +73,18 @@ async def test_a_program_runs_at_the_root_half(halved: Agent) -> None:
     assert (await halved.do("j2", "message", None, options={"title": "t", "text": "x"})).state == "done"
 
 
+async def test_a_shutdown_is_the_root_halfs(tmp_path: Path, region: Region) -> None:
+    told = tmp_path / "told"
+    shutdown = ("/usr/bin/touch", str(told))
+    async with (
+        root_half(tmp_path, region, shutdown=shutdown) as other,
+        agent_over(tmp_path / "agent", region, root_half=other.path) as agent,
+    ):
+        record = await agent.do("j1", "shutdown", None)
+        assert (record.state, record.detail) == ("done", "The machine was told to shut down.")
+    assert told.exists()
+
+
 async def test_the_root_half_may_end_between_questions_and_come_back(tmp_path: Path, region: Region) -> None:
     one = pack("hello", "1.0", FILES)
     gone = asyncio.Event()

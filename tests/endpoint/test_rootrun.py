@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from tests.endpoint.test_trusted import enrolled
 from tests.endpoint.two import USER
 
 from tiercast_endpoint import rootrun, trusted
+from tiercast_endpoint.story import Step
 from tiercast_endpoint.trusted import RootSettings
+from tiercast_protocol.content.programs import Program
 from tiercast_protocol.errors import StateError, UsageError
 from tiercast_protocol.node.config import Duration, Size
 
@@ -62,20 +65,23 @@ class Activator:
                     await self.process.wait()
 
 
-async def test_it_is_begun_by_its_socket_and_gone_when_idle(
-    tmp_path: Path, region: Region, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def place(tmp_path: Path, region: Region, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Root's own folder, for a half that is a process."""
     monkeypatch.setattr("tiercast_endpoint.halves.CLOSE_S", 0.05)
-    monkeypatch.setattr("tests.endpoint.lab.Region.identity", region.identity)
-    folder, path = tmp_path / "rooted", tmp_path / "s"
     settings = RootSettings(
         install_root=tmp_path / "agent" / "root", user=USER, reserve=Size(0), idle=Duration(0.2), log_level="error"
     )
     said = enrolled(region)
     said.generation = region.generation  # type: ignore[misc]
-    trusted.write(folder, settings, said)
+    trusted.write(tmp_path / "rooted", settings, said)
+    return tmp_path / "rooted"
+
+
+async def test_it_is_begun_by_its_socket_and_gone_when_idle(tmp_path: Path, region: Region, place: Path) -> None:
+    path = tmp_path / "s"
     one, two = pack("hello", "1.0", {"a": b"one"}), pack("hello", "2.0", {"a": b"two"})
-    activator = Activator(path, folder)
+    activator = Activator(path, place)
     with activator.sock:
         async with asyncio.TaskGroup() as tasks:
             manager = tasks.create_task(activator.run())
@@ -90,6 +96,38 @@ async def test_it_is_begun_by_its_socket_and_gone_when_idle(
                             await asyncio.sleep(0.01)
             manager.cancel()
     assert activator.codes == [0, 0]
+
+
+async def test_killed_at_any_step_it_goes_on_where_it_was(tmp_path: Path, region: Region, place: Path) -> None:
+    rng = random.Random(7)
+    ran = tmp_path / "ran"
+    program = Program(argv=("/bin/sh", "-c", f"echo x >> {ran}"))
+    one = pack("hello", "1.0", {"a": b"one", "big": os.urandom(2_000_000)}, run_before=program)
+    activator = Activator(tmp_path / "s", place)
+    kills: list[Step] = []
+
+    async def watch(moment: str, step: Step) -> None:
+        # once before run-before and at each step that may be repeated, somewhere in its middle
+        if moment == "performing" and step in {Step.ASSEMBLE, Step.SWITCH, Step.SETTLE} and step not in kills:
+            kills.append(step)
+            asyncio.get_running_loop().call_later(rng.random() * 0.03, kill)
+
+    def kill() -> None:
+        if activator.process is not None and activator.process.returncode is None:
+            activator.process.kill()
+
+    with activator.sock:
+        async with asyncio.TaskGroup() as tasks:
+            manager = tasks.create_task(activator.run())
+            async with agent_over(tmp_path / "agent", region, root_half=tmp_path / "s", watch=watch) as agent:
+                agent.offer(one)
+                record = await agent.do("j1", "install", one)
+                assert (record.state, record.detail) == ("done", "")
+                assert agent.tree("hello") == one.files
+            manager.cancel()
+    assert kills == [Step.ASSEMBLE, Step.SWITCH, Step.SETTLE]
+    assert ran.read_text() == "x\n"
+    assert -9 in activator.codes
 
 
 def test_what_is_no_listening_socket_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

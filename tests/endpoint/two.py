@@ -15,6 +15,7 @@ from tests.endpoint.lab import Region
 
 from tiercast_endpoint import rootrun
 from tiercast_endpoint.line import Line
+from tiercast_endpoint.powering import PowerSettings
 from tiercast_endpoint.roothalf import RootHalf
 from tiercast_endpoint.trusted import RootSettings, Trusted
 from tiercast_protocol.node.config import Duration, Size
@@ -33,7 +34,12 @@ class Other:
 
 @asynccontextmanager
 async def root_half(
-    folder: Path, region: Region, *, window: str = "", uids: set[int] | None = None
+    folder: Path,
+    region: Region,
+    *,
+    window: str = "",
+    uids: set[int] | None = None,
+    shutdown: tuple[str, ...] = ("/bin/false",),
 ) -> AsyncIterator[Other]:
     """A root half over `folder`; it installs into `agent/root` beside it, where lab's agent looks."""
     place = folder / "rooted"
@@ -44,6 +50,7 @@ async def root_half(
         reserve=Size(0),
         install_window=window,
         idle=Duration(3600.0),
+        power=PowerSettings(shutdown_command=shutdown, reboot_command=("/bin/false",)),
     )
     path = folder / "root.sock"
     async with AsyncExitStack() as stack:
