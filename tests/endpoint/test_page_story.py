@@ -20,6 +20,8 @@ from typer.testing import CliRunner
 
 from tiercast_endpoint import feed
 from tiercast_endpoint.notifying import NotifySettings
+from tiercast_endpoint.powering import PowerSettings
+from tiercast_endpoint.sleeping import Sleeping
 from tiercast_endpoint.story import STATE_OF, Step
 from tiercast_endpoint.terminal import app
 from tiercast_endpoint.verbs import Readings
@@ -45,6 +47,10 @@ HELLO, TOOL = pack("hello", "1.0", {"a": b"a" * 1000}), pack("tool", "2.1", {"b"
 async def at_socket(agent: Agent, state: Path) -> AsyncIterator[None]:
     """The agent's verbs at the socket where the command line looks for them."""
 
+    class Outbox:
+        def on(self, kind: str, handler: object) -> None:
+            pass
+
     class Parents:
         def choose(self, name: str) -> None:
             raise NotImplementedError(name)
@@ -59,6 +65,8 @@ async def at_socket(agent: Agent, state: Path) -> AsyncIterator[None]:
     readings = Readings(agent.db, nothing, nothing, nothing, Parents())
     readings.table |= Why(agent.db, outbox, lambda: Machine(ME, PARENT, connected=True), agent.jobs.looks).readings
     readings.register(agent.verbs)
+    post: Any = Outbox()
+    Sleeping(agent.db, post, PowerSettings(), lambda: 0).register(agent.verbs)
     state.mkdir()
     async with ControlServer(place("endpoint", state).socket, agent.verbs):
         yield
