@@ -122,12 +122,8 @@ class Inventories:
             one.software.hex() for one in fresh if one.node in before
         }
         lists = await software.packed(connection, digests - {""})
-        for one in fresh:
-            if one.node not in before:
-                continue
-            old, was = before[one.node]
-            found = await asyncio.to_thread(_changes, one, old, was, lists)
-            await inventory_history.note(connection, one.node, one.at, found)
+        found = await asyncio.to_thread(_all_changes, fresh, before, lists)
+        await inventory_history.note(connection, found)
 
     async def _believed(self, connection: AsyncConnection, entries: Sequence[InventoryEntry]) -> list[Inventory]:
         """The words that are their nodes' own, and newer than what is held: the first of each node."""
@@ -178,6 +174,7 @@ class Inventories:
         if now - self._swept > _SWEEP_MS:
             self._swept = now
             await software.sweep(connection)
+            await inventory_history.sweep(connection)
 
     # -- for administrators ------------------------------------------------------------------------------
 
@@ -294,6 +291,13 @@ def _meant(conditions: dict[str, Condition], facts: dict[str, str], more: dict[s
         }
         for group, condition in conditions.items()
     }
+
+
+def _all_changes(
+    fresh: Sequence[Inventory], before: dict[str, tuple[str, str]], lists: dict[str, bytes]
+) -> list[tuple[str, int, list[inventory_history.Change]]]:
+    """By machine what changed since its word before; nothing of a first one.  Blocking (CPU)."""
+    return [(one.node, one.at, _changes(one, *before[one.node], lists)) for one in fresh if one.node in before]
 
 
 def _changes(one: Inventory, old: str, was: str, lists: dict[str, bytes]) -> list[inventory_history.Change]:

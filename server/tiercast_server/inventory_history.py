@@ -9,11 +9,11 @@ Rules (docs/inventory.md)
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content.inventory import LONGEST, SOFTWARE
@@ -67,18 +67,25 @@ def _text(value: object) -> str:
     return text[:LONGEST]
 
 
-async def note(connection: AsyncConnection, node: str, at: int, found: Sequence[Change]) -> None:
-    """Write them down; the oldest rows of the machine go when there are too many."""
-    if not found:
-        return
-    rows = [{"node": node, "at": at, "fact": one.fact, "old": one.old, "new": one.new} for one in found]
-    await connection.execute(insert(inventory_changes), rows)
-    oldest = select(inventory_changes.c.id).where(inventory_changes.c.node == node)
-    oldest = oldest.order_by(inventory_changes.c.id.desc()).offset(MOST_ROWS).limit(1)
-    last = (await connection.execute(oldest)).scalar()
-    if last is not None:
-        gone = (inventory_changes.c.node == node, inventory_changes.c.id <= last)
-        await connection.execute(delete(inventory_changes).where(*gone))
+async def note(connection: AsyncConnection, found: Iterable[tuple[str, int, Sequence[Change]]]) -> None:
+    """Write down by machine, with the time of its word, what changed: one statement for all of them."""
+    rows = [
+        {"node": node, "at": at, "fact": one.fact, "old": one.old, "new": one.new}
+        for node, at, some in found
+        for one in some
+    ]
+    if rows:
+        await connection.execute(insert(inventory_changes), rows)
+
+
+async def sweep(connection: AsyncConnection) -> None:
+    """Forget the oldest rows of machines that have too many."""
+    counts = select(inventory_changes.c.node).group_by(inventory_changes.c.node)
+    for node in (await connection.execute(counts.having(func.count() > MOST_ROWS))).scalars().all():
+        mine = inventory_changes.c.node == node
+        newest = select(inventory_changes.c.id).where(mine).order_by(inventory_changes.c.id.desc())
+        last = (await connection.execute(newest.offset(MOST_ROWS).limit(1))).scalar()
+        await connection.execute(delete(inventory_changes).where(mine, inventory_changes.c.id <= last))
 
 
 async def history(connection: AsyncConnection, node: str, pattern: str, limit: int) -> list[dict[str, Any]]:

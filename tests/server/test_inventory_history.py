@@ -62,6 +62,8 @@ async def test_a_machines_history(world: Any, monkeypatch: pytest.MonkeyPatch) -
     assert await told(limit=1) == expected[:1]
     monkeypatch.setattr(inventory_history, "MOST_ROWS", 2)
     await world.says("pc1", listed=two, cpus=8, kernel="6.2", packages={"editor": "2"})
+    async with world.region.db.write() as connection:
+        await inventory_history.sweep(connection)
     assert await told() == [("cpus", "2", "8"), expected[0]], "the newest stay"
     with pytest.raises(UsageError):
         async with world.region.db.read() as connection:
