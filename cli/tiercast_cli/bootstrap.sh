@@ -42,6 +42,11 @@ if [ "$(id -u)" = 0 ]; then
     printf '%s\n' "$token" | runuser -u tiercast-endpoint -g tiercast-endpoint -- \
         "$bin/tiercast-endpoint" join --state "$state" --install-root /opt/tiercast-apps - >&2
     "$bin/tiercast-endpoint" root init --agent "$state" --install-root /opt/tiercast-apps --fingerprint "$fingerprint" >&2
+    extra=/usr/share/tiercast/two-halves.conf
+    if [ -e "$extra" ]; then
+        install -D -m 0644 "$extra" /etc/systemd/system/tiercast-endpoint.service.d/two-halves.conf
+        systemctl daemon-reload >&2
+    fi
     systemctl enable --now tiercast-root.socket tiercast-endpoint.service >&2
     say "$node has joined $region; its packages come to /opt/tiercast-apps"
 else

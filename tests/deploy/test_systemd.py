@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -62,6 +63,23 @@ def test_systemd_accepts_the_root_half(analyze: str, tmp_path: Path) -> None:
         check=False,
     )
     said = [line for line in (result.stdout + result.stderr).splitlines() if "tiercast-root" in line]
+    assert (result.returncode, said) == (0, [])
+
+
+def test_systemd_accepts_what_is_closed_to_the_network_half(analyze: str, tmp_path: Path) -> None:
+    name = "tiercast-endpoint.service"
+    (tmp_path / name).write_text(re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={sys.executable}", _unit("endpoint")))
+    (tmp_path / f"{name}.d").mkdir()
+    (tmp_path / f"{name}.d" / "two-halves.conf").write_text((FOLDER / "two-halves.conf").read_text())
+    result = subprocess.run(
+        [analyze, "verify", "--man=no", "--recursive-errors=no", str(tmp_path / name)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
+    )
+    said = [line for line in (result.stdout + result.stderr).splitlines() if "two-halves" in line or name in line]
     assert (result.returncode, said) == (0, [])
 
 
