@@ -172,3 +172,10 @@ def test_a_test_names_what_is_not_known() -> None:
     assert (tested.true, tested.values, tested.unknown) == (False, "labels.floor absent", "floor")
     with pytest.raises(UsageError, match="makes no sense"):
         compile_condition("int(packages.editor) > 0").test("pc", FACTS)
+
+
+def test_versions_compare_in_the_order_that_is_named() -> None:
+    facts = '{"kernel":"1.0rc1"}'
+    assert compile_condition('compare(kernel, "1.0", "packaging") < 0').is_true("pc-1", facts)
+    assert compile_condition('compare(kernel, "1.0") > 0').is_true("pc-1", facts)
+    assert compile_condition('compare("1:0.1", kernel, "debian") > 0').is_true("pc-1", facts)
