@@ -21,21 +21,27 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.endpoint.lab import Agent, agent_over
+from tests.endpoint.lab import Agent, Region, agent_over, unwatched
 
-from tiercast_endpoint.install import Step
+from tiercast_endpoint import starter, trial
 from tiercast_endpoint.journal import Job
+from tiercast_endpoint.restart import Restart
+from tiercast_endpoint.run import Performer, Watch
+from tiercast_endpoint.selfupdate import SelfUpdate
+from tiercast_endpoint.story import Step
 from tiercast_protocol.content import phases
 from tiercast_protocol.content.order import Order
 from tiercast_protocol.node.database import Database
 
 REPOSITORY = Path(__file__).parents[2]
+#: A file beside the agent's folder that says that its package is the agent's own.
+OWN = "own"
 #: Audit events that change a file system; `open` only counts when it writes.
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.chmod", "os.truncate", "os.link"}
 SECONDS = 120
@@ -118,10 +124,42 @@ async def live(folder: Path, fatal: int, last_word: int) -> list[str]:
     instants = Instants(fatal, last_word)
     region, chunks, orders = pickle.loads((folder / "orders.pickle").read_bytes())  # noqa: S301 - our own
     instants.watch_all()
-    async with agent_over(folder / "agent", region, watch=instants.moment, chunks=chunks) as agent:
-        await carry_out(agent, orders)
+    async with ended(folder, region, chunks, orders, instants.moment):
         instants.on = False
     return instants.steps
+
+
+@asynccontextmanager
+async def ended(
+    folder: Path, region: Region, chunks: dict[bytes, bytes], orders: list[Order], watch: Watch = unwatched
+) -> AsyncIterator[Agent]:
+    """An agent all of whose jobs have ended; where it updates itself, after the starts that this takes."""
+    while True:
+        restart = Restart()
+        wrap = _own(folder / "agent", restart) if (folder / OWN).exists() else None
+        async with agent_over(folder / "agent", region, watch=watch, chunks=chunks, wrap=wrap) as agent:
+            async with asyncio.TaskGroup() as tasks:
+                over = tasks.create_task(carry_out(agent, orders))
+                again = tasks.create_task(restart.asked.wait())
+                await asyncio.wait([over, again], return_when=asyncio.FIRST_COMPLETED)
+                done = over.done()
+                over.cancel()
+                again.cancel()
+            if done:
+                yield agent
+                return
+
+
+def _own(folder: Path, restart: Restart) -> Callable[[Performer], Performer]:
+    """What a starter does before it becomes the agent: choose a version, and remember that."""
+    file = folder / starter.FILE
+    record, tree = trial.start(starter.load(file), starter.installed(folder / "root", "hello"), int(time.time() * 1000))
+    starter.save(file, record)
+
+    def wrap(inner: Performer) -> Performer:
+        return SelfUpdate(inner, folder=folder, package="hello", running=tree, restart=restart, connected=lambda: True)
+
+    return wrap
 
 
 async def carry_out(agent: Agent, orders: list[Order]) -> None:

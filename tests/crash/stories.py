@@ -11,10 +11,13 @@ from __future__ import annotations
 import pickle
 import random
 import stat
+import subprocess
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.crash.lives import OWN
 from tests.endpoint.acting.site import act
 from tests.endpoint.lab import Agent, Package, Region, agent_over, pack
 
@@ -94,6 +97,45 @@ PLACED_FAILS = pack(
 )
 
 
+AGENT = {"lib": None, "lib/tiercast_endpoint": None, "lib/tiercast_endpoint/version": b"1"}
+OWN_ONE = pack("hello", "9.0", AGENT)
+OWN_TWO = pack(
+    "hello",
+    "9.1",
+    AGENT | {"lib/tiercast_endpoint/version": b"2", "looks.sh": script("looks")},
+    run_after=Program(("./looks.sh",), idempotent=True),
+)
+
+
+def deb(version: str) -> bytes:
+    """A real package without scripts."""
+    with tempfile.TemporaryDirectory() as folder:
+        build = Path(folder) / "build"
+        (build / "DEBIAN").mkdir(parents=True)
+        (build / "DEBIAN/control").write_text(
+            f"Package: hello-tc\nVersion: {version}\nArchitecture: all\nMaintainer: t <t@example.org>\nDescription: x\n"
+        )
+        (build / "usr/share/hello-tc").mkdir(parents=True)
+        for name in ("version", f"only-{version}"):
+            (build / "usr/share/hello-tc" / name).write_text(version)
+        made = Path(folder) / "hello.deb"
+        command = ["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(build), str(made)]
+        subprocess.run(command, check=True, capture_output=True)
+        return made.read_bytes()
+
+
+HELLO = (act("deb", name="hello-tc", source="hello.deb"),)
+DEB_ONE = pack("hello", "10.0", {"hello.deb": deb("1.0")}, action=HELLO)
+DEB_TWO = pack("hello", "10.1", {"hello.deb": deb("2.0")}, action=HELLO)
+DEB_FAILS = pack(
+    "hello",
+    "10.2",
+    {"hello.deb": deb("3.0"), "fails.sh": script("fails", "exit 3")},
+    action=HELLO,
+    run_after=Program(("./fails.sh",), idempotent=True),
+)
+
+
 @dataclass(frozen=True)
 class Story:
     """One of them.
@@ -103,6 +145,7 @@ class Story:
         before: what is installed when it begins.
         orders: what is ordered, made with a region.
         ends: for the last job, what the name may show by the state that its receipt says.
+        own: the package is the agent's own.
         once: words of programs that may not run again, with the states in which they have run exactly once.
     """
 
@@ -112,18 +155,25 @@ class Story:
     orders: Callable[[Region, Path], list[Order]]
     ends: dict[str, list[Package | None]]
     once: dict[str, set[str]] = field(default_factory=dict)
+    own: bool = False
 
     async def prepare(self, folder: Path, region: Region, work: Path) -> None:
         """The agent's folder and the orders, in `folder`, of which `work` is to be a copy."""
         folder.mkdir()
         prefix = folder / "agent/prefix"
         (prefix / "etc").mkdir(parents=True)
+        for name in ("info", "updates", "triggers"):
+            (prefix / DPKG / name).mkdir(parents=True)
+        for name in ("status", "available"):
+            (prefix / DPKG / name).touch()
         (prefix / "etc/other.ini").write_text("# mine\n[a]\nx=1\n")
         async with agent_over(folder / "agent", region) as agent:
             if self.before is not None:
                 agent.offer(self.before)
                 assert (await agent.do("before", "install", self.before)).state == "done"
         chunks = {digest: stored for package in PACKAGES for digest, stored in package.chunks.items()}
+        if self.own:
+            (folder / OWN).touch()
         (folder / "orders.pickle").write_bytes(pickle.dumps((region, chunks, self.orders(region, work))))
 
     def orders_in(self, folder: Path) -> tuple[list[Order], dict[bytes, bytes]]:
@@ -156,7 +206,22 @@ def in_steps(region: Region, package: Package, *steps: str) -> list[Order]:
     ]
 
 
-PACKAGES = (ONE, TWO, FAILS, KILLS, PLAIN, PLACED, PLACED_NEXT, PLACED_FAILS)
+DPKG = "var/lib/dpkg"
+PACKAGES = (
+    OWN_ONE,
+    OWN_TWO,
+    DEB_ONE,
+    DEB_TWO,
+    DEB_FAILS,
+    ONE,
+    TWO,
+    FAILS,
+    KILLS,
+    PLAIN,
+    PLACED,
+    PLACED_NEXT,
+    PLACED_FAILS,
+)
 STORIES = (
     Story(
         "upgrade with programs",
@@ -229,6 +294,28 @@ STORIES = (
         {"did": {"cancelled"}, "undid": {"cancelled"}},
     ),
     Story(
+        "a new agent",
+        "self-update",
+        OWN_ONE,
+        lambda region, _: [region.order("j", "install", OWN_TWO)],
+        {"done": [OWN_TWO], "failed": [OWN_ONE]},
+        own=True,
+    ),
+    Story(
+        "a .deb",
+        "native",
+        DEB_ONE,
+        lambda region, _: [region.order("j", "install", DEB_TWO)],
+        {"done": [DEB_TWO], "interrupted": [DEB_ONE]},
+    ),
+    Story(
+        "a .deb and back",
+        "native",
+        DEB_ONE,
+        lambda region, _: [region.order("j", "install", DEB_FAILS)],
+        {"failed": [DEB_ONE], "interrupted": [DEB_ONE]},
+    ),
+    Story(
         "placed removal",
         "placed files",
         PLACED_NEXT,
@@ -252,11 +339,18 @@ MURDERER = Story(
 
 
 def machine(folder: Path) -> dict[str, tuple[object, ...]]:
-    """What stands below the prefix of the agent in `folder`: kinds, modes and content."""
+    """What stands below the prefix of the agent in `folder`: kinds, modes and content; of dpkg what it says."""
     top = folder / "agent/prefix"
     found: dict[str, tuple[object, ...]] = {}
     for path in sorted(top.rglob("*")):
+        name = str(path.relative_to(top))
+        if name.startswith((f"{DPKG}/", "var/log")):
+            continue
         mode = stat.S_IMODE(path.lstat().st_mode)
         what = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else None
-        found[str(path.relative_to(top))] = (mode, what)
+        found[name] = (mode, what)
+    if (status := top / DPKG / "status").exists():
+        found["dpkg"] = tuple(
+            line for line in status.read_text().splitlines() if line.startswith(("Status", "Version"))
+        )
     return found

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.crash.lives import Nursery, carry_out, nursery
+from tests.crash.lives import Nursery, ended, nursery
 from tests.crash.stories import MURDERER, STORIES, Story, machine, shown
-from tests.endpoint.lab import ME, Region, agent_over
+from tests.endpoint.lab import ME, Region
 
 from tiercast_endpoint import holdings, journal
 from tiercast_endpoint.journal import Job
@@ -69,9 +69,8 @@ def by_step(steps: Sequence[str]) -> dict[str, list[int]]:
 async def look(story: Story, folder: Path, region: Region, may: Machines) -> list[Job]:
     """A life that ends; everything is as it may be (of what is placed: before, or as after a life without a kill)."""
     orders, chunks = story.orders_in(folder)
-    async with agent_over(folder / "agent", region, chunks=chunks) as agent:
-        # The parent repeats what was not acknowledged, once too often; the agent may know the orders or not.
-        await carry_out(agent, [*orders, *orders])
+    # The parent repeats what was not acknowledged, once too often; the agent may know the orders or not.
+    async with ended(folder, region, chunks, [*orders, *orders]) as agent:
         rows = [replace(await agent.row(order.job), reported=True) for order in orders]
         last = rows[-1]
         assert last.state in story.ends, f"{last.state} {last.code} {last.detail}"

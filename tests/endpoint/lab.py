@@ -374,10 +374,11 @@ async def agent_over(
     files: Files | None = None,
     connect: Connect = connect_sqlite,
     readers: int = 1,
+    wrap: Callable[[Performer], Performer] | None = None,
 ) -> AsyncIterator[Agent]:
     """An agent whose parent is a dictionary of chunks; `root_half` is the socket of the other half, if it has one.
 
-    Store and databases may lie elsewhere than on the disk.
+    Store and databases may lie elsewhere than on the disk; `wrap` puts a performer around all others.
     """
     async with AsyncExitStack() as stack:
         folder.mkdir(exist_ok=True)
@@ -454,6 +455,7 @@ async def agent_over(
         watching = await Watching.loaded(db, clock)
         feed = watching.feed
         steps: Performer = Actions(db=db, steps=acting, restart=restart, look=look, now_ms=clock, kept=feed.message)
+        steps = wrap(steps) if wrap is not None else steps
         half = None
         if root_half is not None:
             steps = half = Halves(db=db, materials=materials, own=steps, path=root_half)
