@@ -115,6 +115,7 @@ def _init(
     half = trusted.RootSettings(
         install_root=(install_root or settings.install_root).absolute(),
         user=user,
+        prefix=settings.prefix,
         labels=settings.labels,
         variables=settings.variables,
     )

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tiercast_endpoint import choice_commands, commands, owner_commands, root_commands
+from tiercast_endpoint import choice_commands, commands, owner_commands, recover_commands, root_commands
 
 _EPILOG = """\b
 Examples:
@@ -383,3 +383,4 @@ commands.register(app, _ask, _emit)
 choice_commands.register(app, _ask, _emit, _read_end)
 owner_commands.register(app, _ask, _emit, _follow)
 root_commands.register(app, _run, _emit)
+recover_commands.register(app, _run, _emit)

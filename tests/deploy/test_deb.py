@@ -61,6 +61,7 @@ def test_it_is_installed_and_taken_away_again(deb: Path, tmp_path: Path) -> None
     units = root / "usr/lib/systemd/system"
     assert sorted(path.name for path in units.iterdir()) == [
         "tiercast-endpoint.service",
+        "tiercast-recover.service",
         "tiercast-root.service",
         "tiercast-root.socket",
     ]

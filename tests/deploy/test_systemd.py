@@ -31,7 +31,7 @@ def analyze() -> str:
     return found
 
 
-@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("tier", [*TIERS, "recover"])
 def test_systemd_accepts_it(analyze: str, tmp_path: Path, tier: str) -> None:
     text, n = re.subn(r"(?m)^ExecStart=\S+", f"ExecStart={sys.executable}", _unit(tier))  # verify wants it to exist
     assert n == 1
