@@ -172,6 +172,17 @@ def end_of(until: str, for_: str, command: str) -> int:
     raise UsageError("time.invalid", "Until when?", command, "Give one of --until 18:00 and --for 2h.")
 
 
+def print_halves(status: dict[str, Any]) -> None:
+    """Who installs, where that is another process, and which version of the agent is tried out or was refused."""
+    if status.get("root_half"):
+        typer.echo(f"root half asked at {status['root_half']}")
+    update = status.get("update") or {}
+    if update.get("trial"):
+        typer.echo(f"version   on trial until a parent is reached: {update['trial']}")
+    if update.get("refused"):
+        typer.echo(f"version   refused: {update['refused']}.  {update['why']}")
+
+
 def print_above(rows: list[dict[str, Any]], job: str) -> None:
     """What those above know of why a job waits."""
     for one in rows:

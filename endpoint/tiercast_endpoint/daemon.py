@@ -19,7 +19,7 @@ from typing import Any
 
 import structlog
 
-from tiercast_endpoint import confirming, group_windows, held, holdings, informing, journal, sleeping
+from tiercast_endpoint import confirming, group_windows, held, holdings, informing, journal, selfupdate, sleeping
 from tiercast_endpoint.checking import Checks
 from tiercast_endpoint.halves import Halves, SeenRoot
 from tiercast_endpoint.hands import Hands
@@ -295,6 +295,8 @@ class Agent:
             },
             "generation": self._me.generation,
             "install_root": str(self._root.path),
+            "root_half": self._settings.root_socket,
+            "update": selfupdate.shown(self._place.folder),
             "staging": {"chunks": usage.chunks, "bytes": usage.bytes, "quota": usage.quota or 0},
             "disk_free": self._root.free(),
             "packages": len(installed),

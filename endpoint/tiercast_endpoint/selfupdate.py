@@ -87,6 +87,15 @@ class SelfUpdate:
             log.info("agent is good", tree=self._running)
 
 
+def shown(folder: Path) -> dict[str, str]:
+    """What `status` says of versions: the tree that runs ("": the first installation), what is on trial or refused."""
+    running = running_tree()
+    if running is None:
+        return {}
+    record = starter.load(folder / starter.FILE)
+    return {"tree": running, "trial": record.trial, "refused": record.refused, "why": record.why}
+
+
 def running_tree() -> str | None:
     """The tree that the starter started; None without a starter."""
     return os.environ.get(starter.TREE)

@@ -130,6 +130,7 @@ def status(*, state: State = None, json: Json = False) -> None:
     print(f"{found['name']} in {found['region']}, Tiercast {found['version']}, process {found['pid']}")
     print(f"parent    {parent['name']} at {parent['url']}: {'connected' if parent['connected'] else 'not connected'}")
     print(f"installs  into {found['install_root']}: {found['packages']} packages, {_size(found['disk_free'])} free")
+    commands.print_halves(found)
     print(f"staging   {found['staging']['chunks']} chunks, {_size(found['staging']['bytes'])}")
     for job in found["open_jobs"]:
         print(f"job       {job['job']} {job['package']}: {job['state']}")

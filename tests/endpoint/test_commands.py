@@ -8,6 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from tiercast_endpoint import commands
 from tiercast_endpoint.commands import register
 
 ANSWERS: dict[str, Any] = {
@@ -57,3 +58,13 @@ def test_an_answer_that_has_not_come_is_not_a_yes() -> None:
     app = typer.Typer()
     register(app, lambda *_, **__: {"group": "a", "state": "asked"}, lambda _: None)
     assert "not answered yet" in CliRunner().invoke(app, ["group", "join", "a"]).output
+
+
+def test_halves_and_versions_are_shown_where_there_is_something(capsys: pytest.CaptureFixture[str]) -> None:
+    commands.print_halves({"root_half": "", "update": {}})
+    assert capsys.readouterr().out == ""
+    commands.print_halves({"root_half": "/run/x", "update": {"trial": "t1", "refused": "t2", "why": "It ended."}})
+    said = capsys.readouterr().out
+    assert "asked at /run/x" in said
+    assert "on trial until a parent is reached: t1" in said
+    assert "refused: t2.  It ended." in said

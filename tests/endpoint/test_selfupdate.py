@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from tiercast_endpoint import starter, trial
+import pytest
+
+from tiercast_endpoint import selfupdate, starter, trial
 from tiercast_endpoint.events import Event, StepDone, StepFailed
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.restart import Restart
@@ -76,3 +78,11 @@ async def test_all_else_is_handed_on(tmp_path: Path) -> None:
     failing = update(tmp_path, Inner(fails=True), OLD, restart, connected=False)
     assert isinstance((await failing.perform(JOB, Step.AFTER, nothing))[1], StepFailed)
     assert not restart.asked.is_set()
+
+
+def test_status_says_which_version_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(starter.TREE, raising=False)
+    assert selfupdate.shown(tmp_path) == {}
+    monkeypatch.setenv(starter.TREE, OLD)
+    starter.save(tmp_path / starter.FILE, trial.Record(good=OLD, refused=NEW, why="It ended."))
+    assert selfupdate.shown(tmp_path) == {"tree": OLD, "trial": "", "refused": NEW, "why": "It ended."}
