@@ -6,12 +6,14 @@ Rules (docs/jobs.md, "Conditions")
 - A job that says nothing of facts costs no look at them.
 - A condition that makes no sense here is not true, and says so; it never ends a job that was ordered to wait.
 - First the owner's word, then conditions, then what the package needs and goes after: the first that keeps it is told.
-- What may not replace what stands here ends as rejected: before it is fetched, or right before it is installed.
+- What may not replace what stands here ends as rejected: before it is fetched, or right before it is installed; so does
+  the removal of what another package here needs, unless it was forced.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
@@ -21,7 +23,7 @@ import structlog
 
 from tiercast_endpoint import choices, holdings, journal
 from tiercast_endpoint.choices import Choice
-from tiercast_endpoint.install import INSTALL, Judged, Outcome
+from tiercast_endpoint.install import INSTALL, REMOVE, Judged, Outcome
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.needs import Bringer, lack
 from tiercast_endpoint.sequence import Queued, goes_after
@@ -114,6 +116,10 @@ class Judging:
             found = await self._with_offer(said.with_offer, job.expires) or found
         if job.snapshot.type == INSTALL:
             found = await self._beside(job, said, found)
+        if job.snapshot.type == REMOVE and not job.options.get(provisos.THOUGH_NEEDED):
+            needed = await self._db.read(lambda connection: needed_by(connection, job.package))
+            if needed:
+                found = Judged(end=Outcome("rejected", "dependency.needed", needed))
         # From here on nothing is waited for.
         own, all_ = choices.chosen(self._chosen, job.job)
         owner = choices.says(own, all_, terms_of(job, said), self._now_ms())
@@ -196,6 +202,19 @@ def said_of(job: Job) -> Provisos:
         order=said.order or plan.order,
         replace=said.replace or plan.replace,
     )
+
+
+def needed_by(connection: sqlite3.Connection, package: str) -> str:
+    """Which installed package needs this one, as a sentence; "" for none, and for those that are to be removed too."""
+    leaving = {row.package for row in journal.open_jobs(connection) if row.type == REMOVE}
+    for one in holdings.installed(connection):
+        if one.package == package or one.package in leaving:
+            continue
+        for row in journal.revisions(connection, one.job)[-1:]:
+            for needs in said_of(row).requires:
+                if needs.package == package:
+                    return f"{one.package} {one.version} is installed here and needs {needs}."
+    return ""
 
 
 def _queued(job: Job) -> Queued:

@@ -165,8 +165,11 @@ class Jobs:
         options = await version_orders.in_options(connection, options)
         names = [node.name for node in found]
         await group_windows.check_targets(connection, request.type, options, names, (now / 1000, expires))
-        if request.type == "remove" and not request.anyway:
-            await dependents.check_needed(connection, package.name, [node.name for node in found])
+        if request.type == "remove":
+            if not request.anyway:
+                await dependents.check_needed(connection, package.name, [node.name for node in found])
+            else:
+                options[provisos.THOUGH_NEEDED] = True
         if request.dry_run:
             refused = await refusals.refused(connection, package, options, [node.name for node in found])
             return shown(picked, confirm=len(found) > self.confirm_above) | ({"refused": refused} if refused else {})

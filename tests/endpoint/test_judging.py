@@ -159,3 +159,17 @@ async def test_what_a_declined_offer_needed_ends_with_it(agent: Agent) -> None:
     record = await agent.ended("j2")
     assert (record.state, record.code) == ("rejected", "offer.declined")
     assert agent.fetcher.fetched == []
+
+
+async def test_what_another_package_needs_is_not_removed_unless_it_is_forced(agent: Agent) -> None:
+    agent.offer(TOOL, NEEDY)
+    await agent.do("j1", "install", TOOL)
+    await agent.do("j2", "install", NEEDY)
+    record = await agent.do("j3", "remove", TOOL)
+    assert (record.state, record.code) == ("rejected", "dependency.needed")
+    assert agent.receipt(record).detail == "needy 1.0 is installed here and needs tool >= 2."
+    assert agent.tree("tool") is not None
+    assert (await agent.do("j4", "remove", TOOL, options={"though_needed": True})).state == "done"
+    assert (await agent.do("j5", "install", TOOL)).state == "done"
+    assert (await agent.do("j6", "remove", NEEDY)).state == "done"
+    assert (await agent.do("j7", "remove", TOOL)).state == "done"

@@ -41,6 +41,8 @@ async def test_only_versions_that_need_it_count(needy: Any) -> None:
 
 async def test_forced(needy: Any) -> None:
     assert (await needy.jobs.create(removal("lib", "pc1", anyway=True)))["targets"] == 1
+    await needy.handover.drain()
+    assert needy.orders()[-1][0].options["though_needed"] is True
 
 
 async def test_what_leaves_too_needs_nothing(needy: Any) -> None:

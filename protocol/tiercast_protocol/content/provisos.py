@@ -30,6 +30,8 @@ BEFORE, ORDER, PACKAGE_REPLACE = "package_before", "package_order", "package_rep
 REPLACE = "replace"
 #: The offer that a package comes with: it is what that one needs, and waits for the owner as that does.
 WITH_OFFER = "with_offer"
+#: Of a removal: also where other packages need it.  It only widens, so whoever does not know it may pass it over.
+THOUGH_NEEDED = "though_needed"
 DEFER_MAX, DEFER_UNTIL, REJECTABLE = "defer_max", "defer_until", "rejectable"
 #: What administrators say; the others are the package's.
 JOB_WORDS = frozenset({CONDITION, CONDITION_FALSE, DEFER_MAX, DEFER_UNTIL, REJECTABLE, REPLACE})

@@ -55,6 +55,12 @@ RESULTS: dict[str, Result] = {
         "A value on this machine can't be that of a variable; nothing was fetched.",
         "Mend it under variables in endpoint.toml there; order again.",
     ),
+    "dependency.needed": Result(
+        _REJECTED,
+        _AGENT,
+        "Another package that is installed on the machine needs what was to be removed.",
+        "Remove that one first, or order it with --force.",
+    ),
     "replace.refused": Result(
         _REJECTED,
         _AGENT,
