@@ -80,8 +80,8 @@ class Halves:
         self._opening = asyncio.Lock()
         self._tasks: asyncio.TaskGroup | None = None
         self._runs = asyncio.Event()
-        self._tell: Progress | None = None
-        self._performing = asyncio.Lock()
+        #: Who hears how far a job's step has come.
+        self._tells: dict[str, Progress] = {}
         materials.use_sources(Asked(self.ask))
 
     async def run(self) -> None:
@@ -131,15 +131,13 @@ class Halves:
             raise Failed("half.order-missing", "The order came before the agent had two halves; order it again.")
         outcome = job.snapshot.outcome
         said = None if outcome is None else [outcome.state, outcome.code, outcome.detail]
-        # One step at a time: the root half is one process with one line, and progress is of the step that runs.
-        async with self._performing:
-            self._tell = tell
-            try:
-                answer = await self.ask("perform", bundle=bundle, further=further, step=step.value, outcome=said)
-            except Refusal as error:
-                return job, StepFailed(step, error.code, error.detail)
-            finally:
-                self._tell = None
+        self._tells[job.job] = tell
+        try:
+            answer = await self.ask("perform", bundle=bundle, further=further, step=step.value, outcome=said)
+        except Refusal as error:
+            return job, StepFailed(step, error.code, error.detail)
+        finally:
+            self._tells.pop(job.job, None)
         return await self._take(job, step, answer)
 
     async def _bundle(self, job: Job, revision: int) -> bytes | None:
@@ -225,8 +223,8 @@ class Halves:
                 line.close()
 
     async def _answer(self, verb: str, args: Mapping[str, Any]) -> Any:
-        if verb == "progress" and self._tell is not None:
-            self._tell(int(args.get("done", 0)), int(args.get("total", 0)))
+        if verb == "progress" and (tell := self._tells.get(str(args.get("job")))) is not None:
+            tell(int(args.get("done", 0)), int(args.get("total", 0)))
         elif verb == "chunk":
             return await self._stored(args.get("digest"))
         elif verb == "chunks" and isinstance(digests := args.get("digests"), list):

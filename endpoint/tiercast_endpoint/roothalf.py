@@ -11,10 +11,12 @@ Rules
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -80,6 +82,8 @@ class RootHalf:
         self._borrowed = borrowed
         self._limits = limits
         self._clock = now_ms
+        #: One step at a time of each package, and of each job without one.
+        self._turns: dict[str, asyncio.Lock] = {}
 
     def attach(self, line: Line | None) -> None:
         """From now on chunks are asked for on this line."""
@@ -109,6 +113,13 @@ class RootHalf:
 
     async def _perform(self, args: Mapping[str, Any]) -> dict[str, Any]:
         bundle, order, step, outcome = self._proved(args)
+        # Whoever asks twice at the same time waits: between looking at what was done and doing it nobody comes in.
+        async with self._turns.setdefault(order.package or order.job, asyncio.Lock()):
+            return await self._next_step(bundle, order, step, outcome, args)
+
+    async def _next_step(
+        self, bundle: OrderBundle, order: Order, step: Step, outcome: Outcome | None, args: Mapping[str, Any]
+    ) -> dict[str, Any]:
         vouched = windows_of(bundle.targets, self._me.name)
         job, past = await self._db.write(lambda connection: self._enter(connection, order, vouched))
         job = await self._moved_on(job, args.get("further"))
@@ -124,7 +135,7 @@ class RootHalf:
         job = replace(job, snapshot=snapshot, started=job.started or after.begun)
         await self._db.write(lambda connection: _note(connection, job, after))
         log.info("step", job=job.job, package=job.package, step=step)
-        done, event = await self._steps.perform(job, step, self._tell)
+        done, event = await self._steps.perform(job, step, partial(self._tell, job.job))
         ended = allowed.end(after, event)
         if ended.over:
             done = replace(done, finished=self._clock())
@@ -212,9 +223,9 @@ class RootHalf:
             raise Refusal(reason.code, "It is not its time, by the root half's clock and settings.")
         return now
 
-    def _tell(self, done: int, total: int) -> None:
+    def _tell(self, job: str, done: int, total: int) -> None:
         if (line := self._borrowed.line) is not None:
-            line.say("progress", done=done, total=total)
+            line.say("progress", job=job, done=done, total=total)
 
     async def _shown(self, package: str) -> dict[str, Any]:
         """What is installed of the package ("": of all), as plain data."""

@@ -116,6 +116,17 @@ async def test_a_cancel_ends_a_program_at_the_root_half(halved: Agent, tmp_path:
     assert halved.tree("hello") is None
 
 
+async def test_a_long_program_holds_up_no_other_package(halved: Agent, tmp_path: Path) -> None:
+    slow = pack("slow", "1.0", FILES, run_before=Program(argv=("/bin/sh", "-c", f"touch {tmp_path}/runs; sleep 600")))
+    quick = pack("quick", "1.0", {"a": b"x"})
+    halved.offer(slow, quick)
+    await halved.order(halved.region.order("j1", "install", slow))
+    await until((tmp_path / "runs").exists)
+    assert (await halved.do("j2", "install", quick)).state == "done"
+    await halved.order(halved.region.order("j1", "cancel", slow, revision=2, options={"force": True}))
+    assert (await halved.ended("j1")).code == "cancel.forced"
+
+
 async def test_a_root_half_that_is_not_there_is_named(
     tmp_path: Path, region: Region, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,6 +111,19 @@ async def test_no_step_is_left_out_and_none_comes_twice(other: Other, tmp_path: 
     assert ran.read_text().count("x") == 2
 
 
+async def test_asked_twice_at_the_same_time_it_does_it_once(other: Other, tmp_path: Path, region: Region) -> None:
+    ran = tmp_path / "ran"
+    one = pack("hello", "1.0", FILES, run_before=Program(argv=("/bin/sh", "-c", f"echo x >> {ran}; sleep 0.2")))
+    order = region.order("j1", "install", one)
+    async with asking(other.path, one.chunks) as line:
+        await steps(line, region, order, "plan", "assemble")
+        asked = (line.ask("perform", **question(region, order, "before")) for _ in range(8))
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+    codes = [answer.code for answer in answers if isinstance(answer, Refusal)]
+    assert codes == ["half.order"] * 7
+    assert ran.read_text() == "x\n"
+
+
 async def test_an_old_order_brings_no_old_version_back(other: Other, tmp_path: Path, region: Region) -> None:
     one, two = pack("hello", "1.0", FILES), pack("hello", "2.0", {**FILES, "more": b"x"})
     first = region.order("j1", "install", one)
