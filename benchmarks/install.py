@@ -7,6 +7,7 @@ Rules
   by itself, cp is followed by `sync -f`.
 - `undo_ms`: a second version, whose run-after fails, is switched to and taken back; from the record of that step to its
   end, the old version stands again.
+- `placed_vs_cp`: the same files placed by an action at a path of the machine, out of the tree that is built first.
 - What was installed is compared with the folder, byte for byte, once.
 """
 
@@ -31,8 +32,9 @@ from tests.endpoint.lab import Package, Region
 from disks import new_disk, settled
 from harness import Goals, asked, note, pairs, run, spread
 from tiercast_cli.packager.seal import TreeSealer
-from tiercast_protocol.content.definition import Definition, Program
+from tiercast_protocol.content.definition import Definition, parse_definition
 from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.programs import Program
 from tiercast_protocol.node.chunks.disk import DiskStore
 
 GOALS: Goals = {
@@ -42,6 +44,13 @@ GOALS: Goals = {
     "undo_ms": ("<=", 2000),
 }
 HERE = Path(__file__).parent
+PLACED = """name = "placed"
+version = "1"
+[[action]]
+type = "files"
+path = "/opt/big"
+source = "all"
+"""
 FAILING = Program(("/bin/false",))
 
 
@@ -129,16 +138,17 @@ class Runs:
 
     def __init__(self, folder: Path, files: int, size: int) -> None:
         self.folder, self.tree = folder, folder / "tree"
-        self.disk_size = 3 * size + files * 16_384 + (256 << 20)
+        self.disk_size = 4 * size + files * 16_384 + (256 << 20)
         note(f"{files} files, {size >> 20} MiB")
-        make_tree(self.tree, files, size)
+        make_tree(self.tree / "all", files, size)
         self.deb = build_deb(self.tree, folder)
         self.region = Region(PrivateKey.generate(), PrivateKey.generate())
         self.commands: dict[str, str] = {}
-        self.compared = False
+        self.compared = self.compared_placed = False
         first, second = Definition("big", "1", 1), Definition("big", "2", 1, run_after=FAILING)
         (folder / "state").mkdir()
-        for job, definition in (("one", first), ("two", second)):
+        placed = parse_definition(PLACED)
+        for job, definition in (("one", first), ("two", second), ("placed", placed)):
             root = asyncio.run(fill(self.tree, folder / "state" / "chunks", definition))
             order(folder / "state", job, definition, root, self.region)
 
@@ -160,6 +170,20 @@ class Runs:
                 raise RuntimeError(str(undone))
         return {**told, "switch_ms": told["steps"]["switch"], "undo_ms": undone["steps"]["undo"]}
 
+    def placed(self) -> float:
+        """Seconds to have the files at a path of the machine."""
+        with new_disk(self.folder, self.disk_size) as top:
+            subprocess.run(["cp", "-a", str(self.folder / "state"), f"{top}/state"], check=True)
+            settled(top)
+            told = ours(top / "state", "placed")
+            if told["state"] != "done":
+                raise RuntimeError(str(told))
+            if not self.compared_placed:
+                subprocess.run(["diff", "-r", f"{self.tree}/all", f"{top}/state/prefix/opt/big"], check=True)
+                self.compared_placed = True
+            note(json.dumps({"placed_steps_ms": {name: round(took) for name, took in told["steps"].items()}}))
+        return float(told["seconds"])
+
     def theirs(self, name: str) -> float:
         """Seconds of one of the others."""
         with new_disk(self.folder, self.disk_size) as top:
@@ -179,6 +203,7 @@ def work(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
             "ours_s": round(told["seconds"], 3),
             "dpkg_s": round(runs.theirs("dpkg"), 3),
             "cp_s": round(runs.theirs("cp"), 3),
+            "placed_s": round(runs.placed(), 3),
             "switch_ms": round(told["switch_ms"], 1),
             "undo_ms": round(told["undo_ms"], 1),
             "steps_ms": {name: round(took) for name, took in told["steps"].items()},
@@ -194,6 +219,7 @@ def work(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
         "vs_cp": by_rival["cp"][1],
         "switch_ms": max(row["switch_ms"] for row in rows),
         "undo_ms": max(row["undo_ms"] for row in rows),
+        "placed_vs_cp": statistics.median(row["placed_s"] / row["cp_s"] for row in rows),
         "dpkg_vs_cp": statistics.median(row["dpkg_s"] / row["cp_s"] for row in rows),
         "ours_s": statistics.median(row["ours_s"] for row in rows),
         "cp_s": statistics.median(row["cp_s"] for row in rows),
