@@ -167,6 +167,11 @@ def acted(connection: sqlite3.Connection, package: str) -> list[Acted]:
     ]
 
 
+def move_acted(connection: Connection, package: str, tree: str) -> None:
+    """The sources of what the installed version did lie in this tree."""
+    connection.execute("UPDATE acted SET tree=? WHERE package=? AND tree<>?", (tree, package, tree))
+
+
 def owned_by(connection: sqlite3.Connection, package: str, identity: str) -> list[Owned]:
     """What an action of the package placed."""
     rows = connection.execute(

@@ -139,6 +139,11 @@ class Engine:
         await self._db.write(lambda connection: e.accept(connection, job.n))
         await self._unkeep()
 
+    async def moved(self, package: str, tree: str) -> None:
+        """What the package's actions take of its tree lies in this one from now on."""
+        if await self.stands(package):
+            await self._db.write(lambda connection: e.move_acted(connection, package, tree))
+
     # -- one action ------------------------------------------------------------------------------------
 
     async def _deed(self, job: Job, deed: Deed, effect: e.Effect | None, run: JobRunner) -> str:

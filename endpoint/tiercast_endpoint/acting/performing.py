@@ -31,6 +31,7 @@ from tiercast_protocol.content.actionfill import filled
 from tiercast_protocol.content.actiontypes import Action
 from tiercast_protocol.content.definition import parse_definition
 from tiercast_protocol.content.handler import Handler
+from tiercast_protocol.content.jobtypes import REPAIR
 from tiercast_protocol.errors import StoreFull, TiercastError
 from tiercast_protocol.node import fetch
 from tiercast_protocol.node.database import Database
@@ -101,6 +102,9 @@ class Acting:
             return await self._perform(job, step)
         if step in {Step.SETTLE, Step.DELETE}:
             await self.engine.accept(job)
+        if step is Step.SETTLE and await in_thread(self._root.current, job.package) == job.tree:
+            # Older trees go now, also the one of the same version that a repair replaced.
+            await self.engine.moved(job.package, job.tree)
         done, event = await self._steps.perform(job, step, tell)
         if step is Step.PLAN and isinstance(event, StepDone) and event.plan is not None and not event.plan.current:
             return done, without_programs(done, await self._planned(done, event))
@@ -110,7 +114,8 @@ class Acting:
 
     async def _planned(self, job: Job, event: StepDone) -> Event:
         _, definition = await self._materials.head(job)
-        if event.plan is None or not (definition.action or await self.engine.stands(job.package)):
+        # A repair makes the tree whole, and does nothing else of the package.
+        if event.plan is None or job.type == REPAIR or not (definition.action or await self.engine.stands(job.package)):
             return event
         return replace(event, plan=replace(event.plan, actions=True))
 

@@ -140,3 +140,24 @@ async def test_what_stands_committed_is_undone_with_its_actions_unless_another_j
     assert (top / "etc/a").read_bytes() == (b"3" if superseded else b"1")
     await agent.do("j4", "remove", three[0])
     assert snapshot(top) == {}
+
+
+async def test_a_repair_does_nothing_but_make_the_tree_whole_and_the_undo_is_found_in_it(agent: Agent) -> None:
+    top = place(agent)
+    scripts: dict[str, bytes | str | None] = {
+        "do.sh": b"#!/bin/sh\necho x >> $TIERCAST_PREFIX/ran\n",
+        "undo.sh": b"#!/bin/sh\nrm $TIERCAST_PREFIX/ran\n",
+    }
+    one = pack("app", "1", scripts, action=(act("program", name="p", argv=["./do.sh"], undo=["./undo.sh"]),))
+    agent.offer(one)
+    assert (await agent.do("j1", "install", one)).state == "done"
+    tree = agent.root.current("app")
+    damaged = agent.root.path / "app" / "do.sh"
+    damaged.chmod(0o700)
+    damaged.write_bytes(b"#!/bin/sh\nexit 1\n")
+    assert (await agent.do("j2", "repair", one)).state == "done"
+    assert agent.root.current("app") != tree
+    assert (top / "ran").read_text() == "x\n"
+    record = await agent.do("j3", "remove", one)
+    assert record.state == "done", record.detail
+    assert snapshot(top) == {}
