@@ -14,7 +14,7 @@ from tiercast_cli.exitcodes import ExitCode
 from tiercast_cli.options import InPackage, Job, Json, Node, OnEndpoints, OnGateways, Package
 from tiercast_cli.provisos import OF_OWNER, OF_REPLACING, provisos_of, provisos_shown
 from tiercast_cli.session import ask, emit, run, session
-from tiercast_cli.sets import OF_SETS, sets_of, sets_shown
+from tiercast_cli.sets import OF_STEPS, sets_of, sets_shown
 from tiercast_cli.targets import TARGETS, print_dry_run, print_needs, targets_of
 from tiercast_cli.terms import JOB, taking, terms_of
 from tiercast_cli.times import ANYWAY, OF_INSTALLATION, OF_TRANSFER, times_of, times_shown
@@ -71,7 +71,7 @@ OF_INSTALLING: dict[str, tuple[Any, Any]] = {**OF_OWNER, **OF_REPLACING}
 
 @app.command(epilog=INSTALL)
 @taking(
-    {"on": (OnEndpoints, []), **ORDER, **ANYWAY, **OF_SETS, **OF_TRANSFER, **OF_INSTALLATION, **OF_INSTALLING, **JOB}
+    {"on": (OnEndpoints, []), **ORDER, **ANYWAY, **OF_STEPS, **OF_TRANSFER, **OF_INSTALLATION, **OF_INSTALLING, **JOB}
 )
 def install(package: Package, **given: Any) -> None:
     """Install a package on endpoints."""

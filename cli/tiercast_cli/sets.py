@@ -22,7 +22,7 @@ from tiercast_protocol.errors import UsageError
 _SHARE = re.compile(r"([1-9]\d?|100)\s*%?\Z")
 _LEAST = "Commit by itself once so many are prepared: 90%; by hand not below it."
 _FAILED = "Undo all of it once so many failed: 10%."
-#: Of one install.
+#: Of a set.
 OF_SETS: dict[str, tuple[Any, Any]] = {
     "two_phase": (
         Annotated[bool, typer.Option("--two-phase", help="Prepare only; `job commit` switches, `job accept` ends it.")],
@@ -31,6 +31,20 @@ OF_SETS: dict[str, tuple[Any, Any]] = {
     "commit_at_least": (Annotated[str, typer.Option("--commit-at-least", metavar="N%", help=_LEAST)], ""),
     "undo_if_failed": (Annotated[str, typer.Option("--undo-if-failed", metavar="N%", help=_FAILED)], ""),
 }
+#: Of what is installed.
+OF_REBOOT: dict[str, tuple[Any, Any]] = {
+    "reboot": (
+        Annotated[
+            str,
+            typer.Option(
+                "--reboot", metavar="WHEN", help="no, now, later or ask: before it goes on; as the package says."
+            ),
+        ],
+        "",
+    ),
+}
+#: Of one install.
+OF_STEPS = OF_SETS | OF_REBOOT
 _PLACES: dict[str, tuple[Any, Any]] = {"on": (OnHosts, []), "group": (OnGroups, []), "below": (OnBelow, [])}
 CommitForce = Annotated[bool, typer.Option("--force", help="Also below the share of prepared ones that is needed.")]
 AcceptForce = Annotated[bool, typer.Option("--force", help="Also where some are not committed yet: they go on to it.")]
@@ -43,6 +57,8 @@ def sets_of(given: Mapping[str, Any]) -> dict[str, str | int | bool]:
         UsageError: number.invalid.
     """
     said: dict[str, str | int | bool] = {"two_phase": True} if given.get("two_phase") else {}
+    if reboot := given.get("reboot"):
+        said["reboot"] = reboot.strip().lower()
     for name in ("commit_at_least", "undo_if_failed"):
         if text := given.get(name):
             found = _SHARE.match(text.strip())

@@ -37,6 +37,7 @@ def register(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None])
     _add_inventory(app, ask, emit)
     _add_messages(app, ask, emit)
     _add_verify(app, ask, emit)
+    _add_reboot(app, ask, emit)
     group = typer.Typer(
         no_args_is_help=True, rich_markup_mode=None, help="Groups of the region that this machine asks to be in."
     )
@@ -78,6 +79,34 @@ def _add_verify(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], Non
                 typer.echo(f"  {differs['path']}  {differs['what']}")
         if not all(one["whole"] for one in found):
             raise typer.Exit(1)
+
+
+def _add_reboot(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None]) -> None:
+    epilog = "Examples: tiercast-endpoint reboot, tiercast-endpoint reboot --later 2h"
+
+    @app.command(epilog=epilog)
+    def reboot(
+        *,
+        later: Annotated[str, typer.Option("--later", metavar="TIME", help="Not now, but in 30m, 2h.")] = "",
+        state: State = None,
+        json: Json = False,
+    ) -> None:
+        """Restart the machine for the packages that wait for it, now or later."""
+        found: list[dict[str, Any]] = ask(state, "reboot", json=json, later_s=_length(later))
+        if json:
+            emit({"reboots": found})
+        else:
+            names = ", ".join(one["job"] for one in found)
+            typer.echo(f"{'Put off' if later else 'The machine is restarted'}: {names}.")
+
+
+def _length(text: str) -> int:
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+    if not text:
+        return 0
+    if text[:-1].isdecimal() and text[-1] in units:
+        return int(text[:-1]) * units[text[-1]]
+    raise typer.BadParameter(f"{text!r} is no length of time: 30m, 2h", param_hint="--later")
 
 
 def _add_messages(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None]) -> None:

@@ -32,9 +32,11 @@ from tiercast_endpoint.notifying import Notifying
 from tiercast_endpoint.orders import Identity, open_bundle
 from tiercast_endpoint.partial import PartialTrees
 from tiercast_endpoint.placing import Placing
+from tiercast_endpoint.rebooting import Rebooting
 from tiercast_endpoint.reports import Reporter
 from tiercast_endpoint.restart import Restart
 from tiercast_endpoint.root_folder import RootFolder
+from tiercast_endpoint.run import Performer
 from tiercast_endpoint.schema import SCHEMA
 from tiercast_endpoint.settings import Settings
 from tiercast_endpoint.terms import Terms
@@ -116,7 +118,7 @@ class Agent:
             db, me, self._place.folder, self._settings, (post, upstream), self._root.stands, now_ms
         )
         inner, self._halves = hands.performer(materials, informer, watching, self._restart, now_ms)
-        steps = Verifying(db=db, root=self._root, materials=materials, steps=inner, changed=informer.changed)
+        restarts, steps = self._around(inner, db, materials, informer)
         dozing = sleeping.Sleeping(db, post, self._settings.power, now_ms)
         reporter = Reporter(
             db=db,
@@ -160,7 +162,7 @@ class Agent:
         readings.table |= Arrivals(ledger, upstream).readings | why.readings
         readings.at_socket["job.why"] = why.at_socket
         verbs = Verbs()
-        for part in (readings, owner, informer, dozing, steps):
+        for part in (readings, owner, informer, dozing, steps, restarts):
             part.register(verbs)
         watching.register(verbs, jobs, why.why)
         async with asyncio.TaskGroup() as tasks:
@@ -177,6 +179,15 @@ class Agent:
             async with self._socket(verbs):
                 ready(node=me.name, region=me.region, parent=upstream.parent, socket=str(self._place.socket))
                 await asyncio.Event().wait()
+
+    def _around(
+        self, inner: Performer, db: Database, materials: Materials, informer: Informer
+    ) -> tuple[Rebooting, Verifying]:
+        """The performers of steps that stand around those that change the machine."""
+        power, free = self._settings.power, self._root.free
+        restarts = Rebooting(db=db, settings=power, steps=inner, now_ms=now_ms, free=free)
+        verifies = Verifying(db=db, root=self._root, materials=materials, steps=restarts, changed=informer.changed)
+        return restarts, verifies
 
     def _socket(self, verbs: Verbs) -> ControlServer:
         """Where the owner is heard, and who may speak for him."""

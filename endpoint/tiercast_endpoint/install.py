@@ -50,7 +50,7 @@ from tiercast_endpoint.events import (
     prepared,
 )
 from tiercast_endpoint.gate import Gate
-from tiercast_endpoint.phased import STANDING, entered, with_step
+from tiercast_endpoint.phased import ASIDE, STANDING, entered, next_aside, with_step
 from tiercast_endpoint.story import (
     FIRST,
     HARMLESS,
@@ -74,7 +74,7 @@ from tiercast_endpoint.story import (
 from tiercast_endpoint.tries import failed_with, next_try
 from tiercast_endpoint.waits import Waits
 from tiercast_protocol.content import phases
-from tiercast_protocol.content.reason import Reason, because, packed
+from tiercast_protocol.content.reason import Reason, packed
 from tiercast_protocol.content.times import SHUTDOWN, START
 
 __all__ = [
@@ -229,8 +229,8 @@ class Install:
         if at.step is Step.BEFORE and not at.cancel:
             # Nothing but that program was begun, and it may be begun again: when the gate is open.
             return self._ready(now)
-        if at.step is Step.CONFIRM:
-            return self._confirm()
+        if at.step in ASIDE:
+            return self._aside(at.step)
         if at.step is Step.RUN and self._waits.to_begin(now) is not None:
             return self._go(Step.STOP)
         return [Tell(STATE_OF[at.step]), Perform(at.step)]
@@ -261,12 +261,12 @@ class Install:
                 return self._go(Step.UNDO if at.step is Step.REVERT else Step.UNLINK)
             case Step.SWITCH | Step.APPLY | Step.AFTER:
                 return self._go(entered(at))
-            case Step.ENTER if at.plan.confirm and at.phase != phases.UNDO:
-                return self._confirm()
+            case Step.ENTER | Step.REBOOT if (aside := next_aside(at)) is not None:
+                return self._aside(aside)
             case Step.ENTER:
                 self.snapshot = replace(at, step=Step.STAND)
                 return [Record(self.snapshot), *self._look(now)] if at.phase == phases.COMMIT else self._turn(now)
-            case Step.CONFIRM:
+            case Step.REBOOT | Step.CONFIRM:
                 return self._stand(None, now)
             case Step.UNDO if at.outcome is None and not at.cancel and at.phase != phases.UNDO:
                 return self._ready(now)
@@ -290,7 +290,7 @@ class Install:
     def _failed(self, event: StepFailed, now: int) -> list[Command]:
         at = self.snapshot
         outcome, self.snapshot, mendable = failed_with(at, event, self._outcome())
-        if at.step is Step.CONFIRM:
+        if at.step in ASIDE:
             return self._stand(outcome, now)
         if mendable and (found := next_try(at, self.gate.times, outcome, now)) is not None:
             self.snapshot, to = found
@@ -300,11 +300,11 @@ class Install:
             return [Record(self.snapshot), *self._look(now)]
         return self._go(back_from(at.step, at.plan), outcome)
 
-    def _confirm(self) -> list[Command]:
-        """Nobody waits for a program that may take days: the turn is given back meanwhile."""
-        self.snapshot = replace(self.snapshot, step=Step.CONFIRM)
-        told = Tell(STATE_OF[Step.CONFIRM], *packed(because("confirm.waits")))
-        return [Record(self.snapshot), told, Rest(), Perform(Step.CONFIRM)]
+    def _aside(self, step: Step) -> list[Command]:
+        """Nobody waits for what may take days: the turn is given back meanwhile."""
+        self.snapshot = replace(self.snapshot, step=step)
+        told = Tell(STATE_OF[step], *packed(ASIDE[step](self.snapshot.plan)))
+        return [Record(self.snapshot), told, Rest(), Perform(step)]
 
     def _stand(self, outcome: Outcome | None, now: int) -> list[Command]:
         """Confirmed, or with the `outcome` for which it goes back, when its turn comes."""
@@ -326,7 +326,7 @@ class Install:
         self.snapshot = after
         if after.phase == phases.UNDO and at.step in HARMLESS:
             return self._abandon(endings.GIVEN_UP)
-        if after.phase == phases.UNDO and at.step is Step.CONFIRM:
+        if after.phase == phases.UNDO and at.step in ASIDE:
             return [Abort(at.step), *self._stand(endings.TAKEN_BACK, now)]
         return [Record(after), *self._look(now)]
 
@@ -334,7 +334,7 @@ class Install:
         at = self.snapshot
         if at.step in HARMLESS:
             return self._abandon(endings.UNTOUCHED)
-        if at.step is Step.CONFIRM:
+        if at.step in ASIDE:
             return [Abort(at.step), *self._stand(endings.UNCONFIRMED, now)]
         if at.phase == phases.COMMIT and at.step in STANDING and not (force and at.step in PROGRAMS):
             return self._ordered(phases.UNDO, now)

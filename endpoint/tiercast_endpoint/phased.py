@@ -9,15 +9,17 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from tiercast_endpoint.story import Snapshot, Step, back_from
+from tiercast_endpoint.story import Plan, Snapshot, Step, back_from
 from tiercast_protocol.content import phases
+from tiercast_protocol.content.reason import Reason, because
 
 #: Steps at which a program, or a switch that may be tried again, is waited for before it is given up.
 _WAITED_FOR = frozenset({Step.BEFORE, Step.REVERT, Step.UNDO})
 #: Steps at which the new version stands, and may be taken back by order.
-STANDING = frozenset({Step.SWITCH, Step.APPLY, Step.AFTER, Step.ENTER, Step.CONFIRM, Step.STAND})
+STANDING = frozenset({Step.SWITCH, Step.APPLY, Step.AFTER, Step.ENTER, Step.REBOOT, Step.CONFIRM, Step.STAND})
 
 
 def with_step(at: Snapshot, step: str) -> Snapshot:
@@ -29,8 +31,24 @@ def with_step(at: Snapshot, step: str) -> Snapshot:
     return replace(at, phase=phase, cancel=cancel)
 
 
+#: Steps that may take days, and what is told of each: the turn is given back meanwhile.
+ASIDE: dict[Step, Callable[[Plan], Reason]] = {
+    Step.REBOOT: lambda plan: because("reboot.waits", mode=plan.reboot),
+    Step.CONFIRM: lambda _plan: because("confirm.waits"),
+}
+
+
+def next_aside(at: Snapshot) -> Step | None:
+    """Which of them follows the present step; None for none."""
+    if at.phase == phases.UNDO:
+        return None
+    if at.step is Step.ENTER and at.plan.reboot:
+        return Step.REBOOT
+    return Step.CONFIRM if at.plan.confirm and at.step in {Step.ENTER, Step.REBOOT} else None
+
+
 def entered(at: Snapshot) -> Step:
     """What follows when the new version stands."""
     if at.phase == phases.UNDO:
         return back_from(Step.AFTER, at.plan)
-    return Step.ENTER if at.phase == phases.COMMIT or at.plan.confirm else Step.SETTLE
+    return Step.ENTER if at.phase == phases.COMMIT or at.plan.on_trial else Step.SETTLE

@@ -45,6 +45,7 @@ class PowerSettings:
     reboot_command: tuple[str, ...] = setting(
         ("/sbin/shutdown", "-r", "+1"), doc="Restarts the machine.", check=_command
     )
+    boot_id: str = setting("/proc/sys/kernel/random/boot_id", doc="A file with another text after each restart.")
     sleep_delay: Duration = setting(
         Duration(300.0),
         doc="A machine that was woken for a job shuts down so long after it; its owner may keep it awake meanwhile.",

@@ -21,6 +21,7 @@ from tiercast_endpoint import (
     messages,
     patches,
     preferring,
+    rebooting,
     sleeping,
 )
 from tiercast_endpoint.acting import effects
@@ -44,4 +45,5 @@ SCHEMA = [
     (16, preferring.SCHEMA),
     (17, confirming.SCHEMA),
     (18, holdings.DIFFERS),
+    (19, rebooting.SCHEMA),
 ]

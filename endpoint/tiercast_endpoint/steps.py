@@ -32,7 +32,7 @@ from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.tree import TreeError
 from tiercast_endpoint.verifying import without_programs
-from tiercast_protocol.content import phases, times
+from tiercast_protocol.content import phases, reboots, times
 from tiercast_protocol.content.programs import Program
 from tiercast_protocol.content.receipt import ProgramResult
 from tiercast_protocol.content.variables import fill
@@ -105,6 +105,7 @@ class Steps:
             conflicts=", ".join(definition.conflicts),
             ahead=", ".join(definition.before),
             confirm=definition.confirm is not None,
+            reboot=reboots.mode_of(job.options, definition.reboot),
             order=definition.version_order,
             replace=definition.replace,
         )
@@ -248,7 +249,7 @@ class Steps:
             await in_thread(programs.kill_leftover, job.running)
         current = await in_thread(self._root.current, job.package) or ""
         # Only who stood committed can find another job's work there; it is not his to take back.
-        stood = bool(job.snapshot.phase) or job.snapshot.plan.confirm
+        stood = bool(job.snapshot.phase) or job.snapshot.plan.on_trial
         superseded = stood and job.previous is not None and current not in {job.tree, job.previous}
         if superseded:
             await self._db.write(lambda connection: former.forget(connection, job.n))
@@ -267,7 +268,7 @@ class Steps:
 
     async def _settle(self, job: Job, step: Step, _tell: Progress) -> tuple[Job, Event]:
         accepted = job.snapshot.phase == phases.ACCEPT
-        stood = accepted or job.snapshot.plan.confirm
+        stood = accepted or job.snapshot.plan.on_trial
         superseded = stood and await in_thread(self._root.current, job.package) != job.tree
         if superseded:
             known = await self._db.read(lambda connection: holdings.installed(connection, job.package))

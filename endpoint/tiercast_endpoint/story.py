@@ -27,6 +27,7 @@ class Step(StrEnum):
     APPLY = "apply"  #: the package's ordered actions
     AFTER = "after"  #: run-after
     ENTER = "enter"  #: write down that the new version stands; the old one stays
+    REBOOT = "reboot"  #: until the machine was restarted
     CONFIRM = "confirm"  #: the package's health program, until it confirms
     STAND = "stand"  #: committed, confirmed or not: waits to be accepted, or for its turn
     REVERT = "revert"  #: what the actions did is taken back, the last one first
@@ -71,6 +72,7 @@ STATE_OF: dict[Step, str] = {
     Step.APPLY: "installing",
     Step.AFTER: "installing",
     Step.ENTER: "installing",
+    Step.REBOOT: "installing",
     Step.CONFIRM: "installing",
     Step.STAND: "installing",
     Step.REVERT: "installing",
@@ -113,6 +115,7 @@ ON_FAILURE: dict[Step, Step] = {
     # These by way of `REVERT` where the package has actions.
     Step.AFTER: Step.UNDO,
     Step.ENTER: Step.UNDO,
+    Step.REBOOT: Step.UNDO,
     Step.CONFIRM: Step.UNDO,
     Step.STAND: Step.UNDO,
     # What could not be taken back is told; the tree goes back all the same.
@@ -131,6 +134,10 @@ ON_FAILURE: dict[Step, Step] = {
     Step.LOOK: Step.END,
     Step.RESTART: Step.END,
 }
+
+
+#: Steps after the package's actions.
+_APPLIED = frozenset({Step.AFTER, Step.ENTER, Step.REBOOT, Step.CONFIRM, Step.STAND})
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +159,7 @@ class Plan:
         before: whether run-before is idempotent; of a job to run a program, whether that is.
         after: whether run-after is idempotent.
         condition, requires, conflicts, ahead, order, replace: as the package's sealed definition says them.
+        reboot: how the machine is restarted before it goes on (`content.reboots`); "" is not.
         confirm: whether the package has a health program that must confirm it.
         actions: whether this version has ordered actions, or the one that it replaces has.
     """
@@ -168,6 +176,12 @@ class Plan:
     replace: str = ""
     actions: bool = False
     confirm: bool = False
+    reboot: str = ""
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether the new version stands for a while before it is settled, so that other jobs may come between."""
+        return self.confirm or bool(self.reboot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +220,4 @@ class Snapshot:
 
 def back_from(step: Step, plan: Plan) -> Step:
     """Where a failure at `step` leads: what was done is taken back in reverse order."""
-    return (
-        Step.REVERT if plan.actions and step in {Step.AFTER, Step.ENTER, Step.CONFIRM, Step.STAND} else ON_FAILURE[step]
-    )
+    return Step.REVERT if plan.actions and step in _APPLIED else ON_FAILURE[step]

@@ -141,4 +141,4 @@ def without_programs(job: Job, event: Event) -> Event:
     """A plan with nothing of the package to run or to do, where the job repairs what is installed."""
     if job.type != REPAIR or not isinstance(event, StepDone) or event.plan is None:
         return event
-    return replace(event, plan=replace(event.plan, before=None, after=None, confirm=False, actions=False))
+    return replace(event, plan=replace(event.plan, before=None, after=None, confirm=False, reboot="", actions=False))

@@ -41,6 +41,7 @@ CODE_OF: dict[Step, str] = {
     Step.APPLY: "install",
     Step.AFTER: "program",
     Step.ENTER: "install",
+    Step.REBOOT: "reboot.waits",
     Step.CONFIRM: "confirm.waits",
     Step.STAND: "turn",
     Step.REVERT: "install",

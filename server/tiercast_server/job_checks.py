@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import actions, jobtypes, phases, power
+from tiercast_protocol.content import actions, jobtypes, phases, power, reboots
 from tiercast_protocol.content.target import Expression, union
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import jobs, targets
@@ -97,6 +97,7 @@ def checked(request: Request) -> dict[str, str | int | bool]:
     actions.check_options(request.type, request.options)
     check_provisos(request.type, request.options)
     phases.check(request.type, request.options)
+    reboots.check(request.type, request.options)
     if power.read_power(request.options).wake and kind.role != "endpoint":
         raise UsageError("power.invalid", f"{kind.name} is for {kind.role}s, and those are awake.", todo="No --wake.")
     return dict(request.options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,6 +148,34 @@ def test_what_was_changed_by_hand_is_found_counted_and_mended_by_its_wrong_chunk
     assert 0 < sent_to(site, "pc-2") - before < 300_000, "only wrong chunks travel"
     assert site.cli("job", "verify", "whole", "--on", "pc-2", "--watch")["job"]["state"] == "done"
     assert asked(site, "inventory", at="pc-2")["packages"]["whole"] == "1"
+
+
+def test_an_installation_goes_on_behind_a_restart_of_the_machine(site: Region, tmp_path: Path) -> None:
+    source = random_tree(tmp_path / "driver", seed=12, files=2, size=9_000)
+    (source / "package.toml").write_text('name = "driver"\nversion = "1"\nreboot = "now"\n')
+    site.cli("package", "build", str(source))
+    agent, life = site.daemons["pc-3"], tmp_path / "boot_id"
+    life.write_text("first\n")
+    stand_in = tmp_path / "reboot.sh"
+    stand_in.write_text(f"#!/bin/sh\necho second > {life}\nkill -9 $PPID\n")
+    stand_in.chmod(0o755)
+    site.kill("pc-3")
+    settings = agent.folder / "endpoint.toml"
+    power = f'[power]\nreboot_command = ["{stand_in}"]\nboot_id = "{life}"\n'
+    settings.write_text(re.sub(r"(?ms)^\[power\]\n.*?(?=^\[|\Z)", "", settings.read_text()) + "\n" + power)
+    site.start(agent)
+
+    job = site.cli("job", "install", "driver=1", "--on", "pc-3", "--reboot", "ask")["job"]
+    until(lambda: asked(site, "job.show", job=job)["targets"][0]["code"] == "reboot.waits", "it asks")
+    site.kill("pc-3")
+    site.start(agent)
+    assert [one["mode"] for one in asked(site, "reboots", at="pc-3")] == ["ask"], "an agent that fell is no restart"
+    asked(site, "reboot", at="pc-3")
+    until(lambda: agent.process is not None and agent.process.poll() is not None, "the stand-in ended the agent")
+    assert life.read_text() == "second\n"
+    site.start(agent)
+    until(lambda: asked(site, "job.show", job=job)["state"] == "done", "it went on")
+    assert (site.apps("pc-3") / "driver").exists()
 
 
 def sent_to(site: Region, child: str) -> int:

@@ -616,6 +616,8 @@ def moves_of(snapshot: Snapshot) -> list[tuple[str, Event]]:
         found.append(("done", StepDone(step, Plan())))
         found.append(("done", StepDone(step, Plan(after=False, actions=True))))
         found.append(("done", StepDone(step, Plan(confirm=True))))
+        found.append(("done", StepDone(step, Plan(confirm=True, reboot="now"))))
+        found.append(("done", StepDone(step, Plan(reboot="now"))))
         found.append(("stands already", StepDone(step, Plan(ready=True))))
         found.append(("stands already", StepDone(step, Plan(ready=True, before=False))))
         found.append(("installed already", StepDone(step, Plan(ready=True, current=True))))

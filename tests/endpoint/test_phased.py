@@ -147,6 +147,7 @@ plans = st.builds(
     after=st.sampled_from([None, True]),
     actions=st.booleans(),
     confirm=st.booleans(),
+    reboot=st.sampled_from(["", "now"]),
 )
 moves = st.one_of(
     st.tuples(st.sampled_from(["ok", "ok", "ok", "turn"]), st.none()),
@@ -212,8 +213,8 @@ def test_prepared_committed_accepted() -> None:
 
 
 def test_undone_at_every_step() -> None:
-    for steps in range(1, 14):
-        it = Machine(Plan(before=True, after=True, actions=True, confirm=True))
+    for steps in range(1, 15):
+        it = Machine(Plan(before=True, after=True, actions=True, confirm=True, reboot="now"))
         it.ordered = COMMIT
         it.journal = Snapshot(INSTALL, phase=COMMIT)
         it.machine = Install(it.journal)
@@ -274,3 +275,19 @@ def test_what_is_cancelled_before_it_is_confirmed_goes_back() -> None:
     it.feed(CancelAsked())
     through(it)
     assert [(one.state, it.link) for one in it.outcomes] == [("cancelled", "old")]
+
+
+def test_a_restart_comes_before_the_confirmation_and_an_agent_that_falls_waits_on() -> None:
+    it = Machine(Plan(confirm=True, reboot="later"), Snapshot(INSTALL))
+    it.ordered = COMMIT
+    it.feed(TurnCame())
+    while it.doing is not Step.REBOOT:
+        it.end(ok=True)
+    assert (it.link, it.told[-1], it.sought) == ("new", "reboot.waits", False)
+    it.crash()
+    assert it.doing is Step.REBOOT
+    it.end(ok=True)
+    assert it.doing is Step.CONFIRM
+    it.end(ok=True)
+    through(it)
+    assert it.outcomes == [Outcome("done")]

@@ -27,6 +27,7 @@ from tiercast_protocol.content.lines import lines_of
 from tiercast_protocol.content.manifest import MAX_DEFINITION, valid_version
 from tiercast_protocol.content.programs import Program, program_lines, read_program
 from tiercast_protocol.content.reader import Reader, quoted, shown, written
+from tiercast_protocol.content.reboots import MODES, NO
 from tiercast_protocol.content.replacing import ANY, RULES
 from tiercast_protocol.content.variables import Variable, check_text, names_in, read_variables, variable_lines
 from tiercast_protocol.content.versions import ORDERS, PLAIN, fits, read_requirement
@@ -68,6 +69,7 @@ class Definition:
     handler: Handler | None = None
     check: Check | None = None
     confirm: Confirmation | None = None
+    reboot: str = NO
 
 
 def parse_definition(text: str, where: str = "package.toml") -> Definition:
@@ -118,10 +120,10 @@ def canonical(definition: Definition) -> str:
             lines.append(f"{key} = {written(needs)}")
     if definition.before:
         lines.append(f"before = {written(definition.before)}")
-    if definition.version_order != PLAIN:
-        lines.append(f"version_order = {quoted(definition.version_order)}")
-    if definition.replace != ANY:
-        lines.append(f"replace = {quoted(definition.replace)}")
+    usual = (("version_order", definition.version_order, PLAIN), ("replace", definition.replace, ANY))
+    for key, word, plain in (*usual, ("reboot", definition.reboot, NO)):
+        if word != plain:
+            lines.append(f"{key} = {quoted(word)}")
     lines += variable_lines(definition.variables)
     lines += check_lines(definition.check)
     lines += group_lines(definition.files)
@@ -179,6 +181,7 @@ def _read(reader: Reader) -> Definition:
         handler=read_handler(reader),
         check=check,
         confirm=read_confirmation(reader),
+        reboot=reader.choice("reboot", MODES, NO),
     )
 
 

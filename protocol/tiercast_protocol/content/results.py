@@ -182,6 +182,9 @@ RESULTS: dict[str, Result] = {
         "It failed, and the switch could not be taken back either: the new tree may be in use.",
         "Look at the machine; order again.",
     ),
+    "reboot.life": Result(
+        _FAILED, _AGENT, "Whether the machine restarts can't be told; the old version stands.", "See power.boot_id."
+    ),
     # -- verify and repair -------------------------------------------------------------------------------
     "verify.differs": Result(
         _FAILED,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from tiercast_protocol.content import actions, phases, provisos, times
+from tiercast_protocol.content import actions, phases, provisos, reboots, times
 
 #: All that nodes of this version act on, and that is not to be passed over.
 UNDERSTOOD: frozenset[str] = frozenset(
@@ -21,6 +21,7 @@ UNDERSTOOD: frozenset[str] = frozenset(
         *provisos.PACKAGE_WORDS,
         *(provisos.CONDITION, provisos.CONDITION_FALSE, provisos.REPLACE, provisos.WITH_OFFER),
         *phases.TO_OBEY,
+        reboots.REBOOT,
         *(word for words in actions.OPTIONS.values() for word in words),
     }
 )

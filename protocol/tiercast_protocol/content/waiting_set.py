@@ -16,6 +16,12 @@ OF_SETS: dict[str, Kind] = {
         "the job is committed, or undone",
         "tiercast job commit JOB; take it back: tiercast job undo JOB",
     ),
+    "reboot.waits": Kind(
+        (ENDPOINT,),
+        "the new version stands, and it goes on when the machine was restarted[ ({mode})]",
+        "the machine is restarted",
+        "on the machine: tiercast-endpoint reboot, or tiercast-endpoint reboot --later 2h",
+    ),
     "confirm.waits": Kind(
         (ENDPOINT,),
         "the new version stands, and its health program has not confirmed it yet",
