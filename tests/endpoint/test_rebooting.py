@@ -71,7 +71,7 @@ def job(mode: str) -> Job:
 async def say(rebooting: Rebooting, verb: str, **args: object) -> object:
     verbs = Verbs()
     rebooting.register(verbs)
-    return await verbs.table[verb].handler(Call(verb, args, Peer(0, 0, 0)))  # type: ignore[misc, arg-type]
+    return await verbs.table[verb].handler(Call(verb, dict(args), Peer(0, 0, 0), "operator", "o", "c"))  # type: ignore[misc]
 
 
 async def test_it_goes_on_only_in_another_life_of_the_machine(bench: Bench) -> None:
