@@ -9,6 +9,7 @@ import typer
 from tiercast_cli import words
 from tiercast_cli.options import Group, Json, Members
 from tiercast_cli.session import ask, emit, run
+from tiercast_protocol.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Named sets of nodes, for jobs to aim at.")
 
@@ -55,18 +56,31 @@ def set_(
     window: Annotated[
         str,
         typer.Option("--window", metavar="WINDOW", help="When its members install packages; none: always."),
-    ],
+    ] = "",
+    wake: Annotated[
+        bool | None,
+        typer.Option("--wake/--no-wake", help="Its members are woken for every job; or no more.", show_default=False),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Give a group a window: packages are installed and removed on its members only while it is open."""
+    """Give a group a window in which packages are installed on its members, or have them woken for every job."""
 
     async def work() -> None:
-        found: dict[str, Any] = await ask("group.set", name=name, window="" if window == "none" else window)
+        if not window and wake is None:
+            raise UsageError("option.invalid", "Nothing was said of the group", "group set", "Give --window or --wake.")
+        found: dict[str, Any] = {}
+        if window:
+            found |= await ask("group.set", name=name, window="" if window == "none" else window)
+        if wake is not None:
+            found |= await ask("group.wake", name=name, wake=wake)
         if json:
             emit(found)
             return
-        said = f"window {found['window']}" if found["window"] else "no window"
-        print(f"Group {name}: {said}; {words.count(found['told'], 'member')} told of a change.")
+        if window:
+            said = f"window {found['window']}" if found["window"] else "no window"
+            print(f"Group {name}: {said}; {words.count(found['told'], 'member')} told of a change.")
+        if wake is not None:
+            print(f"Group {name}: its members are {'woken for every job' if wake else 'woken as jobs and links say'}.")
 
     run(work, as_json=json)
 
@@ -110,6 +124,8 @@ def show(name: Group, *, json: Json = False) -> None:
             print(f"where {group['where']}:")
         if group.get("window"):
             print(f"packages are installed only in the window {group['window']}")
+        if group.get("wake"):
+            print("its members are woken for every job")
         by_itself = set(group.get("by_itself", ()))
         print("\n".join(f"{m} (by itself)" if m in by_itself else m for m in group["members"]) or "(nobody)")
 

@@ -24,6 +24,13 @@ _ALL_FINAL = (
 )
 
 
+#: Targets that a group has woken for every job.
+WAKES = """
+ALTER TABLE order_targets ADD COLUMN wake INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX order_targets_wake ON order_targets(job) WHERE wake = 1;
+"""
+
+
 def is_cancel_of_all(order: Order) -> bool:
     """Whether it ends the job for all its targets."""
     return order.type == CANCEL and order.options.get(SOME) is not True
@@ -64,8 +71,9 @@ def keep(c: Connection, order: Order, bundle: OrderBundle, cause: str, *, own: b
         ),
     )
     new = c.executemany(
-        "INSERT INTO order_targets(job, revision, node, place, proof) VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING",
-        [(*key, t.node, t.index, codec.encode(t.proof)) for t in targets],
+        "INSERT INTO order_targets(job, revision, node, place, proof, wake) VALUES (?,?,?,?,?,?)"
+        " ON CONFLICT DO NOTHING",
+        [(*key, t.node, t.index, codec.encode(t.proof), t.wake) for t in targets],
     ).rowcount
     if new > 0:  # it may have been over for all that were below before
         c.execute("UPDATE orders SET open = 1 WHERE job = ? AND revision = ?", key)
@@ -139,8 +147,9 @@ def waiting(c: Connection, job: str | None) -> list[tuple[Any, ...]]:
     which = "" if job is None else " AND o.job = ?"
     rows = c.execute(
         "SELECT o.job, o.revision, o.signed, o.signature, o.cause, o.expires, t.node, t.place, t.proof,"  # noqa: S608 - constants
-        " m.voucher, m.signature FROM order_targets t JOIN orders o USING (job, revision) LEFT JOIN site_members m"
-        " ON m.job = t.job AND m.node = t.node AND m.revision = t.revision WHERE t.via = '' AND o.open = 1" + which,
+        " m.voucher, m.signature, t.wake FROM order_targets t JOIN orders o USING (job, revision)"
+        " LEFT JOIN site_members m ON m.job = t.job AND m.node = t.node AND m.revision = t.revision"
+        " WHERE t.via = '' AND o.open = 1" + which,
         () if job is None else (job,),
     ).fetchall()
     found: dict[tuple[str, int], tuple[Any, ...]] = {}
@@ -148,7 +157,7 @@ def waiting(c: Connection, job: str | None) -> list[tuple[Any, ...]]:
         entry = found.setdefault(row[:2], (*row[:6], []))
         proof = codec.decode(row[8], list[bytes])
         vouched = {"voucher": row[9] or b"", "signature": row[10] or b""}
-        entry[6].append(OrderTarget(node=row[6], index=row[7], proof=proof, **vouched))
+        entry[6].append(OrderTarget(node=row[6], index=row[7], proof=proof, wake=bool(row[11]), **vouched))
     return list(found.values())
 
 

@@ -15,6 +15,7 @@ from tiercast_gateway import (
     inventories,
     lastseen,
     offers,
+    order_rows,
     placings,
     said,
     site_rows,
@@ -69,4 +70,5 @@ SCHEMA: tuple[tuple[int, str], ...] = (
     (10, site_rows.SCHEMA),
     (11, drift.SCHEMA),
     (15, software_rows.SCHEMA),
+    (17, order_rows.WAKES),
 )

@@ -1,8 +1,9 @@
 """Wakes the machines of this node for their jobs, and says which did not wake (docs/power.md).
 
 Rules
-- `waking` decides in which turn; here is known who is wanted: direct children with an open order that asks for it, or
-  whose link says so, from when on the order needs them; never one for whom the order is kept by its condition.
+- `waking` decides in which turn; here is known who is wanted: direct children with an open order, where their link
+  says so, else the order, else a group that they are in; from when on the order needs them; never one for whom the
+  order is kept by its condition.
 - Whom a packet was sent to stands in the database before it is sent: also after a restart it is known who was woken
   by us.  He is told when he connects (`woken.v1`), and so may sleep again after the job.
 - Looked at once a second while somebody is wanted, less often where a look takes long.
@@ -78,6 +79,8 @@ class Wakes:
         self._waker = waker or settings.waker()
         self.machine = Waking(self._limits)
         self._jobs: dict[str, Order] = {}
+        #: Those of them that name machines which a group has woken.
+        self._marked: set[str] = set()
         self._results: dict[str, dict[str, Any]] = {}
         self._wake = asyncio.Event()
 
@@ -120,16 +123,21 @@ class Wakes:
         """The open jobs for which somebody may be woken."""
         links = self._tree.steering.said.all(s.LINK)
         always = any(body.get(power.WAKE) is True for body in links.values())
-        return [order for order in self._jobs.values() if always or order.options.get(power.WAKE) is True]
+        return [
+            order
+            for order in self._jobs.values()
+            if always or order.options.get(power.WAKE) is True or order.job in self._marked
+        ]
 
-    def _is_meant(self, order: Order, child: str) -> bool:
-        """Whether the order wakes this child: as the link says, else the order."""
+    def _is_meant(self, order: Order, child: str, *, marked: bool) -> bool:
+        """Whether the order wakes this child: as the link says, else the order, else a group that he is in."""
         links = self._tree.steering.said
         for name in (child, ""):
             word = (links.get(s.LINK, name) or {}).get(power.WAKE)
             if isinstance(word, bool):
                 return word
-        return order.options.get(power.WAKE) is True
+        said = order.options.get(power.WAKE)
+        return said if isinstance(said, bool) else marked
 
     async def _look(self) -> list[Command]:
         found = self._presence()
@@ -157,11 +165,13 @@ class Wakes:
         """Children, and the jobs for which they are to be awake."""
         own = {user.name for user in self._tree.enrolment.children() if user.role == "endpoint" and not user.guest}
         found: set[tuple[str, str]] = set()
+        self._marked = await self._tree.db.read(_marked) & self._jobs.keys() if self._jobs else set()
         for order in self._asking():
             if power.wanted_at(order.options) > now or order.expires <= now:
                 continue
-            for node in await self._tree.db.read(partial(_waiting, order.job)):
-                if node in own and self._is_meant(order, node) and not self._tree.pruning.reason(order.job, node):
+            for node, marked in await self._tree.db.read(partial(_waiting, order.job)):
+                meant = node in own and self._is_meant(order, node, marked=marked)
+                if meant and not self._tree.pruning.reason(order.job, node):
                     found.add((node, order.job))
         return found
 
@@ -289,15 +299,19 @@ def _reason(sleeper: Sleeper, most: int) -> Reason:
     return because("wake.waking", tries=sleeper.tries, most=most, began=began)
 
 
-def _waiting(job: str, c: Connection) -> list[str]:
-    """The targets of a job's open orders that have not ended."""
+def _marked(c: Connection) -> set[str]:
+    return {row[0] for row in c.execute("SELECT DISTINCT job FROM order_targets WHERE wake = 1")}
+
+
+def _waiting(job: str, c: Connection) -> list[tuple[str, bool]]:
+    """The targets of a job's open orders that have not ended, and whether a group has them woken."""
     rows = c.execute(
-        "SELECT DISTINCT t.node FROM order_targets t JOIN orders o USING (job, revision) WHERE o.job = ? AND o.open = 1"
-        " AND NOT EXISTS (SELECT 1 FROM statuses s WHERE s.job = t.job AND s.target = t.node"
-        " AND s.revision >= t.revision AND s.final = 1)",
+        "SELECT t.node, max(t.wake) FROM order_targets t JOIN orders o USING (job, revision)"
+        " WHERE o.job = ? AND o.open = 1 AND NOT EXISTS (SELECT 1 FROM statuses s"
+        " WHERE s.job = t.job AND s.target = t.node AND s.revision >= t.revision AND s.final = 1) GROUP BY t.node",
         (job,),
     )
-    return [row[0] for row in rows]
+    return [(row[0], bool(row[1])) for row in rows]
 
 
 def _word(node: str, c: Connection) -> bytes:

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content.condition import compile_condition
 from tiercast_protocol.errors import UsageError
-from tiercast_server import assignment_rows, group_windows
+from tiercast_server import assignment_rows, group_wakes, group_windows
 from tiercast_server.database.tables import groups, inventory, members
 from tiercast_server.followers import follow
 from tiercast_server.jobs import Jobs
@@ -148,6 +148,17 @@ class Groups:
             self._jobs.told()
         return {"name": name, "window": kept, "members": len(held), "told": len(told)}
 
+    async def set_wake(self, name: str, *, wake: bool) -> dict[str, Any]:
+        """Have its members woken for every job, or no more than others.
+
+        Raises:
+            UsageError: group.unknown.
+        """
+        async with self._region.db.write() as connection:
+            await _get(connection, name)
+            await group_wakes.put(connection, name, wake=wake)
+        return {"name": name, "wake": wake}
+
     async def show(self, name: str) -> dict[str, Any]:
         """One group with its members, and who joined by himself."""
         async with self._region.db.read() as connection:
@@ -155,8 +166,9 @@ class Groups:
             query = select(members.c.node).where(members.c.group_name == name, members.c.by_itself.is_(True))
             by_itself = sorted((await connection.execute(query)).scalars())
             held = await _members(connection, name)
-            windows = await group_windows.of_groups(connection)
-        return {**_shown(group), "window": windows.get(name, ""), "members": held, "by_itself": by_itself}
+            windows, waking = await group_windows.of_groups(connection), await group_wakes.of_groups(connection)
+        more = {"window": windows.get(name, ""), "wake": name in waking}
+        return {**_shown(group), **more, "members": held, "by_itself": by_itself}
 
     async def list_(self) -> list[dict[str, Any]]:
         """Every group with its number of members."""

@@ -20,7 +20,7 @@ from tiercast_protocol.content.order import CANCEL, FORCE, SOME
 from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
-from tiercast_server import handover, requests, site_jobs
+from tiercast_server import group_wakes, handover, requests, site_jobs
 from tiercast_server.database.tables import job_requests, jobs, orders, packages, targets
 from tiercast_server.job_life import (
     Close,
@@ -294,7 +294,10 @@ async def order(
         expires=job.expires,
         options=said if type_ == CANCEL else job.options | ({phases.STEP: step} if step else {}),
     )
-    signed = sign(subject, revision, joined, vouching, region=region.name, epoch=region.epoch, key=region.key)
+    wakes = await group_wakes.among(connection, [node.name for node in joined]) if type_ != CANCEL else set[str]()
+    signed = sign(
+        subject, revision, joined, vouching, region=region.name, epoch=region.epoch, key=region.key, wakes=wakes
+    )
     await connection.execute(
         insert(orders).values(
             job=job.id, revision=revision, type=subject.type, body=signed.body, signature=signed.signature, created=now

@@ -9,7 +9,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from tiercast_protocol.content import merkle
@@ -58,10 +58,12 @@ def sign(
     region: str,
     epoch: int,
     key: PrivateKey,
+    wakes: Collection[str] = (),
 ) -> Signed:
     """Sign `subject` as order `revision` of its job for `targets`, and for `vouchers` to vouch for newcomers.
 
     All have joined, and there is at least one.  Those of one parent stand together, so that a bundle goes few ways.
+    `wakes`: those of the targets that are woken for it by a group's policy.
     """
     targets = sorted(targets, key=lambda node: (node.parent, node.name))
     leaves = [merkle.leaf_of(node.name, node.public_key, node.generation) for node in targets]
@@ -85,7 +87,10 @@ def sign(
         must=[] if subject.type == CANCEL else must_of(subject.options),
     )
     body, signature = sign_order(order, key)
-    each = [OrderTarget(node=node.name, index=index, proof=tree.proof(index)) for index, node in enumerate(targets)]
+    each = [
+        OrderTarget(node=node.name, index=index, proof=tree.proof(index), wake=node.name in wakes)
+        for index, node in enumerate(targets)
+    ]
     more = [
         OrderTarget(node=node.name, index=index, proof=tree.proof(index))
         for index, node in enumerate(vouchers, len(targets))

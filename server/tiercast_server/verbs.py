@@ -267,7 +267,17 @@ def _add_groups(verbs: Verbs, groups: Groups) -> None:
     async def set_(call: Call) -> dict[str, Any]:
         return await groups.set_window(call.text("name"), call.text("window"))
 
+    async def wake(call: Call) -> dict[str, Any]:
+        return await groups.set_wake(call.text("name"), wake=call.flag("wake"))
+
     verbs.add("group.list", "viewer", list_)
     verbs.add("group.show", "viewer", show)
-    for name, handler in {"add": add, "join": join, "leave": leave, "delete": delete, "set": set_}.items():
+    for name, handler in {
+        "add": add,
+        "join": join,
+        "leave": leave,
+        "delete": delete,
+        "set": set_,
+        "wake": wake,
+    }.items():
         verbs.add(f"group.{name}", "operator", audited(handler))

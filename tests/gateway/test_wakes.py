@@ -167,6 +167,20 @@ async def test_who_is_not_to_be_woken_is_left_alone(db: Database) -> None:
         assert set(wakes.machine.sleepers["pc-1"].keys) == {"plain", "kept", "linked"}
 
 
+async def test_whom_a_group_has_woken(db: Database) -> None:
+    tree, waker = Tree(db), Waker()
+    for node in ("pc-1", "pc-2"):
+        await tree.says(node, {MAC: ""})
+    await tree.add("j1", "pc-1", "pc-2")
+    await db.write(lambda c: c.execute("UPDATE order_targets SET wake = 1 WHERE node = 'pc-2'"))
+    async with waking(tree, waker) as wakes:
+        wakes.job_changed(order("j1"), True)
+        await until(lambda: bool(waker.woke))
+        assert set(wakes.machine.sleepers) == {"pc-2"}
+        wakes.job_changed(order("j1", wake=False), True)
+        await until(lambda: not wakes.machine.sleepers)  # the order says otherwise
+
+
 async def test_by_hand_and_who_can_not_be_woken(db: Database) -> None:
     tree, waker = Tree(db), Waker()
     tree.children.heard("pc-2")

@@ -16,7 +16,15 @@ async def test_a_node_is_in_many_groups(world: Any) -> None:
     assert [(group["name"], group["members"]) for group in await world.groups.list_()] == [("a", 1), ("b", 2)]
     assert (await world.groups.join("a", ["pc1", "pc2"]))["added"] == 1
     assert (await world.groups.leave("a", ["pc1"]))["members"] == 1
-    shown = {"name": "a", "kind": "static", "where": "", "window": "", "members": ["pc2"], "by_itself": []}
+    shown = {
+        "name": "a",
+        "kind": "static",
+        "where": "",
+        "window": "",
+        "members": ["pc2"],
+        "by_itself": [],
+        "wake": False,
+    }
     assert await world.groups.show("a") == shown
     await world.groups.remove("b")
     assert [group["name"] for group in await world.groups.list_()] == ["a"]

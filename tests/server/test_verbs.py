@@ -29,7 +29,8 @@ EXPECTED = {
         desired.diff desired.export desired.history assignment.list assignment.show owner.said
         inventory.count inventory.history inventory.names inventory.tally wake.list
         package.check package.diff package.standing package.values""",
-    "operator": """group.add group.join group.leave group.delete group.set package.entry package.missing package.store
+    "operator": """group.add group.join group.leave group.delete group.set group.wake
+        package.entry package.missing package.store
         package.register package.delete package.patch
         job.draft job.start job.copy job.move job.from job.template.save job.template.delete
         job.create job.cancel job.rerun job.delete job.edit job.commit job.accept job.undo

@@ -13,6 +13,7 @@ class OrderTarget(Message, frozen=True, kw_only=True, omit_defaults=True):
     """One target of an order: its leaf's `index` in the target tree and the sibling digests up to the root.
 
     With a `voucher` (`content.vouching`, signed), `index` and `proof` are those of the gateway that vouches.
+    `wake`: a group that it is in has its machines woken for every job.
     """
 
     node: str
@@ -20,3 +21,4 @@ class OrderTarget(Message, frozen=True, kw_only=True, omit_defaults=True):
     proof: list[bytes]
     voucher: bytes = b""
     signature: bytes = b""
+    wake: bool = False

@@ -36,6 +36,13 @@ group_windows = Table(
     Column("text", Text, nullable=False),
 )
 
+#: Groups whose machines are woken for every job.
+group_wakes = Table(
+    "group_wakes",
+    metadata,
+    Column("group_name", _Name, ForeignKey("node_groups.name", ondelete="CASCADE"), primary_key=True),
+)
+
 #: What each machine was told of the windows of its groups last: `body` is the list.
 windows_told = Table(
     "windows_told",
