@@ -32,6 +32,7 @@ from tiercast_endpoint.story import Step
 from tiercast_endpoint.threads import in_thread
 from tiercast_protocol.content.confirmed import Confirmation
 from tiercast_protocol.content.receipt import ProgramResult
+from tiercast_protocol.content.variables import fill
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.roaming import Roaming
 from tiercast_protocol.node.upstream import Upstream
@@ -90,9 +91,10 @@ class Confirming:
         return await translated(job, step, lambda: self._confirm(job, step), self._materials.free)
 
     async def _confirm(self, job: Job, step: Step) -> tuple[Job, Event]:
-        _, definition = await self._materials.head(job)
-        if (terms := definition.confirm) is None:
+        taken = await self._materials.selection(job)
+        if (terms := taken.definition.confirm) is None:
             return job, StepDone(step)
+        terms = replace(terms, argv=(terms.argv[0], *(fill(one, taken.values) for one in terms.argv[1:])))
         machine = Confirm(terms, await self._db.read(lambda c: _counted(c, job.n)), now=self._now_ms())
         await self._keep(job, machine.count)
         while True:

@@ -14,6 +14,7 @@ from tiercast_endpoint.confirming import Confirming, Parents, knock, network_up
 from tiercast_endpoint.events import StepDone, StepFailed
 from tiercast_endpoint.journal import Job
 from tiercast_endpoint.schema import SCHEMA
+from tiercast_endpoint.selection import Selection
 from tiercast_endpoint.story import Step
 from tiercast_protocol.content.confirmed import Confirmation
 from tiercast_protocol.content.definition import Definition
@@ -35,8 +36,8 @@ class Bench:
     def free(self) -> int:
         return 1
 
-    async def head(self, _job: Job) -> tuple[None, Definition]:
-        return None, Definition("app", "2", confirm=self.terms)
+    async def selection(self, _job: Job) -> Selection:
+        return Selection(cast("Any", None), Definition("app", "2", confirm=self.terms), values={"word": "well"})
 
     async def perform(self, job: Job, step: Step, _tell: object) -> tuple[Job, StepDone]:
         return job, StepDone(step)
@@ -70,8 +71,8 @@ async def counted(bench: Bench, *, lives: int) -> int:
 
 
 async def test_it_is_asked_again_until_it_confirms(bench: Bench) -> None:
-    bench.terms = replace(bench.terms, within_s=60)
-    health(bench, "test -e ../yes && echo well")
+    bench.terms = Confirmation(("./health.sh", "${word}"), within_s=60, every_s=1)
+    health(bench, "test -e ../yes && echo $1")
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         asking = tasks.create_task(bench.made().perform(JOB, Step.CONFIRM, print))
         await counted(bench, lives=0)

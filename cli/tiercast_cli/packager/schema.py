@@ -12,6 +12,7 @@ from typing import Any
 
 from tiercast_protocol.content.actiontypes import TYPES, Key
 from tiercast_protocol.content.inventory import FACTS
+from tiercast_protocol.content.reboots import MODES
 from tiercast_protocol.content.replacing import RULES
 from tiercast_protocol.content.versions import ORDERS
 
@@ -69,6 +70,7 @@ def schema() -> dict[str, Any]:
         "handler": handler,
         "check": check,
         "confirm": confirm,
+        "reboot": {"enum": list(MODES), "description": "whether the machine restarts before it goes on"},
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

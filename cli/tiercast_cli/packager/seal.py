@@ -233,7 +233,7 @@ def check_programs(definition: Definition, found: Iterable[Found], folder: Path)
     Raises:
         UsageError: which program, and what is wrong with it.
     """
-    programs = (definition.run_before, definition.run_after, definition.check)
+    programs = (definition.run_before, definition.run_after, definition.check, definition.confirm)
     begun = [program.argv[0] for program in programs if program is not None]
     wanted = {path.removeprefix("./") for path in begun if path.startswith("./")}
     there = {entry.path: entry for entry in found} if wanted else {}

@@ -155,10 +155,10 @@ def _read(reader: Reader) -> Definition:
         reader.wrong("description", f"has {len(description)} characters", f"at most {MAX_DESCRIPTION}")
     variables = read_variables(reader)
     programs = {key: read_program(reader, key) for key in ("run_before", "run_after")}
-    check = read_check(reader)
+    check, confirm = read_check(reader), read_confirmation(reader)
     setuid, collisions = reader.flag("allow_setuid"), reader.flag("allow_case_collisions")
     actions = read_actions(reader, setuid=setuid, collisions=collisions)
-    _check_variables(reader, programs, check, actions, variables)
+    _check_variables(reader, {**programs, "confirm": confirm}, check, actions, variables)
     requires = with_handlers(_needs(reader, "requires", name), actions)
     return Definition(
         name=name,
@@ -180,14 +180,14 @@ def _read(reader: Reader) -> Definition:
         action=actions,
         handler=read_handler(reader),
         check=check,
-        confirm=read_confirmation(reader),
+        confirm=confirm,
         reboot=reader.choice("reboot", MODES, NO),
     )
 
 
 def _check_variables(
     reader: Reader,
-    programs: Mapping[str, Program | None],
+    programs: Mapping[str, Program | Confirmation | None],
     check: Check | None,
     actions: tuple[Action, ...],
     variables: tuple[Variable, ...],
