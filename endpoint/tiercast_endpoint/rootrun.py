@@ -14,9 +14,11 @@ import asyncio
 import os
 import socket
 import stat
+import sys
 import time
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -151,8 +153,10 @@ class Lines:
     async def serve(self, sock: socket.socket) -> None:
         """Serve lines until there was none for a while."""
         async with asyncio.TaskGroup() as tasks:
+            # Newer Pythons would take the name of the socket away at the end: it is for who asks next.
+            kept: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
             server = await asyncio.start_unix_server(
-                lambda reader, writer: self._connected(reader, writer, tasks), sock=sock, limit=1 << 20
+                lambda reader, writer: self._connected(reader, writer, tasks), sock=sock, limit=1 << 20, **kept
             )
             try:
                 await self._until_idle()
