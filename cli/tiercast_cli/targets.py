@@ -53,6 +53,11 @@ def print_dry_run(found: dict[str, Any]) -> None:
     rows = [(site["site"], site["targets"], _some(site["nodes"])) for site in found["sites"]]
     print(words.table(("site", "targets", "nodes"), rows))
     print_needs(found.get("needs") or [])
+    refused: list[dict[str, Any]] = found.get("refused") or []
+    for one in refused[:_SHOWN]:
+        print(f"Refused by {one['node']}: {one['why']}")
+    if len(refused) > _SHOWN:
+        print(f"and by {len(refused) - _SHOWN} more (--json shows all)")
     print_unknown(found["unknown"])
     if found["confirm"]:
         print(f"So many must be confirmed: --confirm={found['targets']}")

@@ -38,3 +38,11 @@ def test_a_dry_run_shows_how_many_and_who(daemon: Daemon) -> None:
         assert part in text
     assert daemon.asked[0][1]["dry_run"] is True
     assert daemon.json("job", "install", "hello", "--target", "below berlin", "--dry-run")["dry_run"] == DRY
+
+
+def test_a_dry_run_names_who_would_refuse_it(daemon: Daemon) -> None:
+    refused = [{"node": f"pc-{n}", "version": "2", "why": "2 stands there."} for n in range(30)]
+    daemon.answers["job.create"] = {**DRY, "refused": refused}
+    text = daemon.run("job", "install", "hello", "--on", "pc-1", "--dry-run")
+    assert "Refused by pc-0: 2 stands there." in text
+    assert "more (--json shows all)" in text

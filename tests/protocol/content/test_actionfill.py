@@ -47,3 +47,9 @@ def test_what_nobody_declares_is_a_mistake_of_the_definition() -> None:
         parse_definition(text.replace("${port}", "${prot}"))
     with pytest.raises(UsageError):
         filled(action, {"other": "1"})
+
+
+def test_the_program_that_confirms_has_them_too() -> None:
+    text = HEAD + '[confirm]\nargv = ["/bin/x", "${prot}"]\n'
+    with pytest.raises(ConfigError, match=r"line 6, confirm.argv: uses \$\{prot\}"):
+        parse_definition(text)
