@@ -37,6 +37,8 @@ CREATE TABLE choice (
 #: What a hold of everything is kept under.
 ALL = ""
 REJECTED, ACCEPTED, DECLINED = "rejected", "accepted", "declined"
+#: A choice's `until` where the owner released the job from the times that he prefers, too.
+AT_ONCE = -1
 #: What disturbs nobody can't be put off.
 TYPES = frozenset({"install", "remove", "run", "restart", OFFER}) | power.TYPES
 
@@ -47,7 +49,7 @@ class Choice:
 
     Attributes:
         held: since when it is held; 0 while it is not.
-        until: not before, because it was deferred.
+        until: not before, because it was deferred; `AT_ONCE`.
         times: how often it was.
         answer: "", or one of `REJECTED`, `ACCEPTED`, `DECLINED`.
         by, at: who chose last, and when.
@@ -164,9 +166,9 @@ def defer(choice: Choice, terms: Terms, until: int, by: str, now: int) -> Choice
     return replace(choice, job=terms.job, until=until, times=choice.times + 1, by=by, at=now)
 
 
-def release(choice: Choice, job: str, by: str, now: int) -> Choice:
-    """End hold and deferral; what was counted stays."""
-    return replace(choice, job=job, held=0, until=0, by=by, at=now)
+def release(choice: Choice, job: str, by: str, now: int, *, preferred: bool = False) -> Choice:
+    """End hold and deferral, and for a job that waits for `preferred` times that too; what was counted stays."""
+    return replace(choice, job=job, held=0, until=AT_ONCE if preferred else 0, by=by, at=now)
 
 
 def reject(choice: Choice, terms: Terms, by: str, now: int) -> Choice:

@@ -124,7 +124,7 @@ class Choosing:
             "expires": row.expires,
             "begun": begun,
             "held": choice.held,
-            "deferred_until": choice.until,
+            "deferred_until": max(0, choice.until),
             "deferrals": choice.times,
             "answer": choice.answer,
             "by": choice.by,
@@ -151,17 +151,22 @@ class Choosing:
         return found is not None and said_of(found[0]).limited
 
     async def _release(self, call: Call) -> dict[str, Any]:
-        """End the hold and the deferral of a job, or the hold of all."""
+        """End the hold and the deferral of a job, and its wait for preferred times; or the hold of all."""
         job, by, now = call.text("job", ALL), call.user, self._now_ms()
         choice = self.chosen.get(job)
-        if choice is None or not (choice.held or choice.until):
+        wished = bool(job and self._open(job) and self.preferred().get("window"))
+        if not wished and (choice is None or not (choice.held or choice.until)):
             raise UsageError(
                 code="owner.not-held",
                 what=f"The job {job} is neither held nor deferred." if job else "Not all is held.",
                 todo="`tiercast-endpoint list` shows what is.",
             )
-        await self._put(choices.release(choice, job, by, now))
+        choice = choice or Choice(job)
+        await self._put(choices.release(choice, job, by, now, preferred=wished))
         return {"job": job, "held": 0, "until": 0, "times": choice.times}
+
+    def _open(self, job: str) -> bool:
+        return self._actors is not None and self._actors.open_job(job) is not None
 
     async def _defer(self, call: Call) -> dict[str, Any]:
         """Put a job off to `until` (milliseconds since 1970), as far as its order allows."""

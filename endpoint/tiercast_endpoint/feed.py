@@ -82,7 +82,8 @@ class Feed:
     def chosen(self, choice: Choice) -> None:
         """The owner chose something of a job, or ("") of all."""
         fields = ("job", "held", "until", "times", "answer", "by")
-        self._tell({"event": CHOSEN, **{name: getattr(choice, name) for name in fields}})
+        said = {name: getattr(choice, name) for name in fields}
+        self._tell({"event": CHOSEN, **said, "until": max(0, choice.until)})
 
     @contextmanager
     def watching(self) -> Iterator[Watcher]:

@@ -4,6 +4,7 @@ Rules
 - A wish, not a window: it is waited for as far as each order lets the owner put it off, and no further.  Where no such
   time comes before that, or the order leaves nothing to him, it is installed as if nothing had been wished.
 - It is written and synced before it is confirmed, and holds until it is taken back, over restarts and cuts.
+- A job that its owner releases by name waits for it no more.
 - Waiting for it is no deferral and is not counted; but where no deferral is left, it is not waited for either.
 """
 
@@ -13,7 +14,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from tiercast_endpoint.choices import Choice, Terms
+from tiercast_endpoint.choices import AT_ONCE, Choice, Terms
 from tiercast_endpoint.gate import NO_WISH, Preferred
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
@@ -31,7 +32,7 @@ _WEEKS_S = 15 * 86_400.0
 def wish(windows: tuple[calendar.Window, ...], terms: Terms, choice: Choice, deadline: int) -> Preferred:
     """What is left of the wish for a job; `deadline` of its order in milliseconds, 0 for none."""
     most = terms.provisos.defer_max
-    if not windows or (most is not None and choice.times >= most):
+    if not windows or choice.until == AT_ONCE or (most is not None and choice.times >= most):
         return NO_WISH
     return Preferred(windows, min(terms.latest, deadline) if deadline else terms.latest)
 

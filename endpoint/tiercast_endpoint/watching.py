@@ -82,7 +82,7 @@ class Watching:
         return packed(
             Chosen(
                 held=own.held or (all_.held if others else 0),
-                until=own.until,
+                until=max(0, own.until),
                 times=own.times,
                 answer=own.answer,
                 by=last.by[:LONGEST_NAME],

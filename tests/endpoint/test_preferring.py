@@ -99,8 +99,14 @@ async def test_the_owners_word_holds_at_once_and_over_a_restart(tmp_path: Path, 
         assert (await agent.owner("owner.preferred"))["window"] == told["window"]
         (row,) = (await agent.owner("owner.list"))["jobs"]
         assert "prefers" in row["chain"][0]["says"]
+        await agent.owner("owner.release", job="j1")
+        assert (await agent.ended("j1")).state == "done", "that one need not wait for them"
+        await agent.order(region.order("j2", "remove", HELLO, life_ms=40 * HOUR))
+        await waits(agent, "owner.preferred")
         await agent.owner("owner.prefer", window="")
-        assert (await agent.ended("j1")).state == "done"
+        assert (await agent.ended("j2")).state == "done"
+        with pytest.raises(UsageError, match="neither held nor deferred"):
+            await agent.owner("owner.release", job="j9")
 
 
 async def waits(agent: Agent, code: str) -> None:
