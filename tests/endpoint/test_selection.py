@@ -7,7 +7,6 @@ from pathlib import Path
 from tests.endpoint.acting.site import act
 from tests.endpoint.lab import Agent, Region, agent_over, pack
 
-from tiercast_protocol.content.confirmed import Confirmation
 from tiercast_protocol.content.filegroups import FileGroup
 from tiercast_protocol.content.programs import Program
 from tiercast_protocol.content.variables import Variable
@@ -108,16 +107,3 @@ async def test_actions_are_filled_in_too(agent: Agent) -> None:
     said = (agent.folder / "prefix/etc/app.ini").read_text()
     assert "80" in said
     assert "${port}" in said
-
-
-async def test_the_program_that_confirms_has_them_too(agent: Agent) -> None:
-    package = pack(
-        "app",
-        "1",
-        {"ok.sh": b'#!/bin/sh\necho "$1" > confirmed\n'},
-        variables=(Variable("port", "80"),),
-        confirm=Confirmation(("./ok.sh", "${port}")),
-    )
-    agent.offer(package)
-    assert (await agent.do("j1", "install", package)).state == "done"
-    assert (standing(agent, "app") / "confirmed").read_text() == "80\n"
