@@ -145,6 +145,8 @@ class Reasons:
             for job, text in texts.items():
                 if self._told.get(job, "") != text:
                     self._tell(job, text)
+            for job in self._told.keys() - texts.keys():
+                self._tell(job, "")
             self._told = {job: text for job, text in texts.items() if text}
             await asyncio.sleep(max(EVERY_SECONDS, LOOK_SHARE * (time.monotonic() - began)))
 

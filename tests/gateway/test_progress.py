@@ -113,3 +113,21 @@ async def test_a_clock_that_is_set_back_hides_nothing_that_is_said_later(
             progress.chunk_arrived(digest)
         await until(lambda: told[-1].state == "held")
         assert told[-1].seq > told[0].seq
+
+
+async def test_of_a_job_without_content_only_why_it_waits_is_said(store: DiskStore, db: Database) -> None:
+    async with running(store, db) as (progress, _, told):
+        progress.job_changed(ordered(b"", type_="message"), True)
+        progress.reasons_changed("j1", "why")
+        await until(lambda: bool(told))
+        assert (told[0].job, told[0].state, told[0].detail, told[0].total) == ("j1", "relaying", "why", 0)
+        progress.reasons_changed("j1", "")
+        await until(lambda: len(told) > 1)
+        assert told[1].detail == ""
+        assert told[1].seq >= told[0].seq
+        progress.job_changed(ordered(b"", type_="message"), False)
+        progress.reasons_changed("j1", "late")
+        progress.job_changed(ordered(b"", job="j2", type_="message"), True)
+        progress.reasons_changed("j2", "why")
+        await until(lambda: len(told) > 2)
+        assert told[2].job == "j2"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.support.hop import FakeAbove, child_node, chunks, order_for, parent_n
 from tiercast_gateway.desired import Desired
 from tiercast_gateway.holds import Hold
 from tiercast_gateway.reasons import CODE_OF, PASSING, Reasons, decoded, encoded, reason_of
+from tiercast_gateway.waking import Connected, Wanted
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.content.reason import Reason, because, words
 from tiercast_protocol.errors import StoreFull
@@ -171,6 +173,24 @@ async def test_a_reason_is_told_once_and_taken_back(tmp_path: Path) -> None:
             await until(lambda: told[-1] == ("j1", ""))
             assert len(told) == count + 1
             assert not PASSING & {reason.code for _, text in told for reason in decoded(text).values()}
+        running.cancel()
+
+
+async def test_who_sleeps_is_told_of_until_he_wakes_also_of_a_job_without_content(tmp_path: Path) -> None:
+    told: list[tuple[str, str]] = []
+    async with (
+        parent_node(tmp_path, children=["pc"], key=KEY, name="top", above=FakeAbove()) as tree,
+        asyncio.TaskGroup() as tasks,
+    ):
+        reasons = Reasons(tree, lambda job, text: told.append((job, text)))
+        running = tasks.create_task(reasons.run())
+        tree.wakes.machine.handle(Wanted("pc", "j2"), now=time.time())
+        reasons.changed()
+        await until(lambda: bool(told))
+        assert (told[0][0], decoded(told[0][1])["pc"].code) == ("j2", "wake.waking")
+        tree.wakes.machine.handle(Connected("pc"), now=time.time())
+        reasons.changed()
+        await until(lambda: told[-1] == ("j2", ""))
         running.cancel()
 
 
