@@ -81,13 +81,14 @@ async def opened(known: Trusted, stack: AsyncExitStack) -> RootHalf:
     """The half over root's folder, ready for questions."""
     db = await stack.enter_async_context(Database.open(known.folder / "root.db", SCHEMA))
     root, limits = RootFolder(known.settings.install_root), known.settings.limits()
+    stack.callback(root.close)
     try:
         await asyncio.to_thread(root.open)
+        await asyncio.to_thread(trusted.check_root, root.path)
         await PartialTrees(db, root).recover()
     except (OSError, TreeError) as error:
         reason = error.detail if isinstance(error, TreeError) else str(error.strerror)
         raise StateError(str(root.path), f"can't be the install root: {reason}", "Choose another one.") from error
-    stack.callback(root.close)
     borrowed = Borrowed()
     materials = BorrowedMaterials(
         db=db,

@@ -18,6 +18,7 @@ from pathlib import Path
 from tiercast_endpoint.materials import Limits
 from tiercast_endpoint.orders import Identity
 from tiercast_endpoint.powering import PowerSettings
+from tiercast_endpoint.root_folder import STAGING, TREES
 from tiercast_endpoint.settings import _absolute, _labels, _variables, _windows
 from tiercast_protocol.errors import StateError, UsageError
 from tiercast_protocol.node import config, joined, settings_file
@@ -130,6 +131,27 @@ def write(folder: Path, settings: RootSettings, me: joined.Enrolled) -> None:
     joined.write_private(folder / TRUSTED, json.dumps(said, indent=1) + "\n")
     if not (folder / CONFIG).exists():
         settings_file.write(folder / CONFIG, settings, title=TITLE)
+
+
+def check_root(path: Path) -> None:
+    """See that nobody but us can change what stands in the install root `path`, or put another in its place.
+
+    Raises:
+        StateError: somebody can; the agent may have installed there itself, before it was split in two.
+    """
+    for above in path.resolve().parents:
+        at = above.stat()
+        shared = at.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not at.st_mode & stat.S_ISVTX
+        if at.st_uid not in {0, os.geteuid()} or shared:
+            raise StateError(
+                str(above), "others than root may change what is above the install root", "Choose another one."
+            )
+    shelves = [path / TREES, path / STAGING, *(path / TREES).iterdir()]
+    for place in (path, *shelves, *(tree for shelf in shelves[2:] if shelf.is_dir() for tree in shelf.iterdir())):
+        at = place.lstat()
+        if at.st_uid != os.geteuid() or at.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            todo = f"Remove what the agent installed there by itself, or look at it and then: chown -R root: {path}."
+            raise StateError(str(place), "others than root may write there", todo)
 
 
 def _check_alone(path: Path) -> None:

@@ -12,6 +12,7 @@ from tests.endpoint.lab import Region
 from tests.endpoint.two import USER
 
 from tiercast_endpoint import trusted
+from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.trusted import RootSettings
 from tiercast_protocol.errors import ConfigError, StateError, UsageError
 from tiercast_protocol.node.joined import Enrolled
@@ -68,3 +69,25 @@ def test_what_is_missing_or_damaged_is_said(tmp_path: Path, region: Region) -> N
     (tmp_path / "r" / trusted.CONFIG).write_text('install_root = "relative"\n')
     with pytest.raises(ConfigError):
         trusted.load(tmp_path / "r")
+
+
+def test_a_root_that_others_may_change_is_none(tmp_path: Path) -> None:
+    root = RootFolder(tmp_path / "above" / "apps")
+    root.open()
+    try:
+        (root.path / ".trees/hello" / ("0" * 16)).mkdir(parents=True)
+        trusted.check_root(root.path)
+        for place in ("", ".trees", ".staging", ".trees/hello", f".trees/hello/{'0' * 16}"):
+            path = root.path / place
+            before = path.stat().st_mode
+            path.chmod(0o777)
+            with pytest.raises(StateError, match="others than root may write there"):
+                trusted.check_root(root.path)
+            path.chmod(before & 0o7777)
+        root.path.parent.chmod(0o777)
+        with pytest.raises(StateError, match="above the install root"):
+            trusted.check_root(root.path)
+        root.path.parent.chmod(0o1777)
+        trusted.check_root(root.path)
+    finally:
+        root.close()
