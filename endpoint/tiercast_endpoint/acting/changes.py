@@ -25,8 +25,9 @@ from typing import IO
 
 import blake3
 
-from tiercast_endpoint.acting.prefix import FILE, FOLDER, LINK, NONE, ActError, Image, Prefix, image_of
+from tiercast_endpoint.acting.prefix import FILE, FOLDER, LINK, NONE, ActError, Image, Prefix, digest_of, image_of
 from tiercast_endpoint.tree import delete_tree
+from tiercast_protocol.node.files import RealFiles
 
 _EXCHANGE = 2
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -42,8 +43,16 @@ class Kept:
     name: str
 
 
-#: What a staged file gets: bytes, the path of a file to copy, or what is kept; of a folder: what builds it there.
-Fill = bytes | Path | Kept | Callable[[Path], None]
+@dataclass(frozen=True, slots=True)
+class Here:
+    """A copy of what stands at this path below the prefix; opened as it is looked at: no link is followed."""
+
+    path: str
+
+
+#: What a staged file gets: bytes, a file of the tree to copy, a copy of what stands somewhere, or what is kept; of a
+#: folder: what builds it there.
+Fill = bytes | Path | Here | Kept | Callable[[Path], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +94,7 @@ class Changer:
             ActError, OSError: nothing has changed but folders that are new and empty, and what is staged: `restore` it.
         """
         found: list[Change] = []
-        files: list[Path] = []
+        files: list[Change] = []
         self.prefix.look_again()
         for change in changes:
             if change.before.kind == FILE and change.before.kept:
@@ -97,13 +106,14 @@ class Changer:
                 continue
             with self.prefix.folder_of(change.path) as (fd, _):
                 self._drop(fd, change.staged)
-                place = self.prefix.at(change.path).parent / change.staged
+                # By the open folder, not by its path: nobody puts another in its place meanwhile.
+                place = Path(f"/proc/self/fd/{fd}") / change.staged
                 after = self._fill(fd, change, place, fills.get(change.path))
             if after.kind == FILE:
-                files.append(place)
+                files.append(change)
             found.append(replace(change, after=after))
         self._sync(files, many=len(files) > _MANY or any(change.whole for change in found))
-        self._sync_folder(self._keep)
+        RealFiles().fsync_folder(self._keep)
         return found
 
     def switch(self, changes: Iterable[Change]) -> None:
@@ -232,7 +242,7 @@ class Changer:
             except OSError as error:
                 if error.errno not in {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP}:
                     raise
-                _copy(self.prefix.at(change.path), kept)
+                _copy(Path(f"/proc/self/fd/{fd}") / name, kept)
 
     def _bring(self, fd: int, beside: str, before: Image) -> None:
         kept = self._keep / before.kept
@@ -266,13 +276,26 @@ class Changer:
             _own(fd, change.staged, after)
         elif isinstance(fill, Kept):
             self._bring(fd, change.staged, replace(after, kept=fill.name))
-        elif isinstance(fill, (bytes, Path)):
+        elif isinstance(fill, (bytes, Path, Here)):
             file = os.open(change.staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=fd)
             with os.fdopen(file, "wb") as opened:
-                after = replace(after, digest=_write(fill, opened))
+                after = replace(after, digest=self._write(fill, opened))
             _own(fd, change.staged, after)
         done = image_of(fd, change.staged, content=False)
         return replace(done, digest=after.digest)
+
+    def _write(self, fill: bytes | Path | Here, to: IO[bytes]) -> str:
+        """Write it; the digest of what was written."""
+        if isinstance(fill, bytes):
+            to.write(fill)
+            return digest_of(fill)
+        if isinstance(fill, Path):
+            with fill.open("rb") as source:
+                return _copied(source, to)
+        with self.prefix.folder_of(fill.path) as (fd, name):
+            file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=fd)
+            with os.fdopen(file, "rb") as source:
+                return _copied(source, to)
 
     def _make_folder(self, change: Change) -> None:
         with self.prefix.folder_of(change.path) as (fd, name):
@@ -287,7 +310,7 @@ class Changer:
         elif here.kind != NONE:
             os.unlink(name, dir_fd=fd)
 
-    def _sync(self, files: list[Path], *, many: bool) -> None:
+    def _sync(self, files: list[Change], *, many: bool) -> None:
         if many:
             fd = os.open(self.prefix.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
@@ -297,12 +320,13 @@ class Changer:
             finally:
                 os.close(fd)
         devices: set[int] = set()
-        for file in files:
-            device = file.stat().st_dev if many else 0
-            if many and device in devices:
-                continue
-            devices.add(device)
-            fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        for change in files:
+            with self.prefix.folder_of(change.path) as (folder, _):
+                device = os.fstat(folder).st_dev if many else 0
+                if many and device in devices:
+                    continue
+                devices.add(device)
+                fd = os.open(change.staged, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
             try:
                 if many and _libc.syncfs(fd) != 0:
                     raise OSError(ctypes.get_errno(), "syncfs")
@@ -313,16 +337,8 @@ class Changer:
 
     def _sync_folders(self, paths: Iterable[str]) -> None:
         for path in sorted(paths):
-            with suppress(FileNotFoundError):
-                self._sync_folder(self.prefix.at(path))
-
-    @staticmethod
-    def _sync_folder(path: Path) -> None:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+            with suppress(FileNotFoundError), self.prefix.folder_of(f"{path}/.", mounted=True) as (fd, _):
+                os.fsync(fd)
 
 
 def free_name(fd: int, name: str) -> str:
@@ -334,16 +350,12 @@ def free_name(fd: int, name: str) -> str:
     return found
 
 
-def _write(fill: bytes | Path, to: IO[bytes]) -> str:
-    """Write it; the digest of what was written."""
+def _copied(source: IO[bytes], to: IO[bytes]) -> str:
+    """Copy all of it; the digest of what was copied."""
     hasher = blake3.blake3()
-    if isinstance(fill, bytes):
-        to.write(fill)
-        return hasher.update(fill).hexdigest()
-    with fill.open("rb") as source:
-        while data := source.read(1 << 20):
-            hasher.update(data)
-            to.write(data)
+    while data := source.read(1 << 20):
+        hasher.update(data)
+        to.write(data)
     return hasher.hexdigest()
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tiercast_endpoint.acting import values
-from tiercast_endpoint.acting.changes import ASIDE, Change, Fill, Kept
+from tiercast_endpoint.acting.changes import ASIDE, Change, Fill, Here, Kept
 from tiercast_endpoint.acting.effects import BESIDE, SETTINGS, WHOLE, Owned
 from tiercast_endpoint.acting.folders import builder
 from tiercast_endpoint.acting.merging import merged
@@ -175,7 +175,7 @@ class Drafter:
         if here.kind != FILE:
             return here
         # Kept by a change that changes nothing: the content has to be there when the package goes.
-        return self._put(path, here, here, self._prefix.at(path))
+        return self._put(path, here, here, Here(path))
 
     def _merge(self, action: Action, want: Want, after: Image, here: Image, mine: Owned) -> bool:
         old = self._where.old_tree
@@ -198,7 +198,7 @@ class Drafter:
         while self._prefix.look(aside, content=False).kind != NONE:
             number += 1
             aside = f"{path}{ASIDE}.{number}"
-        fill: Fill = self._prefix.at(path) if here.kind == FILE else b""
+        fill: Fill = Here(path) if here.kind == FILE else b""
         self._draft.changes.append(Change(aside, Image(), here, self._next("staged")))
         self._draft.fills[aside] = fill
         self._draft.told.append(f"{path} was changed by hand; it is kept as {aside}")

@@ -166,7 +166,7 @@ async def story(folder: Path, one: list[Action], two: list[Action], cuts: tuple[
 
 
 @settings(
-    max_examples=30,
+    max_examples=15,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
@@ -175,6 +175,17 @@ async def story(folder: Path, one: list[Action], two: list[Action], cuts: tuple[
 def test_any_actions_cut_off_anywhere_come_and_go_without_a_trace(
     one: list[Action], two: list[Action], cuts: tuple[int, int], back: bool
 ) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(story(Path(folder), one, two, cuts, back=back))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@settings(
+    max_examples=400, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=[*HealthCheck]
+)
+@given(lists, lists, st.tuples(st.integers(0, 60), st.integers(0, 60)), st.booleans())
+def test_and_very_many_of_them(one: list[Action], two: list[Action], cuts: tuple[int, int], back: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(story(Path(folder), one, two, cuts, back=back))
 
