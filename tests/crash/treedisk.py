@@ -16,7 +16,7 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from tiercast_endpoint.treewriter import TreeWriter
 from tiercast_protocol.node import files
 
 #: Functions that sync for others: the site is whoever called them.
-_WRAPPERS = {"_fsync_folder", "_fsync_with_mode", "sync", "sync_file_system"}
+_WRAPPERS = {"_fsync_folder", "_sync_folder", "_fsync_with_mode", "sync", "sync_file_system"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,10 @@ class Kept:
 
 
 class TreeDisk:
-    """Records what happens below `top`, which exists and is empty."""
+    """Records what happens below `top`; what lies there at the start is safe.
+
+    What is written past `os` (by a buffered file) is found where its file is synced or gets another name.
+    """
 
     def __init__(self, disk: RecordingDisk, top: Path) -> None:
         self._disk = disk
@@ -87,6 +90,14 @@ class TreeDisk:
         #: Of every number: the target of a link, True for a folder, None for a file.
         self._kinds: dict[int, str | bool | None] = {1: True}
         self._guard = threading.RLock()
+        self._data: dict[int, bytes] = {}
+        for path in sorted(top.rglob("*")):
+            folder = self._numbers[path.parent.stat().st_ino]
+            kind = str(path.readlink()) if path.is_symlink() else True if path.is_dir() else None
+            self._new(folder, path.name, path, None, kind)
+            if kind is None:
+                self._discover(path.stat().st_ino, path)
+        self._note(Synced(0))
 
     # -- what a power cut leaves -----------------------------------------------------------------------
 
@@ -143,7 +154,7 @@ class TreeDisk:
     def recording(self) -> Iterator[None]:
         """Record every change below the top while the block runs."""
         with ExitStack() as stack:
-            for name in ("mkdir", "symlink", "unlink", "rmdir", "rename", "replace", "open", "write", "pwrite",
+            for name in ("mkdir", "symlink", "unlink", "rmdir", "rename", "replace", "link", "open", "write", "pwrite",
                          "pwritev", "writev", "ftruncate", "fsync", "fdatasync"):  # fmt: skip
                 plain = getattr(os, name)
                 handler = getattr(self, f"_{'rename' if name == 'replace' else name}")
@@ -169,7 +180,24 @@ class TreeDisk:
         return call
 
     def _note(self, change: Change) -> None:
+        if isinstance(change, Wrote):
+            data = bytearray(self._data.get(change.inode, b""))
+            data.extend(bytes(max(0, change.offset - len(data))))
+            data[change.offset : change.offset + len(change.data)] = change.data
+            self._data[change.inode] = bytes(data)
+        elif isinstance(change, Cut):
+            self._data[change.inode] = self._data.get(change.inode, b"")[: change.size].ljust(change.size, b"\0")
         self._disk.fact("tree", change)
+
+    def _discover(self, real: int, path: Path) -> None:
+        """Note what the file holds that was not seen to be written."""
+        inode = self._numbers.get(real, 0)
+        if not inode or self._kinds[inode] is not None:
+            return
+        content = path.read_bytes()
+        if content != self._data.get(inode, b""):
+            self._note(Cut(inode, 0))
+            self._note(Wrote(inode, 0, content))
 
     def _sync(self, inode: int) -> None:
         frame = sys._getframe(3)
@@ -227,7 +255,13 @@ class TreeDisk:
         self, plain: Any, old: Any, new: Any, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None
     ) -> None:
         (above, name), (to, called) = self._place(old, src_dir_fd), self._place(new, dst_dir_fd)
-        inode = self._numbers.get(os.stat(old, dir_fd=src_dir_fd, follow_symlinks=False).st_ino, 0)
+        real = os.stat(old, dir_fd=src_dir_fd, follow_symlinks=False).st_ino
+        inode = self._numbers.get(real, 0)
+        if inode and self._kinds[inode] is None:
+            self._discover(real, Path(old if src_dir_fd is None else f"/proc/self/fd/{src_dir_fd}/{old}"))
+        with suppress(FileNotFoundError):
+            if os.stat(new, dir_fd=dst_dir_fd, follow_symlinks=False).st_ino == real:
+                return  # two names of one file: the system does nothing
         plain(old, new, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
         if not (above and to and inode):
             return
@@ -236,6 +270,16 @@ class TreeDisk:
         else:
             self._note(Named(to, inode, new=called))
             self._note(Named(above, old=name))
+
+    def _link(
+        self, plain: Any, old: Any, new: Any, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None,
+        follow_symlinks: bool = True,
+    ) -> None:  # fmt: skip
+        plain(old, new, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd, follow_symlinks=follow_symlinks)
+        inode = self._numbers.get(os.stat(new, dir_fd=dst_dir_fd, follow_symlinks=False).st_ino, 0)
+        folder, name = self._place(new, dst_dir_fd)
+        if inode and folder:
+            self._note(Named(folder, inode, new=name))
 
     def _of(self, fd: int) -> int:
         return self._numbers.get(os.fstat(fd).st_ino, 0)
@@ -274,6 +318,7 @@ class TreeDisk:
     def _fsync(self, plain: Any, fd: int) -> None:
         del plain
         if inode := self._of(fd):
+            self._discover(os.fstat(fd).st_ino, Path(f"/proc/self/fd/{fd}"))
             self._sync(inode)
 
     _fdatasync = _fsync
