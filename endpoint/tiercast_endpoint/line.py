@@ -158,21 +158,24 @@ class Line:
             raise MessageInvalid("an error without code and detail")
 
     async def _serve(self, number: int, verb: str, args: dict[str, Any]) -> None:
+        refused: Refusal | None = None
+        result: Any = None
         try:
-            answered: framing.Frame = {"id": number, "result": await self._answer(verb, args)}
+            result = await self._answer(verb, args)
         except Refusal as error:
-            answered = {"id": number, "error": [error.code, error.detail]}
+            refused = error
         except asyncio.CancelledError:
             if self.ended:
                 raise
-            answered = {"id": number, "error": ["half.cancelled", "It was stopped."]}
+            refused = Refusal("half.cancelled", "It was stopped.")
         except Exception as error:
             # A bug of ours, on this side: the other one hears that much, and the log the rest.
             log.exception("question failed", verb=verb)
-            answered = {"id": number, "error": ["agent.bug", f"The other half failed ({type(error).__name__})."]}
+            refused = Refusal("agent.bug", f"The other half failed ({type(error).__name__}).")
         if number:
+            said = {"result": result} if refused is None else {"error": [refused.code, refused.detail]}
             with suppress(ConnectionError):
-                await self._send(answered)
+                await self._send({"id": number, **said})
 
     async def _send(self, frame: framing.Frame) -> None:
         data = framing.pack(frame)

@@ -107,7 +107,7 @@ class RootHalf:
             case "installed":
                 return await self._shown(str(args.get("package", "")))
             case _:
-                raise Refusal("half.verb", f"There is no {verb!r} here.")
+                raise Refusal("half.question", f"There is no {verb!r} here.")
 
     # -- a step ----------------------------------------------------------------------------------------
 

@@ -272,6 +272,60 @@ RESULTS: dict[str, Result] = {
     "half.away": Result(
         _FAILED, _AGENT, "The agent's root half does not answer.", "systemctl status tiercast-root.socket says why."
     ),
+    "half.cancelled": Result(
+        _FAILED,
+        _AGENT,
+        "The step was stopped at the agent's root half.",
+        "Order it again if it is still wanted.",
+    ),
+    "half.order": Result(
+        _FAILED,
+        _AGENT,
+        "The root half did not do what comes before the step that was asked for.",
+        "Order it again; if it comes back, see the log of tiercast-root.",
+    ),
+    "half.order-invalid": Result(
+        _FAILED,
+        _AGENT,
+        "The root half does not take the order: not signed for this machine by the region that root trusts.",
+        "After a new join run tiercast-endpoint root init.",
+    ),
+    "half.over": Result(
+        _FAILED,
+        _AGENT,
+        "The root half ended the job before.",
+        "Order it again if it is still wanted.",
+    ),
+    "half.phase": Result(
+        _FAILED,
+        _AGENT,
+        "The order to commit did not reach the root half.",
+        "Order it again.",
+    ),
+    "half.question": Result(
+        _FAILED,
+        _AGENT,
+        "The root half can't read what it was asked.",
+        "Have both halves of one version.",
+    ),
+    "half.stale": Result(
+        _FAILED,
+        _AGENT,
+        "A later revision of the job was at the root half before.",
+        "tiercast job show says what became of that one.",
+    ),
+    "half.step": Result(
+        _FAILED,
+        _AGENT,
+        "The root half has no such step for this type of job.",
+        "Have both halves of one version.",
+    ),
+    "half.tries": Result(
+        _FAILED,
+        _AGENT,
+        "It failed at the root half as often as the order lets it be tried.",
+        "Order it again, with more tries.",
+    ),
     "half.order-missing": Result(_FAILED, _AGENT, "The order came before the agent had two halves.", "Order it again."),
     "agent.bug": Result(_FAILED, _AGENT, "The agent itself failed.", "Its log has the details; please report it."),
     "internal": Result(_FAILED, _DEPOT, "The gateway itself failed.", "Its log has the details; please report it."),

@@ -14,9 +14,9 @@ from tiercast_protocol.content.waiting import ENDPOINT, GATEWAY, KINDS, SERVER
 ROOT = Path(__file__).resolve().parents[3]
 #: Which argument of which call is the code of a result; `code=` counts for all.
 CALLS = {"Outcome": 1, "StepFailed": 1, "StepDone": 9, "Failed": 0, "TreeError": 0, "CloseTargets": 1, "_finish": 3}
-CALLS |= {"_CanNotRunError": 0, "Allowed": 2}
+CALLS |= {"_CanNotRunError": 0, "Allowed": 2, "Refusal": 0, "No": 0}
 #: Passed on from another call that is looked at.
-PASSED_ON = {"code", "error", "event", "outcome", "last", "job", "self", "allowed"}
+PASSED_ON = {"code", "error", "event", "outcome", "last", "job", "self", "allowed", "after", "verdict", "reason"}
 
 
 def constants_of(tree: ast.Module) -> dict[str, set[str]]:
