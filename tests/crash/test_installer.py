@@ -125,7 +125,9 @@ def look(trees: Content, db: sqlite3.Connection, ended: list[str]) -> None:
 
 def database(place: Path, folder: Path) -> sqlite3.Connection:
     """The agent's, as it opens."""
-    return sqlite3.connect(place / str(folder)[1:] / "agent.db")
+    connection = sqlite3.connect(place / str(folder)[1:] / "agent.db")
+    connection.execute("PRAGMA synchronous=OFF")  # who looks need not wait for the disk of the tests
+    return connection
 
 
 def look_at(run: Recorded, folder: Path, prefix: int, rng: random.Random | None, chance: float) -> None:
