@@ -300,7 +300,7 @@ JUDGED = (
 def test_no_story_installs_outside_its_times_nor_twice(
     type_: str, plan: Plan, gate: Gate, story: list[tuple[str, int | None]]
 ) -> None:
-    world = World(type_, plan, gate, now=HOUR)
+    world = World(type_, plan, gate, now=HOUR, judged=JUDGED[0])
     world.feed(TimeCame())
     for move, number in story:
         match move:
