@@ -49,7 +49,9 @@ def typed(page: str) -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line.startswith("tiercast ")]
 
 
-@pytest.mark.parametrize("line", [*typed("jobs.md"), *typed("desired-state.md"), *typed("packages.md")])
+@pytest.mark.parametrize(
+    "line", [*typed("jobs.md"), *typed("desired-state.md"), *typed("transactions.md"), *typed("packages.md")]
+)
 def test_what_a_page_types_can_be_typed(line: str) -> None:
     words = shlex.split(line.partition(" | ")[0], comments=True)[1:]
     if words[0] in {"--socket", "--host"}:

@@ -24,6 +24,18 @@ def site() -> Iterator[Region]:
         yield region
 
 
+def ordered(site: Region, type_: str, package: str, *targets: str) -> str:
+    """Order a job without a process for it; its id."""
+    made = asked(site, "job.create", type=type_, package=package, targets=list(targets))
+    return str(made["job"])
+
+
+def installed_on(site: Region, package: str, *targets: str) -> None:
+    """Have the package installed there."""
+    job = ordered(site, "install", package, *targets)
+    until(lambda: asked(site, "job.show", job=job)["state"] == "done", f"{package} is installed")
+
+
 def phases(site: Region, job: str) -> dict[str, str]:
     """Each target's phase."""
     return {t["node"]: t["phase"] for t in asked(site, "job.show", job=job)["targets"]}
@@ -40,7 +52,7 @@ def test_a_set_that_is_killed_while_it_commits_ends_all_new_and_one_that_is_undo
     for number, tree in enumerate(trees, 1):
         build(site, tree, "app", str(number))
     on = [word for name in PCS for word in ("--on", name)]
-    assert site.cli("job", "install", "app=1", *on, "--watch")["job"]["state"] == "done"
+    installed_on(site, "app=1", *PCS)
 
     # Prepared: nothing is changed, one by one it says why it waits, and too few are not committed.
     job = site.cli("job", "install", "app=2", *on, "--two-phase")["job"]
@@ -89,7 +101,7 @@ def test_a_set_commits_by_itself_and_is_undone_as_a_part_fails(site: Region, tmp
     build(site, good, "tool", "1")
     site.cli("package", "build", str(bad))
     on = [word for name in PCS for word in ("--on", name)]
-    assert site.cli("job", "install", "tool=1", *on, "--watch")["job"]["state"] == "done"
+    installed_on(site, "tool=1", *PCS)
     rules = ("--two-phase", "--commit-at-least", "100%", "--undo-if-failed", "30%")
     job = site.cli("job", "install", "tool=2", *on, *rules)["job"]
     until(lambda: asked(site, "job.show", job=job)["state"] == "failed", "the job has ended")
@@ -108,9 +120,9 @@ def test_what_is_not_confirmed_in_time_goes_back_alone_also_over_a_kill(site: Re
         confirm = f'[confirm]\nargv = ["./health.sh"]\nwithin = "{within}"\nevery = "1s"\nneeds_gateway = true\n'
         (new / "package.toml").write_text(f'name = "trial"\nversion = "{version}"\n{confirm}')
         site.cli("package", "build", str(new))
-    assert site.cli("job", "install", "trial=1", "--on", "pc-1", "--watch")["job"]["state"] == "done"
+    installed_on(site, "trial=1", "pc-1")
 
-    job = site.cli("job", "install", "trial=2", "--on", "pc-1")["job"]
+    job = ordered(site, "install", "trial=2", "pc-1")
     site.kill("pc-1")
     site.start(site.daemons["pc-1"])
     until(lambda: asked(site, "job.show", job=job)["state"] == "failed", "it went back alone")
@@ -119,7 +131,7 @@ def test_what_is_not_confirmed_in_time_goes_back_alone_also_over_a_kill(site: Re
     assert "looked" in asked(site, "job.receipt", job=job, node="pc-1")["programs"][-1]["output"]
     assert_installed(site, ["pc-1"], "trial", old)
 
-    job = site.cli("job", "install", "trial=3", "--on", "pc-1")["job"]
+    job = ordered(site, "install", "trial=3", "pc-1")
     until(lambda: asked(site, "job.show", job=job)["targets"][0]["code"] == "confirm.waits", "it is on trial")
     (site.apps("pc-1") / "allowed").touch()
     until(lambda: asked(site, "job.show", job=job)["state"] == "done", "it is confirmed")
@@ -129,7 +141,7 @@ def test_what_is_not_confirmed_in_time_goes_back_alone_also_over_a_kill(site: Re
 def test_what_was_changed_by_hand_is_found_counted_and_mended_by_its_wrong_chunks(site: Region, tmp_path: Path) -> None:
     source = random_tree(tmp_path / "whole", seed=11, files=6, size=600_000)
     build(site, source, "whole", "1")
-    assert site.cli("job", "install", "whole=1", "--on", "pc-2", "--watch")["job"]["state"] == "done"
+    installed_on(site, "whole=1", "pc-2")
     installed = (site.apps("pc-2") / "whole").resolve()
     hurt = min(path for path in installed.rglob("*") if path.is_file())
     hurt.write_bytes(bytes(hurt.stat().st_size))
@@ -146,7 +158,8 @@ def test_what_was_changed_by_hand_is_found_counted_and_mended_by_its_wrong_chunk
     assert site.cli("job", "repair", "whole", "--on", "pc-2", "--watch")["job"]["state"] == "done"
     assert_installed(site, ["pc-2"], "whole", source)
     assert 0 < sent_to(site, "pc-2") - before < 300_000, "only wrong chunks travel"
-    assert site.cli("job", "verify", "whole", "--on", "pc-2", "--watch")["job"]["state"] == "done"
+    verified = ordered(site, "verify", "whole", "pc-2")
+    until(lambda: asked(site, "job.show", job=verified)["state"] == "done", "it is whole")
     assert asked(site, "inventory", at="pc-2")["packages"]["whole"] == "1"
 
 

@@ -30,7 +30,8 @@ class Bench:
     folder: Path
     now: int = 1_000
 
-    async def perform(self, job: Job, step: Step, _tell: object) -> tuple[Job, Event]:
+    async def perform(self, job: Job, step: Step, tell: object) -> tuple[Job, Event]:
+        del tell
         return job, StepDone(step)
 
     def made(self) -> Rebooting:

@@ -29,7 +29,7 @@ async def agent(request: pytest.FixtureRequest, tmp_path: Path, region: Region) 
 
 
 async def order(agent: Agent, step: str, revision: int, package: Package = NEW) -> None:
-    options: dict[str, str | int | bool] = {"two_phase": True} | ({"step": step} if step else {})
+    options: dict[str, str | int | bool] = {"two_phase": True, **({"step": step} if step else {})}
     await agent.order(agent.region.order("j2", "install", package, revision=revision, options=options))
 
 
