@@ -13,7 +13,6 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from tiercast_endpoint.acting.archive import check_zip, unpack
 from tiercast_endpoint.acting.prefix import ActError
 from tiercast_protocol.content.actiontypes import Action
 
@@ -27,6 +26,8 @@ def builder(action: Action, tree: Path) -> Callable[[Path], None]:
         return lambda to: _wheels(tree, action.texts("sources"), to)
     source = tree / action.text("source")
     if action.type == "archive":
+        from tiercast_endpoint.acting.archive import unpack  # noqa: PLC0415 - an agent that unpacks none is smaller
+
         return lambda to: unpack(_inside(tree, source), to, strip=int(action.text("strip")))
     return lambda to: _site(_inside(tree, source), to)
 
@@ -59,6 +60,8 @@ def _wheels(tree: Path, sources: tuple[str, ...], to: Path) -> None:
     from installer.destinations import SchemeDictionaryDestination  # noqa: PLC0415 - as above
     from installer.exceptions import InstallerError  # noqa: PLC0415 - as above
     from installer.sources import WheelFile  # noqa: PLC0415 - as above
+
+    from tiercast_endpoint.acting.archive import check_zip  # noqa: PLC0415 - as above
 
     places = {"purelib": to, "platlib": to, "scripts": to / "bin", "headers": to / "include", "data": to}
     destination = SchemeDictionaryDestination(

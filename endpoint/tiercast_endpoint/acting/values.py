@@ -10,7 +10,6 @@ Rules
 
 from __future__ import annotations
 
-import configparser
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -94,7 +93,9 @@ def _bad_key(key: str, expected: str) -> ActError:
 
 class _Ini:
     def __init__(self, text: str) -> None:
-        import configupdater  # noqa: PLC0415 - see the rules
+        import configparser  # noqa: PLC0415 - see the rules
+
+        import configupdater  # noqa: PLC0415 - as above
 
         self._end = "" if not text or text.endswith("\n") else "\n"
         self._updater = configupdater.ConfigUpdater(allow_no_value=True)
