@@ -17,6 +17,8 @@ ANSWERS: dict[str, Any] = {
     "messages": [{"n": 3, "job": "j1", "title": "", "text": "one\ntwo", "at": 5, "read": 0}],
     "messages.read": [{"n": 3, "job": "j1", "title": "T", "text": "one", "at": 5, "read": 6}],
     "group.join": {"group": "a", "state": "joined"},
+    "verify": [{"package": "a", "version": "1", "whole": True, "files": 1_200, "differences": []}],
+    "reboot": [{"job": "j1", "mode": "ask", "until": 0, "said": 1}],
     "group.leave": {"group": "a", "state": "left"},
 }
 
@@ -29,6 +31,10 @@ ANSWERS: dict[str, Any] = {
         (["messages", "--unread"], "messages", {"unread": True}, "(new)"),
         (["messages", "--read", "3", "--read", "4"], "messages.read", {"numbers": [3, 4]}, "  T\n"),
         (["messages", "--read", "all"], "messages.read", {"numbers": []}, "  T\n"),
+        (["verify"], "verify", {"package": ""}, "a 1  1,200 paths as sealed"),
+        (["verify", "a"], "verify", {"package": "a"}, "as sealed"),
+        (["reboot"], "reboot", {"later_s": 0}, "is restarted: j1."),
+        (["reboot", "--later", "2h"], "reboot", {"later_s": 7_200}, "Put off: j1."),
         (["group", "list"], "group.list", {}, "b: refused, no"),
         (["group", "join", "a"], "group.join", {"group": "a", "wait_s": 20}, "is in a"),
         (["group", "join", "a", "--wait", "0"], "group.join", {"group": "a", "wait_s": 0}, "is in a"),
@@ -68,3 +74,14 @@ def test_halves_and_versions_are_shown_where_there_is_something(capsys: pytest.C
     assert "asked at /run/x" in said
     assert "on trial until a parent is reached: t1" in said
     assert "refused: t2.  It ended." in said
+
+
+def test_what_differs_is_listed_and_ends_with_1() -> None:
+    app = typer.Typer()
+    differs = [{"path": "a/b", "what": "was changed"}]
+    answer = [{"package": "a", "version": "1", "whole": False, "files": 3, "differences": differs}]
+    register(app, lambda *_, **__: answer, lambda _: None)
+    result = CliRunner().invoke(app, ["verify"])
+    assert result.exit_code == 1
+    assert "a/b  was changed" in result.output
+    assert CliRunner().invoke(app, ["reboot", "--later", "soon"]).exit_code == 2
