@@ -23,6 +23,8 @@ from tiercast_protocol.node.chunks.port import Taken
 
 #: Chunks in one answer: the largest are 256 KiB, and a frame has 4 MiB.
 TOGETHER = 12
+#: Digests in one question to fetch them.
+_FETCHED = 1024
 
 
 class Borrowed:
@@ -109,12 +111,22 @@ def _proved(digests: Sequence[Digest], given: Sequence[Any]) -> dict[Digest, byt
     return found
 
 
-class NoFetcher:
-    """What the network half does not give comes from nowhere."""
+class AskedFetcher:
+    """Has the network half fetch what it does not hold: files here were to serve, and proved to be changed."""
+
+    def __init__(self, borrowed: Borrowed) -> None:
+        self._borrowed = borrowed
 
     async def fetch(self, digests: Sequence[Digest], job: str = "") -> None:
-        """They are asked for when they are read."""
-        del digests, job
+        """See `fetch.Fetcher`; what the network half can't bring is missing."""
+        line = self._borrowed.line
+        for at in range(0, len(digests), _FETCHED):
+            some = list(digests[at : at + _FETCHED])
+            try:
+                if line is None or await line.ask("fetch", digests=some, job=job) is not True:
+                    raise ChunkMissing(some[0])
+            except (Refusal, ConnectionError) as error:
+                raise ChunkMissing(some[0]) from error
 
     def want(self, digests: Sequence[Digest], job: str = "") -> None:
         """Nothing comes by itself."""

@@ -37,7 +37,7 @@ from tiercast_endpoint.sources import Sources
 from tiercast_endpoint.story import Plan, Step
 from tiercast_protocol.content.digest import digest_of
 from tiercast_protocol.content.receipt import ActionResult, ProgramResult
-from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, MessageInvalid
+from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, MessageInvalid, StoreFull
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import OrderBundle
@@ -229,7 +229,17 @@ class Halves:
             return await self._stored(args.get("digest"))
         elif verb == "chunks" and isinstance(digests := args.get("digests"), list):
             return [await self._stored(digest) for digest in digests[:TOGETHER]]
+        elif verb == "fetch" and isinstance(digests := args.get("digests"), list):
+            return await self._fetched([one for one in digests if isinstance(one, bytes)], str(args.get("job", "")))
         return None
+
+    async def _fetched(self, digests: Sequence[bytes], job: str) -> bool:
+        """Bring these from above, as far as they are not here; whether all came."""
+        try:
+            await self._materials.bring(digests, job)
+        except (ChunkMissing, StoreFull):
+            return False
+        return True
 
     async def _stored(self, digest: Any) -> bytes | None:
         with suppress(ChunkMissing, ChunkCorrupt):

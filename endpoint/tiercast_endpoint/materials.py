@@ -123,6 +123,12 @@ class Materials:
         self.sources = sources
         self.patches = Patches(self._db, self.store, sources, self._wants)
 
+    async def bring(self, digests: Sequence[Digest], job: str) -> None:
+        """Have these come from above, as far as the store lacks them.  Raises ChunkMissing or StoreFull."""
+        held = self.placing.held(digests)
+        if lacking := [digest for digest in digests if digest not in held]:
+            await self._fetcher.fetch(lacking, job)
+
     def free(self) -> int:
         """Bytes free for us where the store lies."""
         return self._store_free()[0]

@@ -26,7 +26,7 @@ from tiercast_endpoint import choices, former, holdings, inventory, journal, mes
 from tiercast_endpoint.acting import effects
 from tiercast_endpoint.acting.performing import Acting
 from tiercast_endpoint.actions import Actions
-from tiercast_endpoint.borrowed import Borrowed, BorrowedMaterials, NoFetcher
+from tiercast_endpoint.borrowed import AskedFetcher, Borrowed, BorrowedMaterials
 from tiercast_endpoint.facts import read_facts
 from tiercast_endpoint.line import Line
 from tiercast_endpoint.memory import keep_small
@@ -95,7 +95,7 @@ async def opened(known: Trusted, stack: AsyncExitStack) -> RootHalf:
         root=root,
         store=borrowed,
         placing=Placing(borrowed, db, lambda: root.free() - limits.reserve),
-        fetcher=NoFetcher(),
+        fetcher=AskedFetcher(borrowed),
         store_free=lambda: (root.free(), True),
         limits=limits,
         chooser=Chooser(lambda: _facts(known, db), known.settings.variables),

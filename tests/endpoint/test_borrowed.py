@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from tiercast_endpoint.borrowed import Borrowed, NoFetcher
+from tiercast_endpoint.borrowed import AskedFetcher, Borrowed
 from tiercast_endpoint.line import Line, Refusal
 from tiercast_protocol.content.chunk import seal
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, StoreFull
@@ -61,4 +61,26 @@ async def test_nothing_is_kept() -> None:
     here.line = None
     with pytest.raises(ChunkMissing):
         await here.get(DIGEST)
-    await NoFetcher().fetch([DIGEST])
+    with pytest.raises(ChunkMissing):
+        await AskedFetcher(here).fetch([DIGEST])
+
+
+@pytest.mark.parametrize(("answer", "comes"), [(True, True), (False, False), (None, False), (Refusal("a", "b"), False)])
+async def test_what_the_network_half_can_not_bring_is_missing(answer: Any, comes: bool) -> None:
+    asked: list[Any] = []
+
+    class Bringing:
+        async def ask(self, verb: str, **args: Any) -> Any:
+            asked.append((verb, args))
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    here = Borrowed()
+    here.line = cast("Line", Bringing())
+    if comes:
+        await AskedFetcher(here).fetch([DIGEST], "j1")
+    else:
+        with pytest.raises(ChunkMissing):
+            await AskedFetcher(here).fetch([DIGEST], "j1")
+    assert asked == [("fetch", {"digests": [DIGEST], "job": "j1"})]

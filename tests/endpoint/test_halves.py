@@ -56,6 +56,16 @@ async def test_a_package_is_installed_upgraded_and_removed(halved: Agent) -> Non
     assert (await halved.do("j5", "remove", two)).code == "absent"
 
 
+async def test_a_file_that_somebody_changed_is_repaired_from_above(halved: Agent) -> None:
+    one = pack("hello", "1.0", FILES)
+    halved.offer(one)
+    assert (await halved.do("j1", "install", one)).state == "done"
+    (halved.root.path / "hello" / "big").write_bytes(b"x" * len(BIG))
+    record = await halved.do("j2", "repair", one)
+    assert record.state == "done", record
+    assert halved.tree("hello") == FILES
+
+
 async def test_a_failed_program_leaves_the_old_version(halved: Agent) -> None:
     one = pack("hello", "1.0", FILES)
     bad = pack("hello", "2.0", {**FILES, "x": b"y"}, run_after=Program(argv=("/bin/false",)))

@@ -72,6 +72,8 @@ async def asking(path: Path, chunks: dict[bytes, bytes] | None = None) -> AsyncI
     async def answer(verb: str, args: dict[str, object]) -> object:
         if verb == "chunks" and isinstance(digests := args.get("digests"), list):
             return [(chunks or {}).get(digest) for digest in digests]
+        if verb == "fetch" and isinstance(digests := args.get("digests"), list):
+            return all(one in (chunks or {}) for one in digests)
         digest = args.get("digest")
         return (chunks or {}).get(digest) if verb == "chunk" and isinstance(digest, bytes) else None
 
