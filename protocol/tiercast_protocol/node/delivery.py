@@ -4,7 +4,7 @@ Rules
 - Per connected peer there is a window of unacknowledged messages; what does not fit stays in the outbox and is loaded
   when there is room.  A peer that is not connected costs nothing here.
 - Messages are sent for the first time in the order in which they were put into the outbox.
-- What is not acknowledged is sent again after 1 s, 2 s, ... 30 s, counted from the end of the sending before; all of it
+- What is not acknowledged is sent again after 4 s, 8 s, ... 30 s, counted from the end of the sending before; all of it
   at once when the peer connects anew. Where acknowledgements usually take longer the first pause is twice as long as
   they do, where many are under way it is longer by what each may take, and no more than so many are repeated in a
   second, to all peers: who repeats to a machine that is behind puts it further behind.
@@ -20,7 +20,9 @@ from dataclasses import dataclass, field
 #: Most messages, and most bytes (at least one message whatever its size), under way to one peer.
 WINDOW = 64
 WINDOW_BYTES = 4 << 20
-FIRST_RETRY = 1.0
+#: A broker holds what it has taken, and a connection made anew repeats all at once: what else is lost is rare, and who
+#: takes longer than a second to answer is no better for being asked twice.
+FIRST_RETRY = 4.0
 LAST_RETRY = 30.0
 #: Messages that are repeated in a second; the others a second later.
 REPEATS = 32
