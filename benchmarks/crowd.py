@@ -29,13 +29,13 @@ import structlog
 import uvloop
 from blake3 import blake3
 
-from tiercast_endpoint.actions import Actions
 from tiercast_endpoint.daemon import SCHEMA
-from tiercast_endpoint.install import Event, Plan, Step, StepDone, StepFailed
-from tiercast_endpoint.jobs import Jobs
-from tiercast_endpoint.journal import Job
-from tiercast_endpoint.orders import Identity
-from tiercast_endpoint.reports import Reporter
+from tiercast_endpoint.jobs.actions import Actions
+from tiercast_endpoint.jobs.install import Event, Plan, Step, StepDone, StepFailed
+from tiercast_endpoint.jobs.jobs import Jobs
+from tiercast_endpoint.jobs.journal import Job
+from tiercast_endpoint.jobs.orders import Identity
+from tiercast_endpoint.jobs.reports import Reporter
 from tiercast_mqtt.bulk import BulkClient
 from tiercast_protocol.content.chunk import unseal
 from tiercast_protocol.content.keys import PrivateKey

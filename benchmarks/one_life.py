@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.endpoint.lab import agent_over
 
-from tiercast_endpoint.install import Step
+from tiercast_endpoint.jobs.install import Step
 
 
 async def main(folder: Path, job: str) -> None:

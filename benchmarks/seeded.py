@@ -27,7 +27,7 @@ from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import KIND_OF, Admitted
 from tiercast_server.database.engine import Database
 from tiercast_server.database.tables import handovers
-from tiercast_server.placings import Settling
+from tiercast_server.nodes.placings import Settling
 from tiercast_server.region import open_region
 
 GROUP = "everybody"

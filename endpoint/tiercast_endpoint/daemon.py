@@ -19,31 +19,34 @@ from typing import Any
 
 import structlog
 
-from tiercast_endpoint import confirming, group_windows, held, holdings, informing, journal, selfupdate, sleeping
-from tiercast_endpoint.checking import Checks
-from tiercast_endpoint.halves import Halves, SeenRoot
-from tiercast_endpoint.hands import Hands
-from tiercast_endpoint.inventory import Informer
-from tiercast_endpoint.jobs import Jobs
-from tiercast_endpoint.judging import Judging
-from tiercast_endpoint.materials import Materials
+from tiercast_endpoint.facts import informing
+from tiercast_endpoint.facts.checking import Checks
+from tiercast_endpoint.facts.inventory import Informer
+from tiercast_endpoint.facts.judging import Judging
+from tiercast_endpoint.halves.halves import Halves, SeenRoot
+from tiercast_endpoint.halves.hands import Hands
+from tiercast_endpoint.jobs import confirming, group_windows, held, journal, sleeping
+from tiercast_endpoint.jobs.jobs import Jobs
+from tiercast_endpoint.jobs.orders import Identity, open_bundle
+from tiercast_endpoint.jobs.rebooting import Rebooting
+from tiercast_endpoint.jobs.reports import Reporter
+from tiercast_endpoint.jobs.restart import Restart
+from tiercast_endpoint.jobs.run import Performer
+from tiercast_endpoint.jobs.terms import Terms
 from tiercast_endpoint.memory import Quiet, give_back, keep_small
-from tiercast_endpoint.notifying import Notifying
-from tiercast_endpoint.orders import Identity, open_bundle
-from tiercast_endpoint.partial import PartialTrees
-from tiercast_endpoint.placing import Placing
-from tiercast_endpoint.rebooting import Rebooting
-from tiercast_endpoint.reports import Reporter
-from tiercast_endpoint.restart import Restart
-from tiercast_endpoint.root_folder import RootFolder
-from tiercast_endpoint.run import Performer
+from tiercast_endpoint.owner.notifying import Notifying
+from tiercast_endpoint.owner.watching import Watching
 from tiercast_endpoint.schema import SCHEMA
 from tiercast_endpoint.settings import Settings
-from tiercast_endpoint.terms import Terms
-from tiercast_endpoint.tree import TreeError
+from tiercast_endpoint.trees import holdings
+from tiercast_endpoint.trees.materials import Materials
+from tiercast_endpoint.trees.partial import PartialTrees
+from tiercast_endpoint.trees.placing import Placing
+from tiercast_endpoint.trees.root_folder import RootFolder
+from tiercast_endpoint.trees.tree import TreeError
+from tiercast_endpoint.trees.verifying import Verifying
+from tiercast_endpoint.update import selfupdate
 from tiercast_endpoint.verbs import Readings
-from tiercast_endpoint.verifying import Verifying
-from tiercast_endpoint.watching import Watching
 from tiercast_endpoint.why import Machine, Why, asks
 from tiercast_protocol import __version__
 from tiercast_protocol.errors import StateError

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tiercast_endpoint.root_folder import RootFolder
 from tiercast_endpoint.settings import TITLE, Settings, default_root
-from tiercast_endpoint.tree import TreeError
+from tiercast_endpoint.trees.root_folder import RootFolder
+from tiercast_endpoint.trees.tree import TreeError
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node import enrol, joined, settings_file
 from tiercast_protocol.node.address import TlsFiles

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tiercast_endpoint.root_commands import ROOT_STATE, Running
+from tiercast_endpoint.halves.root_commands import ROOT_STATE, Running
 
 State = Annotated[
     Path | None, typer.Option("--state", metavar="DIR", help="The agent's folder.", envvar="TIERCAST_ENDPOINT_STATE")

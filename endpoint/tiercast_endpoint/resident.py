@@ -41,7 +41,7 @@ def serve(state: Path | None) -> int:
     """Run the agent of the folder `state` (None: the user's or the system's) until a signal comes; the exit code."""
     with _without(_UNUSED):
         from tiercast_endpoint.daemon import serve as serve_agent
-        from tiercast_endpoint.restart import Restart, again
+        from tiercast_endpoint.jobs.restart import Restart, again
         from tiercast_protocol.node.lifecycle import run_daemon
         from tiercast_protocol.node.places import place
 
@@ -55,7 +55,7 @@ def serve(state: Path | None) -> int:
 def serve_root(folder: Path, path: Path | None = None) -> int:
     """Run the root half over `folder` until nobody asks; `path` is where to listen without a service manager."""
     with _without(_UNUSED):
-        from tiercast_endpoint.rootrun import serve as serve_half
+        from tiercast_endpoint.halves.rootrun import serve as serve_half
         from tiercast_protocol.node.lifecycle import run_daemon
     return run_daemon(lambda stack: serve_half(stack, folder, path))
 

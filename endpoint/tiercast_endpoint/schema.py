@@ -7,24 +7,12 @@ Rules
 
 from __future__ import annotations
 
-from tiercast_endpoint import (
-    choices,
-    confirming,
-    former,
-    group_windows,
-    halves,
-    held,
-    holdings,
-    inventory,
-    journal,
-    lists,
-    messages,
-    patches,
-    preferring,
-    rebooting,
-    sleeping,
-)
 from tiercast_endpoint.acting import effects
+from tiercast_endpoint.facts import inventory, lists
+from tiercast_endpoint.halves import halves
+from tiercast_endpoint.jobs import confirming, former, group_windows, held, journal, rebooting, sleeping
+from tiercast_endpoint.owner import choices, messages, preferring
+from tiercast_endpoint.trees import holdings, patches
 from tiercast_protocol.node.post import Post
 
 SCHEMA = [

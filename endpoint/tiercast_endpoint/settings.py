@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiercast_endpoint.materials import Limits
-from tiercast_endpoint.notifying import NotifySettings
-from tiercast_endpoint.ownfacts import OwnFacts
-from tiercast_endpoint.powering import PowerSettings
+from tiercast_endpoint.facts.ownfacts import OwnFacts
+from tiercast_endpoint.jobs.powering import PowerSettings
+from tiercast_endpoint.owner.notifying import NotifySettings
+from tiercast_endpoint.trees.materials import Limits
 from tiercast_protocol.content.inventory import MOST_GROUPS
 from tiercast_protocol.content.variables import LONGEST_VALUE
 from tiercast_protocol.errors import UsageError

@@ -14,7 +14,9 @@ from typing import Annotated, Any
 
 import typer
 
-from tiercast_endpoint import choice_commands, commands, owner_commands, recover_commands, root_commands
+from tiercast_endpoint import commands, recover_commands
+from tiercast_endpoint.halves import root_commands
+from tiercast_endpoint.owner import choice_commands, owner_commands
 
 _EPILOG = """\b
 Examples:

@@ -13,8 +13,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from tiercast_endpoint import holdings, journal, messages
-from tiercast_endpoint.jobs import describe
+from tiercast_endpoint.jobs import journal
+from tiercast_endpoint.jobs.jobs import describe
+from tiercast_endpoint.owner import messages
+from tiercast_endpoint.trees import holdings
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.database import Database

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tiercast_endpoint import journal
-from tiercast_endpoint.install import PROGRAMS, RESTING, Step
-from tiercast_endpoint.journal import Job
+from tiercast_endpoint.jobs import journal
+from tiercast_endpoint.jobs.install import PROGRAMS, RESTING, Step
+from tiercast_endpoint.jobs.journal import Job
 from tiercast_protocol.content.reason import Reason, because, read, shown
 from tiercast_protocol.content.results import RESULTS
 from tiercast_protocol.content.waiting import KINDS

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tiercast_gateway import marks
-from tiercast_gateway.power import PowerSettings
+from tiercast_gateway.depot import marks
+from tiercast_gateway.power.power import PowerSettings
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.address import TlsFiles, parse_address
 from tiercast_protocol.node.brokers import BrokerConfig

@@ -17,7 +17,7 @@ import structlog
 
 from tiercast_gateway.above import ParentAbove
 from tiercast_gateway.config import GatewaySettings, check_own_broker
-from tiercast_gateway.marks import Marks
+from tiercast_gateway.depot.marks import Marks
 from tiercast_gateway.subtree import SubTree, open_subtree
 from tiercast_gateway.subtree_config import SubTreeConfig
 from tiercast_gateway.verbs import add_common_verbs, add_parent_verbs

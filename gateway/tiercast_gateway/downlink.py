@@ -27,10 +27,10 @@ from tiercast_protocol.wire.topics import JOIN_PREFIX, Topics
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tiercast_gateway.children import Children
-    from tiercast_gateway.enrolment import Enrolment
-    from tiercast_gateway.lastseen import LastSeen
-    from tiercast_gateway.lodging import Lodging
+    from tiercast_gateway.children.children import Children
+    from tiercast_gateway.children.enrolment import Enrolment
+    from tiercast_gateway.children.lastseen import LastSeen
+    from tiercast_gateway.children.lodging import Lodging
     from tiercast_gateway.streams import Streams
     from tiercast_protocol.node.brokers import Broker
     from tiercast_protocol.node.post import Post

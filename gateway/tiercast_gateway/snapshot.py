@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from tiercast_gateway import holdings
-from tiercast_gateway.desired import OUTPUT
+from tiercast_gateway.depot import holdings
+from tiercast_gateway.steering.desired import OUTPUT
 from tiercast_protocol import __version__
 from tiercast_protocol.wire.messages import CATALOGUE
 

@@ -29,7 +29,7 @@ from tiercast_protocol.wire.messages import Absent, GroupJoin, GroupLeave, Messa
 from tiercast_protocol.wire.topics import Topics
 
 if TYPE_CHECKING:
-    from tiercast_gateway.depot import Depot
+    from tiercast_gateway.depot.depot import Depot
     from tiercast_protocol.node.kernel import TcpInfo
     from tiercast_protocol.node.link import BulkLink
 

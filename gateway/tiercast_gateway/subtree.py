@@ -18,40 +18,40 @@ from typing import Any
 
 import structlog
 
-from tiercast_gateway import gathering
 from tiercast_gateway.above import Above
-from tiercast_gateway.breakers import Breakers
-from tiercast_gateway.children import Children
-from tiercast_gateway.depot import Depot
+from tiercast_gateway.children.children import Children
+from tiercast_gateway.children.enrolment import Enrolment
+from tiercast_gateway.children.guests import Guests
+from tiercast_gateway.children.lastseen import LastSeen
+from tiercast_gateway.children.lodging import Lodging
+from tiercast_gateway.children.moving import Moves
+from tiercast_gateway.children.placings import Placings
+from tiercast_gateway.children.routes import Routes
+from tiercast_gateway.children.sitegroups import SiteGroups
+from tiercast_gateway.depot.depot import Depot
+from tiercast_gateway.depot.heads import Heads
+from tiercast_gateway.depot.offers import Offers, waiting_children
+from tiercast_gateway.depot.patches import Patches
+from tiercast_gateway.depot.upkeep import Upkeep
 from tiercast_gateway.downlink import Downlink
-from tiercast_gateway.drift import Drift
-from tiercast_gateway.enrolment import Enrolment
-from tiercast_gateway.guests import Guests
-from tiercast_gateway.heads import Heads
-from tiercast_gateway.inventories import Inventories
-from tiercast_gateway.lastseen import LastSeen
+from tiercast_gateway.facts.drift import Drift
+from tiercast_gateway.facts.inventories import Inventories
 from tiercast_gateway.ledgers import LedgerRoom
-from tiercast_gateway.lodging import Lodging
 from tiercast_gateway.mailroom import Mailroom
-from tiercast_gateway.moving import Moves
-from tiercast_gateway.offers import Offers, waiting_children
-from tiercast_gateway.orders import Orders, OwnOrder
-from tiercast_gateway.patches import Patches
-from tiercast_gateway.placings import Placings
-from tiercast_gateway.progress import Progress
-from tiercast_gateway.pruning import Pruning
-from tiercast_gateway.routes import Routes
-from tiercast_gateway.sitegroups import SiteGroups
+from tiercast_gateway.orders import gathering
+from tiercast_gateway.orders.breakers import Breakers
+from tiercast_gateway.orders.orders import Orders, OwnOrder
+from tiercast_gateway.orders.progress import Progress
+from tiercast_gateway.orders.pruning import Pruning
+from tiercast_gateway.orders.statuses import Statuses
+from tiercast_gateway.orders.work import Identity, OwnWork
+from tiercast_gateway.power.wakes import Wakes
 from tiercast_gateway.snapshot import snapshot
-from tiercast_gateway.statuses import Statuses
-from tiercast_gateway.steering import Steering
+from tiercast_gateway.steering.steering import Steering
 from tiercast_gateway.streams import Streams
 from tiercast_gateway.subtree_config import SubTreeConfig
 from tiercast_gateway.tables import SCHEMA
-from tiercast_gateway.upkeep import Upkeep
-from tiercast_gateway.wakes import Wakes
-from tiercast_gateway.why_way import WhyWay
-from tiercast_gateway.work import Identity, OwnWork
+from tiercast_gateway.why.way import WhyWay
 from tiercast_protocol.content.breaker import formers_of
 from tiercast_protocol.content.order import PURGE, Order
 from tiercast_protocol.errors import UsageError

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tiercast_gateway.marks import Marks
-from tiercast_gateway.power import PowerSettings
+from tiercast_gateway.depot.marks import Marks
+from tiercast_gateway.power.power import PowerSettings
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.node.brokers import BrokerConfig
 

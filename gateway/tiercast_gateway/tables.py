@@ -9,18 +9,12 @@ Rules
 
 from __future__ import annotations
 
-from tiercast_gateway import (
-    breaker_rows,
-    drift,
-    inventories,
-    lastseen,
-    offers,
-    order_rows,
-    placings,
-    said,
-    site_rows,
-    software_rows,
-)
+from tiercast_gateway.children import lastseen, placings, site_rows
+from tiercast_gateway.depot import offers
+from tiercast_gateway.facts import drift, inventories, software_rows
+from tiercast_gateway.orders import breaker_rows
+from tiercast_gateway.orders import rows as order_rows
+from tiercast_gateway.steering import said
 from tiercast_protocol.node.post import Post
 
 _SUBTREE = """

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tiercast_gateway import job_list, snapshot
-from tiercast_gateway.depot_verbs import DepotVerbs
-from tiercast_gateway.inventory_verbs import InventoryVerbs
+from tiercast_gateway import snapshot
+from tiercast_gateway.depot.media import MediaVerbs
+from tiercast_gateway.depot.verbs import DepotVerbs
+from tiercast_gateway.facts.inventory_verbs import InventoryVerbs
+from tiercast_gateway.facts.owners import Owners
 from tiercast_gateway.ledgers import Ledgers
-from tiercast_gateway.media import MediaVerbs
-from tiercast_gateway.owners import Owners
-from tiercast_gateway.reasons import decoded
-from tiercast_gateway.rollout_verbs import RolloutVerbs
-from tiercast_gateway.steering_verbs import SteeringVerbs
-from tiercast_gateway.why_verbs import WhyVerbs
+from tiercast_gateway.orders import job_list
+from tiercast_gateway.orders.rollout_verbs import RolloutVerbs
+from tiercast_gateway.steering.verbs import SteeringVerbs
+from tiercast_gateway.why.reasons import decoded
+from tiercast_gateway.why.verbs import WhyVerbs
 from tiercast_protocol.content.chosen import read
 from tiercast_protocol.content.reason import told, words
 from tiercast_protocol.content.receipt import RELAY_STATES

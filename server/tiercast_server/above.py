@@ -20,12 +20,12 @@ from tiercast_protocol.wire.facts import Inventories as Said
 from tiercast_protocol.wire.messages import KIND_OF, Answer, EnrolRequest, Message, Status, body_of
 from tiercast_protocol.wire.moving import Placed
 from tiercast_protocol.wire.site import BreakerTold, SiteJoined
-from tiercast_server.assignments import Assignments
 from tiercast_server.below import Below
-from tiercast_server.enrolment import Enrolment
-from tiercast_server.inventories import Inventories
-from tiercast_server.moves import Moves
-from tiercast_server.rollout_sites import Sites
+from tiercast_server.desired.assignments import Assignments
+from tiercast_server.inventories.inventories import Inventories
+from tiercast_server.nodes.enrolment import Enrolment
+from tiercast_server.nodes.moves import Moves
+from tiercast_server.rollouts.sites import Sites
 from tiercast_server.site_intake import SiteIntake
 from tiercast_server.status_intake import StatusIntake
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tiercast_gateway.config import GuestSettings
-from tiercast_gateway.power import PowerSettings
+from tiercast_gateway.power.power import PowerSettings
 from tiercast_protocol.node.brokers import BrokerConfig
 from tiercast_protocol.node.config import Duration, Size, setting
 from tiercast_protocol.node.logs import Format, Level
-from tiercast_server.job_checks import CONFIRM_ABOVE
+from tiercast_server.jobs.checks import CONFIRM_ABOVE
 
 TITLE = "Settings of this Tiercast server.  Restart it after a change."
 

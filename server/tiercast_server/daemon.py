@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tiercast_gateway import snapshot
-from tiercast_gateway.reasons import encoded, lasting
 from tiercast_gateway.subtree import SubTree, open_subtree
 from tiercast_gateway.subtree_config import SubTreeConfig
+from tiercast_gateway.why.reasons import encoded, lasting
 from tiercast_protocol.content import jobtypes
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.node import config, lifecycle, logs
@@ -24,39 +24,39 @@ from tiercast_protocol.node.control.server import ControlServer
 from tiercast_protocol.node.control.verbs import Verbs
 from tiercast_protocol.node.places import Place
 from tiercast_server.above import RegionAbove
-from tiercast_server.assignments import Assignments
 from tiercast_server.below import Below
 from tiercast_server.changes import Changes
 from tiercast_server.config import JobSettings, ServerSettings
 from tiercast_server.database.engine import Database
 from tiercast_server.depot_verbs import DepotVerbs
-from tiercast_server.enrolment import Enrolment
+from tiercast_server.desired.assignments import Assignments
 from tiercast_server.founding import KEY_FILE, database_of
 from tiercast_server.groups import Groups
 from tiercast_server.handover import Handover
-from tiercast_server.inventories import Inventories
-from tiercast_server.inventory_questions import Questions
-from tiercast_server.job_verbs import JobVerbs
-from tiercast_server.job_view import JobView
-from tiercast_server.jobs import Jobs
-from tiercast_server.library import Library
-from tiercast_server.moves import Moves
-from tiercast_server.package_verbs import PackageVerbs
-from tiercast_server.patches import Patches
-from tiercast_server.placings import Settling
-from tiercast_server.plans import Plans
-from tiercast_server.power_verbs import PowerVerbs
-from tiercast_server.presence import Presence
+from tiercast_server.inventories.inventories import Inventories
+from tiercast_server.inventories.questions import Questions
+from tiercast_server.jobs.jobs import Jobs
+from tiercast_server.jobs.verbs import JobVerbs
+from tiercast_server.jobs.view import JobView
+from tiercast_server.nodes.enrolment import Enrolment
+from tiercast_server.nodes.moves import Moves
+from tiercast_server.nodes.placings import Settling
+from tiercast_server.nodes.power_verbs import PowerVerbs
+from tiercast_server.nodes.presence import Presence
+from tiercast_server.nodes.ways import Ways
+from tiercast_server.packages.library import Library
+from tiercast_server.packages.patches import Patches
+from tiercast_server.packages.verbs import PackageVerbs
+from tiercast_server.plans.plans import Plans
 from tiercast_server.region import Region, open_region
-from tiercast_server.rollout_sites import Sites
-from tiercast_server.rollouts import Rollouts
+from tiercast_server.rollouts.rollouts import Rollouts
+from tiercast_server.rollouts.sites import Sites
 from tiercast_server.rooms import Rooms
 from tiercast_server.site_intake import SiteIntake
 from tiercast_server.status_intake import StatusIntake
 from tiercast_server.steering_verbs import SteeringVerbs
 from tiercast_server.targeting import Targeting
 from tiercast_server.verbs import Desk, add_verbs
-from tiercast_server.ways import Ways
 from tiercast_server.why import JobWhy
 
 

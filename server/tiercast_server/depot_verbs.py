@@ -14,19 +14,20 @@ from typing import Any
 
 from sqlalchemy import select
 
-from tiercast_gateway import media, snapshot
+from tiercast_gateway import snapshot
+from tiercast_gateway.depot import media
 from tiercast_gateway.ledgers import Ledgers
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_protocol.node.giving import give
-from tiercast_server import nodes
 from tiercast_server.below import Below
 from tiercast_server.database.tables import packages
-from tiercast_server.library import Library
-from tiercast_server.packages import find_sealed
-from tiercast_server.presence import Presence
+from tiercast_server.nodes import nodes
+from tiercast_server.nodes.presence import Presence
+from tiercast_server.nodes.who import Who
+from tiercast_server.packages.library import Library
+from tiercast_server.packages.packages import find_sealed
 from tiercast_server.region import Region
-from tiercast_server.who import Who
 
 DEADLINE_S = 10.0
 WHO_S = 5

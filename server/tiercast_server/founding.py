@@ -19,7 +19,7 @@ from tiercast_protocol.node.brokers import BrokerConfig
 from tiercast_protocol.node.places import Place
 from tiercast_server.config import TITLE, DatabaseSettings, ServerSettings
 from tiercast_server.database.engine import Database
-from tiercast_server.nodes import check_name
+from tiercast_server.nodes.nodes import check_name
 from tiercast_server.region import create_region, open_region, wall_clock
 
 KEY_FILE, DATABASE_FILE = "region.key", "region.db"

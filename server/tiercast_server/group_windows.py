@@ -22,10 +22,11 @@ from tiercast_protocol.transfer import calendar
 from tiercast_protocol.transfer.overlap import Limit, room
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.site import WindowsTold
-from tiercast_server import handover, nodes
+from tiercast_server import handover
 from tiercast_server.database.site_tables import group_windows, windows_told
 from tiercast_server.database.tables import members
 from tiercast_server.database.tables import nodes as nodes_table
+from tiercast_server.nodes import nodes
 from tiercast_server.parts import parts
 from tiercast_server.region import Region
 

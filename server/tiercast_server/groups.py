@@ -19,14 +19,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content.condition import compile_condition
 from tiercast_protocol.errors import UsageError
-from tiercast_server import assignment_rows, group_wakes, group_windows
+from tiercast_server import group_wakes, group_windows
 from tiercast_server.database.tables import groups, inventory, members
-from tiercast_server.followers import follow
-from tiercast_server.jobs import Jobs
-from tiercast_server.nearness import suggestion
-from tiercast_server.nodes import check_name, resolve
+from tiercast_server.desired import rows as assignment_rows
+from tiercast_server.inventories.software import rows_for
+from tiercast_server.jobs.jobs import Jobs
+from tiercast_server.nodes.followers import follow
+from tiercast_server.nodes.nearness import suggestion
+from tiercast_server.nodes.nodes import check_name, resolve
 from tiercast_server.region import Region
-from tiercast_server.software import rows_for
 from tiercast_server.targeting import Targeting
 
 

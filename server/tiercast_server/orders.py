@@ -18,7 +18,7 @@ from tiercast_protocol.content.order import CANCEL, Order, sign_order
 from tiercast_protocol.content.understood import must_of
 from tiercast_protocol.content.vouching import voucher_leaf
 from tiercast_protocol.wire.messages import OrderBundle, OrderTarget
-from tiercast_server.nodes import Node
+from tiercast_server.nodes.nodes import Node
 
 #: Most targets of one bundle.
 BUNDLE = 1_000

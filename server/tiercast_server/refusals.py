@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content import provisos
 from tiercast_protocol.content.replacing import refusal
-from tiercast_server.packages import Package
-from tiercast_server.standing import versions
+from tiercast_server.nodes.standing import versions
+from tiercast_server.packages.packages import Package
 
 
 async def refused(

@@ -18,9 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content import jobtypes
 from tiercast_protocol.errors import UsageError
-from tiercast_server.job_checks import Request
-from tiercast_server.nodes import Node, all_nodes
-from tiercast_server.packages import Package, find_sealed
+from tiercast_server.jobs.checks import Request
+from tiercast_server.nodes.nodes import Node, all_nodes
+from tiercast_server.packages.packages import Package, find_sealed
 from tiercast_server.region import Region
 from tiercast_server.targeting import Targeting
 from tiercast_server.tree import Tree

@@ -20,13 +20,14 @@ from tiercast_protocol.errors import ProtocolError, SignatureInvalid
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import StatusRecord
 from tiercast_protocol.wire.site import SiteJoined
-from tiercast_server import job_rows, nodes
 from tiercast_server.changes import Changes
 from tiercast_server.database.site_tables import site_jobs, site_strays
 from tiercast_server.database.tables import jobs, orders, targets
 from tiercast_server.database.tables import nodes as nodes_table
-from tiercast_server.job_life import TargetsTaken
-from tiercast_server.nodes import Node
+from tiercast_server.jobs import rows as job_rows
+from tiercast_server.jobs.life import TargetsTaken
+from tiercast_server.nodes import nodes
+from tiercast_server.nodes.nodes import Node
 from tiercast_server.orders import Subject, sign
 from tiercast_server.region import Region
 from tiercast_server.site_jobs import held, tell

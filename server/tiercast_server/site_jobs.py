@@ -21,16 +21,17 @@ from tiercast_protocol.content.vouching import LONGEST, SITE, Definition, Group,
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import OrderTarget, StatusRecord
 from tiercast_protocol.wire.site import SiteOrder
-from tiercast_server import group_windows, handover, nodes
+from tiercast_server import group_windows, handover
 from tiercast_server.database.site_tables import site_jobs, site_strays
 from tiercast_server.database.tables import groups, members, placings
 from tiercast_server.database.tables import nodes as nodes_table
-from tiercast_server.nodes import Node
+from tiercast_server.nodes import nodes
+from tiercast_server.nodes.nodes import Node
 from tiercast_server.parts import parts
 from tiercast_server.targeting import below_all
 
 if TYPE_CHECKING:
-    from tiercast_server.job_rows import Job
+    from tiercast_server.jobs.rows import Job
 
 #: Most gateways of one such order; a larger region leaves its groups to the server.
 MOST = 4_000

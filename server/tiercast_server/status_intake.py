@@ -22,14 +22,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.content.chosen import read
 from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.wire.messages import StatusRecord, sound
-from tiercast_server import job_rows, nodes, sets, site_jobs
+from tiercast_server import site_jobs
 from tiercast_server.changes import Changes
 from tiercast_server.database.tables import hops, targets
 from tiercast_server.database.tables import nodes as nodes_table
-from tiercast_server.job_life import Counted
-from tiercast_server.job_rows import Job
+from tiercast_server.jobs import rows as job_rows
+from tiercast_server.jobs.life import Counted
+from tiercast_server.jobs.rows import Job
+from tiercast_server.nodes import nodes
 from tiercast_server.proofs import Key, Proof, prove
 from tiercast_server.region import Region
+from tiercast_server.rollouts import sets
 from tiercast_server.status_merge import Standing, is_final, is_hop, merge
 
 _log = structlog.get_logger(__name__)

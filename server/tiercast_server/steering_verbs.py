@@ -12,17 +12,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiercast_gateway.holds import Hold
-from tiercast_gateway.steering_verbs import SteeringVerbs as Own
-from tiercast_gateway.steering_verbs import until_of
+from tiercast_gateway.steering.holds import Hold
+from tiercast_gateway.steering.verbs import SteeringVerbs as Own
+from tiercast_gateway.steering.verbs import until_of
 from tiercast_protocol.content import jobtypes
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
-from tiercast_server import job_rows, nodes
 from tiercast_server.below import Below
 from tiercast_server.depot_verbs import asked
-from tiercast_server.jobs import Jobs
-from tiercast_server.nodes import resolve
+from tiercast_server.jobs import rows as job_rows
+from tiercast_server.jobs.jobs import Jobs
+from tiercast_server.nodes import nodes
+from tiercast_server.nodes.nodes import resolve
 from tiercast_server.region import Region
 
 

@@ -26,11 +26,11 @@ from tiercast_protocol.content.target import Expression, Leaf, Named, Where
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import groups, members
 from tiercast_server.database.tables import nodes as nodes_table
-from tiercast_server.nearness import suggestion
-from tiercast_server.nodes import Node, all_nodes
+from tiercast_server.inventories.software import rows_for
+from tiercast_server.nodes.nearness import suggestion
+from tiercast_server.nodes.nodes import Node, all_nodes
 from tiercast_server.parts import parts
 from tiercast_server.region import Region
-from tiercast_server.software import rows_for
 
 #: The tree of what is kept of a job.
 parsed = lru_cache(maxsize=512)(target.parse_kept)

@@ -16,32 +16,32 @@ import structlog
 
 from tiercast_protocol.errors import TiercastError, UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
-from tiercast_server.assignment_verbs import add_assignment_verbs
-from tiercast_server.assignments import Assignments
-from tiercast_server.cabinet_verbs import add_cabinet_verbs
 from tiercast_server.depot_verbs import DepotVerbs
-from tiercast_server.draft_verbs import add_draft_verbs
-from tiercast_server.enrolment import Enrolment
+from tiercast_server.desired.assignments import Assignments
+from tiercast_server.desired.verbs import add_assignment_verbs
 from tiercast_server.groups import Groups
-from tiercast_server.history import History
-from tiercast_server.inventories import Inventories, failed_facts
-from tiercast_server.inventory_questions import Questions
-from tiercast_server.job_verbs import JobVerbs
-from tiercast_server.move_verbs import add_move_verbs
-from tiercast_server.moves import Moves
-from tiercast_server.names import names
-from tiercast_server.node_waits import waits
-from tiercast_server.owners import Owners
-from tiercast_server.package_verbs import PackageVerbs
-from tiercast_server.patches import Patches
-from tiercast_server.plan_verbs import add_plan_verbs
-from tiercast_server.plans import Plans
-from tiercast_server.power_verbs import PowerVerbs
-from tiercast_server.presence import Presence
+from tiercast_server.inventories.inventories import Inventories, failed_facts
+from tiercast_server.inventories.owners import Owners
+from tiercast_server.inventories.questions import Questions
+from tiercast_server.jobs.draft_verbs import add_draft_verbs
+from tiercast_server.jobs.history import History
+from tiercast_server.jobs.verbs import JobVerbs
+from tiercast_server.nodes.enrolment import Enrolment
+from tiercast_server.nodes.move_verbs import add_move_verbs
+from tiercast_server.nodes.moves import Moves
+from tiercast_server.nodes.names import names
+from tiercast_server.nodes.node_waits import waits
+from tiercast_server.nodes.power_verbs import PowerVerbs
+from tiercast_server.nodes.presence import Presence
+from tiercast_server.packages.cabinet_verbs import add_cabinet_verbs
+from tiercast_server.packages.patches import Patches
+from tiercast_server.packages.verbs import PackageVerbs
+from tiercast_server.plans.plans import Plans
+from tiercast_server.plans.verbs import add_plan_verbs
 from tiercast_server.region import Region
-from tiercast_server.rollout_verbs import add_rollout_verbs
-from tiercast_server.rollouts import Rollouts
-from tiercast_server.set_verbs import Sets, add_set_verbs
+from tiercast_server.rollouts.rollouts import Rollouts
+from tiercast_server.rollouts.set_verbs import Sets, add_set_verbs
+from tiercast_server.rollouts.verbs import add_rollout_verbs
 from tiercast_server.steering_verbs import SteeringVerbs
 from tiercast_server.why import JobWhy
 

@@ -3,7 +3,7 @@
 Rules
 - Answered out of rows and of what gateways said of their own accord: nobody is asked, so it is as quick with ten
   thousand targets as with ten.  `node` in the call asks that node itself instead, what it knows now.
-- The order of reasons is decided in `tiercast_gateway.why`, the same for a gateway's own answer.
+- The order of reasons is decided in `tiercast_gateway.why.why`, the same for a gateway's own answer.
 - Where a machine is counts, not where it belongs: reasons are those of its present parents.
 """
 
@@ -15,22 +15,27 @@ from typing import Any
 from sqlalchemy import Row, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_gateway import reasons, why
-from tiercast_gateway.why import Said, Target
-from tiercast_gateway.why_way import not_below
+from tiercast_gateway.why import reasons, why
+from tiercast_gateway.why.way import not_below
+from tiercast_gateway.why.why import Said, Target
 from tiercast_protocol.content.reason import Reason, because, read, shown, words
 from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.content.waiting import KINDS
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node import whyabove
 from tiercast_protocol.node.control.verbs import Call
-from tiercast_server import assignment_why, job_rows, likewise, plan_why, rollout_rows, rollout_why
 from tiercast_server.below import Below
 from tiercast_server.database.tables import handovers, hops, nodes, placings, targets
 from tiercast_server.depot_verbs import asked
-from tiercast_server.job_life import GRACE_MS
-from tiercast_server.job_rows import OPEN_STATES, Job
+from tiercast_server.desired import why as assignment_why
+from tiercast_server.jobs import likewise
+from tiercast_server.jobs import rows as job_rows
+from tiercast_server.jobs.life import GRACE_MS
+from tiercast_server.jobs.rows import OPEN_STATES, Job
+from tiercast_server.plans import why as plan_why
 from tiercast_server.region import Region
+from tiercast_server.rollouts import rows as rollout_rows
+from tiercast_server.rollouts import why as rollout_why
 
 #: What this server says of its own children: its reason by child, of one job.
 Own = Callable[[str], Mapping[str, Reason]]

@@ -107,7 +107,7 @@ def _halved() -> Iterator[Region]:
                 os.chown(place, uid, uid, follow_symlinks=False)
             region.folder.chmod(0o755)
             environment["PYTHONPATH"] = os.pathsep.join([environment["PYTHONPATH"], *site.getsitepackages()])
-        starter = [python, "-m", "tiercast_endpoint.starter", "run", "--state", str(agent.folder)]
+        starter = [python, "-m", "tiercast_endpoint.update.starter", "run", "--state", str(agent.folder)]
         launched = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *starter]
         command = [sys.executable, "-m", "tiercast_endpoint", "root", "run", "--state", str(half)]
         with Activation(path, command, region.environment()):

@@ -29,12 +29,12 @@ from typing import Any
 
 from tests.endpoint.lab import Agent, Region, agent_over, unwatched
 
-from tiercast_endpoint import starter, trial
-from tiercast_endpoint.journal import Job
-from tiercast_endpoint.restart import Restart
-from tiercast_endpoint.run import Performer, Watch
-from tiercast_endpoint.selfupdate import SelfUpdate
-from tiercast_endpoint.story import Step
+from tiercast_endpoint.jobs.journal import Job
+from tiercast_endpoint.jobs.restart import Restart
+from tiercast_endpoint.jobs.run import Performer, Watch
+from tiercast_endpoint.jobs.story import Step
+from tiercast_endpoint.update import starter, trial
+from tiercast_endpoint.update.selfupdate import SelfUpdate
 from tiercast_protocol.content import phases
 from tiercast_protocol.content.order import Order
 from tiercast_protocol.node.database import Database

@@ -19,8 +19,8 @@ import pytest
 from tests.crash.campaign import Violation, campaign
 from tests.crash.recording import RecordingDisk, RecordingFiles, connect_to
 
-from tiercast_endpoint import journal as j
-from tiercast_endpoint.install import Outcome, Plan, Step
+from tiercast_endpoint.jobs import journal as j
+from tiercast_endpoint.jobs.install import Outcome, Plan, Step
 from tiercast_endpoint.schema import SCHEMA
 from tiercast_protocol.content.receipt import ProgramResult
 from tiercast_protocol.node.database import Database

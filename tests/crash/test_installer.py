@@ -22,7 +22,7 @@ from tests.crash.recording import Fact, RecordingDisk, RecordingFiles, SyncData,
 from tests.crash.treedisk import Content, TreeDisk
 from tests.endpoint.lab import Package, Region, agent_over, pack
 
-from tiercast_endpoint.install import Snapshot, Step
+from tiercast_endpoint.jobs.install import Snapshot, Step
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.node.files import make_folder
 

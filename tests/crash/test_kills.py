@@ -23,8 +23,9 @@ from tests.crash.lives import Nursery, ended, nursery
 from tests.crash.stories import MURDERER, STORIES, Story, machine, shown
 from tests.endpoint.lab import ME, Region
 
-from tiercast_endpoint import holdings, journal
-from tiercast_endpoint.journal import Job
+from tiercast_endpoint.jobs import journal
+from tiercast_endpoint.jobs.journal import Job
+from tiercast_endpoint.trees import holdings
 from tiercast_protocol.content.keys import PrivateKey
 
 KILLS = 60

@@ -24,7 +24,7 @@ from unittest.mock import patch
 
 from tests.crash.recording import RecordingDisk
 
-from tiercast_endpoint.treewriter import TreeWriter
+from tiercast_endpoint.trees.treewriter import TreeWriter
 from tiercast_protocol.node import files
 
 #: Functions that sync for others: the site is whoever called them.

@@ -68,7 +68,7 @@ def test_it_is_installed_and_taken_away_again(deb: Path, tmp_path: Path) -> None
     started = (units / "tiercast-endpoint.service").read_text().partition("ExecStart=")[2].split()[0]
     wrapper = root / started.lstrip("/")
     assert os.access(wrapper, os.X_OK)
-    assert "tiercast_endpoint.starter" in wrapper.read_text()
+    assert "tiercast_endpoint.update.starter" in wrapper.read_text()
     assert (root / "opt/tiercast/lib/tiercast_endpoint/__main__.py").is_file()
     assert "tiercast-endpoint" in (root / "usr/lib/sysusers.d/tiercast-endpoint.conf").read_text()
     assert dpkg(root, "--purge", "tiercast-endpoint").returncode == 0
@@ -79,7 +79,7 @@ def test_the_agents_own_package_has_what_the_starter_starts(tmp_path: Path) -> N
     made = tmp_path / "agent"
     command = [str(ROOT / "deploy" / "agent-package"), str(made), "--no-libraries"]
     subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    assert (made / "tree/lib/tiercast_endpoint/starter.py").is_file()
+    assert (made / "tree/lib/tiercast_endpoint/update/starter.py").is_file()
     assert os.access(made / "tree/check", os.X_OK)
     assert "idempotent = true" in (made / "package.toml").read_text()
     again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tiercast_endpoint.root_commands import ROOT_STATE, SOCKET
+from tiercast_endpoint.halves.root_commands import ROOT_STATE, SOCKET
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
 #: The agent is started by what chooses its version.

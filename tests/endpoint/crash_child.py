@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.endpoint.lab import agent_over
 
-from tiercast_endpoint.install import Step
+from tiercast_endpoint.jobs.install import Step
 
 #: Audit events that change a file system; `open` only counts when it writes.
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.chmod", "os.truncate", "os.link"}

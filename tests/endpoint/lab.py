@@ -12,28 +12,31 @@ from typing import Any
 
 import msgspec
 
-from tiercast_endpoint import choices, former, halves, holdings, journal, messages, patches, preferring
 from tiercast_endpoint.acting import effects
 from tiercast_endpoint.acting.native import Tools
 from tiercast_endpoint.acting.performing import Acting
-from tiercast_endpoint.actions import Actions
-from tiercast_endpoint.checking import Checks
-from tiercast_endpoint.choosing import Choosing
-from tiercast_endpoint.halves import Halves, SeenRoot
-from tiercast_endpoint.install import Step
-from tiercast_endpoint.jobs import Jobs
-from tiercast_endpoint.journal import Job
-from tiercast_endpoint.judging import Judging
-from tiercast_endpoint.materials import Limits, Materials
-from tiercast_endpoint.orders import Identity, open_bundle
-from tiercast_endpoint.partial import PartialTrees
-from tiercast_endpoint.placing import Placing
-from tiercast_endpoint.reports import Reporter
-from tiercast_endpoint.root_folder import RootFolder
-from tiercast_endpoint.run import Performer
-from tiercast_endpoint.selection import Chooser
-from tiercast_endpoint.steps import Steps
-from tiercast_endpoint.watching import Watching
+from tiercast_endpoint.facts.checking import Checks
+from tiercast_endpoint.facts.judging import Judging
+from tiercast_endpoint.halves import halves
+from tiercast_endpoint.halves.halves import Halves, SeenRoot
+from tiercast_endpoint.jobs import former, journal
+from tiercast_endpoint.jobs.actions import Actions
+from tiercast_endpoint.jobs.install import Step
+from tiercast_endpoint.jobs.jobs import Jobs
+from tiercast_endpoint.jobs.journal import Job
+from tiercast_endpoint.jobs.orders import Identity, open_bundle
+from tiercast_endpoint.jobs.reports import Reporter
+from tiercast_endpoint.jobs.run import Performer
+from tiercast_endpoint.jobs.steps import Steps
+from tiercast_endpoint.owner import choices, messages, preferring
+from tiercast_endpoint.owner.choosing import Choosing
+from tiercast_endpoint.owner.watching import Watching
+from tiercast_endpoint.trees import holdings, patches
+from tiercast_endpoint.trees.materials import Limits, Materials
+from tiercast_endpoint.trees.partial import PartialTrees
+from tiercast_endpoint.trees.placing import Placing
+from tiercast_endpoint.trees.root_folder import RootFolder
+from tiercast_endpoint.trees.selection import Chooser
 from tiercast_endpoint.why import Machine, Why
 from tiercast_protocol.content import merkle
 from tiercast_protocol.content.check import Check

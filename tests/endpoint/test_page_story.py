@@ -19,11 +19,11 @@ import pytest
 from tests.endpoint.lab import ME, PARENT, Agent, pack
 from typer.testing import CliRunner
 
-from tiercast_endpoint import feed
-from tiercast_endpoint.notifying import NotifySettings
-from tiercast_endpoint.powering import PowerSettings
-from tiercast_endpoint.sleeping import Sleeping
-from tiercast_endpoint.story import STATE_OF, Step
+from tiercast_endpoint.jobs.powering import PowerSettings
+from tiercast_endpoint.jobs.sleeping import Sleeping
+from tiercast_endpoint.jobs.story import STATE_OF, Step
+from tiercast_endpoint.owner import feed
+from tiercast_endpoint.owner.notifying import NotifySettings
 from tiercast_endpoint.terminal import app
 from tiercast_endpoint.verbs import Readings
 from tiercast_endpoint.why import Machine, Why

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tiercast_endpoint import journal
-from tiercast_endpoint.install import Snapshot
+from tiercast_endpoint.jobs import journal
+from tiercast_endpoint.jobs.install import Snapshot
 from tiercast_endpoint.schema import SCHEMA
 from tiercast_protocol.node.database import Database
 

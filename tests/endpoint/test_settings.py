@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tiercast_endpoint.materials import Limits
 from tiercast_endpoint.settings import TITLE, Settings, default_root
+from tiercast_endpoint.trees.materials import Limits
 from tiercast_protocol.errors import ConfigError
 from tiercast_protocol.node import config, settings_file
 

@@ -11,7 +11,7 @@ import pytest
 from tests.endpoint.lab import Agent, Content, Package, Region, agent_over, pack
 from tests.endpoint.two import root_half
 
-from tiercast_endpoint import holdings
+from tiercast_endpoint.trees import holdings
 
 OLD, NEW, LATER = (pack("app", str(n), {"f": b"version %d " % n * 20}) for n in (1, 2, 3))
 

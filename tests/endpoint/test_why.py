@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiercast_endpoint import journal
-from tiercast_endpoint.install import STATE_OF, Outcome, Snapshot, Step
-from tiercast_endpoint.journal import Job
+from tiercast_endpoint.jobs import journal
+from tiercast_endpoint.jobs.install import STATE_OF, Outcome, Snapshot, Step
+from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.schema import SCHEMA
 from tiercast_endpoint.why import Look, Machine, Why, chain
 from tiercast_protocol.content.reason import words

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from tests.endpoint.lab import Region
 
-from tiercast_endpoint import rootrun
-from tiercast_endpoint.line import Line
-from tiercast_endpoint.powering import PowerSettings
-from tiercast_endpoint.roothalf import RootHalf
-from tiercast_endpoint.trusted import RootSettings, Trusted
+from tiercast_endpoint.halves import rootrun
+from tiercast_endpoint.halves.line import Line
+from tiercast_endpoint.halves.roothalf import RootHalf
+from tiercast_endpoint.halves.trusted import RootSettings, Trusted
+from tiercast_endpoint.jobs.powering import PowerSettings
 from tiercast_protocol.node.config import Duration, Size
 
 USER = pwd.getpwuid(os.geteuid()).pw_name

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tiercast_gateway.routes import Routes
+from tiercast_gateway.children.routes import Routes
 from tiercast_gateway.tables import SCHEMA
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.database import Database

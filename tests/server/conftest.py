@@ -40,22 +40,22 @@ from tiercast_protocol.wire.messages import (
 )
 from tiercast_protocol.wire.site import BreakersOpened, SiteOrder
 from tiercast_server.above import RegionAbove
-from tiercast_server.assignments import Assignments
 from tiercast_server.changes import Changes
 from tiercast_server.daemon import Parts
 from tiercast_server.database.engine import Database
-from tiercast_server.enrolment import Enrolment
+from tiercast_server.desired.assignments import Assignments
 from tiercast_server.groups import Groups
 from tiercast_server.handover import Handover
-from tiercast_server.inventories import Inventories
-from tiercast_server.job_checks import Request
-from tiercast_server.job_view import JobView
-from tiercast_server.jobs import Jobs
-from tiercast_server.library import Library
-from tiercast_server.moves import Moves
-from tiercast_server.placings import Settling
+from tiercast_server.inventories.inventories import Inventories
+from tiercast_server.jobs.checks import Request
+from tiercast_server.jobs.jobs import Jobs
+from tiercast_server.jobs.view import JobView
+from tiercast_server.nodes.enrolment import Enrolment
+from tiercast_server.nodes.moves import Moves
+from tiercast_server.nodes.placings import Settling
+from tiercast_server.packages.library import Library
 from tiercast_server.region import Region, create_region, open_region, wall_clock
-from tiercast_server.rollouts import Rollouts
+from tiercast_server.rollouts.rollouts import Rollouts
 from tiercast_server.status_intake import StatusIntake
 from tiercast_server.targeting import Targeting
 from tiercast_server.tree import Child

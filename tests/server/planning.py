@@ -9,9 +9,9 @@ from sqlalchemy import select
 
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import jobs
-from tiercast_server.job_verbs import JobVerbs
-from tiercast_server.plan_checks import read_steps
-from tiercast_server.plans import Plans
+from tiercast_server.jobs.verbs import JobVerbs
+from tiercast_server.plans.checks import read_steps
+from tiercast_server.plans.plans import Plans
 
 
 def step(name: str, *after: str, on_failure: str = "stop", per: str = "all", **job: Any) -> dict[str, Any]:

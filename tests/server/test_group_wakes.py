@@ -8,7 +8,7 @@ import pytest
 
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire.messages import OrderBundle
-from tiercast_server.job_checks import Request
+from tiercast_server.jobs.checks import Request
 
 
 async def test_who_is_in_such_a_group_is_marked_in_his_order(world: Any) -> None:

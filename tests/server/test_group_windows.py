@@ -10,10 +10,10 @@ from tiercast_protocol.content.groupwindows import open_windows
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire.messages import OrderBundle
 from tiercast_protocol.wire.site import WindowsTold
-from tiercast_server import rollout_view
-from tiercast_server.job_checks import Request
-from tiercast_server.reruns import Reruns
-from tiercast_server.rollout_life import Rules
+from tiercast_server.jobs.checks import Request
+from tiercast_server.jobs.reruns import Reruns
+from tiercast_server.rollouts import view as rollout_view
+from tiercast_server.rollouts.life import Rules
 
 NIGHT, NOON = "daily 22:00-05:00", "daily 12:00-13:00"
 

@@ -8,7 +8,7 @@ from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.content.order import check_target, open_order
 from tiercast_protocol.errors import SignatureInvalid
 from tiercast_protocol.wire import codec
-from tiercast_server.nodes import Node
+from tiercast_server.nodes.nodes import Node
 from tiercast_server.orders import BUNDLE, Subject, sign
 
 KEY = PrivateKey.generate()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tiercast_protocol.content.definition import Definition, canonical
-from tiercast_server.job_checks import Request
+from tiercast_server.jobs.checks import Request
 
 
 async def test_who_would_refuse_it(world: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tiercast_protocol.errors import UsageError
-from tiercast_server.job_checks import Request
+from tiercast_server.jobs.checks import Request
 from tiercast_server.rooms import LONG_S, Rooms
 
 

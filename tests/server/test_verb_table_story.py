@@ -10,8 +10,8 @@ import pytest
 from tiercast_protocol.content import jobtypes
 from tiercast_protocol.content.jobtypes import STATES, VERBS, allowed
 from tiercast_protocol.errors import UsageError
-from tiercast_server.draft_verbs import DraftVerbs
-from tiercast_server.job_verbs import JobVerbs
+from tiercast_server.jobs.draft_verbs import DraftVerbs
+from tiercast_server.jobs.verbs import JobVerbs
 from tiercast_server.steering_verbs import SteeringVerbs
 
 OPTIONS = {"run": {"argv": '["/bin/true"]'}, "message": {"text": "hello"}}

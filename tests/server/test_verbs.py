@@ -8,13 +8,13 @@ import structlog
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_server.depot_verbs import DepotVerbs
-from tiercast_server.inventory_questions import Questions
-from tiercast_server.job_verbs import JobVerbs
-from tiercast_server.package_verbs import PackageVerbs
-from tiercast_server.patches import Patches
-from tiercast_server.plans import Plans
-from tiercast_server.power_verbs import PowerVerbs
-from tiercast_server.presence import Presence
+from tiercast_server.inventories.questions import Questions
+from tiercast_server.jobs.verbs import JobVerbs
+from tiercast_server.nodes.power_verbs import PowerVerbs
+from tiercast_server.nodes.presence import Presence
+from tiercast_server.packages.patches import Patches
+from tiercast_server.packages.verbs import PackageVerbs
+from tiercast_server.plans.plans import Plans
 from tiercast_server.steering_verbs import SteeringVerbs
 from tiercast_server.verbs import Desk, add_verbs, audited
 from tiercast_server.why import JobWhy

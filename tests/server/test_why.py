@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
-from tiercast_gateway.reasons import encoded
+from tiercast_gateway.why.reasons import encoded
 from tiercast_protocol.content.reason import Reason, because
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire.messages import StatusRecord
 from tiercast_server.database import tables
-from tiercast_server.job_checks import Request
-from tiercast_server.job_life import GRACE_MS
+from tiercast_server.jobs.checks import Request
+from tiercast_server.jobs.life import GRACE_MS
 from tiercast_server.why import JobWhy, explain
 
 

@@ -16,10 +16,13 @@ from datetime import UTC
 from functools import partial
 from typing import Any
 
-from tiercast_endpoint import install as i
-from tiercast_endpoint.gate import Gate
-from tiercast_endpoint.orders import Accepted, Refused, Repeated, Seen, judge
-from tiercast_gateway import order_rows, statuses, tables, why
+from tiercast_endpoint.jobs import install as i
+from tiercast_endpoint.jobs.gate import Gate
+from tiercast_endpoint.jobs.orders import Accepted, Refused, Repeated, Seen, judge
+from tiercast_gateway import tables
+from tiercast_gateway.orders import rows as order_rows
+from tiercast_gateway.orders import statuses
+from tiercast_gateway.why import why
 from tiercast_protocol.content import times
 from tiercast_protocol.content.digest import DIGEST_SIZE
 from tiercast_protocol.content.order import CANCEL, FORCE, SOME, Order
@@ -28,7 +31,7 @@ from tiercast_protocol.content.understood import must_of
 from tiercast_protocol.transfer import calendar
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import OrderBundle, OrderTarget, StatusRecord
-from tiercast_server import job_life as jl
+from tiercast_server.jobs import life as jl
 from tiercast_server.status_merge import Standing, conclude, merge
 
 HOUR = 3_600_000

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.simulation.machines import HOUR, SERVER, START, Region
 
 from tiercast_protocol.content.receipt import STATES
-from tiercast_server import job_life as jl
-from tiercast_server.job_life import GRACE_MS, closing_state
+from tiercast_server.jobs import life as jl
+from tiercast_server.jobs.life import GRACE_MS, closing_state
 
 OPTIONS: list[dict[str, Any]] = [
     {},

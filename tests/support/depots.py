@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tests.support.hop import MadePackage
 
-from tiercast_gateway.depot import Depot
-from tiercast_gateway.marks import Marks
-from tiercast_gateway.room import nothing_more
+from tiercast_gateway.depot.depot import Depot
+from tiercast_gateway.depot.marks import Marks
+from tiercast_gateway.depot.room import nothing_more
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.database import Database
 

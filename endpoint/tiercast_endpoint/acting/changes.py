@@ -26,7 +26,7 @@ from typing import IO
 import blake3
 
 from tiercast_endpoint.acting.prefix import FILE, FOLDER, LINK, NONE, ActError, Image, Prefix, digest_of, image_of
-from tiercast_endpoint.tree import delete_tree
+from tiercast_endpoint.trees.tree import delete_tree
 from tiercast_protocol.node.files import RealFiles
 
 _EXCHANGE = 2

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tiercast_endpoint import trusted
 from tiercast_endpoint.acting.prefix import ActError
 from tiercast_endpoint.acting.recovery import recover
+from tiercast_endpoint.halves import trusted
 from tiercast_endpoint.settings import Settings
 from tiercast_protocol.errors import StateError
 from tiercast_protocol.node import config

@@ -22,7 +22,6 @@ from typing import Protocol
 
 import structlog
 
-from tiercast_endpoint import programs
 from tiercast_endpoint.acting import effects as e
 from tiercast_endpoint.acting.changes import Changer
 from tiercast_endpoint.acting.course import Deed, before, course
@@ -32,7 +31,8 @@ from tiercast_endpoint.acting.natives import NATIVES
 from tiercast_endpoint.acting.prefix import FOLDER, ActError, Image, Prefix
 from tiercast_endpoint.acting.runner import JobRunner
 from tiercast_endpoint.acting.wants import Wanting, Where
-from tiercast_endpoint.journal import Job
+from tiercast_endpoint.jobs import programs
+from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.threads import in_thread
 from tiercast_protocol.content.actionread import pack_actions, unpack_actions
 from tiercast_protocol.content.actiontypes import NATIVE, Action

@@ -16,17 +16,17 @@ from pathlib import Path
 
 import structlog
 
-from tiercast_endpoint import holdings
 from tiercast_endpoint.acting.engine import Done, Engine
 from tiercast_endpoint.acting.native import Tools
 from tiercast_endpoint.acting.prefix import ActError, Prefix
-from tiercast_endpoint.install import Event, Step, StepDone, StepFailed
-from tiercast_endpoint.journal import Job
-from tiercast_endpoint.materials import Materials
-from tiercast_endpoint.root_folder import RootFolder
-from tiercast_endpoint.run import Performer
+from tiercast_endpoint.jobs.install import Event, Step, StepDone, StepFailed
+from tiercast_endpoint.jobs.journal import Job
+from tiercast_endpoint.jobs.run import Performer
 from tiercast_endpoint.threads import in_thread
-from tiercast_endpoint.verifying import without_programs
+from tiercast_endpoint.trees import holdings
+from tiercast_endpoint.trees.materials import Materials
+from tiercast_endpoint.trees.root_folder import RootFolder
+from tiercast_endpoint.trees.verifying import without_programs
 from tiercast_protocol.content.actionfill import filled
 from tiercast_protocol.content.actiontypes import Action
 from tiercast_protocol.content.definition import parse_definition

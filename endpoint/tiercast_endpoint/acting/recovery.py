@@ -18,7 +18,7 @@ import msgspec
 from tiercast_endpoint.acting.changes import Changer
 from tiercast_endpoint.acting.effects import BEGUN, DO, READY, Effect
 from tiercast_endpoint.acting.prefix import Prefix
-from tiercast_endpoint.story import Snapshot, Step
+from tiercast_endpoint.jobs.story import Snapshot, Step
 from tiercast_protocol.content.actionread import unpack_actions
 from tiercast_protocol.content.actiontypes import PLACED
 

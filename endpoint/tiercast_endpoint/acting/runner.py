@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tiercast_endpoint import journal, programs
 from tiercast_endpoint.acting.keeper import kept, left_behind
 from tiercast_endpoint.acting.prefix import ActError, Prefix
-from tiercast_endpoint.journal import Job
+from tiercast_endpoint.jobs import journal, programs
+from tiercast_endpoint.jobs.journal import Job
 from tiercast_protocol.content.receipt import ProgramResult
 from tiercast_protocol.node.database import Database
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tiercast_protocol.content.actionresults import ACTION_RESULTS
 from tiercast_protocol.content.waiting import ENDPOINT, GATEWAY, SERVER
 
 
@@ -330,3 +331,4 @@ RESULTS: dict[str, Result] = {
     "agent.bug": Result(_FAILED, _AGENT, "The agent itself failed.", "Its log has the details; please report it."),
     "internal": Result(_FAILED, _DEPOT, "The gateway itself failed.", "Its log has the details; please report it."),
 }
+RESULTS |= {code: Result(_FAILED, _AGENT, means, todo) for code, (means, todo) in ACTION_RESULTS.items()}

@@ -278,7 +278,7 @@ targets = Table(
 )
 
 #: What a gateway on the way says of passing the content on.  `rate` is bytes per second; `why` is what it says of
-#: children to whom nothing goes (`tiercast_gateway.reasons`).
+#: children to whom nothing goes (`tiercast_gateway.why.reasons`).
 hops = Table(
     "hops",
     metadata,

@@ -12,7 +12,7 @@ from typing import Any
 from tiercast_endpoint.acting.engine import Done, Engine
 from tiercast_endpoint.acting.native import Tools
 from tiercast_endpoint.acting.prefix import Prefix
-from tiercast_endpoint.journal import Job
+from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.schema import SCHEMA
 from tiercast_protocol.content.actiontypes import Action
 from tiercast_protocol.content.definition import parse_definition

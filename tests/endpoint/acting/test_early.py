@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from tests.endpoint.acting.site import act, lab
 
-from tiercast_endpoint import journal, trusted
 from tiercast_endpoint.acting.early import recover_both
-from tiercast_endpoint.story import Snapshot, Step
+from tiercast_endpoint.halves import trusted
+from tiercast_endpoint.jobs import journal
+from tiercast_endpoint.jobs.story import Snapshot, Step
 from tiercast_protocol.errors import StateError
 from tiercast_protocol.node.lifecycle import StateLock
 from tiercast_protocol.node.places import place

@@ -8,9 +8,9 @@ from pathlib import Path
 from tests.endpoint.acting.site import Lab, act, lab, snapshot
 from tests.endpoint.acting.test_engine import cut_off
 
-from tiercast_endpoint import journal
 from tiercast_endpoint.acting.recovery import recover
-from tiercast_endpoint.story import Snapshot, Step
+from tiercast_endpoint.jobs import journal
+from tiercast_endpoint.jobs.story import Snapshot, Step
 
 FILES = act("files", path="/etc/app", source="d")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from tests.endpoint.acting.site import lab
 
-from tiercast_endpoint import journal
 from tiercast_endpoint.acting.prefix import ActError
 from tiercast_endpoint.acting.runner import LEAST, JobRunner
+from tiercast_endpoint.jobs import journal
 
 
 async def test_the_journal_names_it_while_it_runs_and_not_after(tmp_path: Path) -> None:

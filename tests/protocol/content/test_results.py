@@ -14,7 +14,7 @@ from tiercast_protocol.content.waiting import ENDPOINT, GATEWAY, KINDS, SERVER
 ROOT = Path(__file__).resolve().parents[3]
 #: Which argument of which call is the code of a result; `code=` counts for all.
 CALLS = {"Outcome": 1, "StepFailed": 1, "StepDone": 9, "Failed": 0, "TreeError": 0, "CloseTargets": 1, "_finish": 3}
-CALLS |= {"_CanNotRunError": 0, "Allowed": 2, "Refusal": 0, "No": 0}
+CALLS |= {"ActError": 0, "_CanNotRunError": 0, "Allowed": 2, "Refusal": 0, "No": 0}
 #: Passed on from another call that is looked at.
 PASSED_ON = {"code", "error", "event", "outcome", "last", "job", "self", "allowed", "after", "verdict", "reason"}
 
@@ -60,23 +60,27 @@ def made() -> dict[str, str]:
     """Every code of a result in the source of all tiers."""
     found: dict[str, str] = {}
     for room in ("endpoint/tiercast_endpoint", "server/tiercast_server"):
-        for path in sorted((ROOT / room).glob("*.py")):
+        for path in sorted((ROOT / room).rglob("*.py")):
             found |= dict(codes_of(path))
     gateway = ROOT / "gateway/tiercast_gateway"
-    found |= dict(codes_of(gateway / "work.py"))
+    found |= dict(codes_of(gateway / "orders/work.py"))
     # what a depot refuses to drop ends as the result of a purge
-    for name in ("room.py", "depot.py"):
+    for name in ("depot/room.py", "depot/depot.py"):
         found |= dict.fromkeys(re.findall(r'code="(depot\.[a-z]+)"', (gateway / name).read_text()), name)
-    found |= dict.fromkeys(re.findall(r'UsageError\(code="([a-z.]+)"', (gateway / "work.py").read_text()), "work.py")
+    found |= dict.fromkeys(
+        re.findall(r'UsageError\(code="([a-z.]+)"', (gateway / "orders/work.py").read_text()), "work.py"
+    )
     # options that can't be read are refused with the code that the server would refuse them with
     actions = (ROOT / "protocol/tiercast_protocol/content/actions.py").read_text()
     found |= dict.fromkeys(re.findall(r'_wrong\(\s*"([a-z.]+)"', actions), "actions.py")
     # what of a package is for no machine, or can't be filled in there, fails with the code that it was refused with
-    for place in ("protocol/tiercast_protocol/content/variables.py", "endpoint/tiercast_endpoint/selection.py"):
+    for place in ("protocol/tiercast_protocol/content/variables.py", "endpoint/tiercast_endpoint/trees/selection.py"):
         codes = re.findall(r'"((?:variable|platform)\.(?:unset|invalid|none))"', (ROOT / place).read_text())
         found |= dict.fromkeys(codes, place)
+    # what an installer leaves out is said by its kind
+    found |= dict.fromkeys(("deb.missing", "rpm.missing"), "acting/installers.py")
     # the region closes the targets of a node that leaves by a statement of its own
-    jobs = (ROOT / "server/tiercast_server/jobs.py").read_text()
+    jobs = (ROOT / "server/tiercast_server/jobs/jobs.py").read_text()
     found |= dict.fromkeys(re.findall(r'state="cancelled",\s+code="([a-z.]+)"', jobs), "jobs.py")
     return found
 

@@ -9,15 +9,15 @@ from typing import get_args
 
 import pytest
 
-from tiercast_endpoint import gate
 from tiercast_endpoint import why as at_endpoint
-from tiercast_endpoint.install import FIRST, PROGRAMS, STATE_OF, Install, Snapshot, Step
-from tiercast_gateway import reasons, why
+from tiercast_endpoint.jobs import gate
+from tiercast_endpoint.jobs.install import FIRST, PROGRAMS, STATE_OF, Install, Snapshot, Step
+from tiercast_gateway.why import reasons, why
 from tiercast_protocol.content.reason import words
 from tiercast_protocol.content.receipt import RELAY_STATES, STATES
 from tiercast_protocol.content.waiting import ENDPOINT, GATEWAY, KINDS, SERVER
 from tiercast_protocol.transfer import lanes
-from tiercast_server import job_life
+from tiercast_server.jobs import life as job_life
 
 ROOT = Path(__file__).resolve().parents[3]
 ROOMS = ("protocol", "gateway", "server", "endpoint")

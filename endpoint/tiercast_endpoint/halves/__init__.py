@@ -1,0 +1,1 @@
+"""Two halves: one that fetches, and one that installs as root."""

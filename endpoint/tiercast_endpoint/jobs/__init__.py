@@ -1,0 +1,1 @@
+"""Jobs of this machine: the machine of one, its steps, its journal, and the turns of all."""

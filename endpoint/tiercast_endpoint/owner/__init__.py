@@ -1,0 +1,1 @@
+"""The owner's word: choices, wishes, messages, and his way to look on."""

@@ -1,0 +1,1 @@
+"""Trees: written, verified, switched, mended, and used as sources of chunks."""

@@ -1,0 +1,349 @@
+"""From entry lists and chunks to a whole, synced tree in staging (docs/on-the-endpoint.md).
+
+Rules
+- Each chunk is proved where it is read (`ChunkReader`), each file as a whole by its entry's digest, the order
+  and completeness of the entries by `TreeCheck`; what the manifest says is checked, never believed.
+- Bounded memory: one list, two batches (one being read, one being written), a few raw chunks (packs of small files
+  are read once).
+- Chunks are read and proved a few at a time, those of small files for a group of files at once, while a thread writes
+  the batch before: one change of threads for a megabyte, not for each file.
+- A tree of few files is synced batch by batch; one of many as a whole, at its end: until then what was put here into
+  large files is in no index (what came straight to its place is), and such a tree is indexed when it stands.
+- It may begin while chunks still come: what is not ready is waited for by whoever calls (`advance`), at any chunk.
+- Chunks of large files that are asked for go straight to their places (`expect`, placing.py); what an earlier attempt
+  left of such files is taken over where it proves true.  Small files are written anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from tiercast_endpoint.threads import in_thread
+from tiercast_endpoint.trees.batches import BATCH_BYTES, BATCH_FILES, TOGETHER, Write, cut, groups, running, write_batch
+from tiercast_endpoint.trees.growing import GrowingFile
+from tiercast_endpoint.trees.placing import Place, Placing
+from tiercast_endpoint.trees.tree import PLAIN_MODES, TreeError
+from tiercast_endpoint.trees.treewriter import TreeWriter
+from tiercast_endpoint.trees.walk import Found, Walk, is_large
+from tiercast_protocol.content.manifest import Entry, Kind, Part, Root, TreeCheck
+from tiercast_protocol.errors import TiercastError
+from tiercast_protocol.transfer.ranges import RangeSet
+
+Digest = bytes
+#: Gives the proved raw bytes of a chunk.
+ChunkReader = Callable[[Digest], Awaitable[bytes]]
+#: Gives those of these chunks, proved, that can be read at once.
+ManyReader = Callable[[Sequence[Digest]], Awaitable[dict[Digest, bytes]]]
+#: Whether all of these chunks can be read now.
+Ready = Callable[[Sequence[Digest]], bool]
+
+#: Files of a tree, each of which is synced as it ends; of more, all are at the end.
+FEW_FILES = 64
+#: Raw chunks kept while the files that share them are written.
+_KEPT = 8
+#: Chunks of a file that are read at the same time.
+_AHEAD = 8
+#: Bytes of disk that a file, a folder or a link costs beyond its content.
+ENTRY_COST = 4096
+
+
+_Batches = AsyncGenerator[list[Write], None]
+
+
+class Assembler:
+    """Builds one tree.
+
+    Args:
+        folder: a staging folder: empty, or left by an earlier attempt.
+        read: gives chunks.
+        read_many: gives several at once, for what it does not give `read` is asked.
+        on_progress: told the bytes written so far, after each batch.
+        placing: takes chunks that are expected to their places.
+        name: of the tree in the index of sources.
+        modes: the permission bits that are applied.
+        case_collisions: whether the definition lets names differ in capitals alone.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        read: ChunkReader,
+        on_progress: Callable[[int], None] | None = None,
+        *,
+        read_many: ManyReader | None = None,
+        placing: Placing | None = None,
+        name: str = "",
+        modes: int = PLAIN_MODES,
+        case_collisions: bool = False,
+    ) -> None:
+        self._folder = folder
+        self._read = read
+        self._read_many = read_many
+        self._tell = on_progress
+        self._placing = placing
+        self._name = name
+        self._walk: Walk | None = None
+        self._modes = modes
+        self._case_collisions = case_collisions
+        self._kept: OrderedDict[Digest, bytes] = OrderedDict()
+        self._many = False
+        self._writer: TreeWriter | None = None
+        self._batches: _Batches | None = None
+        self._ready: Ready | None = None
+        self.written = 0
+
+    async def run(self, root: Root, lists: AsyncIterator[Sequence[Entry]]) -> None:
+        """Write all entries and sync everything.
+
+        Raises:
+            TreeError: the tree can't be as the manifest says.
+            ProtocolError: the lists contradict each other or the root.
+            OSError: the disk's own (ENOSPC, EDQUOT, EIO).
+            ChunkMissing, ChunkCorrupt: as `read`.
+        """
+        try:
+            await self.begin(root, lists)
+            await self.end()
+        finally:
+            await self.close()
+
+    async def begin(
+        self,
+        root: Root,
+        lists: AsyncIterator[Sequence[Entry]],
+        *,
+        again: AsyncIterator[Sequence[Entry]] | None = None,
+        claimed: Mapping[str, RangeSet] | None = None,
+    ) -> None:
+        """Open the folder; `advance`, `end` and in any case `close` follow.
+
+        Args:
+            root: of the package.
+            lists: its entries.
+            again: the same, for `expect`.
+            claimed: which bytes of which files an earlier attempt left in the folder.
+        """
+        self._many = root.files > FEW_FILES
+        self._writer = await in_thread(
+            lambda: TreeWriter(str(self._folder), modes=self._modes, claimed=claimed, many=self._many)
+        )
+        self._batches = self._read_on(root, lists)
+        if again is not None:
+            self._walk = Walk(again)
+
+    async def expect(self, digests: Sequence[Digest]) -> None:
+        """These will come, in the order of the lists: those of large files go to their places."""
+        if self._walk is None or self._placing is None or not (found := await self._walk.find(digests)):
+            return
+        try:
+            for digest, place in await in_thread(self._places, found):
+                self._placing.expect(digest, place)
+        except (TreeError, OSError, ValueError):
+            return  # whoever assembles comes to the same place, and says what is wrong
+
+    async def advance(self, ready: Ready | None = None) -> bool:
+        """Write as far as chunks are `ready` (None: all are); whether that is to the end.  Raises as `run`."""
+        writer, batches = self._begun()
+        self._ready = ready
+        batch = await _next(batches)
+        while batch:
+            # Both are waited for whatever becomes of the other: nothing goes on behind a step that has failed.
+            wrote, following = await asyncio.gather(
+                in_thread(write_batch, writer, batch), _next(batches), return_exceptions=True
+            )
+            if isinstance(wrote, BaseException):
+                raise wrote
+            if isinstance(following, BaseException):
+                raise following
+            self.written += wrote
+            if self._placing is not None and not self._many:
+                self._placing.placed(self._index_of(batch))
+            if self._tell is not None:
+                self._tell(self.written)
+            batch = following
+        return batch is None
+
+    async def end(self) -> None:
+        """Write the rest and sync everything.  Raises as `run`."""
+        await self.advance()
+        await in_thread(self._begun()[0].finish)
+
+    async def close(self) -> None:
+        """Close what is open; of what was not ended, the large files are kept in the index."""
+        if self._batches is not None:
+            await self._batches.aclose()
+        if self._walk is not None:
+            await self._walk.close()
+        if self._placing is not None:
+            self._placing.withdraw(self._name)
+            with suppress(OSError, sqlite3.Error, TiercastError):
+                await self._placing.sync()
+        if self._writer is not None:
+            await in_thread(self._writer.close)
+
+    def tell_to(self, on_progress: Callable[[int], None]) -> None:
+        """From now on, tell this one."""
+        self._tell = on_progress
+
+    def _places(self, found: Sequence[Found]) -> list[tuple[Digest, Place]]:
+        writer, _ = self._begun()
+        return [
+            (digest, Place(self._name, file, at, length))
+            for digest, path, at, length in found
+            if not (file := writer.grow(path)).covers(at, length)
+        ]
+
+    def _index_of(self, batch: Sequence[Write]) -> Iterator[tuple[Digest, Place]]:
+        """The whole chunks that a batch has put into large files."""
+        for step in batch:
+            if step.file is not None and step.data is not None and step.digest:
+                yield step.digest, Place(self._name, step.file, step.at, len(step.data))
+
+    def _begun(self) -> tuple[TreeWriter, _Batches]:
+        if self._writer is None or self._batches is None:
+            raise RuntimeError("assembling was not begun")
+        return self._writer, self._batches
+
+    async def _read_on(self, root: Root, lists: AsyncIterator[Sequence[Entry]]) -> _Batches:
+        """Batches in the manifest's order; an empty one where the next chunks are not ready."""
+        check = TreeCheck()
+        seen: set[int] = set()
+        batch: list[Write] = []
+        size = files = 0
+        async for entries in lists:
+            check.add(entries)
+            for group in groups(entries):
+                await self._read_together(group)
+                for entry in group:
+                    self._unlike(entry, seen)
+                    if (small := self._small(entry)) is not None:
+                        batch.append(small)
+                        size += entry.size
+                        files += 1
+                        if size >= BATCH_BYTES or files >= BATCH_FILES:
+                            yield batch
+                            batch, size, files = [], 0, 0
+                        continue
+                    async for step in self._steps(entry):
+                        if step is None:
+                            yield []
+                            continue
+                        batch.append(step)
+                        size += len(step.data) if step.data is not None else 0
+                        files += step.last
+                        if size >= BATCH_BYTES or files >= BATCH_FILES:
+                            yield batch
+                            batch, size, files = [], 0, 0
+        check.finish(files=root.files, size=root.size)
+        if batch:
+            yield batch
+
+    def _small(self, entry: Entry) -> Write | None:
+        """The one step of a small file all of whose chunks are at hand; None of all else."""
+        if not entry.parts or self._ready is not None or is_large(entry):
+            return None
+        parts: list[memoryview] = []
+        for part in entry.parts:
+            raw = self._kept.get(part.digest)
+            if raw is None:
+                return None
+            parts.append(cut(entry, part, raw))
+        # A file that is one whole chunk has the digest of that chunk, and the chunk was proved.
+        only = entry.parts[0]
+        proved = len(parts) == 1 and only.digest == entry.digest and len(self._kept[only.digest]) == only.length
+        return Write(entry, None, last=True, whole=parts, proved=proved)
+
+    def _unlike(self, entry: Entry, seen: set[int]) -> None:
+        """Refuse names that differ in capitals alone: what can't be told apart on every system is no name."""
+        if entry.start or self._case_collisions:
+            return
+        # 8 bytes per path instead of the path: 100,000 files fit, and two of them meet by chance once in 10^9 packages.
+        key = hash(entry.path.casefold())
+        if key in seen:
+            raise TreeError("tree.collision", f"{entry.path!r} differs from another path in capitals alone")
+        seen.add(key)
+
+    async def _steps(self, entry: Entry) -> AsyncIterator[Write | None]:
+        if entry.kind is not Kind.FILE or not entry.parts:
+            yield Write(entry, None, last=True)
+            return
+        file = await in_thread(self._begun()[0].grow, entry.path) if is_large(entry) else None
+        at = entry.start
+        whole = file is not None and file.covers(at, entry.end - at)
+        for first in range(0, 0 if whole else len(entry.parts), _AHEAD):
+            some = entry.parts[first : first + _AHEAD]
+            placed = [(at + before, part) for before, part in running(some)]
+            at += sum(part.length for part in some)
+            parts = placed if file is None else await self._lacking(file, placed)
+            while self._ready is not None and not self._ready([part.digest for _, part in parts]):
+                yield None
+                parts = parts if file is None else await self._lacking(file, parts)
+            raws = await self._chunks([part.digest for _, part in parts])
+            for (place, part), raw in zip(parts, raws, strict=True):
+                data = cut(entry, part, raw)
+                if file is None:
+                    yield Write(entry, data, last=place + part.length == entry.end)
+                else:
+                    named = part.digest if len(data) == len(raw) else b""
+                    yield Write(entry, data, last=False, file=file, at=place, digest=named)
+        if file is not None and not entry.more:
+            yield Write(entry, None, last=True, file=file)
+
+    async def _lacking(self, file: GrowingFile, parts: Sequence[tuple[int, Part]]) -> list[tuple[int, Part]]:
+        """Those of `parts` that are not in the file; what is only claimed is proved first."""
+        claimed = [
+            (at, part.length, part.digest)
+            for at, part in parts
+            if file.claims(at, part.length) and not file.covers(at, part.length)
+        ]
+        if claimed:
+            await in_thread(file.prove, claimed)
+        return [(at, part) for at, part in parts if not file.covers(at, part.length)]
+
+    async def _read_together(self, group: Sequence[Entry]) -> None:
+        """Have the chunks of these small files at hand, unless who assembles waits for chunks."""
+        if self._read_many is None or self._ready is not None:
+            return
+        wanted = dict.fromkeys(part.digest for entry in group if not is_large(entry) for part in entry.parts)
+        self._trim(_KEPT)
+        if missing := [digest for digest in wanted if digest not in self._kept]:
+            self._kept.update(await self._read_many(missing))
+
+    def _trim(self, most: int) -> None:
+        while len(self._kept) > most:
+            self._kept.popitem(last=False)
+
+    async def _chunks(self, digests: Sequence[Digest]) -> list[bytes]:
+        """The raw chunks in this order; when one can't be read, that is raised once all have ended."""
+        if self._read_many is not None and (missing := [d for d in digests if d not in self._kept]):
+            found = await self._read_many(missing)
+            found.update((digest, self._kept[digest]) for digest in digests if digest in self._kept)
+            if len(found) == len(set(digests)):
+                return [found[digest] for digest in digests]
+        if len(digests) == 1:
+            return [await self._chunk(digests[0])]
+        raws: list[bytes] = []
+        for raw in await asyncio.gather(*map(self._chunk, digests), return_exceptions=True):
+            if isinstance(raw, BaseException):
+                raise raw
+            raws.append(raw)
+        return raws
+
+    async def _chunk(self, digest: Digest) -> bytes:
+        raw = self._kept.get(digest)
+        if raw is None:
+            raw = await self._read(digest)
+            self._kept[digest] = raw
+            self._trim(_KEPT + TOGETHER)
+        else:
+            self._kept.move_to_end(digest)
+        return raw
+
+
+async def _next(batches: _Batches) -> list[Write] | None:
+    return await anext(batches, None)

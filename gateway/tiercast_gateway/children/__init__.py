@@ -1,0 +1,1 @@
+"""Who is below: enrolled, present, guests, moved, and in which groups."""

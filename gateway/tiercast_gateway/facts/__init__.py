@@ -1,0 +1,1 @@
+"""What the machines below are and have, merged."""

@@ -1,0 +1,1 @@
+"""Orders on their way down, and what came of them on its way up."""

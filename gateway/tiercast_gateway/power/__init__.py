@@ -1,0 +1,1 @@
+"""Machines that are woken for their jobs."""

@@ -1,0 +1,1 @@
+"""Steering: terms, budgets and suspensions of transfers."""

@@ -1,0 +1,1 @@
+"""Why a job has not ended, put together over the tiers."""

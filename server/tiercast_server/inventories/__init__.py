@@ -1,0 +1,1 @@
+"""What machines are and have: kept, asked, and its history."""

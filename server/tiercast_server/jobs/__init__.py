@@ -1,0 +1,1 @@
+"""Jobs: what an administrator wants, checked, ordered, counted and shown."""

@@ -1,0 +1,1 @@
+"""Nodes: who belongs to the region, where each is, and how it came there."""

@@ -1,0 +1,1 @@
+"""Packages: the library, its cabinets and rights, needs, versions and patches."""

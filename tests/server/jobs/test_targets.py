@@ -1,0 +1,41 @@
+"""A job's targets come a page at a time, whole and in order; counts are of all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tiercast_server.jobs import targets as job_targets
+from tiercast_server.jobs.targets import Wanted
+
+
+async def test_pages_put_together_are_all_of_them(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_targets, "PAGE", 2)
+    await world.package("app", "1")
+    names = [f"pc{number}" for number in range(5)]
+    for name in names:
+        await world.join(name)
+    job = await world.job(targets=tuple(names))
+    seen: list[str] = []
+    shown = await world.view.show(job)
+    assert (shown["left_out"], shown["counts"]) == (3, {"ordered": 5})
+    while True:
+        seen += [row["node"] for row in shown["targets"]]
+        if not shown["next"]:
+            break
+        shown = await world.view.show(job, Wanted(after=shown["next"]))
+    assert seen == names
+    some = await world.view.show(job, Wanted(on=("pc3", "nobody")))
+    assert [row["node"] for row in some["targets"]] == ["pc3"]
+
+
+async def test_the_first_of_many_are_those_that_ended_badly(world: Any) -> None:
+    await world.package("app", "1")
+    for name in ("pc1", "pc2", "pc3"):
+        await world.join(name)
+    job = await world.job(targets=("pc1", "pc2", "pc3"))
+    await world.intake.take([world.record(job, "pc1", "done"), world.record(job, "pc3", "failed")])
+    shown = await world.view.show(job, Wanted(most=1))
+    assert [row["node"] for row in shown["targets"]] == ["pc3"]
+    assert shown["next"] == "", "it is no place in the list"
