@@ -3,6 +3,8 @@
 Rules
 - What takes long begins first, so that side by side no worker ends long after the other.  Files stay whole and in
   their order: regions of daemons belong to a file.  Nothing else may depend on this order: each file also runs alone.
+- The logs of this process are those of its tests: who runs a daemon's code in here does not get to turn them elsewhere,
+  for loggers remember where they wrote first.
 - An example of a property may take as long as a busy machine takes.  The examples are the same at each run, so that
   what passed here passes elsewhere; the profile `long` draws new ones each time.
 """
@@ -14,12 +16,22 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tiercast_protocol.node import logs
+
 settings.register_profile("long", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("steady", settings.get_profile("long"), derandomize=True)
 settings.load_profile("steady")
 
 ROOT = Path(__file__).parent
+#: Tests of the very function.
+LOGS = ROOT / "protocol/node/test_logs.py"
 FIRST = ("cluster", "chaos", "simulation", "crash", "gateway", "brokers")
+
+
+@pytest.fixture(autouse=True)
+def _own_logs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.path != LOGS:
+        monkeypatch.setattr(logs, "configure", lambda *_, **__: None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

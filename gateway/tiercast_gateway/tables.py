@@ -63,6 +63,6 @@ SCHEMA: tuple[tuple[int, str], ...] = (
     (9, breaker_rows.SCHEMA),
     (10, site_rows.SCHEMA),
     (11, drift.SCHEMA),
-    (15, software_rows.SCHEMA),
-    (17, order_rows.WAKES),
+    (12, software_rows.SCHEMA),
+    (13, order_rows.WAKES),
 )

@@ -29,7 +29,6 @@ from tiercast_endpoint.verbs import Readings
 from tiercast_endpoint.why import Machine, Why
 from tiercast_protocol.content.definition import parse_definition
 from tiercast_protocol.content.results import RESULTS
-from tiercast_protocol.node import logs
 from tiercast_protocol.node.config import parse
 from tiercast_protocol.node.control.server import ControlServer
 from tiercast_protocol.node.places import place
@@ -78,7 +77,6 @@ async def test_the_page_from_its_first_command_to_its_last(
     agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a machine with a job that may be put off, an offer and three messages."""
-    monkeypatch.setattr(logs, "configure", lambda *_: None)  # logs of this process are those of its tests
     agent.offer(HELLO, TOOL)
     state = tmp_path / "state"
     waits: dict[str, str | int | bool] = {"rejectable": True, "install_when": "shutdown"}

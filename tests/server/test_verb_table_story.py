@@ -11,7 +11,9 @@ from tiercast_protocol.content import jobtypes
 from tiercast_protocol.content.jobtypes import STATES, VERBS, allowed
 from tiercast_protocol.errors import UsageError
 from tiercast_server.jobs.draft_verbs import DraftVerbs
+from tiercast_server.jobs.parts import Part
 from tiercast_server.jobs.verbs import JobVerbs
+from tiercast_server.rollouts.set_verbs import Sets
 from tiercast_server.steering_verbs import SteeringVerbs
 
 OPTIONS = {"run": {"argv": '["/bin/true"]'}, "message": {"text": "hello"}}
@@ -48,6 +50,11 @@ async def test_the_server_does_what_the_table_says(world: Any, call: Any, type_:
         async for _ in jobs.watch(asked):
             return
 
+    sets = Sets(world.region, world.jobs)
+
+    def step(word: str) -> Callable[[Any], Awaitable[Any]]:
+        return lambda asked: sets.say(asked.text("job"), word, Part())
+
     doing: dict[str, tuple[Callable[[Any], Awaitable[Any]], dict[str, Any]]] = {
         "show": (jobs.show, {}),
         "copy": (drafts.copy, {}),
@@ -62,6 +69,9 @@ async def test_the_server_does_what_the_table_says(world: Any, call: Any, type_:
         "set": (steering.set_job, {"options": {"priority": 9}}),
         "suspend": (steering.suspend_job, {}),
         "resume": (steering.resume_job, {}),
+        "commit": (step("commit"), {}),
+        "accept": (step("accept"), {}),
+        "undo": (step("undo"), {}),
         "delete": (jobs.delete, {}),
     }
     assert doing.keys() == VERBS.keys()

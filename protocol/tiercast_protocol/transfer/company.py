@@ -1,4 +1,4 @@
-"""What the lanes of one sender say together, by which one of them is judged (docs/protocol-transfer.md, section 6.5).
+"""What the lanes of one sender say together, by which one of them is judged (docs/protocol-transfer.md, section 6.10).
 
 Rules
 - Where there are few lanes every question is answered anew, and without the one who is judged.

@@ -36,6 +36,7 @@ class Sets:
         """
         async with self._region.db.write() as connection:
             found = await job_rows.get(connection, job)
+            jobtypes.check(step, type_=found.type, state=found.shown_state, job=found.id)
             if not phases.step_of(found.options):
                 raise UsageError(
                     "set.single",
@@ -43,7 +44,6 @@ class Sets:
                     "",
                     "Order it with --two-phase. What is installed: tiercast rollout undo, or another version.",
                 )
-            jobtypes.check(step, type_=found.type, state=found.shown_state, job=found.id)
             names = await chosen(connection, found, part, self._jobs.targeting) if part else []
             meant = await sets.counted(connection, found.id, names)
             for command in sets.life(found).handle(Said(step, meant, tuple(names), force)):

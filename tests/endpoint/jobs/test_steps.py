@@ -35,7 +35,8 @@ async def test_a_full_disk_while_assembling_leaves_what_was_fetched(
     def full(self: TreeWriter, *_file: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(TreeWriter, "add_file", full)
+    for way in ("add_file", "begin_file"):  # in one go, or as the chunks come
+        monkeypatch.setattr(TreeWriter, way, full)
     record = await agent.do("j1", "install", one)
     assert record.code == "disk.full"
     assert "bytes are free" in record.detail

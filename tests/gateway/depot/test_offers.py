@@ -66,8 +66,8 @@ async def test_children_that_wait_for_a_package(db: Database) -> None:
             (d(7), bundle.order),
         )
     )
-    await db.write(lambda c: c.execute("INSERT INTO order_targets VALUES ('j1', 1, 'a', 0, x'', 'via-a')"))
-    await db.write(lambda c: c.execute("INSERT INTO order_targets VALUES ('j1', 1, 'b', 0, x'', '')"))
+    await db.write(lambda c: c.execute("INSERT INTO order_targets VALUES ('j1', 1, 'a', 0, x'', 'via-a', 0)"))
+    await db.write(lambda c: c.execute("INSERT INTO order_targets VALUES ('j1', 1, 'b', 0, x'', '', 0)"))
     assert await db.read(lambda c: waiting_children(c, d(7))) == ["via-a"]
     assert await db.read(lambda c: waiting_children(c, d(8))) == []
 

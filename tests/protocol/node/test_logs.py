@@ -17,7 +17,10 @@ from tiercast_protocol.node import logs
 def _afterwards() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
+    levels = {name: logging.getLogger(name).level for name in logs._QUIET}
     yield
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
     structlog.reset_defaults()
     root.handlers[:], root.level = handlers, level
 

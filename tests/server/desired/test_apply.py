@@ -224,7 +224,7 @@ async def test_another_assignment_that_broke_meanwhile_hinders_nobody(world: Any
 
 NAMES = st.sampled_from(["pc1", "pc2"])
 GROUPS = st.lists(NAMES, unique=True, max_size=2).map(lambda names: {"members": names}) | st.sampled_from(
-    [{"where": "cpus > 1"}, {"self_join": True}, {"members": ["pc1"], "install_window": "daily 8:00-12:00"}]
+    [{"where": "cpus > 1"}, {"self_join": True}, {"members": ["pc1"], "install_window": "daily 20:00-23:30"}]
 )
 ASSIGNMENTS = st.fixed_dictionaries(
     {"target": st.sampled_from(["group g0", "node pc1", "below server minus node pc2"])},
