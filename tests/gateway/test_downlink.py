@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.support.hop import HASH, PASSWORD, REGION, FakeAbove, admitted, child_node, parent_node, until
 
 from tiercast_mqtt.bulk import BulkClient
+from tiercast_mqtt.errors import ConnectionRefused
 from tiercast_protocol.node.address import parse_address
 from tiercast_protocol.wire.envelope import seal, wrap
 from tiercast_protocol.wire.messages import (
@@ -23,6 +24,16 @@ from tiercast_protocol.wire.messages import (
 
 
 async def connected(url: str, name: str) -> BulkClient:
+    """A client of the broker, which reads in its own time who may come."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await connect(url, name)
+            except ConnectionRefused:
+                await asyncio.sleep(0.01)
+
+
+async def connect(url: str, name: str) -> BulkClient:
     address = parse_address(url)
     return await BulkClient.connect(
         host=address.host,
