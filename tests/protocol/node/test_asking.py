@@ -35,7 +35,7 @@ async def test_a_place_is_measured_then_taken_and_whoever_asks_is_no_child_by_th
         await parent.admit(guest)
         url = parent.broker.children_url
         async with asyncio.timeout(60):
-            while not (said := await ask(url)).granted:
+            while not (said := await ask(url)).granted:  # noqa: ASYNC110 - another process, which says nothing of it
                 await asyncio.sleep(0.01)  # its broker reads the names in its own time
         assert said.rate > 10_000
         assert not parent.lodging.admits("pc")
