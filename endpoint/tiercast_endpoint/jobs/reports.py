@@ -33,7 +33,7 @@ from tiercast_protocol.wire.messages import Message, Status
 #: Seconds between two records of progress, and of state.
 EVERY_S = 1.0
 #: Seconds that a change of state waits for the next one; at most, and for each machine that the order is for.
-MOMENT_S, LONGEST_S, SHARE_S = 0.25, 10.0, 0.001
+MOMENT_S, LONGEST_S, SHARE_S = 0.25, 20.0, 0.002
 _PROGRESS_LIFE_MS = 60_000
 
 

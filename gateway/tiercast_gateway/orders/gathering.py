@@ -14,7 +14,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 #: The pause after the first message, by what it grows, and where growth ends, in seconds.
-FIRST, GROWTH, MOST = 0.05, 6.0, 10.0
+FIRST, GROWTH, MOST = 0.05, 6.0, 15.0
 #: Seconds of pause that each record of a message is worth, where it is one of so many or fewer.
 EACH, FEW = 0.25, 50
 #: The most at the server: there they are where they go, and gather only for the sake of its transactions.

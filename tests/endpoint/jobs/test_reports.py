@@ -115,6 +115,6 @@ async def test_who_is_behind_is_told_the_newest_later_but_not_never(monkeypatch:
 
 def test_an_order_for_many_is_told_of_more_seldom() -> None:
     assert pauses_for(1) == pauses_for(100) == (MOMENT_S, EVERY_S)
-    assert pauses_for(1000) == (1.0, 1.0)
-    assert pauses_for(5000) == (5.0, 5.0)
+    assert pauses_for(1000) == (2.0, 2.0)
+    assert pauses_for(5000) == (10.0, 10.0)
     assert pauses_for(1_000_000) == (LONGEST_S, LONGEST_S)
