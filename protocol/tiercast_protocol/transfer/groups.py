@@ -14,7 +14,7 @@ Rules
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tiercast_protocol.transfer.events import Child, Digest, Job
@@ -253,14 +253,6 @@ def head(digests: Iterable[Digest], supply: Supply) -> list[Digest]:
         if len(found) >= _COMPARED:
             break
     return found if size >= WORTH else []
-
-
-def worth(wanted: Mapping[Digest, Want], supply: Supply) -> bool:
-    """Whether so much is wanted that sharing could be worth a group."""
-    if len(wanted) * _GUESS >= WORTH:
-        return True
-    chunks = [supply.get(digest) for digest in wanted]
-    return sum(chunk.size if chunk.size is not None else _GUESS for chunk in chunks if chunk is not None) >= WORTH
 
 
 def sharable(lane: Lane, fanout: str) -> Iterator[Digest]:

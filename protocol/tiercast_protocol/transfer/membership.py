@@ -36,7 +36,6 @@ from tiercast_protocol.transfer.groups import (
     head,
     sharable,
     share_most,
-    worth,
 )
 from tiercast_protocol.transfer.lanes import Lane, usual
 from tiercast_protocol.transfer.queues import Queue
@@ -73,7 +72,7 @@ class Membership:
         """The lane got more to send: it may be worth a group."""
         if not self._enabled or lane.group is not None or lane.child in self._candidates:
             return
-        if worth(lane.wanted, self._supply):
+        if head(lane.wanted, self._supply):
             self._candidates[lane.child] = None
             self.due = min(self.due, now + LOOK)
             if not _far(lane):
