@@ -128,6 +128,8 @@ def _add_messages(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], N
         if json:
             emit({"messages": found})
             return
+        if not found:
+            typer.echo("There is no message that was not read." if unread else "There are no messages.")
         for one in found:
             at = time.strftime("%Y-%m-%d %H:%M", time.localtime(one["at"] / 1000))
             typer.echo(f"{one['n']}  {at}  {one['title'] or one['job']}{'' if one['read'] else '  (new)'}")

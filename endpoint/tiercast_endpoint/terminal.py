@@ -161,7 +161,7 @@ def jobs(
         return
     for one in found:
         code = f" ({one['code']})" if one["code"] else ""
-        print(f"{one['job']}  {one['type']} {_package(one)}: {one['state']}{code}")
+        print(f"{one['job']}  {one['type']}{_package(one)}: {one['state']}{code}")
 
 
 @app.command()
@@ -172,7 +172,7 @@ def job(id_: Annotated[str, typer.Argument(metavar="JOB")], *, state: State = No
         _emit({"job": found})
         return
     code = f" ({found['code']})" if found["code"] else ""
-    print(f"{found['job']}  {found['type']} {_package(found)}: {found['state']}{code}")
+    print(f"{found['job']}  {found['type']}{_package(found)}: {found['state']}{code}")
     if found["detail"]:
         print(f"  {found['detail']}")
     for program in found["programs"]:
@@ -199,7 +199,7 @@ def why(
     if not found["jobs"] and not found.get("above"):
         print("No job is open here.")
     for one in found["jobs"]:
-        print(f"{one['job']}  {one['type']} {_package(one)}: {one['state']}")
+        print(f"{one['job']}  {one['type']}{_package(one)}: {one['state']}")
         for reason in one["chain"]:
             print(f"  {reason['code']}: {reason['says']}{_since(reason['since'])}")
             print(f"    freed when {reason['freed'].replace('JOB', one['job'])}")
@@ -213,7 +213,7 @@ def why(
 
 def _package(job: dict[str, Any]) -> str:
     """The package that a job is about, if it is about one."""
-    return f"{job['package']}={job['version']}" if job["package"] else "(no package)"
+    return f" {job['package']}={job['version']}" if job["package"] else ""
 
 
 def _since(moment: int) -> str:

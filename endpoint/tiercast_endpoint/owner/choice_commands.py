@@ -63,7 +63,7 @@ def _add_list(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None]
             _print(row)
         for row in found["ended"]:
             code = f" ({row['code']})" if row["code"] else ""
-            typer.echo(f"{row['job']}  {row['type']} {_about(row)}: {row['state']}{code}, {_at(row['finished'])}")
+            typer.echo(f"{row['job']}  {row['type']}{_about(row)}: {row['state']}{code}, {_at(row['finished'])}")
 
 
 def _add_power(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None]) -> None:
@@ -125,7 +125,7 @@ def _add_holds(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None
         if json:
             emit({"deferred": found})
             return
-        left = "" if found["left"] is None else f"; {found['left']} more times are allowed"
+        left = "" if found["left"] is None else f"; it may be deferred {_times(found['left'])} more" if found["left"] else "; it can't be deferred again"
         typer.echo(f"{job} waits until {_at(found['until'])}{left}.")
 
     @app.command(epilog="Example: tiercast-endpoint reject j-17")
@@ -150,21 +150,23 @@ def _add_answers(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], No
 
 
 def _print(row: dict[str, Any]) -> None:
-    typer.echo(f"{row['job']}  {row['type']} {_about(row)}: {row['state']}")
+    typer.echo(f"{row['job']}  {row['type']}{_about(row)}: {row['state']}")
     for reason in row["chain"][:1]:
         typer.echo(f"    {reason['says']}")
     if row.get("about") or row.get("size"):
         size = f"{row['size'] / 1e6:,.1f} MB" if row["size"] else ""
         typer.echo(f"    {'; '.join(part for part in (row['about'], size) if part)}")
-    if row["can_put_off"]:
-        typer.echo(f"    you can: {', '.join(_can(row))}; it expires {_at(row['expires'])}")
+    if row["can_put_off"] and (can := _can(row)):
+        typer.echo(f"    you can: {', '.join(can)}; it expires {_at(row['expires'])}")
 
 
 def _can(row: dict[str, Any]) -> list[str]:
     """What the owner may do about it, in words."""
     limited = row["defer_max"] is not None or row["defer_latest"] < row["expires"]
-    left = "" if row["defer_max"] is None else f", {max(0, row['defer_max'] - row['deferrals'])} times more"
-    said = [f"defer (not beyond {_at(row['defer_latest'])}{left})"]
+    most = row["defer_max"]
+    left = 1 if most is None else max(0, most - row["deferrals"])
+    often = "" if most is None else f", {_times(left)} more"
+    said = [f"defer (not beyond {_at(row['defer_latest'])}{often})"] if left else []
     said += ["hold"] if not limited else []
     said += ["reject"] if row["rejectable"] else []
     said += ["accept", "decline"] if row["type"] == "offer" and not row["answer"] else []
@@ -172,7 +174,11 @@ def _can(row: dict[str, Any]) -> list[str]:
 
 
 def _about(row: dict[str, Any]) -> str:
-    return f"{row['package']}={row['version']}" if row["package"] else "(no package)"
+    return f" {row['package']}={row['version']}" if row["package"] else ""
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
 
 
 def _at(moment: int) -> str:

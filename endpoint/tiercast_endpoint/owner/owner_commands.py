@@ -84,9 +84,9 @@ def _add_history(app: typer.Typer, ask: Ask, emit: Emit) -> None:
         if not found:
             typer.echo("Nothing has ended here.")
         for row in found:
-            about = f"{row['package']}={row['version']}" if row["package"] else "(no package)"
+            about = f" {row['package']}={row['version']}" if row["package"] else ""
             code = f" ({row['code']})" if row["code"] else ""
-            typer.echo(f"{_at(row['finished'])}  {row['job']}  {row['type']} {about}: {row['state']}{code}")
+            typer.echo(f"{_at(row['finished'])}  {row['job']}  {row['type']}{about}: {row['state']}{code}")
             if row["says"]:
                 typer.echo(f"    {row['says']}")
 
@@ -116,10 +116,10 @@ def _line(event: dict[str, Any]) -> str:
         case "chosen":
             what = "all" if not event["job"] else event["job"]
             return f"{at}  {what}: chosen by {event['by']}"
-    about = f"{event['package']}={event['version']}" if event["package"] else "(no package)"
+    about = f" {event['package']}={event['version']}" if event["package"] else ""
     code = f" ({event['code']})" if event["code"] else ""
     says = f": {event['says']}" if event["says"] else ""
-    return f"{at}  {event['job']}  {event['type']} {about}: {event['state']}{code}{says}"
+    return f"{at}  {event['job']}  {event['type']}{about}: {event['state']}{code}{says}"
 
 
 def _since(text: str) -> int:

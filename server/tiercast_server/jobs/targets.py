@@ -9,13 +9,13 @@ Rules
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_protocol.content import chosen
 from tiercast_protocol.content.receipt import STATES
 from tiercast_server.database.tables import hops, placings, targets
 from tiercast_server.database.tables import nodes as nodes_table
@@ -73,10 +73,10 @@ async def page(connection: AsyncConnection, job: str, wanted: Wanted) -> tuple[l
         names = names.order_by(rank, c.node).limit(most)
     else:
         names = names.order_by(c.node).limit(most + 1)
-    chosen = [row.node for row in await connection.execute(names)]
+    picked = [row.node for row in await connection.execute(names)]
     in_order = wanted.is_part or not wanted.most
-    more = in_order and len(chosen) > most
-    rows = await _rows(connection, job, chosen[:most])
+    more = in_order and len(picked) > most
+    rows = await _rows(connection, job, picked[:most])
     return rows, rows[-1]["node"] if more else ""
 
 
@@ -101,8 +101,8 @@ async def _rows(connection: AsyncConnection, job: str, names: list[str]) -> list
     found = []
     for row in (await connection.execute(query)).mappings():
         shown = dict(row)
-        owner = shown.pop("owner")
-        found.append(shown | ({"owner": json.loads(owner)} if owner else {}))
+        owner = chosen.read(shown.pop("owner"))
+        found.append(shown | ({"owner": owner.shown()} if owner is not None else {}))
     return found
 
 

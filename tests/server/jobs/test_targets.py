@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tiercast_cli import words
+from tiercast_protocol.content import chosen
 from tiercast_server.jobs import targets as job_targets
 from tiercast_server.jobs.targets import Wanted
 
@@ -39,3 +41,15 @@ async def test_the_first_of_many_are_those_that_ended_badly(world: Any) -> None:
     shown = await world.view.show(job, Wanted(most=1))
     assert [row["node"] for row in shown["targets"]] == ["pc3"]
     assert shown["next"] == "", "it is no place in the list"
+
+
+async def test_what_an_owner_chose_is_shown_with_every_field(world: Any) -> None:
+    """Records leave out what is nothing, and whoever shows them reads all of it."""
+    await world.package("app", "1")
+    await world.join("pc1")
+    job = await world.job(targets=("pc1",))
+    said = chosen.packed(chosen.Chosen(until=9_000, times=2, by="alice", at=5))
+    await world.intake.take([world.record(job, "pc1", "staged", owner=said)])
+    (row,) = (await world.view.show(job))["targets"]
+    assert row["owner"] == chosen.Chosen(until=9_000, times=2, by="alice", at=5).shown()
+    assert "alice: deferred twice, until" in words.chosen(row["owner"])
