@@ -125,7 +125,10 @@ def _add_holds(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None
         if json:
             emit({"deferred": found})
             return
-        left = "" if found["left"] is None else f"; it may be deferred {_times(found['left'])} more" if found["left"] else "; it can't be deferred again"
+        left = ""
+        if found["left"] is not None:
+            more = f"it may be deferred {_times(found['left'])} more"
+            left = f"; {more if found['left'] else 'there is no further deferral'}"
         typer.echo(f"{job} waits until {_at(found['until'])}{left}.")
 
     @app.command(epilog="Example: tiercast-endpoint reject j-17")

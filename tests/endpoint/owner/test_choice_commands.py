@@ -47,7 +47,12 @@ ANSWERS: dict[str, Any] = {
         (["hold"], "owner.hold", {"job": ""}, "may only be deferred: j-7"),
         (["hold", "j-1"], "owner.hold", {"job": "j-1"}, "j-1 is held."),
         (["release"], "owner.release", {"job": ""}, "What was held goes on."),
-        (["defer", "j-1", "--for", "2h"], "owner.defer", {"job": "j-1", "until": 77}, "; it may be deferred 2 times more."),
+        (
+            ["defer", "j-1", "--for", "2h"],
+            "owner.defer",
+            {"job": "j-1", "until": 77},
+            "; it may be deferred 2 times more.",
+        ),
         (["reject", "j-1"], "owner.reject", {"job": "j-1"}, "is rejected"),
         (["accept", "j-1"], "owner.accept", {"job": "j-1"}, "is accepted"),
         (["decline", "j-1"], "owner.decline", {"job": "j-1"}, "is declined"),
