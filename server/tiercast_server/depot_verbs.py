@@ -5,6 +5,7 @@ Rules
   before anybody is asked.
 - The server's depot is the library: it keeps every registered package, so there is nothing to pin, and
   evicting takes only what no package needs (uploads that were never registered).
+- Packages in cabinets that the caller may not read are left out of what any depot shows, and refused by name.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ from tiercast_server.database.tables import packages
 from tiercast_server.nodes import nodes
 from tiercast_server.nodes.presence import Presence
 from tiercast_server.nodes.who import Who
+from tiercast_server.packages import cabinet_rights
+from tiercast_server.packages.cabinet_rights import caller_of
 from tiercast_server.packages.library import Library
-from tiercast_server.packages.packages import find_sealed
+from tiercast_server.packages.packages import Package, readable_sealed
 from tiercast_server.region import Region
 
 DEADLINE_S = 10.0
@@ -50,9 +53,12 @@ class DepotVerbs:
     async def show(self, call: Call) -> dict[str, Any]:
         """What a depot holds."""
         found: dict[str, Any] | None = await self._asked(call)
-        if found is not None:
-            return found
         async with self._region.db.read() as connection:
+            shut = await cabinet_rights.hidden(connection, caller_of(call))
+            if found is not None:
+                held = found.get("packages", [])
+                seen = [row for row in held if (row.get("name"), row.get("version")) not in shut]
+                return {**found, "packages": seen} if shut else found
             query = select(packages).where(packages.c.root != b"").order_by(packages.c.name, packages.c.id)
             held = [
                 {
@@ -64,6 +70,7 @@ class DepotVerbs:
                     "pinned": True,
                 }
                 for row in await connection.execute(query)
+                if (row.name, row.version) not in shut
             ]
         audit = await self._below.subtree.upkeep.figures()
         return {**snapshot.usage(self._below.subtree), "packages": held, "audit": audit}
@@ -89,26 +96,24 @@ class DepotVerbs:
 
     async def audit(self, call: Call) -> dict[str, Any]:
         """Prove what a depot holds, and bring back what is damaged."""
-        found: dict[str, Any] | None = await self._asked(call)
+        package, rate = call.text("package", ""), call.number("rate", 0)
+        found: dict[str, Any] | None = await self._asked_about(call, package)
         if found is not None:
             return found
-        package, rate = call.text("package", ""), call.number("rate", 0)
         if rate < 0:
             raise UsageError(code="rate.invalid", what=f"{rate} B/s is no rate.", todo="0 is the audit's own pace.")
         root = ""
         if package:
-            async with self._region.db.read() as connection:
-                root = (await find_sealed(connection, package)).root.hex()
+            root = (await self._readable(call, package)).root.hex()
         self._below.subtree.upkeep.auditor.order(root, rate=rate, repair=call.flag("repair", default=True))
         return await self._below.subtree.upkeep.figures()
 
     async def members(self, call: Call) -> dict[str, Any]:
         """The digests of a package's chunks, a page from the `at`-th on."""
-        found: dict[str, Any] | None = await self._asked(call)
+        found: dict[str, Any] | None = await self._asked_about(call, call.text("package"))
         if found is not None:
             return found
-        async with self._region.db.read() as connection:
-            package = await find_sealed(connection, call.text("package").replace("@", "="))
+        package = await self._readable(call, call.text("package"))
         return await media.members(self._below.subtree.depot, package.root, call.number("at", 0))
 
     async def give(self, call: Call) -> dict[str, Any]:
@@ -123,6 +128,7 @@ class DepotVerbs:
         who = Who(self._region, self._below, presence, lambda root: media.holds(self._below.subtree.depot, root))
 
         async def handle(call: Call) -> dict[str, Any]:
+            await self._readable(call, call.text("package"))
             return await who.holds(call.text("package"), call.number("seconds", WHO_S))
 
         return handle
@@ -144,8 +150,7 @@ class DepotVerbs:
         return await (ledgers.check(call) if call.verb == "ledger.check" else ledgers.show(call))
 
     async def _pin(self, call: Call) -> dict[str, Any]:
-        call.text("package")
-        found: dict[str, Any] | None = await self._asked(call)
+        found: dict[str, Any] | None = await self._asked_about(call, call.text("package"))
         if found is None:
             raise UsageError(
                 code="depot.library",
@@ -153,6 +158,20 @@ class DepotVerbs:
                 todo="Name a gateway with --node.",
             )
         return found
+
+    async def _readable(self, call: Call, reference: str) -> Package:
+        async with self._region.db.read() as connection:
+            return await readable_sealed(connection, reference.replace("@", "="), caller_of(call))
+
+    async def _asked_about(self, call: Call, reference: str) -> Any:
+        """As `_asked`, about a package; one that the library does not know is the node's to judge."""
+        if reference and call.text("node", "") not in {"", self._region.server}:
+            try:
+                await self._readable(call, reference)
+            except UsageError as error:
+                if error.code == "cabinet.denied":
+                    raise
+        return await self._asked(call)
 
     async def _asked(self, call: Call) -> Any:
         return await asked(self._region, self._below, call)

@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 
 from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node.control.verbs import Call
+from tiercast_protocol.node.kernel import Peer
 from tiercast_protocol.wire.messages import Admitted
 from tiercast_server.depot_verbs import DepotVerbs
+from tiercast_server.packages import cabinet_rights, cabinets
 
 
 @pytest.fixture
@@ -81,3 +84,25 @@ async def test_an_endpoint_has_a_status_but_no_depot(rooted: Any, verbs: DepotVe
     assert await verbs.status(call("status", node="gw")) == {"name": "gw"}
     with pytest.raises(UsageError, match="is an endpoint"):
         await verbs.show(call("depot.show", node="gw"))
+
+
+async def test_no_depot_tells_what_its_reader_may_not_read(verbs: DepotVerbs, rooted: Any, build_package: Any) -> None:
+    root, chunks = build_package("app", "1", {"a": b"1"})
+    await rooted.library.keep(chunks)
+    await cabinets.add(rooted.region, "tools", "")
+    await rooted.library.register(root, "tools", "t")
+    await cabinet_rights.set_rights(rooted.region, "tools", ["ann"], ["ann"])
+
+    def asks(user: str, verb: str, **args: Any) -> Call:
+        return Call(verb=verb, args=args, peer=Peer(pid=1, uid=7, gid=7), role="operator", user=user, cause="c")
+
+    for node in ("", "gw"):
+        assert (await verbs.show(asks("bob", "depot.show", node=node)))["packages"] == []
+        assert len((await verbs.show(asks("ann", "depot.show", node=node)))["packages"]) == 1
+        for verb, handler in (("depot.pin", verbs.pin), ("depot.members", verbs.members), ("depot.audit", verbs.audit)):
+            if node or verb != "depot.pin":
+                with pytest.raises(UsageError) as caught:
+                    await handler(asks("bob", verb, node=node, package="app"))
+                assert caught.value.code == "cabinet.denied"
+    assert await verbs.pin(asks("ann", "depot.pin", node="gw", package="app")) == {"pinned": True}
+    assert await verbs.pin(asks("bob", "depot.pin", node="gw", package="of-the-site")) == {"pinned": True}

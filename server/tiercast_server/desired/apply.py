@@ -35,13 +35,14 @@ from tiercast_server.jobs import rows as job_rows
 from tiercast_server.jobs.life import CancelAsked
 from tiercast_server.nodes.followers import follow
 from tiercast_server.nodes.nodes import check_name
+from tiercast_server.packages.cabinet_rights import Caller
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """How a document is to be applied: `how` stands in the history, `lines` are those of the file by key.
 
-    Of what it does not name, assignments in `remove` go, and with `prune` everything.
+    `role` is that of who asks.  Of what it does not name, assignments in `remove` go, and with `prune` everything.
     """
 
     by: str
@@ -51,6 +52,12 @@ class Asked:
     dry_run: bool = False
     confirm: int = 0
     lines: Mapping[str, int] = field(default_factory=dict)
+    role: str = "admin"
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks, as cabinets judge it."""
+        return Caller(self.by, self.role)
 
 
 class _UndoneError(Exception):
@@ -113,12 +120,14 @@ class Desired:
         named = {one.name for one in document.groups} | {one.name for one in document.windows}
         old = {one.name: one.definition for one in await assignment_rows.all_(connection)}
         fresh = [one for one in document.assignments if one.name not in old or old[one.name].table != one.table]
-        checks = AssignmentChecks(connection, targeting, now, wrong, frozenset(named - there))
-        for one in fresh:
-            await checks.check(one)
-        wrong.refuse()
+        checks = AssignmentChecks(connection, targeting, now, wrong, frozenset(named - there), asked.caller)
         named = {one.name for one in document.assignments}
         gone = sorted(name for name in old if name not in named and (asked.prune or name in asked.remove))
+        for one in fresh:
+            await checks.check(one)
+        for one in [*(old[name] for name in gone), *(old[one.name] for one in fresh if one.name in old)]:
+            await checks.check_right(one)
+        wrong.refuse()
         for one in fresh:
             before = old.get(one.name)
             await assignment_rows.put(connection, one, asked.by, now, new=before is None)

@@ -28,6 +28,7 @@ from tiercast_server.desired.orders import order
 from tiercast_server.desired.rollouts import is_rolled_out, roll_out
 from tiercast_server.jobs.checks import Request
 from tiercast_server.jobs.jobs import Jobs
+from tiercast_server.packages import cabinet_rights
 from tiercast_server.packages.packages import find_sealed
 from tiercast_server.region import Region
 from tiercast_server.rollouts import rows as rollout_rows
@@ -154,7 +155,7 @@ class Assignments:
 
     async def _roll_out(self, connection: AsyncConnection, sight: Sight, wanted: Order) -> tuple[str, list[str]]:
         targeting, reference = self.jobs.targeting, f"{sight.rule.package}={wanted.version}"
-        asked = Request(type="install", package=reference, by=sight.kept.created_by)
+        asked = Request(type="install", package=reference, by=sight.kept.created_by, role=cabinet_rights.LATER)
         await self.jobs.check_package(connection, asked, await find_sealed(connection, reference))
         rollout, begun = await roll_out(self.region, self.rollouts, targeting, connection, sight.kept, wanted)
         await assignment_rows.mark(connection, sight.name, rollout=rollout, rolled=wanted.version)

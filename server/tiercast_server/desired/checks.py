@@ -2,6 +2,7 @@
 
 Rules
 - Unknown packages, versions that nobody registered, unknown groups and nodes, options that can't work are mistakes.
+- So is a package in a cabinet that whoever asks may not read: in what he writes, and in what he changes or takes back.
 - That nobody is meant is none: machines may join later.
 """
 
@@ -28,6 +29,8 @@ from tiercast_server.jobs.time_checks import Plan, check_times
 from tiercast_server.jobs.transfer_checks import check_possible
 from tiercast_server.nodes.nearness import suggestion
 from tiercast_server.nodes.nodes import Node, all_nodes, check_name
+from tiercast_server.packages import cabinet_rights
+from tiercast_server.packages.cabinet_rights import REGION, Caller
 from tiercast_server.packages.version_orders import orders_of
 from tiercast_server.targeting import Targeting
 
@@ -41,6 +44,7 @@ class AssignmentChecks:
         now: milliseconds since 1970.
         wrong: takes what is wrong.
         unmade: groups and windows that are wrong themselves: that was said, and nothing is said of who names them.
+        caller: who asks.
     """
 
     def __init__(
@@ -50,9 +54,10 @@ class AssignmentChecks:
         now: int,
         wrong: Mistakes,
         unmade: frozenset[str] = frozenset(),
+        caller: Caller = REGION,
     ) -> None:
         self._connection, self._targeting, self._now = connection, targeting, now
-        self._wrong, self._unmade = wrong, unmade
+        self._wrong, self._unmade, self._caller = wrong, unmade, caller
         self._known: dict[str, Node] = {}
         self._said: dict[str, str] = {}
         self._picked: dict[str, list[str]] = {}
@@ -73,6 +78,7 @@ class AssignmentChecks:
         if one.rollout is not None:
             wrong.check(f"{key}.rollout", check_waves, one.rollout)
         await _package(self._connection, rule, f"{key}.{word}", wrong)
+        await self.check_right(one)
         if one.target not in self._said:
             self._said[one.target] = await self._target(one)
         if said := self._said[one.target]:
@@ -88,6 +94,22 @@ class AssignmentChecks:
         except UsageError as error:
             if error.code == "window.apart":  # all else was said above
                 wrong.add(key, f"{error.code}: {error.what}")
+
+    async def check_right(self, one: Assignment) -> None:
+        """Note that `one` is about what the caller may not read."""
+        rule, said = one.rule, f"assignment.{one.name}.{'has' if one.has else 'lacks'}"
+        query = select(packages.c.version, packages.c.cabinet).where(packages.c.name == rule.package)
+        rows = (await self._connection.execute(query)).all()
+        order = (await orders_of(self._connection, [rule.package]))[rule.package]
+        best = choice([rule.ordered(order)], [row.version for row in rows])
+        meant = {row.cabinet for row in rows if row.version == best} or {row.cabinet for row in rows}
+        for cabinet in sorted(meant):
+            try:
+                await cabinet_rights.check(self._connection, cabinet, self._caller, "read")
+            except UsageError as error:
+                what = f"{error.code}: {error.what.rstrip('.')}"
+                if (said, what) not in self._wrong.found:
+                    self._wrong.add(said, what)
 
     async def _target(self, one: Assignment) -> str:
         """What is wrong with whom it is for; "" for nothing."""

@@ -23,7 +23,7 @@ from tiercast_server.jobs.jobs import Jobs
 from tiercast_server.jobs.requests import Kept as Asked
 from tiercast_server.jobs.reruns import again
 from tiercast_server.nodes.nodes import resolve
-from tiercast_server.packages import dependencies
+from tiercast_server.packages import cabinet_rights, dependencies
 from tiercast_server.targeting import Picked
 
 Options = dict[str, str | int | bool]
@@ -76,6 +76,7 @@ async def order(jobs: Jobs, connection: AsyncConnection, kept: Kept, wanted: Ord
         options=options,
         kept=Asked(args, folder=f"desired/{one.name}"),
         follow=False,
+        role=cabinet_rights.LATER,
     )
     needed = await dependencies.needs(connection, request, wanted.nodes)
     asked = [(dependencies.request_for(need, request, package), need.nodes) for need in needed]

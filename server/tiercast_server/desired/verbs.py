@@ -41,6 +41,7 @@ class AssignmentVerbs:
             dry_run=call.flag("dry_run", default=False),
             confirm=call.number("confirm", 0),
             lines=_lines(call),
+            role=call.role,
         )
         if number:
             return await self._desired.again(number, asked)
@@ -48,7 +49,8 @@ class AssignmentVerbs:
 
     async def diff(self, call: Call) -> dict[str, Any]:
         """What `apply` would change; nothing is changed."""
-        asked = Asked(call.user, prune=call.flag("prune", default=False), dry_run=True, lines=_lines(call))
+        prune = call.flag("prune", default=False)
+        asked = Asked(call.user, prune=prune, dry_run=True, lines=_lines(call), role=call.role)
         return await self._desired.apply(read(call.args.get("document")), asked)
 
     async def export(self, call: Call) -> dict[str, Any]:
@@ -92,7 +94,8 @@ class AssignmentVerbs:
         fresh = change(kept.definition)
         changed = Document(assignments=[] if fresh is None else [fresh])
         removed = (kept.name,) if fresh is None else ()
-        asked = Asked(call.user, f"{how} {kept.name}", remove=removed, confirm=call.number("confirm", 0))
+        confirm = call.number("confirm", 0)
+        asked = Asked(call.user, f"{how} {kept.name}", remove=removed, confirm=confirm, role=call.role)
         return {"assignment": kept.name, **await self._desired.apply(changed, asked)}
 
 

@@ -1,4 +1,8 @@
-"""Names for completion: what a shell offers after `tiercast job show <Tab>`."""
+"""Names for completion: what a shell offers after `tiercast job show <Tab>`.
+
+Rules
+- Packages and cabinets that the caller may not read are not offered.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ from tiercast_server.database.tables import (
     plans,
     templates,
 )
+from tiercast_server.packages import cabinet_rights
 from tiercast_server.region import Region
 
 _MOST = 1_000
@@ -56,4 +61,9 @@ async def names(region: Region, call: Call) -> list[str]:
             code="kind.unknown", what=f"There are no names of {kind!r}.", todo=f"Kinds: {', '.join(kinds)}."
         )
     async with region.db.read() as connection:
+        found = await cabinet_rights.rights(connection)
+        seen = cabinet_rights.readable(found, cabinet_rights.caller_of(call))
+        if len(seen) < len(found):
+            kinds["package"] = kinds["package"].where(packages.c.cabinet.in_(sorted(seen)))
+            kinds["cabinet"] = kinds["cabinet"].where(cabinets.c.name.in_(sorted(seen)))
         return list((await connection.execute(kinds[kind].limit(_MOST))).scalars())

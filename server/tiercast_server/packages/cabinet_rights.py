@@ -5,6 +5,9 @@ Rules
   whoever has the role for a verb may.  Writers may read.  Admins may all.
 - Reading is: to see its packages, and to order one.  Writing is: to put packages in, to take them out, to delete them.
 - What a caller may not read is left out of lists; asked for by name it is refused, not denied to be there.
+- Who writes an assignment, or takes one back, names its package: he has to be one who may read it.  What assignments,
+  plans and rollouts order later is judged again, by the name of who wrote them.
+- Orders themselves are no content: jobs and assignments are seen by whoever has the role to look at them.
 - What was ordered goes on when rights change: they are looked at when somebody asks, not when machines install.
 """
 
@@ -22,7 +25,8 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.errors import UsageError
-from tiercast_server.database.tables import cabinets
+from tiercast_protocol.node.control.verbs import Call
+from tiercast_server.database.tables import cabinets, packages
 from tiercast_server.packages.cabinets import check_cabinet
 from tiercast_server.region import Region
 
@@ -38,8 +42,15 @@ class Caller:
     role: str
 
 
+def caller_of(call: Call) -> Caller:
+    """Who makes this call."""
+    return Caller(call.user, call.role)
+
+
 #: What the region does by itself.
 REGION = Caller("", "admin")
+#: The role by which is judged what was planned, when its time has come; admins are known by their names.
+LATER = "operator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +94,15 @@ async def check(connection: AsyncConnection, cabinet: str, caller: Caller, right
 def readable(found: Mapping[str, Rights], caller: Caller) -> set[str]:
     """The cabinets that the caller may read."""
     return {name for name, one in found.items() if one.allow(caller, "read")}
+
+
+async def hidden(connection: AsyncConnection, caller: Caller) -> set[tuple[str, str]]:
+    """Names and versions of packages that the caller may not read."""
+    shut = (found := await rights(connection)).keys() - readable(found, caller)
+    if not shut:
+        return set()
+    query = select(packages.c.name, packages.c.version).where(packages.c.cabinet.in_(sorted(shut)))
+    return {(row.name, row.version) for row in await connection.execute(query)}
 
 
 async def set_rights(region: Region, name: str, readers: list[str], writers: list[str]) -> dict[str, Any]:

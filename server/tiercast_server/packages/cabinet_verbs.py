@@ -7,7 +7,7 @@ from typing import Any
 
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_server.packages import cabinet_rights, cabinets
-from tiercast_server.packages.cabinet_rights import Caller
+from tiercast_server.packages.cabinet_rights import caller_of
 from tiercast_server.region import Region
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -19,7 +19,7 @@ def add_cabinet_verbs(verbs: Verbs, region: Region, audited: Callable[[Handler],
     async def list_(call: Call) -> list[dict[str, Any]]:
         async with region.db.read() as connection:
             found = await cabinet_rights.rights(connection)
-        seen = cabinet_rights.readable(found, Caller(call.user, call.role))
+        seen = cabinet_rights.readable(found, caller_of(call))
         rows = [row for row in await cabinets.list_(region) if row["name"] in seen]
         return [row | _names(found[row["name"]]) for row in rows]
 
@@ -27,7 +27,7 @@ def add_cabinet_verbs(verbs: Verbs, region: Region, audited: Callable[[Handler],
         name = call.text("name")
         async with region.db.read() as connection:
             await cabinets.check_cabinet(connection, name)
-            await cabinet_rights.check(connection, name, Caller(call.user, call.role), "read")
+            await cabinet_rights.check(connection, name, caller_of(call), "read")
             found = await cabinet_rights.rights(connection)
         return await cabinets.show(region, name) | _names(found[name])
 

@@ -146,6 +146,17 @@ async def find_sealed(connection: AsyncConnection, reference: str) -> Package:
     return sealed[0]
 
 
+async def readable_sealed(connection: AsyncConnection, reference: str, caller: Caller) -> Package:
+    """As `find_sealed`, for a caller who names it.
+
+    Raises:
+        UsageError: as `find_sealed`; cabinet.denied.
+    """
+    found = await find_sealed(connection, reference)
+    await cabinet_rights.check(connection, found.cabinet, caller, "read")
+    return found
+
+
 async def enter(
     region: Region, name: str, version: str, cabinet: str, by: str, caller: Caller = REGION
 ) -> dict[str, Any]:
@@ -211,7 +222,8 @@ async def show(region: Region, reference: str, caller: Caller = REGION) -> dict[
     async with region.db.read() as connection:
         found = (await matching(connection, reference))[0]
         await cabinet_rights.check(connection, found.cabinet, caller, "read")
-        others = await matching(connection, found.name)
+        seen = cabinet_rights.readable(await cabinet_rights.rights(connection), caller)
+        others = [other for other in await matching(connection, found.name) if other.cabinet in seen]
     return {
         **found.shown(),
         "definition": found.definition,

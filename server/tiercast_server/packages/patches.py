@@ -25,10 +25,11 @@ from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, MessageInvalid,
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import PatchOffer
-from tiercast_server.packages import patch_rows
+from tiercast_server.packages import cabinet_rights, patch_rows
+from tiercast_server.packages.cabinet_rights import caller_of
 from tiercast_server.packages.check import LibraryStore
 from tiercast_server.packages.library import Library
-from tiercast_server.packages.packages import find_sealed, matching
+from tiercast_server.packages.packages import matching, readable_sealed
 from tiercast_server.packages.patch_rows import Wanted
 from tiercast_server.region import Region
 
@@ -128,9 +129,10 @@ class Patches:
     async def make(self, call: Call) -> dict[str, int]:
         """The verb `package.patch`: have one made, from the version that the administrator names."""
         async with self._region.db.write() as connection:
-            result = await find_sealed(connection, call.text("package"))
+            caller = caller_of(call)
+            result = await readable_sealed(connection, call.text("package"), caller)
             named = call.text("from")
-            base = await find_sealed(connection, named if "=" in named else f"{result.name}={named}")
+            base = await readable_sealed(connection, named if "=" in named else f"{result.name}={named}", caller)
             if base.root == result.root:
                 raise UsageError(
                     code="patch.same",
@@ -145,7 +147,9 @@ class Patches:
     async def list_(self, call: Call) -> list[dict[str, Any]]:
         """The verb `package.patches`: what leads to a package, and what came of each."""
         async with self._region.db.read() as connection:
-            roots = {row.root for row in await matching(connection, call.text("package")) if row.root}
+            meant = await matching(connection, call.text("package"))
+            await cabinet_rights.check(connection, meant[0].cabinet, caller_of(call), "read")
+            roots = {row.root for row in meant if row.root}
             return await patch_rows.listed(connection, roots)
 
     async def forget(self, root: bytes) -> None:

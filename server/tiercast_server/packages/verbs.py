@@ -14,6 +14,7 @@ from tiercast_server.nodes import standing
 from tiercast_server.packages import cabinet_rights, definition_check, packages
 from tiercast_server.packages import diff as package_diff
 from tiercast_server.packages import tests as package_tests
+from tiercast_server.packages.cabinet_rights import caller_of
 from tiercast_server.packages.library import Library
 from tiercast_server.packages.patches import Patches
 from tiercast_server.packages.values import Asks, Values
@@ -33,11 +34,11 @@ class PackageVerbs:
 
     async def list_(self, call: Call) -> list[dict[str, Any]]:
         """Every package, or those of one cabinet."""
-        return await packages.list_(self._region, call.text("cabinet", "") or None, _caller(call))
+        return await packages.list_(self._region, call.text("cabinet", "") or None, caller_of(call))
 
     async def show(self, call: Call) -> dict[str, Any]:
         """One package, and its test where it had one."""
-        found = await packages.show(self._region, call.text("package"), _caller(call))
+        found = await packages.show(self._region, call.text("package"), caller_of(call))
         async with self._region.db.read() as connection:
             meant = (await packages.matching(connection, call.text("package")))[0]
             tested = await package_tests.of(connection, meant)
@@ -52,11 +53,13 @@ class PackageVerbs:
     async def tested(self, call: Call) -> dict[str, Any]:
         """Write down that a package was tested, by the job that installed it and the one that took it back."""
         package, job, undo = (call.text(word) for word in ("package", "job", "undo"))
+        async with self._region.db.read() as connection:
+            await packages.readable_sealed(connection, package, caller_of(call))
         return await package_tests.record(self._region, package, job, undo, call.user)
 
     async def move(self, call: Call) -> dict[str, Any]:
         """Put packages into another cabinet."""
-        return await packages.move(self._region, call.texts("packages"), call.text("cabinet"), _caller(call))
+        return await packages.move(self._region, call.texts("packages"), call.text("cabinet"), caller_of(call))
 
     async def check(self, call: Call) -> dict[str, Any]:
         """What the library says against a definition: {findings: [{key, problem, expected, warning}]}."""
@@ -68,7 +71,8 @@ class PackageVerbs:
     async def diff(self, call: Call) -> dict[str, Any]:
         """What leads from one package to another."""
         async with self._region.db.read() as connection:
-            a, b = [await packages.find_sealed(connection, call.text(word)) for word in ("package", "with")]
+            named = [call.text(word) for word in ("package", "with")]
+            a, b = [await packages.readable_sealed(connection, one, caller_of(call)) for one in named]
         store = self._library.store
         roots = [await fetch.read_root(one.root, store) for one in (a, b)]
         found = await package_diff.compare(store, *roots)
@@ -85,14 +89,14 @@ class PackageVerbs:
     async def values(self, call: Call) -> list[dict[str, Any]]:
         """What each of these machines would take of a package, and the values of its variables there."""
         async with self._region.db.read() as connection:
-            package = await packages.find_sealed(connection, call.text("package"))
+            package = await packages.readable_sealed(connection, call.text("package"), caller_of(call))
         return await self._values.of(package.definition, call.texts("nodes"))
 
     async def entry(self, call: Call) -> dict[str, Any]:
         """Make the entry of a package before its content."""
         cabinet = call.text("cabinet", "") or MAIN_CABINET
         name, version = call.text("name"), call.text("version")
-        return await packages.enter(self._region, name, version, cabinet, call.user, _caller(call))
+        return await packages.enter(self._region, name, version, cabinet, call.user, caller_of(call))
 
     async def missing(self, call: Call) -> dict[str, bytes]:
         """Which of these chunks the library lacks."""
@@ -124,11 +128,7 @@ class PackageVerbs:
 
     async def _may_write(self, call: Call, cabinet: str) -> None:
         async with self._region.db.read() as connection:
-            await cabinet_rights.check(connection, cabinet, _caller(call), "write")
-
-
-def _caller(call: Call) -> cabinet_rights.Caller:
-    return cabinet_rights.Caller(call.user, call.role)
+            await cabinet_rights.check(connection, cabinet, caller_of(call), "write")
 
 
 def _chunks(given: Any) -> list[tuple[bytes, bytes]]:

@@ -27,6 +27,7 @@ from tiercast_server.jobs.checks import Request, check_conflict, check_count, ch
 from tiercast_server.jobs.jobs import Jobs
 from tiercast_server.jobs.life import CancelAsked
 from tiercast_server.jobs.time_checks import Plan, check_times
+from tiercast_server.packages import dependencies
 from tiercast_server.packages.packages import find_sealed
 from tiercast_server.region import Region
 from tiercast_server.rollouts import rows as rollout_rows
@@ -100,6 +101,9 @@ class Rollouts:
                 found = shared(waves, nodes, meant, id_)
                 package = await find_sealed(connection, request.package)
                 await self._jobs.check_package(connection, request, package)
+                for need in await dependencies.needs(connection, request, list(nodes)):
+                    needed = f"{need.package.reference}/{need.package.revision}"
+                    await self._jobs.check_package(connection, request, await find_sealed(connection, needed))
                 await check_conflict(connection, "install", package.name, picked.nodes)
                 await check_assigned(connection, targeting, "install", package.name, package.version, picked.nodes)
                 await rollout_rows.check_apart(connection, package.name, nodes)
