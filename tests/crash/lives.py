@@ -47,6 +47,8 @@ CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.c
 SECONDS = 120
 #: Between two instants of a program that runs.
 TICK_S = 0.004
+#: So many times faster goes the time in which a new version is to be confirmed.
+PACE = 100.0
 
 
 class Instants:
@@ -137,7 +139,7 @@ async def ended(
     while True:
         restart = Restart()
         wrap = _own(folder / "agent", restart) if (folder / OWN).exists() else None
-        async with agent_over(folder / "agent", region, watch=watch, chunks=chunks, wrap=wrap) as agent:
+        async with agent_over(folder / "agent", region, watch=watch, chunks=chunks, wrap=wrap, pace=PACE) as agent:
             async with asyncio.TaskGroup() as tasks:
                 over = tasks.create_task(carry_out(agent, orders))
                 again = tasks.create_task(restart.asked.wait())

@@ -22,6 +22,7 @@ from tests.endpoint.acting.site import act
 from tests.endpoint.lab import Agent, Package, Region, agent_over, pack
 
 from tiercast_protocol.content.actions import argv_text
+from tiercast_protocol.content.confirmed import Confirmation
 from tiercast_protocol.content.order import Order
 from tiercast_protocol.content.programs import Program
 
@@ -97,6 +98,19 @@ PLACED_FAILS = pack(
 )
 
 
+#: On trial: one that confirms when it was asked the third time, and one with placed files that never does.
+WELL = script("asked", f"test $(grep -c asked {LOG}) -ge 3")
+ON_TRIAL = Confirmation(("./well.sh",), within_s=60, every_s=10)
+CONFIRMED = pack("hello", "12.0", NEW | {"well.sh": WELL}, run_after=Program(("./b/after.sh",)), confirm=ON_TRIAL)
+UNCONFIRMED = pack(
+    "hello",
+    "12.1",
+    CONF | {"etc/app.conf": b"colour = black\n", "ill.sh": script("ill", "exit 1")},
+    action=_NEXT,
+    confirm=Confirmation(("./ill.sh",), within_s=20, every_s=10),
+)
+
+
 AGENT = {"lib": None, "lib/tiercast_endpoint": None, "lib/tiercast_endpoint/version": b"1"}
 OWN_ONE = pack("hello", "9.0", AGENT)
 OWN_TWO = pack(
@@ -147,6 +161,7 @@ class Story:
         ends: for the last job, what the name may show by the state that its receipt says.
         own: the package is the agent's own.
         once: words of programs that may not run again, with the states in which they have run exactly once.
+        says: by state, the one code that its receipt may have, where it is not an undo that is not known.
     """
 
     name: str
@@ -156,6 +171,7 @@ class Story:
     ends: dict[str, list[Package | None]]
     once: dict[str, set[str]] = field(default_factory=dict)
     own: bool = False
+    says: dict[str, str] = field(default_factory=dict)
 
     async def prepare(self, folder: Path, region: Region, work: Path) -> None:
         """The agent's folder and the orders, in `folder`, of which `work` is to be a copy."""
@@ -221,6 +237,8 @@ PACKAGES = (
     PLACED,
     PLACED_NEXT,
     PLACED_FAILS,
+    CONFIRMED,
+    UNCONFIRMED,
 )
 STORIES = (
     Story(
@@ -322,6 +340,24 @@ STORIES = (
         lambda region, _: [region.order("j", "remove", PLACED_NEXT)],
         {"done": [None], "interrupted": [PLACED_NEXT]},
         {"did": set(), "undid": {"done"}},
+    ),
+    Story(
+        "a trial that is passed",
+        "dead man",
+        ONE,
+        lambda region, _: [region.order("j", "install", CONFIRMED)],
+        {"done": [CONFIRMED], "failed": [ONE], "interrupted": [ONE]},
+        {"after": {"done", "failed"}},
+        says={"failed": "confirm.timeout"},
+    ),
+    Story(
+        "a trial that is failed",
+        "dead man",
+        PLACED,
+        lambda region, _: [region.order("j", "install", UNCONFIRMED)],
+        {"failed": [PLACED], "interrupted": [PLACED]},
+        {"did": {"failed"}, "undid": {"failed"}},
+        says={"failed": "confirm.timeout"},
     ),
 )
 

@@ -81,6 +81,7 @@ async def look(story: Story, folder: Path, region: Region, may: Machines) -> lis
             assert ran.count(word) <= 1, f"{word} ran {ran.count(word)} times"
             # An undo that was started and not seen to finish is told, and not repeated.
             assert last.state not in states or ran.count(word) == 1 or last.code == "undo.failed"
+        assert last.code in {story.says.get(last.state, last.code), "undo.failed"}, f"{last.state} for {last.code}"
         assert machine(folder) == (may.new if last.state == "done" else may.old), f"not whole after {last.state}"
         for row in rows:
             receipt = agent.receipt(row.record(ME))
@@ -136,7 +137,7 @@ async def test_a_kill_at_any_instant_leaves_all_new_or_all_old(forks: Nursery, t
     tally = await campaign(forks, tmp_path, "usual", KILLS)
     print(tally)  # noqa: T201 - for who asks with -s
     assert {kind for kind, _ in tally.kills} == {story.kind for story in STORIES}
-    assert {step for _, step in tally.kills} >= {"assemble", "switch", "apply", "settle"}
+    assert {step for _, step in tally.kills} >= {"assemble", "switch", "apply", "confirm", "settle"}
 
 
 @pytest.mark.long

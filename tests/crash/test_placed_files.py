@@ -16,6 +16,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.crash.recording import Fact, RecordingDisk, RecordingFiles, SyncData, connect_to
 from tests.crash.test_installer import Broken, write_tree
@@ -24,6 +25,8 @@ from tests.endpoint.acting.site import act
 from tests.endpoint.lab import Package, Region, agent_over, pack
 
 from tiercast_endpoint.acting import effects
+from tiercast_endpoint.acting.prefix import FILE, FOLDER, digest_of
+from tiercast_endpoint.jobs.story import Snapshot, Step
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.content.programs import Program
 from tiercast_protocol.node.files import make_folder
@@ -112,10 +115,25 @@ class Recorded:
 
     def _kept(self, db: sqlite3.Connection, trees: Content) -> None:
         for (number,) in db.execute("SELECT DISTINCT job FROM effect").fetchall():
+            (packed,) = db.execute("SELECT snapshot FROM job WHERE n=?", (number,)).fetchone()
+            forward = msgspec.msgpack.decode(packed, type=Snapshot).step is Step.APPLY
             for effect in effects.of_job(db, number):
+                if forward and effect.phase == effects.READY:
+                    self._staged(effect, trees)
                 for change in effect.changes if effect.phase != effects.BEGUN else ():
                     if change.before.kept and f"kept/{change.before.kept}" not in trees:
                         raise Broken(f"{change.path} can't be brought back")
+
+    def _staged(self, effect: effects.Effect, trees: Content) -> None:
+        """What the journal calls ready has only its name to get."""
+        for change in effect.changes:
+            here = trees.get(f"prefix{change.path}", b"")
+            stands = isinstance(here, bytes) and digest_of(here) == change.after.digest
+            waits = f"prefix{change.path.rpartition('/')[0]}/{change.staged}" in trees
+            if change.after.kind == FILE and not (stands or waits):
+                raise Broken(f"{change.path} is called ready, and is nowhere")
+            if change.after.kind == FOLDER and f"prefix{change.path}" not in trees:
+                raise Broken(f"{change.path} is called ready, and is not there")
 
     def _end_of(self, job: str) -> int:
         return 1 + next(n for n, op in enumerate(self.disk.operations) if op == Fact(("ended", job)))
@@ -175,8 +193,8 @@ async def test_every_power_cut_leaves_each_file_whole_and_the_way_back(tmp_path:
 async def test_and_that_needs_each_sync_of_the_placing(tmp_path: Path, region: Region) -> None:
     plain = Recorded(tmp_path / "agent", region)
     await plain.run()
-    sites = sorted(site for site in plain.disk.sites if site.startswith("changes.py"))
-    assert len(sites) >= 3, sites
+    sites = sorted(site for site in plain.disk.sites if site.startswith(("changes.py", "syncing.py")))
+    assert len(sites) >= 4, sites
     harmless = []
     for site in sites:
         run = Recorded(tmp_path / site.replace(":", "-"), region, site)

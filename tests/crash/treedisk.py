@@ -28,7 +28,15 @@ from tiercast_endpoint.trees.treewriter import TreeWriter
 from tiercast_protocol.node import files
 
 #: Functions that sync for others: the site is whoever called them.
-_WRAPPERS = {"fsync_folder", "_fsync_folder", "_sync_folder", "_fsync_with_mode", "sync", "sync_file_system"}
+_WRAPPERS = {
+    "fsync_folder",
+    "_fsync_folder",
+    "_sync_folder",
+    "sync_folders",
+    "_fsync_with_mode",
+    "sync",
+    "sync_file_system",
+}
 
 
 @dataclass(frozen=True, slots=True)

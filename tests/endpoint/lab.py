@@ -19,8 +19,9 @@ from tiercast_endpoint.facts.checking import Checks
 from tiercast_endpoint.facts.judging import Judging
 from tiercast_endpoint.halves import halves
 from tiercast_endpoint.halves.halves import Halves, SeenRoot
-from tiercast_endpoint.jobs import former, journal
+from tiercast_endpoint.jobs import confirming, former, journal
 from tiercast_endpoint.jobs.actions import Actions
+from tiercast_endpoint.jobs.confirming import Confirming, Parents
 from tiercast_endpoint.jobs.install import Step
 from tiercast_endpoint.jobs.jobs import Jobs
 from tiercast_endpoint.jobs.journal import Job
@@ -41,6 +42,7 @@ from tiercast_endpoint.why import Machine, Why
 from tiercast_protocol.content import merkle
 from tiercast_protocol.content.check import Check
 from tiercast_protocol.content.chunk import MAX_RAW, seal
+from tiercast_protocol.content.confirmed import Confirmation
 from tiercast_protocol.content.definition import Definition, canonical
 from tiercast_protocol.content.digest import digest_of
 from tiercast_protocol.content.handler import Handler
@@ -90,7 +92,7 @@ def pack(
     /,
     *,
     revision: int = 1,
-    **definition: Program | Check | Handler | bool | str | tuple[object, ...] | None,
+    **definition: Program | Check | Handler | Confirmation | bool | str | tuple[object, ...] | None,
 ) -> Package:
     """Seal a package: bytes are files, texts are links, None is a folder.  Small files share one chunk."""
     chunks: dict[bytes, bytes] = {}
@@ -378,10 +380,12 @@ async def agent_over(
     connect: Connect = connect_sqlite,
     readers: int = 1,
     wrap: Callable[[Performer], Performer] | None = None,
+    pace: float = 1.0,
 ) -> AsyncIterator[Agent]:
     """An agent whose parent is a dictionary of chunks; `root_half` is the socket of the other half, if it has one.
 
-    Store and databases may lie elsewhere than on the disk; `wrap` puts a performer around all others.
+    Store and databases may lie elsewhere than on the disk; `wrap` puts a performer around all others; the time in which
+    a version is to be confirmed goes `pace` times faster than ours.
     """
     async with AsyncExitStack() as stack:
         folder.mkdir(exist_ok=True)
@@ -403,7 +407,8 @@ async def agent_over(
                         + halves.SCHEMA
                         + preferring.SCHEMA
                         + effects.SCHEMA
-                        + journal.ACTIONS,
+                        + journal.ACTIONS
+                        + confirming.SCHEMA,
                     )
                 ],
                 connect=connect,
@@ -462,6 +467,15 @@ async def agent_over(
         half = None
         if root_half is not None:
             steps = half = Halves(db=db, materials=materials, own=steps, path=root_half)
+        steps = Confirming(
+            db=db,
+            materials=materials,
+            root=root.path,
+            steps=steps,
+            parents=Parents(lambda: True, list),
+            now_ms=lambda: int(time.monotonic() * 1000 * pace),
+            sleep=lambda seconds: asyncio.sleep(seconds / pace),
+        )
         post.db = db
         reporter = Reporter(
             db=db,

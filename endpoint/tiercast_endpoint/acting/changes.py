@@ -26,13 +26,12 @@ from typing import IO
 import blake3
 
 from tiercast_endpoint.acting.prefix import FILE, FOLDER, LINK, NONE, ActError, Image, Prefix, digest_of, image_of
+from tiercast_endpoint.acting.syncing import sync_files, sync_folders
 from tiercast_endpoint.trees.tree import delete_tree
 from tiercast_protocol.node.files import RealFiles
 
 _EXCHANGE = 2
 _libc = ctypes.CDLL(None, use_errno=True)
-#: From so many files on, one sync of the whole file system is less work than one for each.
-_MANY = 64
 ASIDE = ".tiercast-old"
 
 
@@ -112,7 +111,11 @@ class Changer:
             if after.kind == FILE:
                 files.append(change)
             found.append(replace(change, after=after))
-        self._sync(files, many=len(files) > _MANY or any(change.whole for change in found))
+        staged = ((change.path.rpartition("/")[0], change.staged) for change in files)
+        built = [change for change in found if change.whole and change.after.kind == FOLDER]
+        sync_files(self.prefix, staged, [change.path.rpartition("/")[0] for change in built])
+        # Names are as much of what is staged as bytes: what the journal calls ready has only to be renamed.
+        sync_folders(self.prefix, {change.path.rpartition("/")[0] for change in found})
         RealFiles().fsync_folder(self._keep)
         return found
 
@@ -124,7 +127,7 @@ class Changer:
             with suppress(FileNotFoundError), self.prefix.folder_of(change.path) as (fd, name):
                 self._switch(fd, name, change)
             touched.add(change.path.rpartition("/")[0])
-        self._sync_folders(touched)
+        sync_folders(self.prefix, touched)
 
     def _switch(self, fd: int, name: str, change: Change) -> None:
         after, before = change.after, change.before
@@ -175,7 +178,7 @@ class Changer:
                 if change.staged and not (change.whole and change.after.kind == NONE and not switched):
                     self._drop(fd, change.staged)
             touched.add(change.path.rpartition("/")[0])
-        self._sync_folders(touched)
+        sync_folders(self.prefix, touched)
         return told
 
     def _back(self, fd: int, name: str, change: Change) -> list[str]:  # noqa: C901, PLR0912 - one line per pair of kinds
@@ -309,36 +312,6 @@ class Changer:
             delete_tree(fd, name)
         elif here.kind != NONE:
             os.unlink(name, dir_fd=fd)
-
-    def _sync(self, files: list[Change], *, many: bool) -> None:
-        if many:
-            fd = os.open(self.prefix.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                # Where a tree spans file systems, each of them is asked by one of its own files below.
-                if _libc.syncfs(fd) != 0:
-                    raise OSError(ctypes.get_errno(), "syncfs")
-            finally:
-                os.close(fd)
-        devices: set[int] = set()
-        for change in files:
-            with self.prefix.folder_of(change.path) as (folder, _):
-                device = os.fstat(folder).st_dev if many else 0
-                if many and device in devices:
-                    continue
-                devices.add(device)
-                fd = os.open(change.staged, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-            try:
-                if many and _libc.syncfs(fd) != 0:
-                    raise OSError(ctypes.get_errno(), "syncfs")
-                if not many:
-                    os.fsync(fd)
-            finally:
-                os.close(fd)
-
-    def _sync_folders(self, paths: Iterable[str]) -> None:
-        for path in sorted(paths):
-            with suppress(FileNotFoundError), self.prefix.folder_of(f"{path}/.", mounted=True) as (fd, _):
-                os.fsync(fd)
 
 
 def free_name(fd: int, name: str) -> str:

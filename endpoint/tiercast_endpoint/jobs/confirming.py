@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,6 +69,7 @@ class Confirming:
         steps: performs the other steps.
         parents: whom a package may need.
         now_ms: a clock that never goes back.
+        sleep: waits so many seconds of that clock.
     """
 
     def __init__(
@@ -80,9 +81,10 @@ class Confirming:
         steps: Performer,
         parents: Parents,
         now_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._db, self._materials, self._root, self._steps = db, materials, root, steps
-        self._parents, self._now_ms = parents, now_ms
+        self._parents, self._now_ms, self._sleep = parents, now_ms, sleep
 
     async def perform(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
         """Perform `step` of `job`."""
@@ -105,7 +107,7 @@ class Confirming:
                     case Keep(count):
                         await self._keep(job, count)
                     case TryAt(at):
-                        await asyncio.sleep(max(0, at - self._now_ms()) / 1000)
+                        await self._sleep(max(0, at - self._now_ms()) / 1000)
                     case Confirmed():
                         await self._forget(job)
                         return replace(job, programs=(*job.programs, result)), StepDone(step)
