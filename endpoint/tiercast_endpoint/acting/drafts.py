@@ -211,7 +211,7 @@ class Drafter:
             if path.startswith(want.path + "/"):
                 raise _taken(path, others[0])
         self._draft.changes.append(Change(want.path, here, want.after, self._next("staged"), whole=True))
-        self._draft.fills[want.path] = builder(action, self._where.tree)
+        self._draft.fills[want.path] = builder(action, self._where.tree, self._prefix)
         self._own(want.path, WHOLE, Image(), want.after)
 
     def _settings(self, action: Action, want: Want, mine: Owned | None) -> None:

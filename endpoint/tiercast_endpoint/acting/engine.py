@@ -232,7 +232,7 @@ class Engine:
         if native is None:
             return []
         await self._db.write(lambda connection: e.save(connection, effect, e.RUNNING))
-        return [await native.do()]
+        return [await native.do(effect.state)]
 
     async def _take(self, effect: e.Effect, native: Native | None) -> list[str]:
         told = ["taken back"]
@@ -264,7 +264,7 @@ class Engine:
             # What was not seen to be undone may still stand: doing it once more would be a guess.
             if older is not None and (await older.again() or (effect.kind == e.TAKE and effect.phase != e.RUNNING)):
                 await self._go_back(effect, older)
-                told.append(await older.do())
+                told.append(await older.do(effect.old.state))
         else:
             await native.settle(effect.state)
         return told

@@ -1,7 +1,9 @@
 """Native installers: .deb, .rpm, .msi, and what a handler installs (docs/actions.md, "Native").
 
 Rules
-- After an installer has ended, the machine is asked whether the thing is there; its word alone is not enough.
+- A file is asked first what it brings.  After an installer has ended, the machine is asked whether that very version is
+  there; its word alone is not enough.
+- What an installer left half done goes too when it is taken back.
 - Nobody is asked a question: standard input is closed, there is no terminal, and the installers are told so.
 - What the machine had by other means before is left when the package goes: its older bytes are nowhere to be had.
 """
@@ -25,35 +27,46 @@ class _Installer(Native):
     """An installer with a database of its own."""
 
     async def version(self) -> str:
-        """The version that is there; "" for none."""
+        """The version that is there, whole; "" for none."""
+        raise NotImplementedError
+
+    async def offered(self, source: Path) -> str:
+        """The version that `source` brings.  Raises ActError."""
         raise NotImplementedError
 
     async def install(self, source: Path) -> None:
         """Install it."""
         raise NotImplementedError
 
-    async def purge(self) -> None:
-        """Take it away."""
+    async def purge(self, state: State) -> bool:
+        """Take away all of it, whole or not; whether there was anything."""
         raise NotImplementedError
 
     async def look(self) -> State:
         """See above."""
         return {"version": await self.version()}
 
-    async def do(self) -> str:
+    async def do(self, state: State) -> str:  # noqa: ARG002 - it is asked for by `remove` alone
         """See above."""
-        await self.install(source_of(self._site.tree, self._action.text("source")))
-        if not (version := await self.version()):
-            raise ActError(f"{self._action.type}.missing", f"the installer ended well, and {self._name} is not there")
+        source = source_of(self._site.tree, self._action.text("source"))
+        offered = await self.offered(source)
+        await self.install(source)
+        version = await self.version()
+        if version != offered:
+            there = f"{version} is there" if version else "it is not there"
+            raise ActError(
+                f"{self._action.type}.missing", f"the installer of {self._name} {offered} ended well, and {there}"
+            )
         return f"installed {version}"
 
     async def remove(self, state: State) -> str:
         """See above."""
         if state.get("version"):
             return f"left: the machine had {state['version']} before the package came"
-        if await self.version():
-            await self.purge()
-        return "removed"
+        return "removed" if await self.purge(state) else "was not there"
+
+    async def _asked(self, argv: Sequence[str]) -> ProgramResult:
+        return await self._site.run(argv, exits=None, quiet=True)
 
     async def _run(self, argv: Sequence[str], exits: Sequence[int] = (0,)) -> ProgramResult:
         return await self._site.run(
@@ -71,53 +84,87 @@ class Deb(_Installer):
     def _where(self) -> list[str]:
         return [] if self._site.prefix.whole else [f"--root={self._site.prefix.path}"]
 
+    async def _status(self) -> tuple[str, str]:
+        """What dpkg calls its state, and the version; "" for a name that it does not know."""
+        admin, form = self._site.prefix.at("var/lib/dpkg"), "${db:Status-Status} ${Version}"
+        asked = await self._asked([self._site.tools.dpkg_query, f"--admindir={admin}", "-W", f"-f={form}", self._name])
+        status, _, version = asked.output.strip().partition(" ") if asked.exit == 0 else ("", "", "")
+        return status, version
+
     async def version(self) -> str:
         """See above."""
-        admin = self._site.prefix.at("var/lib/dpkg")
-        form = "${db:Status-Status} ${Version}"
-        asked = await self._site.run(
-            [self._site.tools.dpkg_query, f"--admindir={admin}", "-W", f"-f={form}", self._name], exits=None, quiet=True
-        )
-        status, _, version = asked.output.strip().partition(" ")
-        return version if asked.exit == 0 and status == "installed" else ""
+        status, version = await self._status()
+        return version if status == "installed" else ""
+
+    async def look(self) -> State:
+        """Whether it is there; files of configuration that an earlier one left are not ours to purge."""
+        status, version = await self._status()
+        return {"version": version if status == "installed" else "", "left": status == "config-files"}
+
+    async def offered(self, source: Path) -> str:
+        """See above."""
+        asked = await self._asked([self._site.tools.dpkg_deb, "-W", "--showformat=${Package} ${Version}", str(source)])
+        name, _, version = asked.output.strip().partition(" ")
+        if asked.exit != 0 or not version:
+            raise ActError("deb.invalid", f"{source.name} is no .deb: {asked.output.strip()[-300:]}")
+        if name != self._name:
+            raise ActError("deb.name", f"{source.name} is the package {name!r}, not {self._name!r}")
+        return version
 
     async def install(self, source: Path) -> None:
         """See above."""
-        asked = await self._site.run([self._site.tools.dpkg_deb, "-f", str(source), "Package"], exits=None, quiet=True)
-        if asked.exit != 0:
-            raise ActError("deb.invalid", f"{source.name} is no .deb: {asked.output.strip()[-300:]}")
-        if asked.output.strip() != self._name:
-            raise ActError("deb.name", f"{source.name} is the package {asked.output.strip()!r}, not {self._name!r}")
         force = ["--force-confdef", "--force-confold"]
         await self._run([self._site.tools.dpkg, *self._where(), *force, "-i", str(source)])
 
-    async def purge(self) -> None:
-        """See above."""
-        await self._run([self._site.tools.dpkg, *self._where(), "--purge", self._name])
+    async def purge(self, state: State) -> bool:
+        """What dpkg unpacked and could not configure goes too; one that it wants to have installed anew is let go."""
+        status, _ = await self._status()
+        if status in {"", "not-installed"} or (status == "config-files" and state.get("left")):
+            return False
+        how = ["--remove" if state.get("left") else "--purge"]
+        if status != "installed":
+            how = ["--force-remove-reinstreq", *how]
+        await self._run([self._site.tools.dpkg, *self._where(), *how, self._name])
+        return True
 
 
 class Rpm(_Installer):
     """An .rpm, by rpm."""
+
+    form = "%{VERSION}-%{RELEASE}"
 
     def _where(self) -> list[str]:
         return [] if self._site.prefix.whole else ["--root", str(self._site.prefix.path)]
 
     async def version(self) -> str:
         """See above."""
-        form = "%{VERSION}-%{RELEASE}"
-        asked = await self._site.run(
-            [self._site.tools.rpm, *self._where(), "-q", "--qf", form, self._name], exits=None, quiet=True
+        asked = await self._asked([self._site.tools.rpm, *self._where(), "-q", "--qf", self.form, self._name])
+        return asked.output.strip().splitlines()[-1] if asked.exit == 0 and asked.output.strip() else ""
+
+    async def offered(self, source: Path) -> str:
+        """See above: of the file alone; whether it is signed is not asked, for it came in a signed package."""
+        asked = await self._asked(
+            [self._site.tools.rpm, "--nosignature", "-qp", "--qf", "%{NAME} " + self.form, str(source)]
         )
-        return asked.output.strip() if asked.exit == 0 else ""
+        said = (asked.output.strip().splitlines() or [""])[-1]
+        name, _, version = said.partition(" ")
+        if asked.exit != 0 or not version:
+            raise ActError("rpm.invalid", f"{source.name} is no .rpm: {asked.output.strip()[-300:]}")
+        if name != self._name:
+            raise ActError("rpm.name", f"{source.name} is the package {name!r}, not {self._name!r}")
+        return version
 
     async def install(self, source: Path) -> None:
         """See above."""
         options = ["--upgrade", "--replacepkgs", "--oldpackage"]
         await self._run([self._site.tools.rpm, *self._where(), *options, str(source)])
 
-    async def purge(self) -> None:
+    async def purge(self, state: State) -> bool:  # noqa: ARG002 - rpm has no half-way states
         """See above."""
+        if not await self.version():
+            return False
         await self._run([self._site.tools.rpm, *self._where(), "--erase", self._name])
+        return True
 
 
 _WINDOWS = os.name == "nt"
@@ -146,7 +193,7 @@ class Msi(_Installer):
             raise ActError("msi.system", f"{self._name} is an MSI, which only Windows can install")
         return {}
 
-    async def do(self) -> str:
+    async def do(self, state: State) -> str:  # noqa: ARG002 - as above
         """See above."""
         source = source_of(self._site.tree, self._action.text("source"))
         ran = await self._run(msi_command(self._action, str(source)), MSI_EXITS)
@@ -171,7 +218,7 @@ class Handled(Native):
         """See above."""
         return {"version": await self._version()}
 
-    async def do(self) -> str:
+    async def do(self, state: State) -> str:  # noqa: ARG002 - as above
         """See above."""
         handler, tree = await self._site.handler(self._action.text("handler"))
         await self._run(handler, tree, handler.install)

@@ -88,8 +88,8 @@ class Native:
         """Whether it may be done again after it was not seen to end."""
         return True
 
-    async def do(self) -> str:
-        """Do it; what came of it."""
+    async def do(self, state: State) -> str:  # noqa: ARG002 - some do not need it
+        """Do it, on a machine that was in `state` before the package came; what came of it."""
         return ""
 
     async def remove(self, state: State) -> str:  # noqa: ARG002 - some do not need it

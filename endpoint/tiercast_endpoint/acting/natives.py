@@ -1,7 +1,6 @@
-"""Native actions of the machine's own: a program of the package, groups, users, units of systemd.
+"""Native actions of the machine's own: a program of the package, units of systemd; users and groups are `accounts`.
 
 Rules
-- A user or group that was there before the package stays as it was, and stays when the package goes.
 - A unit that was started is looked at after a moment: one that fails at once is a failure of the action.
 - Where the prefix is not the machine itself, units are enabled there, and nothing is started.
 """
@@ -11,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from tiercast_endpoint.acting.accounts import Group, User
 from tiercast_endpoint.acting.installers import INSTALLERS
 from tiercast_endpoint.acting.native import Native, State
 from tiercast_endpoint.acting.prefix import ActError
@@ -28,7 +28,7 @@ class Program(Native):
         """See above."""
         return self._action.flag("idempotent")
 
-    async def do(self) -> str:
+    async def do(self, state: State) -> str:  # noqa: ARG002 - whatever it was like
         """See above."""
         ran = await self._run("argv")
         return f"ended with status {ran.exit}"
@@ -53,67 +53,6 @@ class Program(Native):
         )
 
 
-class _Account(Native):
-    file, add, delete = "", "", ""
-
-    def _there(self) -> bool:
-        try:
-            lines = self._site.prefix.at(self.file).read_text("utf-8", "replace").splitlines()
-        except FileNotFoundError:
-            return False
-        return any(line.startswith(f"{self._name}:") for line in lines)
-
-    def _where(self) -> list[str]:
-        return [] if self._site.prefix.whole else ["--prefix", str(self._site.prefix.path)]
-
-    async def look(self) -> State:
-        """See above."""
-        return {"there": self._there()}
-
-    async def do(self) -> str:
-        """See above."""
-        if self._there():
-            return "was there"
-        await self._site.run([self.add, *self._where(), *self._options(), self._name])
-        if not self._there():
-            raise ActError("user.missing", f"{self.add} ended well, and there is no {self._name!r}")
-        return "made"
-
-    async def remove(self, state: State) -> str:
-        """See above."""
-        if state.get("there") or not self._there():
-            return "left, as it was there before"
-        await self._site.run([self.delete, *self._where(), self._name])
-        return "taken away"
-
-    def _options(self) -> list[str]:
-        return ["--system"] if self._action.flag("system") else []
-
-
-class Group(_Account):
-    """A group of users."""
-
-    file, add, delete = "etc/group", "groupadd", "groupdel"
-
-
-class User(_Account):
-    """A user; its home is not made: a `directory` does that."""
-
-    file, add, delete = "etc/passwd", "useradd", "userdel"
-
-    def _options(self) -> list[str]:
-        action = self._action
-        group, groups, comment = action.text("group"), action.texts("groups"), action.text("comment")
-        return [
-            *super()._options(),
-            "--no-create-home",
-            *(["--gid", group, "--no-user-group"] if group else ["--user-group"]),
-            *(["--groups", ",".join(groups)] if groups else []),
-            *(["--comment", comment] if comment else []),
-            *("--home-dir", action.text("home"), "--shell", action.text("shell")),
-        ]
-
-
 class Unit(Native):
     """A unit of systemd: enabled, restarted, and looked at after that."""
 
@@ -133,7 +72,7 @@ class Unit(Native):
         active = self._site.live and (await self._ctl("is-active", self._name, exits=None, quiet=True)).exit == 0
         return {"enabled": enabled.output.strip() == "enabled", "active": active}
 
-    async def do(self) -> str:
+    async def do(self, state: State) -> str:  # noqa: ARG002 - whatever it was like
         """See above."""
         done = []
         if self._site.live:

@@ -49,6 +49,8 @@ ACTION_RESULTS: dict[str, tuple[str, str]] = {
         "A program of the package ended and left others running; they were killed.",
         "Let it wait for them, or start a service by a unit.",
     ),
+    "rpm.invalid": ("The file is no .rpm.", "Build the package again."),
+    "rpm.name": ("The .rpm is another package than the action says.", "Mend the name in the action."),
     "rpm.missing": (
         "The installer ended well, and the .rpm's package is not there.",
         "tiercast job receipt JOB NODE shows what it said.",
@@ -69,11 +71,19 @@ ACTION_RESULTS: dict[str, tuple[str, str]] = {
         "A systemd unit did not start, or did not stay.",
         "tiercast job receipt JOB NODE shows what it said.",
     ),
+    "user.differs": (
+        "The machine has a user of that name that is not as the action says; it was left as it is.",
+        "Say of the user what is so, take what differs out of the action, or choose another name.",
+    ),
     "user.missing": (
         "A user or group was made, and is not there.",
         "tiercast job receipt JOB NODE shows what was said.",
     ),
     "user.unknown": ("The machine has no such user or group.", "Make it by an action before this one."),
     "wheel.invalid": ("A wheel of the package can't be installed.", "Build it again."),
+    "wheel.python": (
+        "The interpreter that wheels are to be installed for is not on the machine.",
+        "Install it first, or name another one with python.",
+    ),
     "wheel.twice": ("Two wheels bring the same file.", "Take one out."),
 }

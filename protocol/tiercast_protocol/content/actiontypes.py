@@ -151,7 +151,7 @@ TYPES: Mapping[str, Type] = MappingProxyType(
         "archive": _type(
             PLACED, "path", path=Key("path"), source=Key("source"), strip=Key("choice", "0", ("0", "1", "2"))
         ),
-        "wheel": _type(PLACED, "path", path=Key("path"), sources=Key("sources")),
+        "wheel": _type(PLACED, "path", path=Key("path"), sources=Key("sources"), python=Key("path", "")),
         "program": _type(
             NATIVE,
             "name",

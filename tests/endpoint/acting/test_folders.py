@@ -11,7 +11,7 @@ import pytest
 from tests.endpoint.acting.site import act, lab, snapshot
 
 from tiercast_endpoint.acting.folders import builder
-from tiercast_endpoint.acting.prefix import ActError
+from tiercast_endpoint.acting.prefix import ActError, Prefix
 
 
 def wheel(path: Path, name: str, version: str, **files: bytes) -> None:
@@ -61,6 +61,43 @@ async def test_wheels_come_into_a_folder_that_python_imports_from(tmp_path: Path
         assert {path: what for path, what in snapshot(site.top).items() if "__pycache__" not in path} == before
 
 
+PYTHON = Path("/usr/bin/python3")
+
+
+@pytest.mark.skipif(not PYTHON.exists(), reason="this machine has no Python of its own")
+async def test_wheels_come_into_a_virtual_environment_that_is_switched_whole(tmp_path: Path) -> None:
+    async with lab(tmp_path) as site:
+        (site.top / "usr/bin").mkdir(parents=True)
+        real = PYTHON.resolve().name
+        (site.top / "usr/bin" / real).touch()
+        (site.top / "usr/bin/python3").symlink_to(real)
+        before = snapshot(site.top)
+        source = "w/hello-1.0-py3-none-any.whl"
+        said = b"import sys\ndef main(): print('%s', sys.prefix)\n"
+        for tree in ("one", "two"):
+            wheel(site.place(tree) / source, "hello", "1.0", hello=said.replace(b"%s", tree.encode()))
+        site.files("two", {"bad.sh": b"#!/bin/sh\nexit 1\n"})
+        tool = act("wheel", path="/opt/tool", sources=[source], python="/usr/bin/python3")
+        await site.settled(1, "one", tool)
+        here = site.top / "opt/tool"
+        script = here / "bin/hello-say"
+        assert script.read_text().startswith("#!/opt/tool/bin/python\n"), "as the machine sees it"
+        say = [str(here / "bin/python"), "-I", str(script)]
+        assert subprocess.run(say, capture_output=True, text=True, check=True).stdout == f"one {here}\n"
+        with pytest.raises(ActError):
+            await site.apply(2, "two", tool, act("program", name="bad", argv=["./bad.sh"]))
+        assert subprocess.run(say, capture_output=True, text=True, check=True).stdout == f"two {here}\n"
+        await site.revert(2, "two")
+        assert subprocess.run(say, capture_output=True, text=True, check=True).stdout == f"one {here}\n"
+        await site.settled(3, "two")
+        assert snapshot(site.top) == before
+        with pytest.raises(ActError, match="leads to no Python") as caught:
+            await site.apply(4, "one", act("wheel", path="/opt/tool", sources=[source], python="/usr/bin/python9"))
+        assert caught.value.code == "wheel.python"
+        await site.revert(4, "one")
+        assert snapshot(site.top) == before
+
+
 async def test_wheels_that_are_not_sound(tmp_path: Path) -> None:
     async with lab(tmp_path) as site:
         good = site.place("one") / "good-1.0-py3-none-any.whl"
@@ -107,4 +144,4 @@ def test_a_source_that_leads_out_of_the_tree(tmp_path: Path) -> None:
     (tmp_path / "tree/site").symlink_to("/etc")
     (tmp_path / "to").mkdir()
     with pytest.raises(ActError, match="has no 'site'"):
-        builder(act("site", path="/x", source="site"), tmp_path / "tree")(tmp_path / "to")
+        builder(act("site", path="/x", source="site"), tmp_path / "tree", Prefix(tmp_path))(tmp_path / "to")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
@@ -24,17 +25,60 @@ async def site(tmp_path: Path) -> AsyncIterator[Lab]:
         yield made
 
 
-def deb(site: Lab, tree: str, version: str, *, name: str = "hello-tc") -> None:
-    """A real package without scripts, `hello.deb` in `tree`."""
+def deb(site: Lab, tree: str, version: str, *, name: str = "hello-tc", script: str = "") -> None:
+    """A real package, `hello.deb` in `tree`; `script` is run once it is unpacked."""
     build = site.folder / f"build-{tree}"
     (build / "DEBIAN").mkdir(parents=True)
     control = f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: t <t@example.org>\nDescription: x\n"
     (build / "DEBIAN/control").write_text(control)
+    if script:
+        (build / "DEBIAN/postinst").write_text(f"#!/bin/sh\n{script}\n")
+        (build / "DEBIAN/postinst").chmod(0o755)
     (build / "usr/share/hello-tc").mkdir(parents=True)
     (build / "usr/share/hello-tc/version").write_text(version)
     site.place(tree).mkdir(parents=True, exist_ok=True)
     command = ["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(build), str(site.place(tree) / "hello.deb")]
     subprocess.run(command, check=True, capture_output=True)
+
+
+SPEC = """Name: {name}
+Version: {version}
+Release: 1
+Summary: x
+License: MIT
+BuildArch: noarch
+%description
+x
+{more}
+%install
+mkdir -p %{{buildroot}}/usr/share/hello-tc %{{buildroot}}/etc
+echo {version} > %{{buildroot}}/usr/share/hello-tc/version
+echo of={version} > %{{buildroot}}/etc/hello-tc.conf
+%files
+/usr/share/hello-tc/version
+%config(noreplace) /etc/hello-tc.conf
+"""
+
+
+def rpm(site: Lab, tree: str, version: str, *, name: str = "hello-tc", more: str = "") -> None:
+    """A real package, made by rpmbuild: `hello.rpm` in `tree`."""
+    build = site.folder / f"rpm-{tree}"
+    build.mkdir()
+    (build / "x.spec").write_text(SPEC.format(name=name, version=version, more=more))
+    command = ["rpmbuild", "-bb", "--quiet", "--define", f"_topdir {build}", str(build / "x.spec")]
+    subprocess.run(command, check=True, capture_output=True, env={"HOME": str(build), "PATH": "/usr/bin:/bin"})
+    (made,) = build.glob("RPMS/noarch/*.rpm")
+    site.place(tree).mkdir(parents=True, exist_ok=True)
+    made.rename(site.place(tree) / "hello.rpm")
+
+
+def rpm_says(site: Lab, *words: str) -> tuple[int, str]:
+    """What the real rpm says of the root of the test."""
+    command = ["rpm", "--root", str(site.top), *words]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={"HOME": "/root", "PATH": "/usr/bin"}
+    )
+    return done.returncode, done.stdout.strip()
 
 
 def dpkg_root(site: Lab) -> None:
@@ -93,29 +137,90 @@ async def test_a_deb_that_is_another_or_none(site: Lab) -> None:
         await site.revert(n, tree)
 
 
-async def test_an_rpm_is_installed_by_the_tool_of_its_own(tmp_path: Path) -> None:
-    fake = tmp_path / "rpm"
+HELLO_RPM = act("rpm", name="hello-tc", source="hello.rpm")
+needs_rpm = pytest.mark.skipif(
+    shutil.which("rpmbuild") is None or os.geteuid() != 0,
+    reason="no rpm and rpmbuild here (apt-get install rpm), or not root, which rpm --root wants",
+)
+
+
+@needs_rpm
+async def test_an_rpm_comes_goes_back_and_goes(site: Lab) -> None:
+    rpm(site, "one", "1.0")
+    rpm(site, "two", "2.0")
+    site.files("two", {"bad.sh": b"#!/bin/sh\nexit 1\n"})
+    done = await site.settled(1, "one", HELLO_RPM)
+    assert done.actions[0].did == "installed 1.0-1"
+    assert rpm_says(site, "-q", "hello-tc")[1] == "hello-tc-1.0-1.noarch"
+    assert rpm_says(site, "-V", "hello-tc") == (0, ""), "rpm's own verification finds nothing"
+    with pytest.raises(ActError):
+        await site.apply(2, "two", HELLO_RPM, act("program", name="bad", argv=["./bad.sh"]))
+    assert (site.top / "usr/share/hello-tc/version").read_text() == "2.0\n"
+    await site.revert(2, "two")
+    assert rpm_says(site, "-q", "hello-tc")[1] == "hello-tc-1.0-1.noarch"
+    assert rpm_says(site, "-V", "hello-tc") == (0, "")
+    (site.top / "etc/hello-tc.conf").write_text("of=mine\n")
+    await site.settled(3, "two", HELLO_RPM)
+    assert (site.top / "etc/hello-tc.conf").read_text() == "of=mine\n", "changed by hand: rpm's own rule keeps it"
+    await site.settled(4, "two")
+    assert rpm_says(site, "-q", "hello-tc")[0] == 1
+    assert not (site.top / "usr/share/hello-tc/version").exists()
+
+
+@needs_rpm
+async def test_an_rpm_of_the_machine_stays_and_what_is_none_is_refused(site: Lab) -> None:
+    rpm(site, "one", "1.0")
+    assert rpm_says(site, "--install", str(site.place("one") / "hello.rpm"))[0] == 0
+    await site.settled(1, "one", HELLO_RPM)
+    done = await site.settled(2, "one")
+    assert "the machine had 1.0-1 before" in done.actions[0].did
+    assert rpm_says(site, "-q", "hello-tc")[0] == 0
+    rpm(site, "other", "1.0", name="other")
+    site.files("none", {"hello.rpm": b"no rpm"})
+    rpm(site, "failing", "3.0", more="%pre\nexit 1")
+    cases = (("other", "rpm.name"), ("none", "rpm.invalid"), ("failing", "program.failed"))
+    for n, (tree, code) in enumerate(cases, 3):
+        with pytest.raises(ActError) as caught:
+            await site.apply(n, tree, HELLO_RPM)
+        assert caught.value.code == code
+        await site.revert(n, tree)
+        assert rpm_says(site, "-q", "hello-tc")[1] == "hello-tc-1.0-1.noarch"
+
+
+@pytest.mark.parametrize("kind", ["deb", "rpm"])
+async def test_an_installer_that_ends_well_and_did_not_do_it(tmp_path: Path, kind: str) -> None:
+    fake = tmp_path / "tool"
     fake.write_text(
-        f"""#!/bin/sh
-echo "$*" >> {tmp_path}/told
+        """#!/bin/sh
 case "$*" in
-*-q*) test -e {tmp_path}/there && echo 1.0-1 || exit 1 ;;
-*--upgrade*) touch {tmp_path}/there ;;
-*--erase*) rm {tmp_path}/there ;;
+*-qp*|*--showformat=*) echo x 2.0 ;;
+*-W*) echo installed 1.0 ;;
+*-q*) echo 1.0 ;;
 esac
 """
     )
     fake.chmod(0o755)
-    async with lab(tmp_path, Tools(rpm=str(fake))) as site:
-        site.files("one", {"x.rpm": b"rpm"})
-        done = await site.settled(1, "one", act("rpm", name="x", source="x.rpm"))
-        assert done.actions[0].did == "installed 1.0-1"
-        await site.settled(2, "one")
-        assert not (tmp_path / "there").exists()
-        told = (tmp_path / "told").read_text().splitlines()
-        where = f"--root {site.top}"
-        assert told[1] == f"{where} --upgrade --replacepkgs --oldpackage {site.place('one')}/x.rpm"
-        assert f"{where} --erase x" in told
+    tool = str(fake)
+    async with lab(tmp_path, Tools("false", tool, tool, tool, tool)) as site:
+        site.files("one", {"x": b"x"})
+        with pytest.raises(ActError, match=r"of x 2\.0 ended well, and 1\.0 is there") as caught:
+            await site.apply(1, "one", act(kind, name="x", source="x"))
+        assert caught.value.code == f"{kind}.missing"
+
+
+@needs_dpkg
+async def test_what_dpkg_left_half_done_goes_when_it_is_taken_back(site: Lab) -> None:
+    dpkg_root(site)
+    deb(site, "one", "1.0", script="exit 1")
+    before = set(snapshot(site.top))
+    with pytest.raises(ActError) as caught:
+        await site.apply(1, "one", HELLO)
+    assert caught.value.code == "program.failed"
+    assert "half-configured" in (site.top / "var/lib/dpkg/status").read_text()
+    await site.revert(1, "one")
+    assert "hello-tc" not in (site.top / "var/lib/dpkg/status").read_text()
+    left = {path for path in set(snapshot(site.top)) - before if not path.startswith("var/lib/dpkg")}
+    assert left == set()
 
 
 async def test_the_command_line_of_an_msi_and_no_msi_here(site: Lab) -> None:

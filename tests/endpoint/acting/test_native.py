@@ -26,7 +26,12 @@ def test_services_are_those_of_the_machine_itself_only(tmp_path: Path) -> None:
 
 async def test_one_that_does_nothing_has_nothing_to_take_back(tmp_path: Path) -> None:
     native = Native(act("group", name="app"), site(tmp_path, Tools()))
-    assert (await native.look(), await native.do(), await native.remove({}), await native.again()) == ({}, "", "", True)
+    assert (await native.look(), await native.do({}), await native.remove({}), await native.again()) == (
+        {},
+        "",
+        "",
+        True,
+    )
     await native.settle({})
 
 

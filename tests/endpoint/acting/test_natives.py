@@ -144,37 +144,6 @@ async def test_a_program_that_was_cut_off_is_interrupted_and_never_run_twice(sit
     assert (site.top / "ran").read_text() == "x\n"
 
 
-ACCOUNTS = {
-    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
-    "etc/group": "root:x:0:\nvideo:x:44:\n",
-    "etc/shadow": "root:*:19000:0:99999:7:::\n",
-    "etc/gshadow": "root:*::\nvideo:!::\n",
-}
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="accounts are root's")
-async def test_users_and_groups_come_and_go(site: Lab) -> None:
-    (site.top / "etc").mkdir()
-    for path, text in ACCOUNTS.items():
-        (site.top / path).write_text(text)
-    site.files("one", {"a": b"A"})
-    actions = [
-        act("group", name="staffish"),
-        act("user", name="app", group="staffish", groups=["video"], home="/var/lib/app", comment="The app"),
-        act("group", name="video"),
-        act("file", path="/var/lib/app/a", source="a", owner="app", group="staffish"),
-    ]
-    done = await site.settled(1, "one", *actions)
-    line = next(one for one in (site.top / "etc/passwd").read_text().splitlines() if one.startswith("app:"))
-    assert line.split(":")[4:] == ["The app", "/var/lib/app", "/usr/sbin/nologin"]
-    assert "video:x:44:app" in (site.top / "etc/group").read_text()
-    assert (site.top / "var/lib/app/a").stat().st_uid == int(line.split(":")[2])
-    assert [one.did for one in done.actions] == ["made", "made", "was there", "placed"]
-    done = await site.settled(2, "one")
-    assert {path: (site.top / path).read_text() for path in ACCOUNTS} == ACCOUNTS
-    assert not (site.top / "var").exists()
-
-
 async def test_a_file_for_nobody_is_refused(site: Lab) -> None:
     site.files("one", {"a": b"A"})
     with pytest.raises(ActError, match="no user 'ghost'"):
