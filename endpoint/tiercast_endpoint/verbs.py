@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from tiercast_endpoint.jobs import journal
+from tiercast_endpoint.jobs.called import called
 from tiercast_endpoint.jobs.jobs import describe
 from tiercast_endpoint.owner import messages
 from tiercast_endpoint.trees import holdings
@@ -181,7 +182,7 @@ class Readings:
         job = args.get("job")
         if not isinstance(job, str):
             raise UsageError("argument.invalid", "job must be the id of a job.", "job.show")
-        found = await self._db.read(lambda connection: journal.revisions(connection, job))
+        found = await self._db.read(lambda connection: journal.revisions(connection, called(connection, job)))
         if not found:
             raise UsageError(
                 code="job.unknown",

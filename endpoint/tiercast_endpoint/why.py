@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tiercast_endpoint.jobs import journal
+from tiercast_endpoint.jobs.called import called
 from tiercast_endpoint.jobs.install import PROGRAMS, RESTING, Step
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_protocol.content.reason import Reason, because, read, shown
@@ -159,9 +160,12 @@ class Why:
 
     async def at_socket(self, args: dict[str, Any]) -> dict[str, Any]:
         """As `why`; of one job with what those above know of it."""
-        name, me = args.get("job", ""), self._machine().me
+        asked, me = args.get("job", ""), self._machine().me
+        name = asked
+        if isinstance(asked, str) and asked:
+            name = await self._db.read(lambda connection: called(connection, asked))
         try:
-            found = await self.why(args)
+            found = await self.why({**args, "job": name})
         except UsageError:
             above = await self._above.ask(name, me) if self._above is not None and isinstance(name, str) else []
             if not above:

@@ -27,6 +27,7 @@ from tiercast_gateway.steering.verbs import SteeringVerbs
 from tiercast_gateway.why.reasons import decoded
 from tiercast_gateway.why.verbs import WhyVerbs
 from tiercast_protocol.content.chosen import read
+from tiercast_protocol.content.jobnames import named
 from tiercast_protocol.content.reason import told, words
 from tiercast_protocol.content.receipt import RELAY_STATES
 from tiercast_protocol.errors import UsageError
@@ -139,8 +140,9 @@ class _Common:
 
     async def job_show(self, call: Call) -> dict[str, Any]:
         """One job as it is known here: its targets below."""
-        job = call.text("job")
-        found = [order for order in await self._tree.orders.list(10_000) if order["job"] == job]
+        orders = await self._tree.orders.list(10_000)
+        job = named(call.text("job"), (order["job"] for order in orders)) or call.text("job")
+        found = [order for order in orders if order["job"] == job]
         if not found:
             raise UsageError(
                 code="job.unknown",

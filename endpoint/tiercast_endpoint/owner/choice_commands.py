@@ -99,16 +99,16 @@ def _add_holds(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None
         if json:
             emit({"held": found})
             return
-        typer.echo(f"{job} is held." if job else "All that may be held is held.")
+        typer.echo(f"{found['job']} is held." if job else "All that may be held is held.")
         if others := found.get("not_held"):
             typer.echo(f"Not held, for these may only be deferred: {', '.join(others)}")
-        typer.echo(f"Release it: tiercast-endpoint release {job}".rstrip())
+        typer.echo(f"Release it: tiercast-endpoint release {found['job']}".rstrip())
 
     @app.command(epilog="Example: tiercast-endpoint release j-17")
     def release(job: AnyJob = "", *, state: State = None, json: Json = False) -> None:
         """End the hold and the deferral of a job, or the hold of all."""
         found: dict[str, Any] = ask(state, "owner.release", json=json, job=job)
-        emit({"released": found}) if json else typer.echo(f"{job or 'What was held'} goes on.")
+        emit({"released": found}) if json else typer.echo(f"{found['job'] or 'What was held'} goes on.")
 
     @app.command(epilog="Example: tiercast-endpoint defer j-17 --for 2h")
     def defer(
@@ -129,13 +129,13 @@ def _add_holds(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None
         if found["left"] is not None:
             more = f"it may be deferred {_times(found['left'])} more"
             left = f"; {more if found['left'] else 'there is no further deferral'}"
-        typer.echo(f"{job} waits until {_at(found['until'])}{left}.")
+        typer.echo(f"{found['job']} waits until {_at(found['until'])}{left}.")
 
     @app.command(epilog="Example: tiercast-endpoint reject j-17")
     def reject(job: Job, *, state: State = None, json: Json = False) -> None:
         """Refuse a job for good, if it was ordered so that you may."""
         found: dict[str, Any] = ask(state, "owner.reject", json=json, job=job)
-        emit({"rejected": found}) if json else typer.echo(f"{job} is rejected.")
+        emit({"rejected": found}) if json else typer.echo(f"{found['job']} is rejected.")
 
 
 def _add_answers(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], None]) -> None:
@@ -143,13 +143,16 @@ def _add_answers(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], No
     def accept(job: Job, *, state: State = None, json: Json = False) -> None:
         """Have an offer installed, by the ordinary way."""
         found: dict[str, Any] = ask(state, "owner.accept", json=json, job=job)
-        emit({"accepted": found}) if json else typer.echo(f"{job} is accepted; see: tiercast-endpoint why {job}")
+        if json:
+            emit({"accepted": found})
+            return
+        typer.echo(f"{found['job']} is accepted; see: tiercast-endpoint why {found['job']}")
 
     @app.command(epilog="Example: tiercast-endpoint decline j-17")
     def decline(job: Job, *, state: State = None, json: Json = False) -> None:
         """Do without an offer."""
         found: dict[str, Any] = ask(state, "owner.decline", json=json, job=job)
-        emit({"declined": found}) if json else typer.echo(f"{job} is declined.")
+        emit({"declined": found}) if json else typer.echo(f"{found['job']} is declined.")
 
 
 def _print(row: dict[str, Any]) -> None:

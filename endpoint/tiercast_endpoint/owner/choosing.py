@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from tiercast_endpoint.facts.judging import said_of, terms_of
 from tiercast_endpoint.jobs import journal
+from tiercast_endpoint.jobs.called import called
 from tiercast_endpoint.jobs.jobs import describe
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.owner import choices
@@ -147,13 +148,16 @@ class Choosing:
         limited = [row["job"] for row in await self._waiting() if self._is_limited(row["job"])]
         return {"job": ALL, "held": before.held or now, "not_held": limited}
 
+    async def _called(self, asked: str) -> str:
+        return await self._db.read(lambda connection: called(connection, asked))
+
     def _is_limited(self, job: str) -> bool:
         found = self._actors.open_job(job) if self._actors is not None else None
         return found is not None and said_of(found[0]).limited
 
     async def _release(self, call: Call) -> dict[str, Any]:
         """End the hold and the deferral of a job, and its wait for preferred times; or the hold of all."""
-        job, by, now = call.text("job", ALL), call.user, self._now_ms()
+        job, by, now = await self._called(call.text("job", ALL)), call.user, self._now_ms()
         choice = self.chosen.get(job)
         wished = bool(job and self._open(job) and self.preferred().get("window"))
         if not wished and (choice is None or not (choice.held or choice.until)):
@@ -194,6 +198,7 @@ class Choosing:
         )
 
     async def _take(self, job: str, choose: Callable[[Choice, Terms], Choice]) -> dict[str, Any]:
+        job = await self._called(job)
         found = self._actors.open_job(job) if self._actors is not None else None
         if found is None:
             raise UsageError(

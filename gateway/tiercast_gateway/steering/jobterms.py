@@ -17,6 +17,7 @@ import structlog
 
 from tiercast_gateway.orders.orders import needs_content
 from tiercast_gateway.steering import said as s
+from tiercast_protocol.content.jobnames import named
 from tiercast_protocol.content.shape import open_shape
 from tiercast_protocol.errors import SignatureInvalid, UsageError
 from tiercast_protocol.transfer import terms
@@ -51,12 +52,7 @@ class JobBook:
 
     def named(self, job: str, others: Iterable[str] = ()) -> str:
         """The open job, or the one of `others`, that is called so; its number alone will do; "" for none."""
-        known = {*self._orders, *others} - {""}
-        if job in known:
-            return job
-        number = f"j{job.removeprefix('j')}-"
-        found = [name for name in known if name.startswith(number)]
-        return found[0] if len(found) == 1 else ""
+        return named(job, {*self._orders, *others})
 
     def changed(self, order: Order, open_: bool) -> None:  # noqa: FBT001 - the callback of `Orders`
         """A job was opened (or its revision is new), or closed."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tiercast_gateway.why import reasons, why
 from tiercast_gateway.why.way import not_below
 from tiercast_gateway.why.why import Said, Target
+from tiercast_protocol.content.jobnames import named, number_of
 from tiercast_protocol.content.reason import Reason, because, shown
 from tiercast_protocol.content.receipt import RELAY_STATES
 from tiercast_protocol.errors import UsageError
@@ -78,6 +79,7 @@ class WhyVerbs:
 
     async def _why(self, job: str, only: str) -> dict[str, Any]:
         tree = self._tree
+        job = await tree.db.read(lambda c: _called(c, job))
         ordered = await tree.db.read(lambda c: _ordered(c, job))
         if not ordered:
             raise UsageError(
@@ -183,6 +185,15 @@ class WhyVerbs:
             if pending.kind == "order.v1" and pending.cause == job:
                 found.setdefault(pending.peer, pending.created)
         return found
+
+
+def _called(connection: Connection, asked: str) -> str:
+    """The job that passed here and is called so; else `asked`."""
+    number = number_of(asked)
+    if number is None:
+        return asked
+    rows = connection.execute("SELECT DISTINCT job FROM orders WHERE job = ? OR job LIKE ?", (asked, f"j{number}-%"))
+    return named(asked, [str(row[0]) for row in rows.fetchall()]) or asked
 
 
 def _ordered(c: Connection, job: str) -> dict[str, Ordered]:

@@ -19,6 +19,7 @@ from sqlalchemy import RowMapping, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content import jobtypes
+from tiercast_protocol.content.jobnames import number_of
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
 from tiercast_server.database.tables import job_requests
@@ -29,8 +30,6 @@ _OF_THE_CALL = frozenset({"confirm", "dry_run", "draft", "folder"})
 _PART = re.compile(r"[^\W_][\w .+-]{0,62}\Z")
 _DEEPEST = 8
 _SHOWN = 200
-#: Numbers of jobs have no more: what a database counts with.
-_DIGITS = 18
 #: Drafts that are looked through for a list.
 _MOST = 1_000
 
@@ -173,12 +172,6 @@ async def rewrite(connection: AsyncConnection, job: str, args: Mapping[str, Any]
     """The draft `job` says this from now on."""
     said = {"about": about(args), "request": codec.encode(lasting(args))}
     await connection.execute(update(job_requests).where(job_requests.c.job == job, job_requests.c.draft).values(**said))
-
-
-def number_of(job: str) -> int | None:
-    """The number that a person typed for a job: "17" or "j17"; None for anything else."""
-    digits = job.removeprefix("j")
-    return int(digits) if digits.isdecimal() and len(digits) <= _DIGITS else None
 
 
 async def find_draft(connection: AsyncConnection, job: str) -> Draft | None:

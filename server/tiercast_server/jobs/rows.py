@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, RowMapping, func, insert, select, true, up
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content import jobtypes, phases
+from tiercast_protocol.content.jobnames import number_of
 from tiercast_protocol.content.order import CANCEL, FORCE, SOME
 from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.errors import UsageError
@@ -112,7 +113,7 @@ async def get(connection: AsyncConnection, job: str) -> Job:
         UsageError: job.unknown, or job.draft.
     """
     found = await find(connection, job)
-    if found is None and (number := requests.number_of(job)) is not None:
+    if found is None and (number := number_of(job)) is not None:
         query = select(jobs).where(jobs.c.number == number)
         row = (await connection.execute(query)).mappings().one_or_none()
         found = None if row is None else _job(row)

@@ -27,7 +27,7 @@ ANSWERS: dict[str, Any] = {
     "power.show": {"at": 9_000, "job": "j-9"},
     "power.stay": {"job": "j-9"},
     "owner.hold": {"job": "", "held": 4, "not_held": ["j-7"]},
-    "owner.release": CHOSEN,
+    "owner.release": CHOSEN | {"job": ""},
     "owner.defer": CHOSEN,
     "owner.reject": CHOSEN,
     "owner.accept": CHOSEN,
@@ -53,7 +53,7 @@ ANSWERS: dict[str, Any] = {
             {"job": "j-1", "until": 77},
             "; it may be deferred 2 times more.",
         ),
-        (["reject", "j-1"], "owner.reject", {"job": "j-1"}, "is rejected"),
+        (["reject", "1"], "owner.reject", {"job": "1"}, "j-1 is rejected"),
         (["accept", "j-1"], "owner.accept", {"job": "j-1"}, "is accepted"),
         (["decline", "j-1"], "owner.decline", {"job": "j-1"}, "is declined"),
     ],
@@ -65,7 +65,7 @@ def test_commands(words: list[str], verb: str, args: dict[str, Any], text: str) 
 
     def ask(_state: object, verb: str, *, json: bool, **args: Any) -> Any:
         asked.append((verb, json, args))
-        return ANSWERS[verb]
+        return ANSWERS[verb] | {"job": "j-1"} if verb == "owner.hold" and args["job"] else ANSWERS[verb]
 
     def end_of(until: str, for_: str, command: str, *, json: bool) -> int:
         del json
@@ -79,7 +79,8 @@ def test_commands(words: list[str], verb: str, args: dict[str, Any], text: str) 
     assert CliRunner().invoke(app, [*words, "--json"]).exit_code == 0
     assert [one for one in asked if one[0] != "power.show"] == [(verb, False, args), (verb, True, args)]
     more = {"power": ANSWERS["power.show"]} if verb == "owner.list" else {}
-    assert list(emitted[0].values()) == [ANSWERS[verb] | more if more else ANSWERS[verb]]
+    said = ask(None, verb, json=True, **args)
+    assert list(emitted[0].values()) == [said | more if more else said]
 
 
 def _typed() -> list[str]:

@@ -35,10 +35,6 @@ def test_what_a_job_is_about() -> None:
     assert lasting({"type": "run", "confirm": 3, "dry_run": True, "folder": "a"}) == {"type": "run"}
 
 
-def test_numbers_as_people_type_them() -> None:
-    assert [requests.number_of(text) for text in ("17", "j17", "j17-ab12", "", "j", "9" * 19)] == [17, 17, *[None] * 4]
-
-
 async def test_a_draft_has_one_id_until_it_is_forgotten(world: Any) -> None:
     async with world.region.db.write() as connection:
         first = await requests.identity(connection, Kept())
