@@ -11,6 +11,7 @@ import typer
 from tiercast_cli import definitions, testing, words
 from tiercast_cli.options import InCabinet, Json, OnEndpoints, Package
 from tiercast_cli.session import ask, connected, emit, run
+from tiercast_cli.takes import print_takes
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Packages of the library.")
 definitions.add(app)
@@ -130,7 +131,7 @@ def show(package: Package, *, on: OnEndpoints = [], json: Json = False) -> None:
     async def work() -> None:
         if on:
             rows: list[dict[str, Any]] = await ask("package.values", package=package, nodes=on)
-            emit({"values": rows}) if json else _print_values(rows)
+            emit({"values": rows}) if json else print_takes(rows)
             return
         found: dict[str, Any] = await ask("package.show", package=package)
         if json:
@@ -143,18 +144,6 @@ def show(package: Package, *, on: OnEndpoints = [], json: Json = False) -> None:
             print(f"\n{found['definition']}")
 
     run(work, as_json=json)
-
-
-def _print_values(rows: list[dict[str, Any]]) -> None:
-    table: list[tuple[str, str, str, str]] = []
-    for row in rows:
-        if row["problem"]:
-            table.append((row["node"], "-", "", row["problem"]))
-            continue
-        told = "" if row["asked"] else "; by what it said last, its settings are not known"
-        table.append((row["node"], "files", row["group"] or "all", "of its group" if row["group"] else f"all{told}"))
-        table += [(row["node"], name, one["text"], one["source"] + told) for name, one in row["values"].items()]
-    print(words.table(("node", "what", "value", "from"), table))
 
 
 _PATCHES = """\b

@@ -12,6 +12,7 @@ from tiercast_cli.inventories import print_unknown
 from tiercast_cli.options import Json, OnEndpoints, Package, Rollout
 from tiercast_cli.provisos import OF_OWNER, OF_REPLACING, provisos_of
 from tiercast_cli.session import ask, emit, run
+from tiercast_cli.takes import print_foreseen
 from tiercast_cli.targets import TARGETS, targets_of
 from tiercast_cli.terms import JOB, taking, terms_of
 from tiercast_cli.times import OF_INSTALLATION, OF_TRANSFER, times_of
@@ -246,6 +247,7 @@ def _print_dry_run(found: dict[str, Any]) -> None:
         more = f", and {len(names) - _SHOWN} more (--json shows all)" if len(names) > _SHOWN else ""
         rows.append((wave["wave"], wave["text"], wave["targets"], len(wave["sites"]), ", ".join(names[:_SHOWN]) + more))
     print(words.table(("wave", "asked", "targets", "sites", "nodes"), rows))
+    print_foreseen(found)
     print_unknown(found["unknown"])
     if found["confirm"]:
         print(f"So many must be confirmed: --confirm={found['targets']}")

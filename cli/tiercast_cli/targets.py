@@ -9,6 +9,7 @@ import typer
 from tiercast_cli import words
 from tiercast_cli.inventories import print_unknown
 from tiercast_cli.options import OnGroups
+from tiercast_cli.takes import print_foreseen
 
 #: Name of the parameter: (annotation, default).
 TARGETS: dict[str, tuple[Any, Any]] = {
@@ -53,6 +54,7 @@ def print_dry_run(found: dict[str, Any]) -> None:
     rows = [(site["site"], site["targets"], _some(site["nodes"])) for site in found["sites"]]
     print(words.table(("site", "targets", "nodes"), rows))
     print_needs(found.get("needs") or [])
+    print_foreseen(found)
     refused: list[dict[str, Any]] = found.get("refused") or []
     for one in refused[:_SHOWN]:
         print(f"Refused by {one['node']}: {one['why']}")

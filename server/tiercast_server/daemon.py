@@ -46,6 +46,7 @@ from tiercast_server.nodes.presence import Presence
 from tiercast_server.nodes.ways import Ways
 from tiercast_server.packages.library import Library
 from tiercast_server.packages.patches import Patches
+from tiercast_server.packages.values import Values
 from tiercast_server.packages.verbs import PackageVerbs
 from tiercast_server.plans.plans import Plans
 from tiercast_server.region import Region, open_region
@@ -195,6 +196,7 @@ def _desk(region: Region, settings: ServerSettings, parts: Parts, subtree: SubTr
         patches,
         Rooms(region, parts.below, parts.targeting),
         Ways(region, parts.below, lambda: snapshot.links(parts.below.subtree), parts.targeting),
+        Values(region, parts.below),
     )
     return Desk(
         region=region,

@@ -46,3 +46,13 @@ def test_a_dry_run_names_who_would_refuse_it(daemon: Daemon) -> None:
     text = daemon.run("job", "install", "hello", "--on", "pc-1", "--dry-run")
     assert "Refused by pc-0: 2 stands there." in text
     assert "more (--json shows all)" in text
+
+
+def test_a_dry_run_shows_groups_and_values_of_its_targets(daemon: Daemon) -> None:
+    row = {"node": "pc-1", "asked": True, "group": "arm", "values": {"port": {"text": "9", "source": "default"}}}
+    daemon.answers["job.create"] = {**DRY, "takes": [{**row, "problem": ""}]}
+    text = daemon.run("job", "install", "hello", "--on", "pc-1", "--dry-run")
+    assert [line.split() for line in text.splitlines() if line.startswith("pc-1 ")] == [
+        ["pc-1", "files", "arm", "of", "its", "group"],
+        ["pc-1", "port", "9", "default"],
+    ]

@@ -81,6 +81,7 @@ def test_from_a_definition_with_mistakes_to_a_machine(tmp_path: Path) -> None:
 
         shown = region.cli("job", "install", "editor", "--on", "pc-1", "--on", "pc-2", "--dry-run")["dry_run"]
         assert [(need["package"], need["nodes"]) for need in shown["needs"]] == [("runtime=2.0", ["pc-2"])]
+        assert shown["takes"] == rows
         region.cli("job", "install", "editor", "--on", "pc-1", "--on", "pc-2", "--watch")
         for name, port in (("pc-1", "8080"), ("pc-2", "80")):
             top = (region.apps(name) / "editor").resolve()

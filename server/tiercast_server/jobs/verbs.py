@@ -11,6 +11,7 @@ from tiercast_protocol.transfer.overlap import Limit
 from tiercast_server.jobs.checks import DEFAULT_EXPIRY_S, Request
 from tiercast_server.jobs.jobs import Jobs
 from tiercast_server.jobs.parts import Part
+from tiercast_server.jobs.proviso_checks import INSTALLING
 from tiercast_server.jobs.requests import Kept
 from tiercast_server.jobs.reruns import Reruns
 from tiercast_server.jobs.search import filter_of
@@ -18,6 +19,7 @@ from tiercast_server.jobs.targets import PAGE, Wanted
 from tiercast_server.jobs.view import JobView
 from tiercast_server.nodes.ways import Ways
 from tiercast_server.packages.patches import Patches
+from tiercast_server.packages.values import Values
 from tiercast_server.rooms import Rooms
 
 _LIST = 50
@@ -33,10 +35,11 @@ class JobVerbs:
         patches: Patches | None = None,
         rooms: Rooms | None = None,
         ways: Ways | None = None,
+        values: Values | None = None,
     ) -> None:
         self.jobs = self._jobs = jobs
         self._reruns = Reruns(jobs)
-        self._rooms, self._ways = rooms, ways
+        self._rooms, self._ways, self._values = rooms, ways, values
         self._view = view
         self._patches = patches
 
@@ -66,7 +69,14 @@ class JobVerbs:
         made = await self._jobs.create(request, await self.prepare(request))
         if "job" in made:
             await self.ordered(made["job"])
-        return made
+        return made | await self.foreseen(request, made)
+
+    async def foreseen(self, request: Request, shown: dict[str, Any]) -> dict[str, Any]:
+        """What a dry run (`shown`) of an installation tells besides: what each target would take of the package."""
+        if not request.dry_run or request.type not in INSTALLING or self._values is None:
+            return {}
+        names = [name for site in shown["sites"] for name in site["nodes"]]
+        return await self._values.foreseen(request.package, names)
 
     async def prepare(self, request: Request) -> list[list[Limit]]:
         """Ask the gateways on the way: refuse what has no room there; the limits of the ways."""

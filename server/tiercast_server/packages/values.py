@@ -1,15 +1,19 @@
-"""What machines would take of a package: their file group, and the values of its variables (`package show --on`).
+"""What machines would take of a package: their file group, and the values of its variables.
+
+`package show --on` asks for some machines; the dry run of an installation tells it of its targets beforehand.
 
 Rules
 - A machine that can be asked within a moment answers for itself, its owner's settings included.
 - Of one that can't, what it said last of itself decides, and its settings are not known: that is said.
+- Of many targets the first are asked; the others are counted by group, by what they said last of themselves.
 - What keeps a machine from it (no group, a variable without a value) is an answer like any other.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -20,6 +24,7 @@ from tiercast_protocol.content.filegroups import group_for
 from tiercast_protocol.content.variables import resolve
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import inventory
+from tiercast_server.packages.packages import find_sealed
 from tiercast_server.parts import parts
 from tiercast_server.region import Region
 
@@ -51,14 +56,37 @@ class Values:
         if len(nodes) > MOST_NODES:
             raise UsageError("values.many", f"{len(nodes)} machines are too many.", todo=f"Name {MOST_NODES} at most.")
         parsed = await asyncio.to_thread(parse_definition, definition, "definition")
+        known = await self._said(nodes)
+        return list(await asyncio.gather(*(self._one(definition, parsed, node, known.get(node)) for node in nodes)))
+
+    async def foreseen(self, reference: str, nodes: Sequence[str]) -> dict[str, Any]:
+        """What a dry run tells: {takes: rows as of `of`, takes_more: machines without a row, by group}.
+
+        A package that is the same everywhere gives {}; a group "" is none.
+
+        Raises:
+            UsageError: package.*, reference.invalid.
+        """
+        async with self._region.db.read() as connection:
+            definition = (await find_sealed(connection, reference)).definition
+        parsed = await asyncio.to_thread(parse_definition, definition, "definition")
+        if not parsed.files and not parsed.variables:
+            return {}
+        found: dict[str, Any] = {"takes": await self.of(definition, nodes[:MOST_NODES])}
+        if rest := nodes[MOST_NODES:]:
+            said = await self._said(rest)
+            found["takes_more"] = await asyncio.to_thread(_by_group, parsed, rest, said)
+        return found
+
+    async def _said(self, nodes: Sequence[str]) -> dict[str, str]:
+        """What each of these said last of itself."""
         async with self._region.db.read() as connection:
             query = select(inventory.c.node, inventory.c.facts)
-            known = {
+            return {
                 row.node: row.facts
                 for some in parts(inventory.c.node, list(nodes))
                 for row in await connection.execute(query.where(*some))
             }
-        return list(await asyncio.gather(*(self._one(definition, parsed, node, known.get(node)) for node in nodes)))
 
     async def _one(self, text: str, definition: Definition, node: str, facts: str | None) -> dict[str, Any]:
         row: dict[str, Any] = {"node": node, "asked": True, "group": "", "values": {}, "problem": ""}
@@ -77,6 +105,11 @@ class Values:
             return row | await asyncio.to_thread(_reckoned, definition, node, facts)
         except UsageError as error:
             return row | {"problem": error.what}
+
+
+def _by_group(definition: Definition, nodes: Sequence[str], said: Mapping[str, str]) -> dict[str, int]:
+    groups = (group_for(definition.files, node, said[node]) if node in said else None for node in nodes)
+    return dict(Counter(group.name if group else "" for group in groups))
 
 
 def _reckoned(definition: Definition, node: str, facts: str) -> dict[str, Any]:

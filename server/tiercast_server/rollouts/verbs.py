@@ -55,7 +55,7 @@ def add_rollout_verbs(verbs: Verbs, desk: Desk, audited: Callable[[Handler], Han
         made = await rollouts.start(request, call.texts("waves", []), rules_of(call))
         for job in made.get("jobs", ()):
             await desk.patches.ordered(job)
-        return made
+        return made | await desk.jobs.foreseen(request, made)
 
     async def undo(call: Call) -> dict[str, Any]:
         return await rollout_undo.undo(

@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
+from tiercast_protocol.content.definition import Definition, canonical
+from tiercast_protocol.content.variables import Variable
 from tiercast_protocol.errors import UsageError
 from tiercast_server.jobs.verbs import JobVerbs
+from tiercast_server.packages.values import Values
 
 
 async def test_a_job_from_order_to_deletion(world: Any, call: Any) -> None:
@@ -32,3 +35,16 @@ async def test_mistyped_arguments(world: Any, call: Any, wrong: dict[str, Any]) 
     with pytest.raises(UsageError) as caught:
         await JobVerbs(world.jobs, world.view).create(call("job.create", **arguments))
     assert caught.value.code == "argument.invalid"
+
+
+async def test_a_dry_run_tells_what_each_target_would_take(world: Any, call: Any) -> None:
+    made = Definition("app", "1", variables=(Variable("site", "none", "labels.site"),))
+    await world.package("app", "1", definition=canonical(made))
+    await world.join("pc1")
+    await world.says("pc1", labels={"site": "berlin"})
+    verbs = JobVerbs(world.jobs, world.view, values=Values(world.region, None))
+    asked = {"package": "app", "targets": ["pc1"]}
+    found = await verbs.create(call("job.create", type="install", **asked, dry_run=True))
+    assert found["takes"][0]["values"]["site"] == {"text": "berlin", "source": "fact labels.site"}
+    for other in ({"type": "remove", "dry_run": True}, {"type": "install"}):
+        assert "takes" not in await verbs.create(call("job.create", **asked, **other))

@@ -64,3 +64,18 @@ async def test_problems_by_what_was_said(world: Any) -> None:
 async def test_too_many(world: Any) -> None:
     with pytest.raises(UsageError, match="too many"):
         await Values(world.region, None).of(DEFINITION, ["x"] * (MOST_NODES + 1))
+
+
+async def test_many_are_counted_by_group(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tiercast_server.packages.values.MOST_NODES", 1)
+    await world.package("app", "1", definition=DEFINITION)
+    await world.package("plain", "1")
+    for name in ("pc1", "pc2", "pc3"):
+        await world.join(name)
+    await world.says("pc2", architecture="x86_64", labels={"site": "berlin"})
+    there = {"group": "pc", "values": {"site": {"text": "x", "source": "setting site"}}}
+    values = Values(world.region, Machines(pc1=there))
+    found = await values.foreseen("app", ["pc1", "pc2", "pc3"])
+    assert [(row["node"], row["group"]) for row in found["takes"]] == [("pc1", "pc")]
+    assert found["takes_more"] == {"pc": 1, "": 1}
+    assert await values.foreseen("plain", ["pc1"]) == {}
