@@ -206,9 +206,12 @@ def said_of(job: Job) -> Provisos:
     )
 
 
-def needed_by(connection: sqlite3.Connection, package: str) -> str:
-    """Which installed package needs this one, as a sentence; "" for none, and for those that are to be removed too."""
-    leaving = {row.package for row in journal.open_jobs(connection) if row.type == REMOVE}
+def needed_by(connection: sqlite3.Connection, package: str, *, now: int = 0) -> str:
+    """Which installed package needs this one, as a sentence; "" for none, and for those that are to be removed too.
+
+    An order to remove them counts as long as it has not expired by `now`.
+    """
+    leaving = {row.package for row in journal.open_jobs(connection) if row.type == REMOVE and row.expires > now}
     for one in holdings.installed(connection):
         if one.package == package or one.package in leaving:
             continue

@@ -30,7 +30,7 @@ from tiercast_endpoint.jobs.events import Event, StepDone, StepFailed
 from tiercast_endpoint.jobs.faults import translated
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.jobs.run import Performer
-from tiercast_endpoint.jobs.story import Plan, Step
+from tiercast_endpoint.jobs.story import REMOVE, Plan, Step
 from tiercast_endpoint.trees import holdings
 from tiercast_endpoint.trees.holdings import Installed, Tree
 from tiercast_endpoint.trees.materials import Failed, Materials, Progress
@@ -58,6 +58,8 @@ PATIENCE_S, AGAIN_S = 30.0, 0.5
 CLOSE_S = 5.0
 #: Digests in one question.
 _MOST = 2048
+#: Orders to remove others that are shown with one.
+_BESIDE = 50
 #: Steps that only this half can do.
 _OWN = frozenset({Step.KEEP, Step.LOOK, Step.RESTART})
 
@@ -133,13 +135,23 @@ class Halves:
         outcome = job.snapshot.outcome
         said = None if outcome is None else [outcome.state, outcome.code, outcome.detail]
         self._tells[job.job] = tell
+        beside = await self._beside(job) if step in {Step.TAKE, Step.UNLINK} else []
         try:
-            answer = await self.ask("perform", bundle=bundle, further=further, step=step.value, outcome=said)
+            answer = await self.ask(
+                "perform", bundle=bundle, further=further, step=step.value, outcome=said, beside=beside
+            )
         except Refusal as error:
             return job, StepFailed(step, error.code, error.detail)
         finally:
             self._tells.pop(job.job, None)
         return await self._take(job, step, answer)
+
+    async def _beside(self, job: Job) -> list[bytes]:
+        """The signed orders by which others are to be removed as well: they do not need what this one removes."""
+        rows = await self._db.read(journal.open_jobs)
+        others = [one for one in rows if one.type == REMOVE and one.job != job.job]
+        found = [await self._bundle(one, one.revision) for one in others[:_BESIDE]]
+        return [one for one in found if one is not None]
 
     async def _bundle(self, job: Job, revision: int) -> bytes | None:
         """The order of this revision, as it was signed."""

@@ -4,6 +4,7 @@ Rules
 - The signed order comes with each question, and is proved each time with the key in root's own folder: the region's,
   for this machine by name, key and generation.  What it says is written down when it is first seen; a later question
   changes nothing of that.
+- What was signed of replacing, removing and needing is held against this half's own journal (`guarding.py`).
 - What step may follow is `allowed.py`'s; it is written down, synced, before it is begun and when it has ended.
 - Of the network half's words only these count: which step, and how the job is going to end.
 - What the network half may read are chunks of installed packages by digest, and what is installed.
@@ -22,7 +23,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from tiercast_endpoint.halves import allowed
+from tiercast_endpoint.halves import allowed, guarding
 from tiercast_endpoint.halves.allowed import No, Past
 from tiercast_endpoint.halves.borrowed import Borrowed
 from tiercast_endpoint.halves.line import Line, Refusal
@@ -32,7 +33,7 @@ from tiercast_endpoint.jobs.group_windows import read_windows
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.jobs.orders import Accepted, Identity, Refused, Repeated, Seen, judge, open_bundle
 from tiercast_endpoint.jobs.run import Performer
-from tiercast_endpoint.jobs.story import RUN, Outcome, Plan, Snapshot, Step
+from tiercast_endpoint.jobs.story import REMOVE, RUN, Outcome, Plan, Snapshot, Step
 from tiercast_endpoint.trees import holdings
 from tiercast_endpoint.trees.materials import Limits, Materials
 from tiercast_protocol.content import phases, power, times
@@ -128,6 +129,8 @@ class RootHalf:
         if step in allowed.BEGINNING and phases.step_of(job.options) == job.ordered == phases.PREPARE:
             raise Refusal("half.phase", "The order to commit is missing.")
         after = allowed.begin(past, step, tries=times.read(job.options).installation.most)
+        if step in allowed.BEGINNING and not isinstance(after, No):
+            after = await self._guarded(job, step, after, args.get("beside")) or after
         if isinstance(after, No):
             log.warning("refused", job=job.job, step=step, code=after.code, detail=after.detail)
             raise Refusal(after.code, after.detail)
@@ -149,6 +152,18 @@ class RootHalf:
             "actions": msgspec.to_builtins(done.actions),
             "installed": await self._shown(job.package),
         }
+
+    async def _guarded(self, job: Job, step: Step, after: Past, beside: Any) -> No | None:
+        """What the signed rules have against it; `beside` are signed orders to remove others as well."""
+        for one in beside if isinstance(beside, list) and job.type == REMOVE else ():
+            # what does not count is passed over: then the package is needed still
+            with suppress(Refusal):
+                bundle, order, _, _ = self._proved({"bundle": one, "step": Step.WAIT})
+                if order.type == REMOVE:
+                    vouched = windows_of(bundle.targets, self._me.name)
+                    await self._db.write(partial(self._enter, order=order, vouched=vouched))
+        planned = replace(job, snapshot=Snapshot(job.snapshot.type, step, after.plan))
+        return await self._db.read(lambda connection: guarding.against(connection, planned, now=self._clock()))
 
     def _proved(self, args: Mapping[str, Any]) -> tuple[OrderBundle, Order, Step, Outcome | None]:
         try:
@@ -258,5 +273,7 @@ def _save(connection: sqlite3.Connection, n: int, past: Past) -> None:
 
 def _prune(connection: sqlite3.Connection, now_ms: int) -> None:
     """Forget what could do no harm for long, ended or not."""
-    connection.execute("DELETE FROM job WHERE expires<?", (now_ms - journal.KEEP_MS,))
+    connection.execute(
+        "DELETE FROM job WHERE expires<? AND job NOT IN (SELECT job FROM installed)", (now_ms - journal.KEEP_MS,)
+    )
     connection.execute("DELETE FROM past WHERE n NOT IN (SELECT n FROM job)")

@@ -323,7 +323,9 @@ def latest_jobs(connection: sqlite3.Connection, limit: int) -> list[Job]:
 def prune_jobs(connection: sqlite3.Connection, now_ms: int) -> int:
     """Forget final, reported jobs whose orders could do no harm for long; how many."""
     return connection.execute(
-        "DELETE FROM job WHERE finished>0 AND reported=1 AND expires<? AND finished<?",
+        "DELETE FROM job WHERE finished>0 AND reported=1 AND expires<? AND finished<?"
+        # what is installed is asked what it needs, for as long as it stands
+        " AND job NOT IN (SELECT job FROM installed)",
         (now_ms - KEEP_MS, now_ms - KEEP_MS),
     ).rowcount
 

@@ -251,6 +251,8 @@ class Steps:
         current = await in_thread(self._root.current, job.package) or ""
         # Only who stood committed can find another job's work there; it is not his to take back.
         stood = bool(job.snapshot.phase) or job.snapshot.plan.on_trial
+        known = await self._db.read(lambda connection: holdings.installed(connection, job.package))
+        stood = stood or any(one.tree == current for one in known)
         superseded = stood and job.previous is not None and current not in {job.tree, job.previous}
         if superseded:
             await self._db.write(lambda connection: former.forget(connection, job.n))

@@ -309,6 +309,12 @@ RESULTS: dict[str, Result] = {
         "The root half can't read what it was asked.",
         "Have both halves of one version.",
     ),
+    "half.needs": Result(
+        _FAILED,
+        _AGENT,
+        "By what the root half installed, a package that it needs is missing, or one is in its way.",
+        "tiercast job show says what it needs; install that first, or remove what is in its way.",
+    ),
     "half.stale": Result(
         _FAILED,
         _AGENT,

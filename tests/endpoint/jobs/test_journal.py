@@ -11,6 +11,7 @@ import pytest
 from tiercast_endpoint.jobs import former
 from tiercast_endpoint.jobs import journal as j
 from tiercast_endpoint.jobs.install import Outcome, Plan, Snapshot, Step
+from tiercast_endpoint.trees import holdings
 from tiercast_protocol.content.receipt import ProgramResult
 
 JOB = j.Job("j1", 1, "install", "hello", "1.0", 1, b"r" * 32, 1, 2, "cause", "ordered", 3, options={"force": True})
@@ -19,7 +20,7 @@ JOB = j.Job("j1", 1, "install", "hello", "1.0", 1, b"r" * 32, 1, 2, "cause", "or
 @pytest.fixture
 def db() -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:")
-    connection.executescript(j.SCHEMA + j.OPTIONS + j.ACTIONS + former.SCHEMA)
+    connection.executescript(j.SCHEMA + j.OPTIONS + j.ACTIONS + former.SCHEMA + holdings.SCHEMA)
     yield connection
     connection.close()
 
@@ -79,6 +80,10 @@ def test_what_could_be_replayed_is_kept(db: sqlite3.Connection) -> None:
     assert j.prune_jobs(db, j.KEEP_MS + 10) == 0, "not reported yet"
     j.set_reported(db, job.n)
     assert j.prune_jobs(db, j.KEEP_MS) == 0
+    row = holdings.Installed("hello", "1", 1, b"", "t", "", job.job, 1)
+    holdings.set_installed(db, row)
+    assert j.prune_jobs(db, j.KEEP_MS + 10) == 0, "what is installed is asked what it needs"
+    holdings.unset_installed(db, "hello")
     assert j.prune_jobs(db, j.KEEP_MS + 10) == 1
 
 
