@@ -96,7 +96,7 @@ def check(
             for one in found:
                 at = f"line {one['line']}, " if one["line"] else ""
                 kind = "warning: " if one["warning"] else ""
-                print(f"{kind}{at}{one['key']}: {one['problem']}; expected {one['expected']}")
+                print(f"{kind}{at}{one['key']}: {one['problem'].rstrip('.')}; expected {one['expected']}")
             print(words.count(len(mistakes), "mistake") if mistakes else "No mistakes.")
         if mistakes:
             raise typer.Exit(1)

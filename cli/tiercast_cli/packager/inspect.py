@@ -2,7 +2,7 @@
 
 Rules
 - Three looks, each as far as it goes: the text by itself, the tree beside it, and what the library says.  A mistake of
-  one keeps none of the others from being looked at.
+  one keeps none of the others from being looked at, and one in the tree no other there.
 - Each finding has line and key of the definition; what is wrong with the tree has the key "(tree)" and the path.
 """
 
@@ -24,6 +24,8 @@ from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire.topics import valid_name
 
 Finding = dict[str, Any]
+#: Mistakes of a tree that are told.
+_MOST = 100
 #: Asks the library about a definition; raises UsageError.
 Library = Callable[[str], Awaitable[list[Finding]]]
 
@@ -69,21 +71,20 @@ def _text(folder: Path, where: Path) -> str:
 
 
 def _of_tree(folder: Path, definition: Definition) -> list[Finding]:
-    found: list[Finding] = []
-    try:
-        tree = scan(
-            folder,
-            allow_setuid=definition.allow_setuid,
-            allow_case_collisions=definition.allow_case_collisions,
-            exclude=[name for name in OUTSIDE if (folder / name).is_file()],
-        )
-    except UsageError as error:
-        return [_in_tree(error)]
+    wrong: list[UsageError] = []
+    tree = scan(
+        folder,
+        allow_setuid=definition.allow_setuid,
+        allow_case_collisions=definition.allow_case_collisions,
+        exclude=[name for name in OUTSIDE if (folder / name).is_file()],
+        wrong=wrong.append,
+    )
     for look in (check_programs, check_sources, check_groups):
-        try:
-            look(definition, tree, folder)
-        except UsageError as error:
-            found.append(_in_tree(error))
+        look(definition, tree, folder, wrong.append)
+    told = list(dict.fromkeys((one.what, one.where, one.todo) for one in wrong))
+    found = [_in_tree(UsageError("tree", what, where, todo)) for what, where, todo in told[:_MOST]]
+    if len(told) > _MOST:
+        found.append(_finding(0, "(tree)", f"has {len(told) - _MOST} more mistakes", "these mended first"))
     return found
 
 

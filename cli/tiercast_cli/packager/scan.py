@@ -5,6 +5,7 @@ Rules
 - What a package can't hold is refused before a byte is read, with the path and what to do: devices, sockets, pipes,
   names that are not UTF-8, two names that differ by case only, links that leave the tree, setuid bits that
   the definition does not allow.
+- The first of these is the end, unless a caller wants to hear of all: then each is told, and what it is about left out.
 - Size, time and inode are remembered, so that `seal` sees a file that changes while it is read.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,28 +54,46 @@ class Found:
     stamp: Stamp
 
 
+#: Hears of a mistake; what it raises ends the look.
+Wrong = Callable[[UsageError], None]
+
+
+def refuse(error: UsageError) -> None:
+    """The usual one: the first mistake is the end.
+
+    Raises:
+        UsageError: `error`.
+    """
+    raise error
+
+
 def scan(
-    folder: Path, *, allow_setuid: bool = False, allow_case_collisions: bool = False, exclude: Collection[str] = ()
+    folder: Path,
+    *,
+    allow_setuid: bool = False,
+    allow_case_collisions: bool = False,
+    exclude: Collection[str] = (),
+    wrong: Wrong = refuse,
 ) -> list[Found]:
     """Everything below `folder` in tree order, but for the paths of `exclude` and what is below them.
 
     About 500 bytes of memory per entry.
 
     Raises:
-        UsageError: not a folder, or something in it that a package can't hold.
+        UsageError: not a folder, or something in it that a package can't hold, as `wrong` has it.
     """
     if not folder.is_dir():
         todo = "Name the folder that holds the files."
         raise UsageError("tree.missing", "there is no folder to package", str(folder), todo)
-    found = list(_walk(folder, "", frozenset(exclude), allow_setuid=allow_setuid))
+    found = list(_walk(folder, frozenset(exclude), wrong, allow_setuid=allow_setuid))
     found.sort(key=lambda entry: order_key(entry.path))
     if not allow_case_collisions:
-        _check_case(folder, found)
+        _check_case(folder, found, wrong)
     return found
 
 
-def _walk(top: Path, below: str, exclude: frozenset[str], *, allow_setuid: bool) -> Iterator[Found]:
-    waiting = [below]
+def _walk(top: Path, exclude: frozenset[str], wrong: Wrong, *, allow_setuid: bool) -> Iterator[Found]:
+    waiting = [""]
     while waiting:
         folder = waiting.pop()
         where = top / folder
@@ -82,12 +101,17 @@ def _walk(top: Path, below: str, exclude: frozenset[str], *, allow_setuid: bool)
             with os.scandir(where) as names:
                 inside = sorted(names, key=lambda name: name.name)
         except OSError as error:
-            raise _unreadable(where, error) from error
+            wrong(_unreadable(where, error))
+            continue
         for name in inside:
             path = f"{folder}/{name.name}" if folder else name.name
             if path in exclude:
                 continue
-            entry = _found(top, path, allow_setuid=allow_setuid)
+            try:
+                entry = _found(top, path, allow_setuid=allow_setuid)
+            except UsageError as error:
+                wrong(error)
+                continue
             if entry.kind is Kind.FOLDER:
                 waiting.append(path)
             yield entry
@@ -133,7 +157,7 @@ def _target(where: Path, path: str) -> str:
     return target
 
 
-def _check_case(top: Path, found: list[Found]) -> None:
+def _check_case(top: Path, found: list[Found], wrong: Wrong) -> None:
     seen: dict[tuple[str, str], str] = {}
     for entry in found:
         folder = folder_of(entry.path)
@@ -142,7 +166,7 @@ def _check_case(top: Path, found: list[Found]) -> None:
         if other != entry.path:
             todo = "Rename one, or set allow_case_collisions = true if no endpoint's file system folds case."
             what = f"two names differ by case only: {other} and {entry.path}"
-            raise UsageError("tree.case", what, str(top), todo)
+            wrong(UsageError("tree.case", what, str(top), todo))
 
 
 def _unreadable(where: Path, error: OSError) -> UsageError:

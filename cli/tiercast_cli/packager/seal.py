@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tiercast_cli.packager.read import TreeReader
-from tiercast_cli.packager.scan import Found, scan
+from tiercast_cli.packager.scan import Found, Wrong, refuse, scan
 from tiercast_cli.packager.sources import check_sources
 from tiercast_protocol.content.chunk import LEVEL, pack
 from tiercast_protocol.content.chunking import TC1, Parameters
@@ -227,24 +227,24 @@ def seal_tree(
     return sealer.sealed
 
 
-def check_programs(definition: Definition, found: Iterable[Found], folder: Path) -> None:
+def check_programs(definition: Definition, found: Iterable[Found], folder: Path, wrong: Wrong = refuse) -> None:
     """Refuse a definition whose programs are not in the tree, as files that can be run, on every machine it is for.
 
     Raises:
-        UsageError: which program, and what is wrong with it.
+        UsageError: which program, and what is wrong with it; as `wrong` has it.
     """
     programs = (definition.run_before, definition.run_after, definition.check, definition.confirm)
     begun = [program.argv[0] for program in programs if program is not None]
     wanted = {path.removeprefix("./") for path in begun if path.startswith("./")}
     there = {entry.path: entry for entry in found} if wanted else {}
     for path in sorted(wanted):
-        for entry in _as_taken(definition, there, path, folder):
+        for entry in _as_taken(definition, there, path, folder, wrong):
             if entry.kind is not Kind.FILE or not entry.mode & 0o100:
                 todo = "Make it a file that its owner may run: chmod +x."
-                raise UsageError("program.not_runnable", f"{entry.path} can't be run", str(folder), todo)
+                wrong(UsageError("program.not_runnable", f"{entry.path} can't be run", str(folder), todo))
 
 
-def _as_taken(definition: Definition, there: Mapping[str, Found], path: str, folder: Path) -> list[Found]:
+def _as_taken(definition: Definition, there: Mapping[str, Found], path: str, folder: Path, wrong: Wrong) -> list[Found]:
     """What stands at `path` on machines of each file group."""
     if path in there and path.partition("/")[0] not in {one.folder for one in definition.files}:
         return [there[path]]
@@ -255,16 +255,17 @@ def _as_taken(definition: Definition, there: Mapping[str, Found], path: str, fol
             where = f", nor in {group.folder}" if group else ""
             todo = "Put it into the folder, or correct argv in the definition."
             what = f"the definition runs {path}, which is not in the folder{where}"
-            raise UsageError("program.missing", what, str(folder), todo)
-        found.append(entry)
+            wrong(UsageError("program.missing", what, str(folder), todo))
+        else:
+            found.append(entry)
     return found
 
 
-def check_groups(definition: Definition, found: Iterable[Found], folder: Path) -> None:
+def check_groups(definition: Definition, found: Iterable[Found], folder: Path, wrong: Wrong = refuse) -> None:
     """Refuse file groups without their folder, and what no machine could take: see `filegroups`.
 
     Raises:
-        UsageError: group.folder or group.tree.
+        UsageError: group.folder or group.tree, as `wrong` has it.
     """
     if not definition.files:
         return
@@ -273,20 +274,22 @@ def check_groups(definition: Definition, found: Iterable[Found], folder: Path) -
     for group in definition.files:
         if group.folder not in folders:
             what = f"the group {group.name} has the folder {group.folder}, which is not in the tree"
-            raise UsageError("group.folder", what, str(folder), "Make it, or correct `folder` in the definition.")
+            wrong(UsageError("group.folder", what, str(folder), "Make it, or correct `folder` in the definition."))
+            continue
         choice = choice_of(definition.files, group)
         try:
             taken = [one.path for one in merged(choice.common(entries), choice.own(entries))]
         except MessageInvalid as error:
             what = f"machines of the group {group.name} can't take it: {error.reason}"
             todo = "Rename one of both; links of a group lead to what the group or the rest holds."
-            raise UsageError("group.tree", what, str(folder), todo) from error
+            wrong(UsageError("group.tree", what, str(folder), todo))
+            continue
         folded: dict[str, str] = {}
         for path in [] if definition.allow_case_collisions else taken:
             if (other := folded.setdefault(path.casefold(), path)) != path:
                 what = f"for the group {group.name} two names differ by case only: {other} and {path}"
                 todo = "Rename one, or set allow_case_collisions = true if no endpoint's file system folds case."
-                raise UsageError("tree.case", what, str(folder), todo)
+                wrong(UsageError("tree.case", what, str(folder), todo))
 
 
 def _make(chunk: RawChunk) -> bytes:

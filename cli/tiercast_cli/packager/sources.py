@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from tiercast_cli.packager.scan import Found
+from tiercast_cli.packager.scan import Found, Wrong, refuse
 from tiercast_protocol.content.actiontypes import TYPES
 from tiercast_protocol.content.definition import Definition
 from tiercast_protocol.content.entry import Kind
@@ -20,17 +20,20 @@ _FOLDERS = frozenset({"files", "site"})
 FILE, FOLDER, PROGRAM = "a file", "a folder", "a program"
 
 
-def check_sources(definition: Definition, found: Iterable[Found], folder: Path) -> None:
+def check_sources(definition: Definition, found: Iterable[Found], folder: Path, wrong: Wrong = refuse) -> None:
     """Refuse a definition whose actions name what the tree does not have.
 
     Raises:
-        UsageError: source.missing, source.kind.
+        UsageError: source.missing, source.kind, as `wrong` has it.
     """
     wanted = list(_wanted(definition))
     there = {entry.path: entry for entry in found} if wanted else {}
     for who, path, kind in wanted:
         for entry in _as_taken(definition, there, path):
-            _check(who, path, kind, entry, folder)
+            try:
+                _check(who, path, kind, entry, folder)
+            except UsageError as error:
+                wrong(error)
 
 
 def _wanted(definition: Definition) -> Iterator[tuple[str, str, str]]:

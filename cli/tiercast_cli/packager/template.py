@@ -29,6 +29,7 @@ version = {version}
 # requires = ["runtime >= 2", "fonts"]
 # conflicts = ["rival < 3"]
 # before = ["editor-help"]          # where both are ordered these go after it
+# reboot = "no"                     # whether the machine restarts before it goes on: no, now, later, ask
 # allow_setuid = false
 # allow_case_collisions = false
 
@@ -52,6 +53,29 @@ version = {version}
 # timeout = "5m"
 # idempotent = true                 # may be run again after a crash
 # output_limit = "64KiB"
+
+# A program that says whether it may be installed: exit code 0 is yes.
+# [check]
+# argv = ["./hooks/check.sh"]
+# needs = "tree"                    # or "machine": nothing of this package, so that it is asked before the fetch
+
+# A program that has to say in time that all is well; else the machine goes back to what stood there.
+# [confirm]
+# argv = ["./hooks/healthy.sh"]
+# within = "10m"
+
+# What else is done on the machine, in this order; undone by itself.  Every type: docs/actions.md.
+# [[action]]
+# type = "file"
+# path = "/etc/editor.conf"
+# source = "etc/editor.conf"        # in this folder
+# config = "merge"                  # what its owner changed there is kept: keep, merge, replace
+
+# Only in a package that installs things of a kind of its own, for others that name it.
+# [handler]
+# install = ["./handler/install.sh"]
+# remove = ["./handler/remove.sh"]
+# query = ["./handler/query.sh"]
 """
 
 

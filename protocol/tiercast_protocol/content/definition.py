@@ -11,6 +11,7 @@ Rules
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -84,6 +85,10 @@ def parse_definition(text: str, where: str = "package.toml") -> Definition:
     return definition
 
 
+#: How tomllib says where a text stops being TOML.
+_AT_LINE = re.compile(r"at line (\d+)")
+
+
 def examine(text: str) -> tuple[Definition | None, tuple[Mistake, ...]]:
     """What can be read of `text`, and all mistakes, the first line first; None where it is no TOML at all.
 
@@ -92,7 +97,8 @@ def examine(text: str) -> tuple[Definition | None, tuple[Mistake, ...]]:
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        return None, (Mistake("(file)", f"not TOML: {error}", "TOML 1.0"),)
+        at = _AT_LINE.search(str(error))
+        return None, (Mistake("(file)", f"not TOML: {error}", "TOML 1.0", int(at[1]) if at else 0),)
     reader = Reader(table, lines=lines_of(text))
     definition = _read(reader)
     if not reader.mistakes and len(canonical(definition).encode()) > MAX_DEFINITION:

@@ -61,6 +61,8 @@ def read_variables(parent: Reader) -> tuple[Variable, ...]:
             reader.wrong(name, f"the name is {shown(name)}", rule)
         if isinstance(said, str):
             found.append(Variable(name, _value(reader, name, said)))
+        elif not isinstance(said, dict):
+            reader.wrong(name, f"is {shown(said)}", 'a text in quotes, as in "8080", or { fact = "os" }')
         elif (inner := reader.inner(name)) is not None:
             inner.known("default", "fact", "note")
             default = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ async def test_no_toml_at_all(tmp_path: Path) -> None:
     elsewhere = tmp_path / "x.toml"
     elsewhere.write_text("= 1")
     (found,) = await inspect(tmp_path, elsewhere, None)
-    assert found["key"] == "(file)"
+    assert (found["key"], found["line"]) == ("(file)", 1)
 
 
 async def test_nothing_to_look_at(tmp_path: Path) -> None:
@@ -69,3 +70,49 @@ async def test_nothing_to_look_at(tmp_path: Path) -> None:
         with pytest.raises(UsageError) as caught:
             await inspect(folder, None, None)
         assert caught.value.code == code
+
+
+GROUPED = """\
+name = "editor"
+version = "1"
+[run_before]
+argv = ["./gone.sh"]
+[run_after]
+argv = ["./plain.txt"]
+[files.arm]
+[files.pc]
+platform = 'os == "linux"'
+"""
+
+
+async def test_all_of_a_tree_s_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "package.toml").write_text(GROUPED.replace("[files.arm]\n", "[files.arm]\nplatform = 'true'\n"))
+    (tmp_path / "arm").mkdir()
+    for name in ("README", "readme", "Read me", "READ ME", "both", "arm/both", "plain.txt"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "out").symlink_to("/etc")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "suid").write_text("")
+    (tmp_path / "suid").chmod(0o4755)
+    found = [one["problem"] for one in await inspect(tmp_path, None, None)]
+    for said in (
+        "'out'",
+        "a named pipe",
+        "setuid",
+        "READ ME and Read me",
+        "README and readme",
+        "runs gone.sh, which is not in the folder, nor in arm",
+        "plain.txt can't be run",
+        "the group pc has the folder pc, which is not in the tree",
+        "machines of the group arm can't take it: 'both' is in a group and beside it",
+    ):
+        assert [one for one in found if said in one], (said, found)
+
+
+async def test_of_very_many_the_first_are_told(tmp_path: Path) -> None:
+    (tmp_path / "package.toml").write_text('name = "a"\nversion = "1"\n')
+    for number in range(105):
+        (tmp_path / f"l{number}").symlink_to("/etc")
+    found = await inspect(tmp_path, None, None)
+    assert len(found) == 101
+    assert found[-1]["problem"] == "has 5 more mistakes"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 import pytest
 
+from tiercast_cli.packager.schema import schema
 from tiercast_cli.packager.template import SCHEMA_FILE, template
 from tiercast_protocol.content.definition import Definition, parse_definition
 
@@ -18,8 +20,16 @@ def test_as_it_stands(name: str) -> None:
     assert name in template(name, "1").replace("\\", "")
 
 
+def uncommented() -> str:
+    return re.sub(r"(?m)^# (?=\[|[a-z_]+ = )", "", template("editor", "1.0"))
+
+
+def test_every_key_has_its_line() -> None:
+    assert set(tomllib.loads(uncommented())) == set(schema()["properties"])
+
+
 def test_every_commented_line_is_right() -> None:
-    text = re.sub(r"(?m)^# (?=\[|[a-z_]+ = )", "", template("editor", "1.0"))
+    text = uncommented()
     found = parse_definition(text)
     assert found.revision == 2
     assert found.requires == ("runtime >= 2", "fonts")
