@@ -68,6 +68,18 @@ def test_nothing_moves_before_one_time_and_nothing_is_installed_before_the_other
         assert installs * 1000 <= receipt["finished"] <= (installs + 20) * 1000
 
 
+def test_a_job_whose_time_has_not_come_holds_up_no_other_of_the_same_content(site: Region, tmp_path: Path) -> None:
+    source = random_tree(tmp_path / "twice", seed=9, files=4, size=400_000)
+    build(site, source, "twice", "1")
+    later = site.cli("job", "install", "twice", "--on", "pc-1", "--distribute-at", clock(3600)[0])["job"]
+    until(lambda: codes(site, later)["pc-1"][1] == "time.distribute", "its gateway waits with it")
+    now = site.cli("job", "install", "twice", "--on", "pc-2")["job"]
+    until(lambda: states(site, now) == {"pc-2": "done"}, "the other is installed", 30)
+    assert_installed(site, ["pc-2"], "twice", source)
+    assert states(site, later) == {"pc-1": "waiting"}
+    asked(site, "job.cancel", job=later)
+
+
 def test_what_is_prepared_is_cancelled_in_one_place_and_then_everywhere(site: Region, tmp_path: Path) -> None:
     build(site, random_tree(tmp_path / "late", seed=2, files=4, size=200_000), "late", "1")
     job = site.cli(

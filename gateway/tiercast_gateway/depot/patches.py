@@ -5,6 +5,7 @@ Rules (docs/protocol.md, section 11)
   will ask for all: that, and an order to preload, is when a patch is applied here.
 - What a patch is about to make is held back and not asked for above; it goes down the moment it is made and proved.
 - Whatever is not made in the end (no base, a patch that fails, no room) is asked for above like any other chunk.
+- A further job that wants what a patch is about to make wants the patch too: the terms of the first don't hold it up.
 - The base is leased meanwhile; a base that is gone all the same costs the regions that needed it.
 """
 
@@ -59,12 +60,15 @@ class Patches:
         self._depot, self._offers, self._fetcher = depot, offers, fetcher
         self._ask_above, self._drop_above, self._arrived = ask_above, drop_above, arrived
         self._patcher: Patcher | None = None
-        if fetcher is not None:
-            self._patcher = Patcher(_DepotStore(depot), fetcher, on_stored=self._made, level=LEVEL)
+        self._joined = _Joined(depot, fetcher, ask_above) if fetcher is not None else None
+        if self._joined is not None:
+            self._patcher = Patcher(_DepotStore(depot), self._joined, on_stored=self._made, level=LEVEL)
         #: What is wanted below and about to be made here, with the job that wants it.
         self._held_back: dict[Digest, str] = {}
         self._expected: set[Digest] = set()
         self._runs: dict[Digest, asyncio.Event] = {}
+        #: For which job a package's patch was begun.
+        self._first: dict[Digest, str] = {}
         self._queue: asyncio.Queue[tuple[Digest, str]] = asyncio.Queue()
 
     def shown(self) -> dict[str, Any]:
@@ -108,7 +112,10 @@ class Patches:
     def _start(self, root: Digest, job: str) -> asyncio.Event:
         if root not in self._runs:
             self._runs[root] = asyncio.Event()
+            self._first[root] = job
             self._queue.put_nowait((root, job))
+        elif self._joined is not None:
+            self._joined.add(self._first[root], job)
         return self._runs[root]
 
     # -- applying --------------------------------------------------------------------------------------
@@ -125,6 +132,9 @@ class Patches:
         finally:
             self._expected -= expected
             self._runs.pop(root).set()
+            del self._first[root]
+            if self._joined is not None and job not in self._first.values():
+                self._joined.over(job)
             self._let_go({root, *expected})
 
     async def _way(self, root: Digest) -> list[PatchOffer]:
@@ -183,6 +193,43 @@ class Patches:
     def _failed(self) -> None:
         if self._patcher is not None:
             self._patcher.tally.failed += 1
+
+
+class _Joined:
+    """Brings a patch's chunks for the job that it was begun for, and asks above for each job that came to want it."""
+
+    def __init__(self, depot: Depot, fetcher: Fetcher, ask_above: Callable[[Sequence[Digest], str], None]) -> None:
+        self._depot, self._fetcher, self._ask_above = depot, fetcher, ask_above
+        self._further: dict[str, set[str]] = {}
+        self._waiting: dict[str, set[Digest]] = {}
+
+    def add(self, first: str, job: str) -> None:
+        """`job` too wants what comes for `first`."""
+        further = self._further.setdefault(first, set())
+        if job != first and job not in further:
+            further.add(job)
+            self._ask(list(self._waiting.get(first, ())), job)
+
+    def over(self, first: str) -> None:
+        """Nothing more comes for it."""
+        self._further.pop(first, None)
+        self._waiting.pop(first, None)
+
+    async def fetch(self, digests: Sequence[Digest], job: str = "") -> None:
+        """See `Fetcher`."""
+        waiting = self._waiting.setdefault(job, set())
+        waiting.update(digests)
+        for other in sorted(self._further.get(job, ())):
+            self._ask(digests, other)
+        try:
+            await self._fetcher.fetch(digests, job)
+        finally:
+            waiting.difference_update(digests)
+
+    def _ask(self, digests: Sequence[Digest], job: str) -> None:
+        missing = [digest for digest in digests if self._depot.size(digest) is None]
+        if missing:
+            self._ask_above(missing, job)
 
 
 class _DepotStore:

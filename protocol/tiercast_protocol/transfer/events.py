@@ -148,7 +148,7 @@ SenderEvent = (
 class FindChunks:
     """Answer each with `ChunkAvailable` or `ChunkUnavailable`; what the depot lacks is fetched from above, once.
 
-    For `job`.  The same chunk comes here again only when a job of higher priority wants it too, and it is not here yet.
+    For `job`.  The same chunk comes here again only when a further job wants it too, and it is not here yet.
     """
 
     digests: tuple[Digest, ...]
@@ -253,7 +253,7 @@ SenderCommand = (
 class ChunksWanted:
     """Fetch these chunks for `job`, in this order, after those that were wanted for it before.
 
-    A chunk that is wanted for another job already moves to the one of higher priority.
+    A chunk that is wanted for another job already is wanted for both: it goes for the one that may, and is more urgent.
     """
 
     digests: tuple[Digest, ...]

@@ -61,6 +61,8 @@ class Lane:
     answered: int
     heard_at: float
     wanted: dict[Digest, Want] = field(default_factory=dict)
+    #: Whether any of them was wanted for several jobs.
+    several: bool = False
     #: By job, in the order of their turns.
     queues: OrderedDict[Job, Queue] = field(default_factory=OrderedDict)
     #: Position after the last piece of each chunk sent, oldest first.
@@ -99,10 +101,11 @@ class Lane:
 
     def put(self, digest: Digest, spans: list[Span] | None, reason: str, queue: Queue) -> None:
         """Want the chunk, or replace what was left to send of it; it stands in no queue then."""
-        if digest in self.wanted:
+        before = self.wanted.get(digest)
+        if before is not None:
             self.forget(digest)
         queue.wanted += 1
-        self.wanted[digest] = Want(queue, spans, reason)
+        self.wanted[digest] = Want(queue, spans, reason, before.others if before is not None else ())
 
     def forget(self, digest: Digest) -> None:
         """The chunk is not wanted any more, or all of it was sent."""

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from tiercast_protocol.transfer.events import Digest
+from tiercast_protocol.transfer.events import Job as JobName
 from tiercast_protocol.transfer.gates import Gate, Gates
 from tiercast_protocol.transfer.jobs import Job
 from tiercast_protocol.transfer.ranges import Span
@@ -61,8 +62,12 @@ class Queue:
 
 @dataclass(slots=True)
 class Want:
-    """What is left to send of one chunk; `spans` None is all of it.  `reason` is a field of `JobBytes`."""
+    """What is left to send of one chunk; `spans` None is all of it.  `reason` is a field of `JobBytes`.
+
+    `others` are further jobs that it is wanted for, by name (`further`).
+    """
 
     queue: Queue
     spans: list[Span] | None = None
     reason: str = "first"
+    others: tuple[JobName, ...] = ()

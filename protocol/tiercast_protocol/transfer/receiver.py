@@ -92,6 +92,8 @@ class Receiver:
         self._terms = ChildTermsSet()
         self._unsaid_terms = False
         self._to_say: list[Digest] = []
+        #: Begun chunks that a further job wants: their holes are said for it.
+        self._begun: set[Digest] = set()
         self._to_drop: list[Digest] = []
         #: What was dropped and not wanted again, and when that was said last: the word may be lost.
         self._dropped: dict[Digest, None] = {}
@@ -154,9 +156,12 @@ class Receiver:
             self._dropped.pop(digest, None)
             if whole is not None:
                 whole.wanted = True
-            elif self._wants.want(digest, event.job) and digest not in self._assembly:
-                # Asked again, for the more urgent job; what is begun comes soon enough.
-                self._to_say.append(digest)
+            elif self._wants.want(digest, event.job):
+                # Said again, for this job too: the other one may be shut up there, or less urgent.
+                if digest in self._assembly:
+                    self._begun.add(digest)
+                else:
+                    self._to_say.append(digest)
 
     def _job_policy_set(self, event: JobPolicySet, _now: float, _out: list[ReceiverCommand]) -> None:
         self._wants.follow(event.job, event.policy)
@@ -169,6 +174,7 @@ class Receiver:
     def _unwanted(self, event: ChunksUnwanted, _now: float, out: list[ReceiverCommand]) -> None:
         for digest in event.digests:
             self._wants.unwait(digest)
+            self._wants.settled(digest)
             self._attempts.pop(digest, 0)
             if self._wants.gone(digest) is not None:
                 self._dropped[digest] = None
@@ -185,6 +191,7 @@ class Receiver:
 
     def _give_up(self, digest: Digest, reason: str, out: list[ReceiverCommand]) -> None:
         self._wants.gone(digest)
+        self._wants.settled(digest)
         self._attempts.pop(digest, 0)
         if self._assembly.drop(digest):
             out.append(DiscardChunk(digest))
@@ -273,6 +280,7 @@ class Receiver:
                 continue
             self._grant.unstored -= whole.size
             self._attempts.pop(digest, 0)
+            self._wants.settled(digest)
             counters = self.counters
             counters.stored += 1
             counters.jobs[whole.job] = counters.jobs.get(whole.job, 0) + whole.size
@@ -287,6 +295,7 @@ class Receiver:
         self.counters.corrupt += whole.size
         if not whole.wanted:
             self._attempts.pop(digest, 0)
+            self._wants.settled(digest)
             return
         attempts = self._attempts[digest] = self._attempts.get(digest, 0) + 1
         if attempts >= MOST_ATTEMPTS:
@@ -321,8 +330,10 @@ class Receiver:
         if self._waiting:
             self._to_say += self._wants.next()
         untold = self._grant.untold
-        if self._to_drop or self._unsaid_terms or (untold > 0 and not self._asked and not self._waiting):
-            self._say(self._to_say, (), now, out)
+        last = untold > 0 and not self._asked and not self._waiting
+        if self._to_drop or self._begun or self._unsaid_terms or last:
+            holes = [hole for hole in self._assembly.repairs() if hole[0] in self._begun] if self._begun else []
+            self._say(self._to_say, holes, now, out)
             return
         due = NEVER
         if self._to_say:
@@ -347,27 +358,29 @@ class Receiver:
             self._dropped_at = now
             while len(self._dropped) > MOST_DROPPED:
                 del self._dropped[next(iter(self._dropped))]
+        listed = self._wants.for_each(wants)
+        holes = self._wants.for_each_hole(repairs)
         while True:
-            listed = [digest for digest in wants[:REPORT_WANTS] if digest in self._asked]
-            holes = list(repairs[:REPORT_REPAIRS])
+            some, mend = listed[:REPORT_WANTS], holes[:REPORT_REPAIRS]
             report = Report(
                 session=self.session,
                 received=self._grant.received,
                 window=self._grant.window,
                 mark=self._mark,
-                wants=b"".join(listed),
-                repairs=holes,
-                jobs=self._wants.runs([*listed, *(hole[0] for hole in holes)]),
+                wants=b"".join([digest for digest, _ in some]),
+                repairs=[hole for hole, _ in mend],
+                jobs=self._wants.runs([job for _, job in (*some, *mend)]),
                 drops=b"".join(drops[:REPORT_WANTS]),
                 segment=self._terms.segment,
                 pause_ms=int(self._terms.pause * 1000),
                 rate=self._terms.rate,
             )
             out.append(SendReport(report))
-            wants, repairs, drops = wants[REPORT_WANTS:], repairs[REPORT_REPAIRS:], drops[REPORT_WANTS:]
-            if not (wants or repairs or drops):
+            listed, holes, drops = listed[REPORT_WANTS:], holes[REPORT_REPAIRS:], drops[REPORT_WANTS:]
+            if not (listed or holes or drops):
                 break
         self._to_say = []
+        self._begun.clear()
         self._to_drop = []
         self._unsaid_terms = False
         self._flush_at = None

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tiercast_protocol.transfer import further
 from tiercast_protocol.transfer.credit import LARGEST_COUNT, LARGEST_MARK
 from tiercast_protocol.transfer.events import Digest
 from tiercast_protocol.transfer.lanes import Lane
-from tiercast_protocol.transfer.queues import Queue, Want
+from tiercast_protocol.transfer.queues import Queue
 from tiercast_protocol.transfer.ranges import RangeSet, Span
 from tiercast_protocol.transfer.supply import Supply
 from tiercast_protocol.wire.frame import MAX_CHUNK
@@ -41,7 +42,7 @@ def take_wants(lane: Lane, report: Report, supply: Supply, queue_of: Callable[[s
     for digest in _digests(report.drops):
         lane.note_dropped(digest, received)
         if digest in lane.wanted:
-            _take_out(lane, digest)
+            further.take_out(lane, digest)
             lane.forget(digest)
             supply.unwant(digest, lane.child)
     runs = _Runs(report, queue_of)
@@ -57,18 +58,21 @@ def take_wants(lane: Lane, report: Report, supply: Supply, queue_of: Callable[[s
         elif want.spans is not None and not lane.under_way(digest, received):
             # Begun, and what was sent of it is lost: all of it again.
             _queue(lane, digest, None, "lost", want.queue, supply)
-        elif want.queue is not queue and queue.job.priority > want.queue.job.priority:
-            _move(lane, digest, want, queue, supply)
+        elif want.queue is not queue:
+            further.wanted_for(lane, digest, queue, supply)
 
 
 def _take_repairs(lane: Lane, report: Report, supply: Supply, runs: _Runs, after: int) -> None:
     received = report.received
-    queues: dict[Digest, Queue] = {}
+    queues: dict[Digest, dict[Queue, None]] = {}
     for n, (digest, _, _) in enumerate(report.repairs, after):
-        queues.setdefault(digest, runs.at(n))
+        queues.setdefault(digest, {})[runs.at(n)] = None
     for digest, spans in _repairs(report).items():
         if not _dropped(lane, digest, received) and not lane.under_way(digest, received):
-            _queue(lane, digest, spans, "repair", queues[digest], supply)
+            _queue(lane, digest, spans, "repair", further.best(lane, digest, queues[digest]), supply)
+        if digest in lane.wanted:
+            for queue in queues[digest]:
+                further.wanted_for(lane, digest, queue, supply)
     runs.rewind()
 
 
@@ -103,28 +107,14 @@ class _Runs:
         return self._queue
 
 
-def _move(lane: Lane, digest: Digest, want: Want, queue: Queue, supply: Supply) -> None:
-    """The chunk is wanted for a more urgent job too."""
-    _take_out(lane, digest)
-    lane.put(digest, want.spans, want.reason, queue)
-    _offer(lane, digest, queue, supply)
-
-
 def _queue(lane: Lane, digest: Digest, spans: list[Span] | None, reason: str, queue: Queue, supply: Supply) -> None:
     if digest not in lane.wanted:
         if len(lane.wanted) >= MOST_WANTED:
             return
     else:
-        _take_out(lane, digest)
+        further.take_out(lane, digest)
     lane.put(digest, spans, reason, queue)
-    _offer(lane, digest, queue, supply)
-
-
-def _offer(lane: Lane, digest: Digest, queue: Queue, supply: Supply) -> None:
-    if supply.want(digest, lane.child, queue.job) is not None:
-        lane.enqueue(digest)
-        if lane.group is not None:
-            lane.group.share(digest, supply)
+    further.offer(lane, digest, queue, supply)
 
 
 def _dropped(lane: Lane, digest: Digest, received: int) -> bool:
@@ -136,12 +126,6 @@ def _dropped(lane: Lane, digest: Digest, received: int) -> bool:
         return True
     del lane.dropped[digest]
     return False
-
-
-def _take_out(lane: Lane, digest: Digest) -> None:
-    if lane.group is not None:
-        lane.group.unshare(digest)
-    lane.dequeue(digest)
 
 
 def _digests(run: bytes) -> list[Digest]:

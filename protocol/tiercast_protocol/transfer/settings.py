@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from tiercast_protocol.transfer import further
 from tiercast_protocol.transfer.events import (
     Child,
     Job,
@@ -157,21 +158,24 @@ class Settings:
         queue.gates = lane.link.of(job, now)
         own = queue.gates.all if queue.gates is not None else ()
         queue.chain = (*own, *job.gates.all)
-        self._close(lane, queue, self._closed(lane, queue, now))
+        self._close(lane, queue, self._closed(lane, queue, now), now)
 
     def spent(self, lane: Lane, queue: Queue, now: float, out: list[SenderCommand]) -> None:
         """A frame left that may have used up a budget."""
         if queue.chain and ready_at(queue.chain, now) == NEVER:
-            self._close(lane, queue, SPENT)
+            self._close(lane, queue, SPENT, now)
         if lane.group is not None and lane.link.chain and lane.link.shut(now):
             self._pump.membership.leave(lane, now, out)
 
-    def _close(self, lane: Lane, queue: Queue, closed: str) -> None:
+    def _close(self, lane: Lane, queue: Queue, closed: str, now: float) -> None:
         if closed == queue.closed:
             return
         queue.closed = closed
         if closed and lane.group is not None:
             lane.group.close(queue.job.name)
+        if lane.several:
+            further.rearrange(lane, self._pump.supply)
+            self._pump.wake(lane, now)
 
     def _closed(self, lane: Lane, queue: Queue, now: float) -> str:
         job, link = queue.job, lane.link

@@ -2,8 +2,9 @@
 
 Rules
 - A chunk is known here while somebody wants it, and not longer: the depot keeps the truth, not this machine.
-- It is looked for once, however many want it, and again only for a job of higher priority;
-  it is forgotten when nobody wants it and it was not found yet.
+- It is looked for once, however many want it, and again for each further job (`MOST_JOBS` at most, and any that is
+  more urgent): the way from above may be shut to one and open to the other.
+- It is forgotten when nobody wants it and it was not found yet.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ from collections.abc import Iterable
 
 from tiercast_protocol.transfer.events import Child, Digest
 from tiercast_protocol.transfer.jobs import Job
+from tiercast_protocol.transfer.wants import MOST_JOBS
 
 
 class Chunk:
-    """A chunk that somebody wants: its stored size once it is found, who wants it, for which job it is looked for."""
+    """A chunk that somebody wants: its stored size once it is found, who wants it, for which jobs it is looked for."""
 
-    __slots__ = ("job", "size", "wanters")
+    __slots__ = ("further", "job", "size", "wanters")
 
     def __init__(self, job: Job) -> None:
+        #: Of several the most urgent.
         self.job = job
+        self.further: tuple[Job, ...] = ()
         self.size: int | None = None
         self.wanters: dict[Child, None] = {}
 
@@ -33,9 +37,10 @@ class Supply:
     def __init__(self) -> None:
         self._chunks: dict[Digest, Chunk] = {}
         self._to_find: dict[Digest, Job] = {}
-        self._to_forget: dict[Digest, None] = {}
-        #: Looked for already, but now for a job of higher priority.
-        self._to_raise: dict[Digest, Job] = {}
+        #: And the jobs that it was looked for.
+        self._to_forget: dict[Digest, tuple[Job, ...]] = {}
+        #: Looked for already, but now for further jobs.
+        self._to_raise: dict[Digest, tuple[Job, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._chunks)
@@ -61,14 +66,20 @@ class Supply:
         chunk = self._chunks.get(digest)
         if chunk is None:
             chunk = self._chunks[digest] = Chunk(job)
-            if digest in self._to_forget:
-                del self._to_forget[digest]
-            else:
+            before = self._to_forget.pop(digest, None)
+            if before is None:
                 self._to_find[digest] = job
-        elif chunk.size is None and job.priority > chunk.job.priority:
-            # The way from above is to know: there it passes others too.
-            chunk.job = job
-            (self._to_find if digest in self._to_find else self._to_raise)[digest] = job
+            else:
+                chunk.further = tuple(other for other in before if other is not job)
+                if job not in before:
+                    self._to_raise[digest] = (job,)
+        elif chunk.size is None and job is not chunk.job and job not in chunk.further:
+            more_urgent = job.priority > chunk.job.priority
+            if more_urgent or len(chunk.further) < MOST_JOBS - 1:
+                # The way from above is to know: there it may go for this one, or pass others.
+                chunk.further = (*chunk.further, chunk.job if more_urgent else job)
+                chunk.job = job if more_urgent else chunk.job
+                self._to_raise[digest] = (*self._to_raise.get(digest, ()), job)
         chunk.wanters[child] = None
         return chunk.size
 
@@ -84,7 +95,7 @@ class Supply:
             if digest in self._to_find:
                 del self._to_find[digest]
             elif chunk.size is None:
-                self._to_forget[digest] = None
+                self._to_forget[digest] = (chunk.job, *chunk.further)
 
     def sent_whole(self, digests: Iterable[Digest], child: Child) -> None:
         """`child` was sent all of these, which are at hand: `unwant` for many at once."""
@@ -120,6 +131,8 @@ class Supply:
         if chunk is not None and chunk.size is not None:
             chunk.size = None
             self._to_find[digest] = chunk.job
+            if chunk.further:
+                self._to_raise[digest] = chunk.further
         return chunk
 
     def take_questions(self) -> tuple[dict[Job, list[Digest]], tuple[Digest, ...]]:
@@ -127,10 +140,13 @@ class Supply:
         find: dict[Job, list[Digest]] = {}
         if not self._to_find and not self._to_raise and not self._to_forget:
             return find, ()
-        for asked in (self._to_find, self._to_raise):
-            for digest, job in asked.items():
+        for digest, job in self._to_find.items():
+            find.setdefault(job, []).append(digest)
+        for digest, jobs in self._to_raise.items():
+            for job in jobs:
                 find.setdefault(job, []).append(digest)
-            asked.clear()
+        self._to_find.clear()
+        self._to_raise.clear()
         forget = tuple(self._to_forget)
         self._to_forget.clear()
         return find, forget

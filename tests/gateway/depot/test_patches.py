@@ -31,6 +31,7 @@ class Desk:
     library: dict[bytes, bytes]
     asked: list[tuple[bytes, str]] = field(default_factory=list)
     dropped: list[bytes] = field(default_factory=list)
+    fetching: list[bytes] = field(default_factory=list)
     fetched: list[bytes] = field(default_factory=list)
     arrived: set[bytes] = field(default_factory=set)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -47,6 +48,7 @@ class Desk:
         )
 
     async def fetch(self, digests: Sequence[bytes], job: str = "") -> None:
+        self.fetching += digests
         await self.gate.wait()
         for digest in digests:
             if digest not in self.library:
@@ -111,6 +113,21 @@ async def test_who_wants_the_patch_gets_the_patch(tmp_path: Path, db: Database, 
         assert at.asked == [(digest, "job") for digest in case.chunks]
         at.patches.unwant([case.offer.patch])
         assert at.dropped == [case.offer.patch]
+
+
+async def test_a_further_job_does_not_wait_for_the_terms_of_the_first(tmp_path: Path, db: Database, case: Case) -> None:
+    async with desk(tmp_path, db, case) as at:
+        at.gate.clear()
+        at.patches.want([case.result.digest], "shut")
+        await until(lambda: bool(at.fetching))
+        at.patches.want([case.result.digest], "open")
+        assert at.asked == [(case.offer.patch, "open")], (
+            "the patch that is waited for, and not the package in its place"
+        )
+        at.gate.set()
+        await until(lambda: case.result.digest in at.arrived)
+        asked = {digest for digest, job in at.asked if job == "open"}
+        assert asked <= set(case.chunks), "only what the patch is made of"
 
 
 @pytest.mark.parametrize("missing", ["all", "one"])

@@ -300,22 +300,26 @@ def test_wants_and_repairs_say_for_which_job() -> None:
     receiver.handle(e.JobPolicySet("urgent", JobPolicy(priority=9)), now=0.0)
     (one,) = reports(receiver.handle(e.ChunksWanted((D[0], D[1]), "update"), now=0.0))
     assert one.jobs == [("update", 2)]
+    (other,) = reports(receiver.handle(e.ChunksWanted((D[1],), "other"), now=0.0))
+    assert other.jobs == [("update", 1), ("other", 1)], "for both: which may go is known up there"
     assert reports(receiver.handle(e.ChunksWanted((D[1],), "other"), now=0.0)) == []
     (again,) = reports(receiver.handle(e.ChunksWanted((D[1], D[2]), "urgent"), now=0.0))
-    assert wants([e.SendReport(again)]) == [D[1], D[2]]
-    assert again.jobs == [("urgent", 2)]
+    assert wants([e.SendReport(again)]) == [D[1], D[2], D[1], D[1]]
+    assert again.jobs == [("urgent", 2), ("other", 1), ("update", 1)]
     receiver.handle(e.FrameReceived((Piece(D[1], SIZE, 0, 10),)), now=0.1)
     said = reports(receiver.handle(e.MarkReceived(7, 1, 10), now=0.2))[-1]
-    assert said.jobs == [("update", 1), ("urgent", 2)], "wants, then the repair"
-    assert [hole[0] for hole in said.repairs] == [D[1]]
+    assert said.jobs == [("update", 1), ("urgent", 2), ("other", 1), ("update", 1)], "wants, then the repair"
+    assert [hole[0] for hole in said.repairs] == [D[1]] * 3
 
 
-def test_what_is_begun_moves_without_being_asked_again() -> None:
+def test_of_what_is_begun_the_holes_are_said_for_the_further_job() -> None:
     receiver = connected()
-    receiver.handle(e.JobPolicySet("urgent", JobPolicy(priority=9)), now=0.0)
-    receiver.handle(e.ChunksWanted((D[0],), "update"), now=0.0)
+    receiver.handle(e.ChunksWanted((D[0], D[1]), "update"), now=0.0)
     receiver.handle(e.FrameReceived((Piece(D[0], SIZE, 0, 10),)), now=0.1)
-    assert wants(receiver.handle(e.ChunksWanted((D[0],), "urgent"), now=0.1)) == []
+    (said,) = reports(receiver.handle(e.ChunksWanted((D[0],), "other"), now=0.1))
+    assert said.wants == b"", "what is here already does not come again"
+    assert said.repairs == [(D[0], 10, SIZE - 10)] * 2
+    assert said.jobs == [("update", 1), ("other", 1)]
 
 
 def test_the_childs_terms_are_said_at_once_and_ever_after() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -53,6 +53,7 @@ class Story:
         self.session: dict[str, int] = {}
         self.received: dict[str, int] = {}
         self.looking: set[bytes] = set()
+        self.looking_for: set[tuple[bytes, str]] = set()
         self.unpublished: dict[int, e.PublishFrame] = {}
         self.sessions = 0
         #: The child's count when it last asked for the chunk.
@@ -95,13 +96,13 @@ class Story:
                 assert session == self.session[child]
                 assert charged == self.charged[child]
             case e.FindChunks(digests, job):
-                if set(digests) & self.looking:
-                    lowest = min(self.policy(name).priority for name in ("one", "two", ""))
-                    assert self.policy(job).priority > lowest, "looked for twice"
+                for digest in digests:
+                    assert (digest, job) not in self.looking_for, "looked for twice for one job"
+                    self.looking_for.add((digest, job))
                 self.looking |= set(digests)
             case e.ForgetChunks(digests):
                 assert set(digests) <= self.looking
-                self.looking -= set(digests)
+                self.found(digests)
             case e.InviteToGroup(child, group):
                 assert (child, group) not in self.invited
                 self.invited.add((child, group))
@@ -113,6 +114,11 @@ class Story:
                 self.wanted[child] -= set(digests)
             case e.WakeAt(time):
                 assert time >= self.now
+
+    def found(self, digests: Iterable[bytes]) -> None:
+        """These are looked for no more."""
+        self.looking.difference_update(digests)
+        self.looking_for = {pair for pair in self.looking_for if pair[0] in self.looking}
 
     def _sent(self, child: str, pieces: tuple[Piece, ...]) -> None:
         self.charged[child] += sum(piece.length for piece in pieces)
@@ -252,7 +258,7 @@ def _tell(story: Story) -> None:
                 story.report(child)
             case 3 | 4 | 5 if story.looking:
                 digest = rng.choice(sorted(story.looking))
-                story.looking.discard(digest)
+                story.found([digest])
                 if rng.random() < 0.9:
                     story.tell(e.ChunkAvailable(digest, SIZES[digest]))
                 else:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiercast_protocol.transfer.policy import JobPolicy
-from tiercast_protocol.transfer.wants import Wants
+from tiercast_protocol.transfer.wants import MOST_JOBS, Wants
 
 D = [n.to_bytes(32) for n in range(40)]
 
@@ -23,8 +23,28 @@ def test_the_more_urgent_job_is_asked_for_first() -> None:
     for digest, job in zip(D, ["low", "", "urgent", "low", "", "urgent"], strict=False):
         one.want(digest, job)
     assert one.next() == [D[2], D[5], D[1], D[4], D[0], D[3]]
-    assert one.runs([D[2], D[5], D[1], D[0]]) == [("urgent", 2), ("", 1), ("low", 1)]
-    assert one.runs([D[1], D[4]]) == []
+    said = one.for_each([D[2], D[5], D[1], D[0]])
+    assert one.runs([job for _, job in said]) == [("urgent", 2), ("", 1), ("low", 1)]
+    assert one.runs(["", ""]) == []
+
+
+def test_a_chunk_of_several_jobs_is_said_for_each_and_kept_for_so_many() -> None:
+    one = wants()
+    one.want(D[0], "low")
+    one.want(D[0], "first")
+    assert not one.want(D[0], "second"), "it waits here: nothing is said yet"
+    one.next()
+    assert one.for_each([D[0]]) == [(D[0], "first"), (D[0], "low"), (D[0], "second")]
+    assert not one.want(D[0], "second"), "it is known"
+    assert one.want(D[0], "urgent")
+    assert [job for _, job in one.for_each([D[0]])] == ["urgent", "low", "second", "first"]
+    assert one.for_each_hole([(D[0], 3, 4)])[0] == ((D[0], 3, 4), "urgent")
+    for n in range(2 * MOST_JOBS):
+        one.want(D[0], f"job-{n}")
+    assert len(one.for_each([D[0]])) == MOST_JOBS
+    assert one.for_each([D[0]])[-1] == (D[0], f"job-{2 * MOST_JOBS - 1}"), "the newest are kept"
+    one.settled(D[0])
+    assert one.for_each([D[0]]) == [(D[0], "urgent")]
 
 
 def test_a_reserve_lets_the_urgent_pass_those_that_are_asked() -> None:
@@ -50,7 +70,8 @@ def test_a_chunk_moves_to_the_more_urgent_job_only() -> None:
     one.want(D[0], "urgent")
     assert one.next() == [D[0]]
     assert one.asked[D[0]] == "urgent"
-    assert not one.want(D[0], "")
+    assert not one.want(D[0], ""), "it is known of that one"
+    assert one.asked[D[0]] == "urgent"
     one.want(D[1], "")
     one.next()
     assert one.want(D[1], "urgent"), "it is asked for again"
