@@ -13,7 +13,7 @@ import typer
 
 from tiercast_cli import actions, contents, editing, jobfiles, jobs, words
 from tiercast_cli.jobs import Watch
-from tiercast_cli.options import Job, Json
+from tiercast_cli.options import Confirm, DryRun, Job, Json
 from tiercast_cli.options import Template as Name
 from tiercast_cli.session import ask, emit, run, session
 
@@ -26,8 +26,6 @@ template = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Jobs w
 
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="a/b; / is the top.")]
 IntoFolder = Annotated[str | None, typer.Option("--folder", metavar="FOLDER", help="Where it is put: a/b.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show how many and who, by site.")]
-Confirm = Annotated[int, typer.Option("--confirm", metavar="N", help="Yes, it is for exactly so many nodes.")]
 
 
 @draft.callback()

@@ -14,7 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tiercast_cli.options import Json
+from tiercast_cli.jobs import Watch
+from tiercast_cli.options import Confirm, DryRun, Json
 from tiercast_cli.session import run as run_
 
 #: What each type takes that is no option; the value is a text or, of a program, a list.
@@ -41,6 +42,9 @@ def create(
     *,
     file: Annotated[str, typer.Option("--file", metavar="FILE", help="TOML; - is the standard input.")],
     keep: Annotated[bool, typer.Option("--draft", help="Keep it as a draft; order nothing.")] = False,
+    dry_run: DryRun = False,
+    confirm: Confirm = 0,
+    watch: Watch = False,
     json: Json = False,
 ) -> None:
     """Make a job out of a parameter file."""
@@ -52,7 +56,9 @@ def create(
     run_(work, as_json=json)
     parent = context.parent
     group: Any = None if parent is None else parent.command
-    words = [*(["draft"] if keep else []), line[0], *(["--json"] if json else []), *line[1:]]
+    said = [name for name, given in (("--json", json), ("--watch", watch), ("--dry-run", dry_run)) if given]
+    said += [f"--confirm={confirm}"] if confirm else []
+    words = [*(["draft"] if keep else []), line[0], *said, *line[1:]]
     group.main(words, prog_name="tiercast job", parent=parent.parent if parent else None, standalone_mode=False)
 
 

@@ -56,6 +56,8 @@ _templates = _completion("template")
 _assignments = _completion("assignment")
 _plans = _completion("plan")
 
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show how many and who, by site.")]
+Confirm = Annotated[int, typer.Option("--confirm", metavar="N", help="Yes, it is for exactly so many nodes.")]
 Json = Annotated[bool, typer.Option("--json", help="One line of JSON instead of text.")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, as 'job list' shows it.", autocompletion=_jobs)]
 Plan = Annotated[str, typer.Argument(metavar="PLAN", help="The plan's id or number.", autocompletion=_plans)]

@@ -1,6 +1,6 @@
-"""The command `tiercast` for tests: one process has it imported, and forks a run of it for each call.
+"""The commands `tiercast` and `tiercast-endpoint` for tests: a process has one imported, and forks a run for each call.
 
-    python commands.py SOCKET        serves until its stdin ends
+    python commands.py SOCKET MODULE...        serves the first until its stdin ends
 
 Rules
 - A run is the command's own `main`, in a process of its own, with the arguments, environment and folder of the call;
@@ -31,11 +31,19 @@ from typing import Any
 
 _START_S = 60.0
 #: The command, and what it imports late.
-_IMPORTED = (
+CENTRE = (
     "tiercast_cli.__main__",
     "asyncio",
     "rich.table",
     "tiercast_cli.packager.send",
+    "tiercast_protocol.node.control.client",
+)
+#: That of a machine's owner.
+OWNER = (
+    "tiercast_endpoint.__main__",
+    "tiercast_endpoint.terminal",
+    "asyncio",
+    "rich.table",
     "tiercast_protocol.node.control.client",
 )
 
@@ -43,19 +51,23 @@ _IMPORTED = (
 class Commands:
     """Runs the command."""
 
-    def __init__(self, python: str) -> None:
+    def __init__(self, python: str, modules: Sequence[str] = CENTRE) -> None:
         self._python = python
+        self._modules = modules
         self._guard = threading.Lock()
         self._socket: Path | None = None
 
-    def run(self, args: Sequence[str], env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, args: Sequence[str], env: Mapping[str, str], *, stdin: str = "", folder: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """One run, to its end."""
+        said = {"args": list(args), "env": dict(env), "cwd": str(folder or Path.cwd()), "stdin": stdin}
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(self._served(env)))
-            client.sendall(json.dumps({"args": list(args), "env": dict(env), "cwd": str(Path.cwd())}).encode() + b"\n")
+            client.sendall(json.dumps(said).encode() + b"\n")
             with client.makefile("rb") as answers:
                 told: dict[str, Any] = json.loads(answers.readline() or b'{"exit": -9, "out": "", "err": "killed"}')
-        return subprocess.CompletedProcess(["tiercast", *args], told["exit"], told["out"], told["err"])
+        return subprocess.CompletedProcess([self._modules[0], *args], told["exit"], told["out"], told["err"])
 
     def _served(self, env: Mapping[str, str]) -> Path:
         with self._guard:
@@ -63,7 +75,10 @@ class Commands:
                 folder = Path(tempfile.mkdtemp(prefix="tcc", dir="/tmp"))
                 path = folder / "s"
                 process = subprocess.Popen(
-                    [self._python, __file__, str(path)], env=dict(env), stdin=subprocess.PIPE, start_new_session=True
+                    [self._python, __file__, str(path), *self._modules],
+                    env=dict(env),
+                    stdin=subprocess.PIPE,
+                    start_new_session=True,
                 )
                 atexit.register(_end, process, folder)
                 deadline = time.monotonic() + _START_S
@@ -82,8 +97,8 @@ def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _serve(path: Path) -> None:
-    command, *_ = map(importlib.import_module, _IMPORTED)
+def _serve(path: Path, modules: Sequence[str]) -> None:
+    command, *_ = map(importlib.import_module, modules)
     gc.freeze()  # what is imported is no garbage, and a run that looked at it would copy all of it
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who has answered needs no grave
     with socket.socket(socket.AF_UNIX) as server, selectors.DefaultSelector() as ready:
@@ -113,9 +128,10 @@ def _one(client: socket.socket, command: Any) -> None:
     os.environ.update(said["env"])
     os.chdir(said["cwd"])
     sys.argv = [command.__file__, *said["args"]]
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    with tempfile.TemporaryFile() as typed, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        typed.write(said["stdin"].encode())
+        typed.seek(0)
+        os.dup2(typed.fileno(), 0)
         os.dup2(out.fileno(), 1)
         os.dup2(err.fileno(), 2)
         code = _main(command)
@@ -144,4 +160,4 @@ def _main(command: Any) -> int:
 
 
 if __name__ == "__main__":
-    _serve(Path(sys.argv[1]))
+    _serve(Path(sys.argv[1]), sys.argv[2:])

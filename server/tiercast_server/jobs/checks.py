@@ -175,9 +175,12 @@ async def check_conflict(connection: AsyncConnection, type_: str, package: str, 
     both = [row for row in await connection.execute(query) if row.node in names]
     if both:
         first = both[0]
+        more = len([row for row in both if row.id == first.id]) - 1
+        others = len({row.id for row in both}) - 1
         raise UsageError(
             code="job.conflict",
             what=f"The job {first.id} of {first.created_by} is to {opposite} {package} on {first.node}"
-            f"{f' and {len(both) - 1} more of these targets' if len(both) > 1 else ''}.",
+            f"{f' and {more} more of these targets' if more else ''}"
+            f"{f', and so are {others} more jobs' if others > 1 else ', and so is one more job' if others else ''}.",
             todo=f"Wait for it, or `tiercast job cancel {first.id}` and order again. Nothing was done.",
         )

@@ -44,7 +44,9 @@ async def test_who_put_it_off_how_often_and_until_when(world: Any) -> None:
         await owners.said(call(by="colour"))
     shown = await world.view.show(job, Wanted(chosen=True))
     assert [row["node"] for row in shown["targets"]] == ["pc1", "pc2"]
-    assert shown["targets"][0]["owner"]["times"] == 2
+    owner = shown["targets"][0]["owner"]
+    assert (owner["times"], owner["by"]) == (2, "alice")
+    assert set(owner) == set(Chosen().shown()), "with what he did not choose, too"
 
 
 async def test_what_has_ended_is_told_where_it_is_asked_for(world: Any) -> None:
