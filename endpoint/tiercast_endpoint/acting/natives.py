@@ -108,6 +108,9 @@ class Unit(Native):
             await self._ctl("daemon-reload")
             if state.get("active"):
                 await self._ctl("restart", self._name)
+            else:
+                # A manager remembers units that failed when their files are long gone.
+                await self._ctl("reset-failed", self._name, exits=None, quiet=True)
 
 
 NATIVES: Mapping[str, type[Native]] = {"program": Program, "group": Group, "user": User, "unit": Unit, **INSTALLERS}

@@ -57,9 +57,9 @@ def _toml(value: Any) -> str:
 class Lab:
     """An engine over folders of a test, without jobs around it: `tree` is what every version's sources lie in."""
 
-    def __init__(self, folder: Path, db: Database, tools: Tools | None = None) -> None:
+    def __init__(self, folder: Path, db: Database, tools: Tools | None = None, top: Path | None = None) -> None:
         self.folder, self.db, self.tools = folder, db, tools
-        self.top, self.keep = folder / "prefix", folder / "kept"
+        self.top, self.keep = top or folder / "prefix", folder / "kept"
         self.handlers: dict[str, Handler] = {}
         self.top.mkdir(exist_ok=True)
         self.new()
@@ -109,7 +109,7 @@ class Lab:
 
 
 @asynccontextmanager
-async def lab(folder: Path, tools: Tools | None = None) -> AsyncIterator[Lab]:
-    """An engine with a database of its own."""
+async def lab(folder: Path, tools: Tools | None = None, top: Path | None = None) -> AsyncIterator[Lab]:
+    """An engine with a database of its own; `top` is its prefix."""
     async with Database.open(folder / "db", SCHEMA, readers=0) as db:
-        yield Lab(folder, db, tools)
+        yield Lab(folder, db, tools, top)

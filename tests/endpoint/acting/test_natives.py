@@ -182,4 +182,4 @@ async def test_a_unit_is_restarted_looked_at_and_goes_back(tmp_path: Path, monke
         await site.settled(3, "one")
         assert not (tmp_path / "active-app.service").exists()
         assert not (tmp_path / "enabled-app.service").exists()
-        assert (tmp_path / "told").read_text().splitlines()[-1] == "daemon-reload"
+        assert (tmp_path / "told").read_text().splitlines()[-2:] == ["daemon-reload", "reset-failed app.service"]
