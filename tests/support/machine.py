@@ -2,7 +2,7 @@
 
 Rules
 - What is written in it goes to memory, and is gone with it; nothing of this machine is changed.  Processes, mounts,
-  host name and control groups are its own; the network is shared, so that daemons of a test are reached by their address.
+  host name and control groups are its own; the network is shared, so that a test can reach its daemons.
 - The kernel's settings are read-only in it, it can load nothing and set no clock, and units that would touch the kernel
   are masked.
 - When the test ends it is killed with all that runs in it, and its control groups are taken away.
