@@ -11,6 +11,7 @@ from pathlib import Path
 from tiercast_cli.packager.seal import seal_tree
 from tiercast_protocol.content.chunk import unseal
 from tiercast_protocol.content.definition import Definition
+from tiercast_protocol.content.filegroups import FileGroup
 from tiercast_protocol.content.manifest import Root, decode_list
 from tiercast_protocol.content.patchmake import make_patch
 from tiercast_protocol.content.patchplan import Side
@@ -33,15 +34,23 @@ class SealedPackage:
         return side
 
 
-def sealed(folder: Path, files: Mapping[str, bytes], version: str = "1", name: str = "app") -> SealedPackage:
-    """The package of these files."""
+def sealed(
+    folder: Path,
+    contents: Mapping[str, bytes],
+    version: str = "1",
+    name: str = "app",
+    files: tuple[FileGroup, ...] = (),
+) -> SealedPackage:
+    """The package of these contents, with the file groups `files`."""
     top = folder / f"{name}-{version}"
     top.mkdir(exist_ok=True)
-    for path, data in files.items():
+    for path, data in contents.items():
         (top / path).parent.mkdir(parents=True, exist_ok=True)
         (top / path).write_bytes(data)
     chunks: dict[bytes, bytes] = {}
-    made = seal_tree(top, Definition(name=name, version=version), lambda batch: chunks.update(batch.stored()))
+    made = seal_tree(
+        top, Definition(name=name, version=version, files=files), lambda batch: chunks.update(batch.stored())
+    )
     return SealedPackage(made.digest, made.root, chunks)
 
 

@@ -275,8 +275,7 @@ class Materials:
     async def fetch(self, job: Job, tell: Progress, asked: Callable[[Sequence[Digest]], None] | None = None) -> None:
         """Bring the data chunks that no store or file here holds and no patch makes; `asked` hears of each first."""
         taken = await self.selection(job)
-        if taken.choice.whole:  # a patch makes all of a package, of which only a part may be wanted
-            await self.patches.content(job.root, job.job, self._needed)
+        await self.patches.content(job.root, job.job, self._needed, self._wanted)
         chunks: dict[Digest, int] = {}
         async for entries in taken.entries(self.store):
             for entry in entries:
@@ -292,6 +291,24 @@ class Materials:
             asked=asked,
             on_progress=tell,
         )
+
+    async def _wanted(self, root: Digest) -> Collection[Digest] | None:
+        """Data chunks of the package that this machine would take; None for all.  Root and lists are held."""
+        head = await fetch.read_root(root, self.store)
+        definition = parse_definition(head.definition, f"{head.name}={head.version}")
+        if not definition.files or self.chooser is None:
+            return None
+        try:
+            choice = (await self.chooser.choose(head, definition, self.store)).choice
+        except UsageError:  # a version on the way that is none for this machine: it holds nothing of it
+            return ()
+        return {
+            part.digest
+            async for entries in fetch.read_entries(head, self.store)
+            for entry in entries
+            if choice.takes(entry.path)
+            for part in entry.parts
+        }
 
     async def sync(self) -> None:
         """All that was fetched is durable when this returns; raises as the disk."""

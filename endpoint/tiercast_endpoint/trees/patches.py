@@ -4,6 +4,7 @@ Rules
 - Nobody names a base: whatever tree stands here is one, and the cheapest way over the offers is taken.
 - Base content is read where it lies, staged or installed, and proved; it is never fetched for a patch.
 - Whatever fails costs nothing but its chunks, which are fetched like any others; it is logged and counted.
+- Who takes a part of the package only (its file group) makes that part only.
 - Offers are hints from the parent, unsigned: few are kept, the oldest go first.
 - What only served as a step (payloads, versions in between) goes as soon as the last step is done.
 """
@@ -11,7 +12,7 @@ Rules
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -94,14 +95,22 @@ class Patches:
             if not await self._step(offer, p.INDEX, job):
                 return
 
-    async def content(self, root: Digest, job: str, needed: Callable[[], Awaitable[set[Digest]]]) -> None:
+    async def content(
+        self,
+        root: Digest,
+        job: str,
+        needed: Callable[[], Awaitable[set[Digest]]],
+        wanted: Callable[[Digest], Awaitable[Collection[Digest] | None]],
+    ) -> None:
         """Make what a patch makes of the package's data chunks, with its index held.
 
-        `needed` names what must stay when the steps in between are given up.
+        `needed` names what must stay when the steps in between are given up; `wanted` those data chunks of a package
+        that are taken here, None for all.
         """
         way = await self._way(root)
         for offer in way:
-            if not await self._step(offer, p.CONTENT, job) and offer is not way[-1]:
+            taken = await wanted(offer.result)
+            if not await self._step(offer, p.CONTENT, job, taken) and offer is not way[-1]:
                 break  # without the version in between the next step has no base
         if way:
             await self._tidy(way, needed)
@@ -120,11 +129,11 @@ class Patches:
             return False
         return all([await self._store.has(digest) for digest in lists])
 
-    async def _step(self, offer: PatchOffer, kind: int, job: str) -> bool:
+    async def _step(self, offer: PatchOffer, kind: int, job: str, wanted: Collection[Digest] | None = None) -> bool:
         """One patch, as far as `kind` goes; False when something of it has to come as chunks."""
         try:
             patch = await self._patcher.fetch(offer, job)
-            return await self._patcher.apply(patch, kind, job)
+            return await self._patcher.apply(patch, kind, job, wanted)
         except (ChunkMissing, ChunkCorrupt, ProtocolError, StoreFull) as error:
             self._patcher.tally.failed += 1
             log.warning("patch.failed", job=job, patch=offer.patch.hex()[:16], reason=str(error))

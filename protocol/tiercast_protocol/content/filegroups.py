@@ -88,6 +88,10 @@ class Choice:
         """Whether it takes the tree as it is."""
         return not self.mine and not self.others
 
+    def takes(self, path: str) -> bool:
+        """Whether it takes what stands at `path` in the package."""
+        return path.partition("/")[0] not in self.others
+
     def common(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         """Those in no group's folder."""
         out = {*self.others, self.mine}

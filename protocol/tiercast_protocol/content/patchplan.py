@@ -6,6 +6,8 @@ Rules
   same name elsewhere, else the nearest of its kind in path order.
 - Small files share regions, so none has a cost of its own; large ones are cut into several, each with the base
   content round the like place.  What room a reference has left goes to what lies beside it.
+- Of a package with file groups each region makes what the machines of one group take (or all of them), out of what
+  they hold: who took one group of the base can apply what is his, and needs nothing of the others (docs/adr/0009).
 - Pure arithmetic over numbers and lengths: no content is read here.
 """
 
@@ -13,9 +15,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from tiercast_protocol.content.definition import parse_definition
 from tiercast_protocol.content.digest import Digest
 from tiercast_protocol.content.manifest import Entry, Kind, Root
 from tiercast_protocol.content.patch import ContentOrder, index_order
@@ -29,6 +32,10 @@ _WHOLE, _MARGIN = 1 << 20, 256 << 10
 #: Least that a reference may grow to; a small edit is not to be made from 16 MiB.
 _BESIDE = 512 << 10
 _NUMBERS = re.compile(r"\d+(?:[._-]\d+)*")
+
+
+#: The groups whose machines take something; None is every machine.
+Takers = frozenset[str] | None
 
 
 @dataclass(slots=True)
@@ -48,6 +55,23 @@ class Side:
         self.order = ContentOrder()
         self.files: dict[str, FileAt] = {}
         self._numbers: dict[Digest, int] = {}
+        files = parse_definition(root.definition).files if root.definition else ()
+        self._groups = {one.folder: one.name for one in files}
+        self._takers: list[set[str] | None] = []
+
+    @property
+    def grouped(self) -> bool:
+        """Whether there are file groups."""
+        return bool(self._groups)
+
+    def group(self, path: str) -> str | None:
+        """The group whose machines take `path`; None: every machine."""
+        return self._groups.get(path.partition("/")[0]) if self._groups else None
+
+    def takers(self, number: int) -> Takers:
+        """Whose machines take the chunk."""
+        found = self._takers[number]
+        return None if found is None else frozenset(found)
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Take the next list's entries."""
@@ -58,9 +82,15 @@ class Side:
 
     def _add_file(self, entry: Entry) -> None:
         at = self.files.setdefault(entry.path, FileAt())
-        place = entry.start
+        place, group = entry.start, self.group(entry.path)
         for part in entry.parts:
             number = self._numbers.setdefault(part.digest, len(self._numbers))
+            if number == len(self._takers):
+                self._takers.append(set())
+            if group is None:
+                self._takers[number] = None
+            elif (takers := self._takers[number]) is not None:
+                takers.add(group)
             at.spans.append((number, place, part.length))
             place += part.length
         at.size = place
@@ -78,17 +108,30 @@ def content_tasks(base: Side, result: Side) -> Iterator[Task]:
     """The regions of the data chunks that `base` lacks."""
     held = base.order.lengths
     missing = [number for number, digest in enumerate(result.order.digests) if digest not in held]
+    if not base.grouped and not result.grouped:
+        yield from _tasks(base, result, missing, None)
+        return
+    parts: dict[Takers, list[int]] = {}
+    for number in missing:
+        parts.setdefault(result.takers(number), []).append(number)
+    for takers, some in parts.items():
+        yield from _tasks(base, result, some, takers)
+
+
+def _tasks(base: Side, result: Side, missing: Sequence[int], takers: Takers) -> Iterator[Task]:
+    """The regions of those chunks, which the machines of `takers` take."""
     lengths = list(result.order.lengths.values())
-    alike = _Alike(base, result, missing)
+    alike = _Alike(base, result, missing, takers)
     base_lengths = list(base.order.lengths.values())
+    usable = {number for number in range(len(base_lengths)) if _held_by(takers, base.takers(number))}
     numbers: list[int] = []
     core: set[int] = set()
     made = reference = 0
     for number in missing:
-        more = alike.of(number)
+        more = alike.of(number) & usable
         grown = reference + sum(base_lengths[n] for n in more - core)
         if numbers and (made + lengths[number] > RESULT or grown > _CORE):
-            yield Task(_widened(core, base_lengths, made), numbers)
+            yield Task(_widened(core, base_lengths, made, usable), numbers)
             numbers, core, made = [], set(), 0
             grown = sum(base_lengths[n] for n in more)
         numbers.append(number)
@@ -96,7 +139,12 @@ def content_tasks(base: Side, result: Side) -> Iterator[Task]:
         made += lengths[number]
         reference = min(grown, _CORE)
     if numbers:
-        yield Task(_widened(core, base_lengths, made), numbers)
+        yield Task(_widened(core, base_lengths, made, usable), numbers)
+
+
+def _held_by(takers: Takers, holders: Takers) -> bool:
+    """Whether all machines of `takers` hold what those of `holders` took."""
+    return holders is None or (takers is not None and takers <= holders)
 
 
 def index_tasks(base: Side, result: Side, lengths: Sequence[int], base_lengths: Sequence[int]) -> Iterator[Task]:
@@ -128,8 +176,11 @@ def _fitting(numbers: Iterable[int], lengths: Sequence[int]) -> set[int]:
     return chosen
 
 
-def _widened(core: set[int], lengths: Sequence[int], made: int) -> list[int]:
-    """`core` and what lies beside it, evenly on all sides, as far as a reference for `made` bytes goes."""
+def _widened(core: set[int], lengths: Sequence[int], made: int, usable: Container[int]) -> list[int]:
+    """`core` and what lies beside it, evenly on all sides, as far as a reference for `made` bytes goes.
+
+    Only what is `usable` counts.
+    """
     most = min(REFERENCE, _BESIDE + 2 * made)
     chosen = set(core)
     size = sum(lengths[number] for number in chosen)
@@ -138,7 +189,7 @@ def _widened(core: set[int], lengths: Sequence[int], made: int) -> list[int]:
         beside = {n for at in edges for n in (at - 1, at + 1) if 0 <= n < len(lengths)} - chosen
         edges = set()
         for number in sorted(beside):
-            if size + lengths[number] <= most:
+            if number in usable and size + lengths[number] <= most:
                 size += lengths[number]
                 edges.add(number)
         chosen |= edges
@@ -148,7 +199,7 @@ def _widened(core: set[int], lengths: Sequence[int], made: int) -> list[int]:
 class _Alike:
     """Which base chunks hold what is like a result chunk."""
 
-    def __init__(self, base: Side, result: Side, missing: Sequence[int]) -> None:
+    def __init__(self, base: Side, result: Side, missing: Sequence[int], takers: Takers = None) -> None:
         self._base = base
         self._result = result
         self._uses: dict[int, list[tuple[str, int, int]]] = {number: [] for number in missing}
@@ -156,7 +207,8 @@ class _Alike:
             for number, place, length in file.spans:
                 if number in self._uses:
                     self._uses[number].append((path, place, length))
-        self._pairs = _Pairs(base.files)
+        own = takers if takers is not None and len(takers) == 1 else frozenset[str]()
+        self._pairs = _Pairs(path for path in base.files if (group := base.group(path)) is None or group in own)
 
     def of(self, number: int) -> set[int]:
         """Numbers of base chunks; never empty unless the base is."""

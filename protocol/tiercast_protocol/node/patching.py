@@ -6,13 +6,15 @@ Rules
   again, so an application that was killed goes on where it stopped.
 - A region that fails (base changed or gone, a patch that lies) is left out and counted: its chunks are fetched like any
   others.  Without the index nothing can follow, so then the rest of the patch is left out too.
+- Who wants a part of the result only says which: regions that make nothing of it are passed over, payload and all, and
+  so are, for him, those whose reference is not all held.
 - Nothing here decides whether a patch is worth it (content/patchway.py), nor fetches chunks in its place.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -80,6 +82,7 @@ class _Running:
     patch: p.Patch
     job: str
     tasks: asyncio.TaskGroup
+    wanted: Container[Digest] | None = None
     content: tuple[p.ContentOrder, p.ContentOrder] | None = None
     ahead: dict[int, asyncio.Task[TiercastError | None]] = field(default_factory=dict)
 
@@ -133,15 +136,15 @@ class Patcher:
             raise MessageInvalid("it is not what was offered", "patch")
         return patch
 
-    async def apply(self, patch: p.Patch, kind: int, job: str = "") -> bool:
-        """Make what the regions of `kind` make; whether all of it is held now.
+    async def apply(self, patch: p.Patch, kind: int, job: str = "", wanted: Container[Digest] | None = None) -> bool:
+        """Make what the regions of `kind` make, of content what is `wanted` (None: all); whether it is held now.
 
         Raises:
             StoreFull: no room for a result.
         """
         try:
             async with asyncio.TaskGroup() as tasks:
-                return await self._apply(_Running(patch, job, tasks), kind)
+                return await self._apply(_Running(patch, job, tasks, wanted if kind == p.CONTENT else None), kind)
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
 
@@ -166,10 +169,10 @@ class Patcher:
         if region.kind == p.CONTENT:
             try:
                 digests, _ = await self._results(running, region)
+                if not await self._lacks(_of(digests, running.wanted)) or not await self._can(running, region):
+                    return
             except TiercastError:
                 return  # told when its turn comes
-            if not await self._lacks(digests):
-                return
         running.ahead[number] = running.tasks.create_task(self._bring(region.pieces, running.job))
 
     async def _bring(self, pieces: Sequence[Digest], job: str) -> TiercastError | None:
@@ -186,19 +189,25 @@ class Patcher:
                 return True
         return False
 
+    async def _can(self, running: _Running, region: p.Region) -> bool:
+        """Whether one who took a part of the base can make the region; whoever took all of it is to hold all of it."""
+        return running.wanted is None or not await self._lacks(await self._numbered(running, region))
+
     async def _one(self, running: _Running, region: p.Region, n: int) -> bool:
         try:
             digests, lengths = await self._results(running, region)
-            if not await self._lacks(digests):
+            if not await self._lacks(_of(digests, running.wanted)):
                 return True
             p.check_sizes(0, lengths)
+            if not await self._can(running, region):
+                return False
             reference = await self._numbered(running, region)
             ahead = running.ahead.pop(n, None)
             error = await (ahead if ahead is not None else self._bring(region.pieces, running.job))
             if error is not None:
                 raise error
             async with self._turn:
-                await self._make(region, digests, lengths, reference)
+                await self._make(region, digests, lengths, reference, running.wanted)
             self._give_back()
         except (ChunkMissing, ChunkCorrupt, ProtocolError) as error:
             self.tally.failed += 1
@@ -271,16 +280,21 @@ class Patcher:
     # -- bytes -----------------------------------------------------------------------------------------
 
     async def _make(
-        self, region: p.Region, digests: Sequence[Digest], lengths: Sequence[int], reference: Sequence[Digest]
+        self,
+        region: p.Region,
+        digests: Sequence[Digest],
+        lengths: Sequence[int],
+        reference: Sequence[Digest],
+        wanted: Container[Digest] | None,
     ) -> None:
         frame, joined = await self._payload(region), await self._joined(reference)
         self._give_back()
-        made = await asyncio.to_thread(_made, frame, joined, digests, lengths)
+        raw = await asyncio.to_thread(_made, frame, joined, digests, lengths)
         self.tally.used += 1
         self.tally.bytes += len(frame)
-        for at in range(0, len(digests), _AT_ONCE):
-            some = zip(digests[at : at + _AT_ONCE], made[at : at + _AT_ONCE], strict=True)
-            await asyncio.gather(*(self._keep(digest, raw) for digest, raw in some))
+        made = [one for one in zip(digests, raw, strict=True) if wanted is None or one[0] in wanted]
+        for at in range(0, len(made), _AT_ONCE):
+            await asyncio.gather(*(self._keep(*one) for one in made[at : at + _AT_ONCE]))
 
     async def _payload(self, region: p.Region) -> bytes:
         if region.frame:
@@ -304,6 +318,10 @@ class Patcher:
         self.tally.made += 1
         self.tally.made_bytes += len(raw)
         self._on_stored(digest, len(stored))
+
+
+def _of(digests: Sequence[Digest], wanted: Container[Digest] | None) -> Sequence[Digest]:
+    return digests if wanted is None else [digest for digest in digests if digest in wanted]
 
 
 def _made(frame: bytes, reference: bytearray, digests: Sequence[Digest], lengths: Sequence[int]) -> list[memoryview]:

@@ -9,7 +9,9 @@ from tests.endpoint.lab import Agent, Package, Region, agent_over, pack
 from tests.support.sealed import like_code, shifted
 
 from tiercast_endpoint.trees import holdings
+from tiercast_protocol.content import patchmake
 from tiercast_protocol.content.chunk import unseal
+from tiercast_protocol.content.filegroups import FileGroup
 from tiercast_protocol.content.manifest import decode_list, decode_root
 from tiercast_protocol.content.patchmake import make_patch
 from tiercast_protocol.content.patchplan import Side
@@ -165,6 +167,52 @@ async def test_killed_while_it_applies_it_goes_on(
         assert agent.tree("app") == TWO
         assert set(agent.fetcher.fetched) <= set(chunks)
         assert held in await agent.store.digests()
+
+
+GROUPS = (FileGroup("arm", "arm", 'architecture == "aarch64"'), FileGroup("pc", "pc", 'architecture == "x86_64"'))
+
+
+def grouped(version: str, times: int) -> Package:
+    """Every program of every group changes a little from version to version."""
+    content: dict[str, bytes | str | None] = {"arm": None, "pc": None}
+    for number, path in enumerate(("arm/tool", "common", "pc/tool")):
+        code = like_code(number, 400_000)
+        content[path] = shifted(code, times) if times else code
+    return pack("app", version, content, files=GROUPS)
+
+
+async def test_who_takes_a_file_group_takes_its_part_of_a_patch(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patchmake, "INLINE", 500)  # what is short lies in the patch itself
+    one, two, three = grouped("1", 0), grouped("2", 2), grouped("3", 3)
+    arm = set(pack("other", "1", {"tool": shifted(like_code(0, 400_000), 3)}).data)
+    await installed(agent, one)
+    whole: dict[bytes, bytes] = {}
+    for base, result in ((one, two), (two, three)):
+        offer, chunks = patch_of(base, result)
+        whole |= chunks
+        agent.fetcher.chunks.update(chunks)
+        await agent.materials.patches.hear([offer])
+    assert (await agent.do("up", "install", three)).state == "done"
+    tree = agent.tree("app")
+    assert tree == {"common": shifted(like_code(1, 400_000), 3), "tool": shifted(like_code(2, 400_000), 3)}
+    assert set(agent.fetcher.fetched) <= set(whole), "no chunk of the new version came"
+    assert set(agent.fetcher.fetched) < set(whole), "nor what makes the other group's"
+    assert not arm & set(await agent.store.digests())
+    assert agent.materials.patches.shown()["regions_failed"] == 0
+
+
+async def test_who_takes_another_group_now_gets_its_chunks(agent: Agent) -> None:
+    one, two = grouped("1", 0), grouped("2", 2)
+    await installed(agent, one)
+    agent.facts["architecture"] = "aarch64"
+    offer, chunks = patch_of(one, two)
+    agent.fetcher.chunks.update(chunks)
+    agent.offer(two)
+    await agent.materials.patches.hear([offer])
+    assert (await agent.do("up", "install", two)).state == "done"
+    assert (agent.tree("app") or {})["tool"] == shifted(like_code(0, 400_000), 2)
+    assert agent.materials.patches.shown()["regions_failed"] == 0
+    assert set(agent.fetcher.fetched) & set(chunks), "what all machines take came as a patch all the same"
 
 
 async def test_few_offers_are_kept_and_nonsense_is_not(agent: Agent, packages: Three) -> None:

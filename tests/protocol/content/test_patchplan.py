@@ -8,6 +8,7 @@ import pytest
 from tests.support.sealed import like_code, sealed, shifted
 
 from tiercast_protocol.content import patchplan as plan
+from tiercast_protocol.content.filegroups import FileGroup
 from tiercast_protocol.content.patch import MAX_REFERENCE, MAX_RESULT
 
 MIB = 1 << 20
@@ -74,3 +75,23 @@ def test_the_index_costs_what_changed(tmp_path: Path) -> None:
     assert len(base.index) > 3
     assert task.result[0] == task.reference[0] == 0
     assert len(task.result) == len(task.reference) < len(base.index)
+
+
+def test_a_region_is_for_the_machines_of_one_group(tmp_path: Path) -> None:
+    groups = (FileGroup("arm", "arm", 'os == "a"'), FileGroup("pc", "amd64", 'os == "b"'))
+    old = {
+        f"{part}bin/t{n}": like_code(n + 9 * at, 120_000)
+        for at, part in enumerate(("arm/", "amd64/", "lib/"))
+        for n in range(3)
+    }
+    new = {path: shifted(data, 3) for path, data in old.items()}
+    base, result = sealed(tmp_path, old, "1", files=groups).side(), sealed(tmp_path, new, "2", files=groups).side()
+    tasks = list(plan.content_tasks(base, result))
+    whose = [{result.takers(number) for number in task.result} for task in tasks]
+    assert whose == [{frozenset({"pc"})}, {frozenset({"arm"})}, {None}]
+    for task, (takers,) in zip(tasks, whose, strict=True):
+        assert task.reference
+        for holders in map(base.takers, task.reference):
+            assert holders is None or (takers is not None and takers <= holders)
+    made = sorted(number for task in tasks for number in task.result)
+    assert made == [n for n, d in enumerate(result.order.digests) if d not in base.order.lengths]
