@@ -63,7 +63,8 @@ def lines(found: Body, job: str, now: float, *, everything: bool = False) -> lis
         return [line for one in found["jobs"] for line in of_target(one, f"{found['node']}", one["job"], now)]
     head = [f"assignment {found['assignment']}: {found['says']}"] if "assignment" in found else []
     if found["type"] != "assignment":
-        head.append(f"job {found['job']}: {found['type']} {words.subject(found)}, {found['state']}")
+        about = " ".join(part for part in (found["type"], words.subject(found)) if part)
+        head.append(f"job {found['job']}: {about}, {found['state']}")
     if "chain" in found:
         head += of_target(found, found["target"], job, now)
     for one in found.get("above") or []:

@@ -129,6 +129,7 @@ async def serve(stack: AsyncExitStack, here: Place) -> None:
     verbs = Verbs()
     desk = _desk(region, settings, parts, subtree)
     subtree.whys.reader = desk.why.below
+    subtree.wakes.on_failed = parts.intake.unwoken
     add_verbs(verbs, desk)
     await stack.enter_async_context(ControlServer(here.socket, verbs))
     async with asyncio.TaskGroup() as tasks:

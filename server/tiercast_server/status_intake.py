@@ -11,7 +11,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -20,6 +20,7 @@ from sqlalchemy import RowMapping, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content.chosen import read
+from tiercast_protocol.content.reason import Reason
 from tiercast_protocol.content.receipt import STATES
 from tiercast_protocol.wire.messages import StatusRecord, sound
 from tiercast_server import site_jobs
@@ -27,6 +28,7 @@ from tiercast_server.changes import Changes
 from tiercast_server.database.tables import hops, targets
 from tiercast_server.database.tables import nodes as nodes_table
 from tiercast_server.jobs import rows as job_rows
+from tiercast_server.jobs import unwoken
 from tiercast_server.jobs.life import Counted
 from tiercast_server.jobs.rows import Job
 from tiercast_server.nodes import nodes
@@ -92,6 +94,12 @@ class StatusIntake:
         if ordered:
             self._wake()
         return taken
+
+    async def unwoken(self, node: str, said: Mapping[str, Reason]) -> None:
+        """This server could not wake a child of its own for these jobs."""
+        async with self._region.db.write() as connection:
+            for job, reason in said.items():
+                await unwoken.note(connection, job, {node: reason}, self._region.clock())
 
     async def _advance(self, connection: AsyncConnection, changed: Iterable[str]) -> tuple[set[str], bool]:
         """Tell the machines of these jobs: which of them have ended, and whether anything was ordered."""
@@ -167,6 +175,7 @@ class StatusIntake:
         key = {"revision": record.revision, "attempt": record.attempt, "seq": record.seq}
         values = {**key, "state": record.state, "done": record.done, "total": record.total, "at": record.at}
         values["why"] = record.detail[:_MAX_WHY]
+        await unwoken.hear(connection, job.id, record.target, record.detail[:_MAX_WHY], self._region.clock())
         if held is None:
             await connection.execute(insert(hops).values(job=job.id, node=record.target, rate=0, **values))
             return True

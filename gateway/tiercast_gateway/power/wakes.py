@@ -1,9 +1,9 @@
 """Wakes the machines of this node for their jobs, and says which did not wake (docs/power.md).
 
 Rules
-- `waking` decides in which turn; here is known who is wanted: direct children with an open order, where their link
-  says so, else the order, else a group that they are in; from when on the order needs them; never one for whom the
-  order is kept by its condition.
+- `waking` decides in which turn; here is known who is wanted: direct children with an open order (guests too, as long
+  as their place is kept: their order is here), where their link says so, else the order, else a group that they are in;
+  from when on the order needs them; never one for whom the order is kept by its condition.
 - Whom a packet was sent to stands in the database before it is sent: also after a restart it is known who was woken
   by us.  He is told when he connects (`woken.v1`), and so may sleep again after the job.
 - Looked at once a second while somebody is wanted, less often where a look takes long.
@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from sqlite3 import Connection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import structlog
 
@@ -64,6 +65,8 @@ BY_HAND = ""
 _MOST_RESULTS = 1_000
 _MS = 1000
 
+Failed: TypeAlias = Callable[[str, Mapping[str, Reason]], Awaitable[None]]
+
 
 class Wakes:
     """Of one sub-tree.
@@ -83,6 +86,9 @@ class Wakes:
         self._marked: set[str] = set()
         self._results: dict[str, dict[str, Any]] = {}
         self._wake = asyncio.Event()
+        #: Called with a machine that did not wake, and the reason by job; what hears the records of gateways needs it
+        #: only where there are none: at the server.
+        self.on_failed: Failed | None = None
 
     async def load(self) -> None:
         """Take up whom an earlier life was waking."""
@@ -163,7 +169,9 @@ class Wakes:
 
     async def _wanted(self, now: float) -> set[tuple[str, str]]:
         """Children, and the jobs for which they are to be awake."""
-        own = {user.name for user in self._tree.enrolment.children() if user.role == "endpoint" and not user.guest}
+        lodges = self._tree.lodging.guests.holds
+        users = [user for user in self._tree.enrolment.children() if user.role == "endpoint"]
+        own = {user.name for user in users if not user.guest or lodges(user.name)}
         found: set[tuple[str, str]] = set()
         self._marked = await self._tree.db.read(_marked) & self._jobs.keys() if self._jobs else set()
         for order in self._asking():
@@ -199,6 +207,8 @@ class Wakes:
                 case Say(node, tries, since, why):
                     log.warning("did not wake", node=node, tries=tries, reason=why)
                     self._note(node, "failed", tries=tries, since=int(since * _MS), why=why)
+                    if self.on_failed is not None:
+                        await self.on_failed(node, self._failed(node))
                     more += self._step(Unwanted(node, BY_HAND))
         return await self._act(more) if more else []
 
@@ -216,6 +226,13 @@ class Wakes:
         log.info("waking", node=node, jobs=list(keys))
         self._note(node, "waking", tries=sleeper.tries if sleeper is not None else 1, since=int(since * _MS))
         return []
+
+    def _failed(self, node: str) -> dict[str, Reason]:
+        """Why, by job, a machine that did not wake carries none of them out."""
+        sleeper = self.machine.sleepers.get(node)
+        keys = [key for key in sleeper.keys if key != BY_HAND] if sleeper is not None else []
+        found = {key: self.reason(key, node) for key in keys}
+        return {key: one.at(node=self._tree.name, peer=node) for key, one in found.items() if one is not None}
 
     def _note(self, node: str, state: str, **more: Any) -> None:
         self._results.pop(node, None)
@@ -293,7 +310,8 @@ def _reason(sleeper: Sleeper, most: int) -> Reason:
         until = int(sleeper.next * _MS)
         if sleeper.why:
             return because("wake.failed", until=until, why=sleeper.why)
-        return because("wake.failed", until=until, tries=sleeper.tries, began=began, rounds=sleeper.rounds)
+        rounds = sleeper.rounds if sleeper.rounds > 1 else None
+        return because("wake.failed", until=until, tries=sleeper.tries, began=began, rounds=rounds)
     if sleeper.state == ASLEEP:
         return because("wake.queued")
     return because("wake.waking", tries=sleeper.tries, most=most, began=began)

@@ -262,6 +262,14 @@ RESULTS: dict[str, Result] = {
         "The node gave no result before the job expired; one that comes late still counts.",
         "tiercast node show NODE: was it there?  Order again.",
     ),
+    "job.unwoken": Result(
+        _EXPIRED,
+        _REGION,
+        "The machine did not wake before the job expired; the detail says how often and since when it was tried."
+        "  A result that comes late still counts.",
+        "See that it wakes by its network at all: tiercast inventory show NODE, tiercast node wake NODE.  Then"
+        " tiercast job rerun JOB --unreached.",
+    ),
     "node.removed": Result(_CANCELLED, _REGION, "The node was removed from the region."),
     # -- us ----------------------------------------------------------------------------------------------
     "agent.unconfirmed": Result(

@@ -24,7 +24,7 @@ POWER: dict[str, Kind] = {
     ),
     "wake.failed": Kind(
         (GATEWAY, SERVER),
-        "{peer} did not wake: [{why}][{tries:n} packets since {began:at}; {rounds:n} times in all]",
+        "{peer} did not wake: [{why}][{tries:n} packets since {began:at}][, and {rounds:n} times in all]",
         "{peer} connects[, or it is tried again at {until:at}]",
         "see that it wakes by its network at all (firmware, cable, address): tiercast inventory show {peer};"
         " tiercast node wake {peer}",

@@ -1,4 +1,4 @@
-"""The tables of site-held jobs and of the windows of groups; the rules are those of `tables`."""
+"""The tables of site-held jobs, of waking and of the windows of groups; the rules are those of `tables`."""
 
 from __future__ import annotations
 
@@ -41,6 +41,16 @@ group_wakes = Table(
     "group_wakes",
     metadata,
     Column("group_name", _Name, ForeignKey("node_groups.name", ondelete="CASCADE"), primary_key=True),
+)
+
+#: Targets of open jobs that could not be woken: when that was heard last, and how it was put.
+unwoken = Table(
+    "unwoken",
+    metadata,
+    Column("job", String(32), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("node", _Name, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
 )
 
 #: What each machine was told of the windows of its groups last: `body` is the list.

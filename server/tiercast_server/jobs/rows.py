@@ -23,7 +23,7 @@ from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
 from tiercast_server import group_wakes, handover, site_jobs
 from tiercast_server.database.tables import job_requests, jobs, orders, packages, targets
-from tiercast_server.jobs import requests
+from tiercast_server.jobs import requests, unwoken
 from tiercast_server.jobs.life import (
     Close,
     CloseTargets,
@@ -167,6 +167,9 @@ async def advance(region: Region, connection: AsyncConnection, job: Job, *events
             case Order(type_, names, force):
                 await order(region, connection, job, type_, names, force=force)
             case CloseTargets():
+                if command.state == "expired":
+                    for one in await unwoken.concluded(connection, job.id):
+                        await close_targets(connection, job, one, now)
                 await close_targets(connection, job, command, now)
                 queue += life.handle(Counted(await counts(connection, job.id)), now=now)
             case Close(state):

@@ -57,8 +57,11 @@ class Tree:
         self.sent: list[tuple[str, Woken]] = []
         self.kept: set[str] = set()
         users = [
-            SimpleNamespace(name=name, role="endpoint", guest=name == "guest") for name in ("pc-1", "pc-2", "guest")
+            SimpleNamespace(name=name, role="endpoint", guest="guest" in name)
+            for name in ("pc-1", "pc-2", "guest", "a-guest-here")
         ]
+        guests = SimpleNamespace(holds=lambda name: name == "a-guest-here")
+        self.lodging = SimpleNamespace(guests=guests)
         self.enrolment = SimpleNamespace(children=lambda: users)
         self.steering = SimpleNamespace(said=Said(db), reasons=SimpleNamespace(changed=lambda: None))
         self.pruning = SimpleNamespace(reason=lambda _job, child: child in self.kept)
@@ -160,11 +163,22 @@ async def test_who_is_not_to_be_woken_is_left_alone(db: Database) -> None:
         wakes.job_changed(order("other"), True)
         await until(lambda: bool(waker.woke))
         assert [one.node for one in waker.woke] == ["pc-2"], "its link says so, though its order does not"
-        tree.kept.clear()
         await tree.steering.said.put(s.LINK, {"pc-1": {"wake": True}})
         wakes.job_changed(order("linked"), True)
+        tree.kept.clear()  # last: the next look sees all three
         await until(lambda: len(waker.woke) > 1)
         assert set(wakes.machine.sleepers["pc-1"].keys) == {"plain", "kept", "linked"}
+
+
+async def test_a_guest_is_woken_where_he_has_his_place(db: Database) -> None:
+    tree, waker = Tree(db), Waker()
+    for node in ("guest", "a-guest-here"):
+        await tree.says(node, {MAC: ""})
+    await tree.add("j1", "guest", "a-guest-here")
+    async with waking(tree, waker) as wakes:
+        wakes.job_changed(order("j1", wake=True), True)
+        await until(lambda: bool(waker.woke))
+        assert set(wakes.machine.sleepers) == {"a-guest-here"}
 
 
 async def test_whom_a_group_has_woken(db: Database) -> None:
@@ -208,6 +222,12 @@ async def test_who_does_not_wake_is_told_with_how_often(db: Database) -> None:
     await tree.says("pc-1", {MAC: ""})
     await tree.add("j1", "pc-1")
     async with waking(tree, waker, patience=Duration(0.02), tries=2) as wakes:
+        told: list[Any] = []
+
+        async def on_failed(node: str, why: Any) -> None:
+            told.append((node, {job: (one.code, one.node, one.peer) for job, one in why.items()}))
+
+        wakes.on_failed = on_failed
         wakes.job_changed(order("j1", wake=True), True)
 
         def failed() -> bool:
@@ -217,6 +237,8 @@ async def test_who_does_not_wake_is_told_with_how_often(db: Database) -> None:
         await until(failed)
         reason = wakes.reason("j1", "pc-1")
         assert reason is not None
-        assert (reason.get("tries"), reason.get("rounds"), reason.until > 0) == (2, 1, True)
+        assert (reason.get("tries"), reason.get("rounds"), reason.until > 0) == (2, "", True)
+        await until(lambda: bool(told))
+        assert told == [("pc-1", {"j1": ("wake.failed", "berlin", "pc-1")})]
         assert len(waker.woke) == 2
         assert (await wakes.list_(call()))[0]["state"] == "failed"
