@@ -5,7 +5,9 @@ Rules (docs/protocol.md, section 6)
   publishes.
 - A chunk that the depot lacks is asked for above once, however many want it; it goes down the moment it
   is verified (cut-through), out of memory.
-- Frames and marks go out in the order of the machine's commands.  Reading runs one step ahead of publishing.
+- Frames, marks and invitations go out in the order of the machine's commands, over one connection: whoever is invited
+  to a group must not be subscribed before the frames that went to it without him.  Reading runs one step ahead of
+  publishing.
 - Publishing waits for the socket to our own broker and for nothing else: no child can hold it up.
 - When our own broker connection is cut, every lane is lost: children say everything again when they see us.
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -25,7 +28,8 @@ from tiercast_protocol.transfer import events as t
 from tiercast_protocol.transfer.books import SentBooks
 from tiercast_protocol.transfer.sender import Sender
 from tiercast_protocol.wire import codec, frame
-from tiercast_protocol.wire.messages import Absent, GroupJoin, GroupLeave, Message, Report
+from tiercast_protocol.wire.envelope import seal, wrap
+from tiercast_protocol.wire.messages import KIND_OF, Absent, GroupJoin, GroupLeave, Message, Report
 from tiercast_protocol.wire.topics import Topics
 
 if TYPE_CHECKING:
@@ -44,6 +48,8 @@ _MOST_ABSENT = 16_384
 _READ_AHEAD = 2
 
 _Load = tuple[t.PublishFrame, bytes, list[memoryview]]
+#: A short message between frames: topic and payload.
+_Word = tuple[str, bytes]
 
 
 class Streams:
@@ -85,8 +91,8 @@ class Streams:
         self._events: deque[t.SenderEvent] = deque()
         self._feeding = False
         self._sought: set[Digest] = set()
-        self._orders: asyncio.Queue[t.PublishFrame | t.PublishMark] = asyncio.Queue()
-        self._loads: asyncio.Queue[_Load | t.PublishMark] = asyncio.Queue(_READ_AHEAD)
+        self._orders: asyncio.Queue[t.PublishFrame | _Word] = asyncio.Queue()
+        self._loads: asyncio.Queue[_Load | _Word] = asyncio.Queue(_READ_AHEAD)
         self._errands: asyncio.Queue[tuple[str, Message]] = asyncio.Queue()
         self._absent: dict[str, dict[Digest, str]] = {}
         self._absences = asyncio.Event()
@@ -181,7 +187,7 @@ class Streams:
 
     def _obey(self, command: t.SenderCommand) -> None:
         match command:
-            case t.PublishFrame() | t.PublishMark():
+            case t.PublishFrame() | t.PublishMark() | t.InviteToGroup():
                 self._order(command)
             case t.FindChunks(digests, job):
                 self._find(digests, job)
@@ -189,8 +195,6 @@ class Streams:
                 gone = [digest for digest in digests if digest in self._sought]
                 self._sought.difference_update(gone)
                 self._drop_above(gone)
-            case t.InviteToGroup(child, group):
-                self._errands.put_nowait((child, GroupJoin(group=group, epoch=self._lane_of(child))))
             case t.DismissFromGroup(child, group):
                 self._errands.put_nowait((child, GroupLeave(group=group, epoch=self._lane_of(child))))
             case t.TellAbsent(child, digests, reason):
@@ -212,11 +216,19 @@ class Streams:
         else:
             log.info("lane.slowed", child=change.child, rate=change.rate, reason=change.reason)
 
-    def _order(self, command: t.PublishFrame | t.PublishMark) -> None:
-        if isinstance(command, t.PublishFrame):
-            # The machine has let these go; they stay until the frame is read.
-            self._depot.store.leases.take(CHILD, _digests_of(command))
-        self._orders.put_nowait(command)
+    def _order(self, command: t.PublishFrame | t.PublishMark | t.InviteToGroup) -> None:
+        match command:
+            case t.PublishFrame():
+                # The machine has let these go; they stay until the frame is read.
+                self._depot.store.leases.take(CHILD, _digests_of(command))
+                self._orders.put_nowait(command)
+            case t.PublishMark(child, session, mark, charged):
+                payload = frame.mark_frame(frame.Mark(session, mark, charged))
+                self._orders.put_nowait((self._topics.bulk(self._me, child), payload))
+            case t.InviteToGroup(child, group):
+                invitation = GroupJoin(group=group, epoch=self._lane_of(child))
+                payload = seal(wrap(KIND_OF[GroupJoin], invitation, sender=self._me, to=child))
+                self._orders.put_nowait((self._topics.down(self._me, child), payload))
 
     def _find(self, digests: Iterable[Digest], job: str) -> None:
         digests = list(digests)
@@ -240,7 +252,7 @@ class Streams:
     async def _read_frames(self) -> None:
         while True:
             order = await self._orders.get()
-            if isinstance(order, t.PublishMark):
+            if not isinstance(order, t.PublishFrame):
                 await self._loads.put(order)
                 continue
             try:
@@ -265,8 +277,9 @@ class Streams:
     async def _publish_frames(self) -> None:
         while True:
             load = await self._loads.get()
-            if isinstance(load, t.PublishMark):
-                await self._publish_mark(load)
+            if len(load) == 2:  # noqa: PLR2004 - a word between frames
+                with suppress(BrokerLost):  # lanes are lost with the connection
+                    await self._bulk.publish(*load)
                 continue
             order, head, views = load
             if order.group is not None:
@@ -281,13 +294,6 @@ class Streams:
             self.frames_out += 1
             self.bytes_out += sum(piece.length for piece in order.pieces)
             self.feed(t.FramePublished(order.frame))
-
-    async def _publish_mark(self, mark: t.PublishMark) -> None:
-        payload = frame.mark_frame(frame.Mark(mark.session, mark.mark, mark.charged))
-        try:
-            await self._bulk.publish(self._topics.bulk(self._me, mark.child), payload)
-        except BrokerLost:
-            return  # lanes are lost with the connection
 
     async def _tell_absences(self) -> None:
         """Say what nobody holds: all that came together in one message, the children in turn."""

@@ -16,7 +16,7 @@ from tiercast_protocol.node.broker import free_port
 from tiercast_protocol.transfer.events import LinkPolicySet, ReportReceived
 from tiercast_protocol.transfer.policy import LinkPolicy, Pace
 from tiercast_protocol.wire import frame
-from tiercast_protocol.wire.messages import Absent, Message, Piece, Report
+from tiercast_protocol.wire.messages import Absent, GroupJoin, GroupJoined, Message, Piece, Report
 
 
 @pytest.fixture(params=["embedded", "mosquitto"])
@@ -53,6 +53,56 @@ async def test_children_that_miss_the_same_share_one_publish_per_frame(tmp_path:
             received = one.upstream.bytes_in + two.upstream.bytes_in
             assert received == 2 * size
             assert parent.streams.bytes_out < 1.5 * size
+
+
+async def test_who_is_invited_gets_nothing_that_was_sent_without_him(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames of a group that wait for the socket while another is invited are not for him: he gets that by himself."""
+    held = chunks(400)
+    names = ("one", "two", "late")
+    async with parent_node(tmp_path, kind=kind, children=names) as parent, AsyncExitStack() as stack:
+        for digest, stored in held.items():
+            await parent.depot.put(digest, stored)
+        url = parent.broker.children_url
+        nodes = [await stack.enter_async_context(child_node(tmp_path, name, url)) for name in names]
+        one, two, late = nodes
+        await until(lambda: all(node.upstream.connected for node in nodes))
+        for name in names:
+            parent.streams.feed(LinkPolicySet(name, LinkPolicy(Pace(rate=4e6))))
+        link, open_, waiting = parent.streams._bulk, asyncio.Event(), asyncio.Event()
+        publish = link.publish
+
+        async def late_publish(topic: str, *parts: bytes | memoryview) -> None:
+            if topic == parent.topics.group(parent.name, 1):
+                waiting.set()
+                await open_.wait()
+            await publish(topic, *parts)
+
+        monkeypatch.setattr(link, "publish", late_publish)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        fetching = [tasks.create_task(node.upstream.fetch(list(held))) for node in (one, two)]
+        await waiting.wait()  # what both want is shared, and stands before the socket
+        fetching.append(tasks.create_task(late.upstream.fetch(list(held))))
+        groups = parent.streams.machine._membership.groups
+        await until(lambda: 1 in groups and "late" in groups[1].invited)
+        # whatever was said to it by another way is done before this
+        groups_of_late, joined = late.upstream.hop.groups, list[int]()
+        say_joined = groups_of_late._joined
+
+        async def noted(message: GroupJoined) -> None:
+            joined.append(message.group)
+            await say_joined(message)
+
+        monkeypatch.setattr(groups_of_late, "_joined", noted)
+        epoch = parent.children.get("late").lane
+        await parent.downlink.say("late", GroupJoin(group=999, epoch=epoch))
+        await until(lambda: 999 in joined)
+        open_.set()
+        async with asyncio.timeout(60):
+            await asyncio.gather(*fetching)
+        assert [node.upstream._receiver.counters.repeated for node in nodes] == [0, 0, 0]
+        assert [node.upstream._receiver.counters.unasked for node in nodes] == [0, 0, 0]
 
 
 async def test_a_child_is_not_sent_what_it_holds(tmp_path: Path, kind: str) -> None:
