@@ -8,6 +8,7 @@ Rules
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -19,7 +20,7 @@ from tiercast_endpoint.trees.materials import Materials
 from tiercast_protocol.content.chunk import MAX_STORED, unseal
 from tiercast_protocol.content.digest import Digest
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, StoreFull
-from tiercast_protocol.node.chunks.port import Taken
+from tiercast_protocol.node.chunks.port import Reading, Taken
 
 #: Chunks in one answer: the largest are 256 KiB, and a frame has 4 MiB.
 TOGETHER = 12
@@ -62,6 +63,12 @@ class Borrowed:
             if isinstance(given, list) and len(given) == len(some):
                 found |= await in_thread(_proved, some, given)
         return found
+
+    def reading(self, digests: Sequence[Digest]) -> Reading:
+        """`raw_many` for worker threads: the line is the loop's, so it asks for them."""
+        del digests
+        loop = asyncio.get_running_loop()
+        return lambda some, _unproved: asyncio.run_coroutine_threadsafe(self.raw_many(list(some)), loop).result()
 
     async def has(self, digest: Digest) -> bool:
         """Whether the network half gives it."""

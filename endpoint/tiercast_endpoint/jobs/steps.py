@@ -145,6 +145,7 @@ class Steps:
             folder,
             materials.raw,
             read_many=materials.store.raw_many,
+            reading=materials.store.reading,
             placing=materials.placing,
             name=staging_of(job),
             modes=await materials.modes(job),

@@ -6,7 +6,8 @@ Rules
 - Bounded memory: one list, two batches (one being read, one being written), a few raw chunks (packs of small files
   are read once).
 - Chunks are read and proved a few at a time, those of small files for a group of files at once, while a thread writes
-  the batch before: one change of threads for a megabyte, not for each file.
+  the batch before.  Of a tree of many files whose chunks are here, each stretch of a list is read and written by one
+  thread (wholesale.py), two at a time; what is left of one is read chunk by chunk.
 - A tree of few files is synced batch by batch; one of many as a whole, at its end: until then what was put here into
   large files is in no index (what came straight to its place is), and such a tree is indexed when it stands.
 - It may begin while chunks still come: what is not ready is waited for by whoever calls (`advance`), at any chunk.
@@ -18,41 +19,40 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from tiercast_endpoint.threads import in_thread
-from tiercast_endpoint.trees.batches import BATCH_BYTES, BATCH_FILES, TOGETHER, Write, cut, groups, running, write_batch
+from tiercast_endpoint.trees.batches import Batch, Write, cut, groups, running, write_batch
 from tiercast_endpoint.trees.growing import GrowingFile
+from tiercast_endpoint.trees.kept import ChunkReader, KeptChunks, ManyReader
 from tiercast_endpoint.trees.placing import Place, Placing
 from tiercast_endpoint.trees.tree import PLAIN_MODES, TreeError
 from tiercast_endpoint.trees.treewriter import TreeWriter
 from tiercast_endpoint.trees.walk import Found, Walk, is_large
+from tiercast_endpoint.trees.wholesale import Stretch, Wholesale
 from tiercast_protocol.content.manifest import Entry, Kind, Part, Root, TreeCheck
 from tiercast_protocol.errors import TiercastError
+from tiercast_protocol.node.chunks.port import Reading
 from tiercast_protocol.transfer.ranges import RangeSet
 
 Digest = bytes
-#: Gives the proved raw bytes of a chunk.
-ChunkReader = Callable[[Digest], Awaitable[bytes]]
-#: Gives those of these chunks, proved, that can be read at once.
-ManyReader = Callable[[Sequence[Digest]], Awaitable[dict[Digest, bytes]]]
+#: Gives what reads these chunks, or some of them, in a worker thread.
+OpenReading = Callable[[Sequence[Digest]], Reading]
 #: Whether all of these chunks can be read now.
 Ready = Callable[[Sequence[Digest]], bool]
 
 #: Files of a tree, each of which is synced as it ends; of more, all are at the end.
 FEW_FILES = 64
-#: Raw chunks kept while the files that share them are written.
-_KEPT = 8
 #: Chunks of a file that are read at the same time.
 _AHEAD = 8
 #: Bytes of disk that a file, a folder or a link costs beyond its content.
 ENTRY_COST = 4096
+#: Stretches that are written at a time: one reads and proves while the other one writes.
+_STRETCHES = 2
 
-
-_Batches = AsyncGenerator[list[Write], None]
+_Batches = AsyncGenerator[list[Write] | Stretch, None]
 
 
 class Assembler:
@@ -62,6 +62,7 @@ class Assembler:
         folder: a staging folder: empty, or left by an earlier attempt.
         read: gives chunks.
         read_many: gives several at once, for what it does not give `read` is asked.
+        reading: gives several at once in worker threads; as `read_many`.
         on_progress: told the bytes written so far, after each batch.
         placing: takes chunks that are expected to their places.
         name: of the tree in the index of sources.
@@ -76,21 +77,23 @@ class Assembler:
         on_progress: Callable[[int], None] | None = None,
         *,
         read_many: ManyReader | None = None,
+        reading: OpenReading | None = None,
         placing: Placing | None = None,
         name: str = "",
         modes: int = PLAIN_MODES,
         case_collisions: bool = False,
     ) -> None:
         self._folder = folder
-        self._read = read
-        self._read_many = read_many
+        self._kept = KeptChunks(read, read_many)
+        self._reading = reading
+        self._wholesale: Wholesale | None = None
+        self._turn, self._leftovers = asyncio.Lock(), asyncio.Lock()
         self._tell = on_progress
         self._placing = placing
         self._name = name
         self._walk: Walk | None = None
         self._modes = modes
         self._case_collisions = case_collisions
-        self._kept: OrderedDict[Digest, bytes] = OrderedDict()
         self._many = False
         self._writer: TreeWriter | None = None
         self._batches: _Batches | None = None
@@ -132,6 +135,8 @@ class Assembler:
         self._writer = await in_thread(
             lambda: TreeWriter(str(self._folder), modes=self._modes, claimed=claimed, many=self._many)
         )
+        if self._many and self._reading is not None:
+            self._wholesale = Wholesale(self._writer)
         self._batches = self._read_on(root, lists)
         if again is not None:
             self._walk = Walk(again)
@@ -152,6 +157,9 @@ class Assembler:
         self._ready = ready
         batch = await _next(batches)
         while batch:
+            if isinstance(batch, Stretch):
+                batch = await self._write_stretches(batch)
+                continue
             # Both are waited for whatever becomes of the other: nothing goes on behind a step that has failed.
             wrote, following = await asyncio.gather(
                 in_thread(write_batch, writer, batch), _next(batches), return_exceptions=True
@@ -160,11 +168,9 @@ class Assembler:
                 raise wrote
             if isinstance(following, BaseException):
                 raise following
-            self.written += wrote
             if self._placing is not None and not self._many:
                 self._placing.placed(self._index_of(batch))
-            if self._tell is not None:
-                self._tell(self.written)
+            self._count(wrote)
             batch = following
         return batch is None
 
@@ -204,6 +210,49 @@ class Assembler:
             if step.file is not None and step.data is not None and step.digest:
                 yield step.digest, Place(self._name, step.file, step.at, len(step.data))
 
+    def _count(self, wrote: int) -> None:
+        self.written += wrote
+        if self._tell is not None:
+            self._tell(self.written)
+
+    async def _write_stretches(self, first: Stretch) -> list[Write] | Stretch | None:
+        """Write this one and those that follow, some at a time; the batch behind them."""
+        _, batches = self._begun()
+        following: Stretch | list[Write] | None = first
+
+        async def work() -> None:
+            nonlocal following
+            while True:
+                async with self._turn:
+                    if not isinstance(following, Stretch):
+                        return
+                    mine, following = following, None  # whatever goes wrong now, no other one is begun
+                    following = await _next(batches)
+                try:
+                    await self._write_stretch(mine)
+                except BaseException:
+                    following = None
+                    raise
+
+        for ended in await asyncio.gather(*(work() for _ in range(_STRETCHES)), return_exceptions=True):
+            if isinstance(ended, BaseException):
+                raise ended
+        return following
+
+    async def _write_stretch(self, stretch: Stretch) -> None:
+        writer, _ = self._begun()
+        if self._wholesale is None or self._reading is None:
+            raise RuntimeError("nothing is written in stretches here")
+        wrote, left = await in_thread(self._wholesale.write, stretch.entries, self._reading(stretch.digests))
+        self._count(wrote)
+        async with self._leftovers:  # the writer has one small file begun at a time
+            for entry in left:
+                async for step in self._steps(entry):
+                    if step is not None and (step.file is None or not step.last):
+                        self._count(await in_thread(write_batch, writer, [step]))
+                if is_large(entry):
+                    await in_thread(self._wholesale.ended, entry)
+
     def _begun(self) -> tuple[TreeWriter, _Batches]:
         if self._writer is None or self._batches is None:
             raise RuntimeError("assembling was not begun")
@@ -213,41 +262,57 @@ class Assembler:
         """Batches in the manifest's order; an empty one where the next chunks are not ready."""
         check = TreeCheck()
         seen: set[int] = set()
-        batch: list[Write] = []
-        size = files = 0
+        batch = Batch()
         async for entries in lists:
+            while self._wholesale is not None and not self._may_begin(entries):
+                yield []
+            if self._wholesale is not None and self._ready is None:
+                if batch.steps:
+                    yield batch.take()  # its folders come before the files of this list
+                for stretch in await in_thread(self._take_in, self._wholesale, entries, check, seen):
+                    yield stretch
+                continue
             check.add(entries)
-            for group in groups(entries):
-                await self._read_together(group)
-                for entry in group:
-                    self._unlike(entry, seen)
-                    if (small := self._small(entry)) is not None:
-                        batch.append(small)
-                        size += entry.size
-                        files += 1
-                        if size >= BATCH_BYTES or files >= BATCH_FILES:
-                            yield batch
-                            batch, size, files = [], 0, 0
-                        continue
-                    async for step in self._steps(entry):
-                        if step is None:
-                            yield []
-                            continue
-                        batch.append(step)
-                        size += len(step.data) if step.data is not None else 0
-                        files += step.last
-                        if size >= BATCH_BYTES or files >= BATCH_FILES:
-                            yield batch
-                            batch, size, files = [], 0, 0
+            async for step in self._each_step(entries, seen):
+                if step is None:
+                    yield []
+                elif batch.add(step):
+                    yield batch.take()
         check.finish(files=root.files, size=root.size)
-        if batch:
-            yield batch
+        if batch.steps:
+            yield batch.take()
+
+    def _may_begin(self, entries: Sequence[Entry]) -> bool:
+        """Whether the first chunk of a list is ready: until then, it may still come to be written in stretches."""
+        first = next((part.digest for entry in entries for part in entry.parts), None)
+        return self._ready is None or first is None or self._ready([first])
+
+    async def _each_step(self, entries: Sequence[Entry], seen: set[int]) -> AsyncIterator[Write | None]:
+        for group in groups(entries):
+            if self._ready is None:  # else who assembles waits for chunks
+                await self._kept.read_together(p.digest for e in group if not is_large(e) for p in e.parts)
+            for entry in group:
+                self._unlike(entry, seen)
+                if (small := self._small(entry)) is not None:
+                    yield small
+                    continue
+                async for step in self._steps(entry):
+                    yield step
+
+    def _take_in(
+        self, wholesale: Wholesale, entries: Sequence[Entry], check: TreeCheck, seen: set[int]
+    ) -> list[Stretch]:
+        check.add(entries)
+        for entry in entries:
+            self._unlike(entry, seen)
+        return wholesale.take_in(entries)
 
     def _small(self, entry: Entry) -> Write | None:
         """The one step of a small file all of whose chunks are at hand; None of all else."""
         if not entry.parts or self._ready is not None or is_large(entry):
             return None
         parts: list[memoryview] = []
+        raw: bytes | None = None
         for part in entry.parts:
             raw = self._kept.get(part.digest)
             if raw is None:
@@ -255,7 +320,7 @@ class Assembler:
             parts.append(cut(entry, part, raw))
         # A file that is one whole chunk has the digest of that chunk, and the chunk was proved.
         only = entry.parts[0]
-        proved = len(parts) == 1 and only.digest == entry.digest and len(self._kept[only.digest]) == only.length
+        proved = len(parts) == 1 and only.digest == entry.digest and raw is not None and len(raw) == only.length
         return Write(entry, None, last=True, whole=parts, proved=proved)
 
     def _unlike(self, entry: Entry, seen: set[int]) -> None:
@@ -283,7 +348,7 @@ class Assembler:
             while self._ready is not None and not self._ready([part.digest for _, part in parts]):
                 yield None
                 parts = parts if file is None else await self._lacking(file, parts)
-            raws = await self._chunks([part.digest for _, part in parts])
+            raws = await self._kept.all_of([part.digest for _, part in parts])
             for (place, part), raw in zip(parts, raws, strict=True):
                 data = cut(entry, part, raw)
                 if file is None:
@@ -305,45 +370,6 @@ class Assembler:
             await in_thread(file.prove, claimed)
         return [(at, part) for at, part in parts if not file.covers(at, part.length)]
 
-    async def _read_together(self, group: Sequence[Entry]) -> None:
-        """Have the chunks of these small files at hand, unless who assembles waits for chunks."""
-        if self._read_many is None or self._ready is not None:
-            return
-        wanted = dict.fromkeys(part.digest for entry in group if not is_large(entry) for part in entry.parts)
-        self._trim(_KEPT)
-        if missing := [digest for digest in wanted if digest not in self._kept]:
-            self._kept.update(await self._read_many(missing))
 
-    def _trim(self, most: int) -> None:
-        while len(self._kept) > most:
-            self._kept.popitem(last=False)
-
-    async def _chunks(self, digests: Sequence[Digest]) -> list[bytes]:
-        """The raw chunks in this order; when one can't be read, that is raised once all have ended."""
-        if self._read_many is not None and (missing := [d for d in digests if d not in self._kept]):
-            found = await self._read_many(missing)
-            found.update((digest, self._kept[digest]) for digest in digests if digest in self._kept)
-            if len(found) == len(set(digests)):
-                return [found[digest] for digest in digests]
-        if len(digests) == 1:
-            return [await self._chunk(digests[0])]
-        raws: list[bytes] = []
-        for raw in await asyncio.gather(*map(self._chunk, digests), return_exceptions=True):
-            if isinstance(raw, BaseException):
-                raise raw
-            raws.append(raw)
-        return raws
-
-    async def _chunk(self, digest: Digest) -> bytes:
-        raw = self._kept.get(digest)
-        if raw is None:
-            raw = await self._read(digest)
-            self._kept[digest] = raw
-            self._trim(_KEPT + TOGETHER)
-        else:
-            self._kept.move_to_end(digest)
-        return raw
-
-
-async def _next(batches: _Batches) -> list[Write] | None:
+async def _next(batches: _Batches) -> list[Write] | Stretch | None:
     return await anext(batches, None)

@@ -9,7 +9,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 from tiercast_endpoint.trees.growing import GrowingFile
@@ -44,6 +44,27 @@ class Write:
     digest: Digest = b""
 
 
+@dataclass(slots=True)
+class Batch:
+    """Steps until there are enough of them."""
+
+    steps: list[Write] = field(default_factory=list)
+    _size: int = 0
+    _files: int = 0
+
+    def add(self, step: Write) -> bool:
+        """Take one; whether the batch is full."""
+        self.steps.append(step)
+        self._size += step.entry.size if step.whole else len(step.data or b"")
+        self._files += step.last
+        return self._size >= BATCH_BYTES or self._files >= BATCH_FILES
+
+    def take(self) -> list[Write]:
+        """What was taken; the next batch begins."""
+        steps, self.steps, self._size, self._files = self.steps, [], 0, 0
+        return steps
+
+
 def groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
     """The entries in their order, cut where the small files so far have enough bytes or chunks to read together."""
     group: list[Entry] = []
@@ -67,7 +88,7 @@ def running(parts: Sequence[Part]) -> list[tuple[int, Part]]:
     return list(zip(accumulate((part.length for part in parts), initial=0), parts, strict=False))
 
 
-def cut(entry: Entry, part: Part, raw: bytes) -> memoryview:
+def cut(entry: Entry, part: Part, raw: bytes | memoryview) -> memoryview:
     """The bytes of the chunk `raw` that a part names; raises `TreeError`."""
     if part.offset + part.length > len(raw):
         raise TreeError("tree.digest", f"{entry.path!r} names bytes beyond the end of a chunk")

@@ -14,7 +14,7 @@ import structlog
 
 from tiercast_protocol.errors import ChunkMissing
 from tiercast_protocol.node import fetch
-from tiercast_protocol.node.chunks.port import WritableStore
+from tiercast_protocol.node.chunks.port import Reading, WritableStore
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +30,10 @@ class EvictingStore(WritableStore, Protocol):
 
     async def raw_many(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
         """`raw` of those that are held and prove true."""
+        ...
+
+    def reading(self, digests: Sequence[Digest]) -> Reading:
+        """What reads some of these, and no others."""
         ...
 
     def size(self, digest: Digest) -> int | None:

@@ -34,6 +34,8 @@ _AGAIN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPEN_FILES = 64
 #: Parts of one vectored write; the system's limit is 1,024.
 _MOST_PARTS = 512
+#: Bytes of a small file from which the disk is asked to begin with them at once.
+_WRITE_BACK = 32 << 10
 
 
 class TreeWriter(OpenTree):
@@ -71,6 +73,7 @@ class TreeWriter(OpenTree):
         #: Folders that were made for a growing file before their turn.
         self._early: set[str] = set()
         self._guard = threading.RLock()
+        self._given = _given_modes(self._fd) if self._many else 0
         self._claimed = dict(claimed or {})
         if claimed:
             self._sweep()
@@ -111,13 +114,30 @@ class TreeWriter(OpenTree):
             for part in parts:
                 hasher.update(part)
             _compare(path, hasher.digest(), digest)
-        if os.writev(fd, parts[:_MOST_PARTS]) < (size := sum(map(len, parts))):
-            os.ftruncate(fd, 0)
-            rest = memoryview(b"".join(parts))
-            done = 0
-            while done < size:
-                done += os.pwrite(fd, rest[done:], done)
+        _write_parts(fd, parts)
         os.fchmod(fd, mode & self._mode_bits)
+
+    def put_file(self, folders: OpenTree, path: str, mode: int, parts: Sequence[memoryview]) -> None:
+        """Make the small file `path` of a tree that is synced at the end out of `parts`, which were proved.
+
+        Several threads may, each with `folders` of its own.
+
+        Raises:
+            TreeError: it can't be made here.
+        """
+        mode &= self._mode_bits
+        above, name = folders.parent(path)
+        # A mode that the system gives to what is made needs no second call.
+        given = not mode & ~self._given
+        fd = self._made(path, lambda: os.open(name, _NEW, mode if given else 0o600, dir_fd=above))
+        try:
+            size = _write_parts(fd, parts)
+            if not given:
+                os.fchmod(fd, mode)
+            if size >= _WRITE_BACK:
+                begin_write_back(fd, 0, size)
+        finally:
+            os.close(fd)
 
     def begin_file(self, path: str, mode: int) -> None:
         """Make the small file `path`; `write` and `end_file` follow."""
@@ -323,6 +343,30 @@ class TreeWriter(OpenTree):
                 raise TreeError("tree.path", f"{path!r} can't be made here: {error.strerror}") from error
             raise
         return made if isinstance(made, int) else -1
+
+
+def _write_parts(fd: int, parts: Sequence[memoryview]) -> int:
+    """Write all of a new file; its bytes."""
+    size = sum(map(len, parts))
+    if parts and os.writev(fd, parts[:_MOST_PARTS]) < size:
+        os.ftruncate(fd, 0)
+        rest = memoryview(b"".join(parts))
+        done = 0
+        while done < size:
+            done += os.pwrite(fd, rest[done:], done)
+    return size
+
+
+def _given_modes(root: int) -> int:
+    """Which permission bits what is made below the folder gets for the asking: umask and access lists take some."""
+    try:
+        fd = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, PLAIN_MODES, dir_fd=root)
+    except (OSError, AttributeError):
+        return 0
+    try:
+        return stat.S_IMODE(os.fstat(fd).st_mode)
+    finally:
+        os.close(fd)
 
 
 def _compare(path: str, found: bytes, digest: bytes) -> None:

@@ -80,6 +80,14 @@ def verify(digest: Digest, stored: bytes | memoryview) -> None:
 
 def proved(digest: Digest, stored: bytes | memoryview) -> bytes | memoryview:
     """As `unseal`, without a copy of what is not packed: then it is a view of `stored`."""
+    raw = unpacked(digest, stored)
+    if digest_of(raw) != digest:
+        raise ChunkCorrupt(digest, "its bytes have another digest")
+    return raw
+
+
+def unpacked(digest: Digest, stored: bytes | memoryview) -> bytes | memoryview:
+    """As `proved`, for who proves the bytes by another digest: nothing says yet that these are what `digest` names."""
     view = memoryview(stored)
     size = raw_size(view, digest)
     raw: bytes | memoryview
@@ -92,8 +100,6 @@ def proved(digest: Digest, stored: bytes | memoryview) -> bytes | memoryview:
             raise ChunkCorrupt(digest, "its zstd frame does not unpack") from error
         if len(raw) != size:
             raise ChunkCorrupt(digest, f"unpacks to {len(raw)} bytes and says {size}")
-    if digest_of(raw) != digest:
-        raise ChunkCorrupt(digest, "its bytes have another digest")
     return raw
 
 

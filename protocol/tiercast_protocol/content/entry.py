@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from tiercast_protocol.content.digest import Digest
 
@@ -25,8 +26,7 @@ class Kind(IntEnum):
     LINK = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """`length` bytes at `offset` of the raw bytes of the chunk `digest`."""
 
     digest: Digest

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from tiercast_protocol.content.chunk import MAX_RAW
-from tiercast_protocol.content.digest import DIGEST_SIZE, EMPTY, Digest
+from tiercast_protocol.content.digest import DIGEST_SIZE, EMPTY, Digest, split_digests
 from tiercast_protocol.content.entry import Entry, Kind, Part
 from tiercast_protocol.content.entrycheck import check_entries
 from tiercast_protocol.errors import MessageInvalid
@@ -127,8 +127,8 @@ def encode_list(entries: Sequence[Entry]) -> bytes:
     )
 
 
-def decode_list(raw: bytes | memoryview) -> list[Entry]:
-    """The entries of a list, checked.
+def decode_list(raw: bytes | memoryview, *, known: bool = False) -> list[Entry]:
+    """The entries of a list, checked; not again where these very bytes are `known` to have passed.
 
     Raises:
         MessageInvalid: no list, not in its one form, or entries that break the rules (a ProtocolError).
@@ -140,10 +140,18 @@ def decode_list(raw: bytes | memoryview) -> list[Entry]:
         entries = _rows(columns)
     except (StopIteration, RuntimeError, IndexError, ValueError, OverflowError) as error:
         raise _invalid("columns that do not fit together") from error
+    if known:
+        return entries
     check_entries(entries)
     if encode_list(entries) != raw:
         raise _invalid("not in its one form")
     return entries
+
+
+def chunks_of_list(raw: bytes | memoryview) -> list[Digest]:
+    """Every distinct chunk of a list that is known to have passed `decode_list`, in order of first use."""
+    columns = codec.decode(raw, _Columns, max_size=MAX_RAW)
+    return list(split_digests(columns.chunks))
 
 
 def _rows(columns: _Columns) -> list[Entry]:

@@ -15,7 +15,7 @@ from tiercast_protocol.content.chunk import MAX_RAW
 from tiercast_protocol.content.digest import DIGEST_SIZE, Digest
 from tiercast_protocol.content.entry import Entry, Kind, Part
 from tiercast_protocol.content.entrycheck import MAX_FILE, check_entries
-from tiercast_protocol.content.entrylist import decode_list, encode_list
+from tiercast_protocol.content.entrylist import chunks_of_list, decode_list, encode_list
 from tiercast_protocol.content.listcut import ListCutter, cut_lists
 from tiercast_protocol.content.paths import check_path, check_target, folder_of, order_key
 from tiercast_protocol.content.tree import TreeCheck
@@ -35,6 +35,7 @@ __all__ = [
     "check_entries",
     "check_path",
     "check_target",
+    "chunks_of_list",
     "cut_lists",
     "decode_list",
     "decode_root",

@@ -57,6 +57,12 @@ class Leases:
             if not counts:
                 del self._held[digest]
 
+    def free(self, digests: Iterable[Digest]) -> list[Digest]:
+        """Those of `digests` that nobody relies on, each once."""
+        if not self._held and not self._asked:
+            return list(dict.fromkeys(digests))
+        return [digest for digest in dict.fromkeys(digests) if digest not in self]
+
     @contextmanager
     def held(self, reason: str, digests: Iterable[Digest]) -> Iterator[None]:
         """A lease for as long as the context."""

@@ -8,6 +8,7 @@ import pytest
 
 from tiercast_endpoint.halves.borrowed import AskedFetcher, Borrowed
 from tiercast_endpoint.halves.line import Line, Refusal
+from tiercast_endpoint.threads import in_thread
 from tiercast_protocol.content.chunk import seal
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, StoreFull
 
@@ -40,6 +41,13 @@ async def test_what_is_given_is_proved() -> None:
     assert await store(STORED[:-1] + b"x").raw_many([DIGEST]) == {}
     with pytest.raises(ChunkCorrupt):
         await store(STORED[:-1] + b"x").raw(DIGEST)
+
+
+async def test_worker_threads_are_given_what_is_proved() -> None:
+    read = store(STORED).reading([DIGEST])
+    assert await in_thread(read, [DIGEST], {DIGEST}) == {DIGEST: b"content" * 100}
+    read = store(STORED[:-1] + b"x").reading([DIGEST])
+    assert await in_thread(read, [DIGEST], {DIGEST}) == {}
 
 
 @pytest.mark.parametrize("answer", [None, "x", b"", b"x" * (1 << 20), Refusal("a", "b"), ConnectionResetError()])

@@ -10,7 +10,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiercast_protocol.content.chunk import MAX_RAW, MAX_STORED, RAW, ZSTD, pack, raw_size, seal, unseal
+from tiercast_protocol.content.chunk import MAX_RAW, MAX_STORED, RAW, ZSTD, pack, raw_size, seal, unpacked, unseal
 from tiercast_protocol.content.digest import digest_of
 from tiercast_protocol.errors import ChunkCorrupt
 
@@ -26,6 +26,13 @@ def test_round_trip(raw: bytes, level: int) -> None:
     assert unseal(digest, memoryview(stored)) == raw
     assert raw_size(stored) == len(raw)
     assert len(stored) <= len(raw) + 1
+
+
+def test_who_proves_by_another_digest_gets_what_was_packed_and_no_more_than_that() -> None:
+    digest, stored = seal(TEXT)
+    assert unpacked(digest, stored) == unpacked(digest_of(b"other"), stored) == TEXT
+    with pytest.raises(ChunkCorrupt):
+        unpacked(digest, stored[:-1])
 
 
 def test_what_does_not_compress_stays_raw() -> None:

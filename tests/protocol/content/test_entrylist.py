@@ -11,7 +11,7 @@ from tests.protocol.content.trees import file_of, made_tree
 
 from tiercast_protocol.content.digest import digest_of
 from tiercast_protocol.content.entry import Entry, Kind, Part
-from tiercast_protocol.content.entrylist import decode_list, encode_list
+from tiercast_protocol.content.entrylist import chunks_of_list, decode_list, encode_list
 from tiercast_protocol.errors import MessageInvalid
 
 D = digest_of(b"some file")
@@ -29,6 +29,8 @@ def test_round_trip(seed: int) -> None:
     assert decode_list(raw) == entries
     assert decode_list(memoryview(raw)) == entries
     assert encode_list(entries) == raw
+    assert decode_list(raw, known=True) == entries
+    assert chunks_of_list(raw) == list(dict.fromkeys(part.digest for entry in entries for part in entry.parts))
 
 
 def test_golden() -> None:

@@ -46,6 +46,26 @@ def package() -> MadePackage:
     return made_package(3000, size=300)
 
 
+async def test_a_list_is_checked_once_in_a_life(package: MadePackage, monkeypatch: pytest.MonkeyPatch) -> None:
+    at, told = Held(package.chunks), list[bool]()
+    decode = f.decode_list
+
+    def counted(raw: bytes, *, known: bool) -> object:
+        told.append(known)
+        return decode(raw, known=known)
+
+    monkeypatch.setattr(f, "decode_list", counted)
+    monkeypatch.setattr(f, "_passed", {})
+    root = await f.fetch_package(package.root, at, at)
+    assert told == [False] * len(root.lists)
+    assert set(await f.data_chunks(root, at)) == set(package.chunks) - {package.root, *root.lists}
+    assert told == [False] * len(root.lists) + [True] * len(root.lists)
+    assert await f.package_digests(package.root, at) == set(package.chunks)
+    assert len(told) == 2 * len(root.lists), "the chunks of a known list need no entries"
+    monkeypatch.setattr(f, "_passed", {})
+    assert await f.package_digests(package.root, at) == set(package.chunks)
+
+
 async def test_everything_comes_root_first_with_bounded_calls(package: MadePackage) -> None:
     at, told = Held(package.chunks), list[tuple[int, int]]()
     root = await f.fetch_package(package.root, at, at, on_progress=lambda done, total: told.append((done, total)))

@@ -34,6 +34,15 @@ def test_what_changes_by_itself_is_asked_when_it_matters() -> None:
     assert A not in leases
 
 
+def test_those_that_nobody_relies_on_come_once_and_in_order() -> None:
+    leases = Leases()
+    assert leases.free([B, A, B]) == [B, A]
+    with leases.held(READ, [A]):
+        assert leases.free([B, A, B]) == [B]
+    leases.watch(CHILD, {B}.__contains__)
+    assert leases.free([B, A]) == [A]
+
+
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from((READ, WORK, PIN)), st.sampled_from((A, B))), max_size=40))
 def test_any_story_of_taking_and_giving_back_counts(story: list[tuple[bool, str, bytes]]) -> None:
     leases = Leases()

@@ -152,7 +152,7 @@ class DiskStore(DurableChunks):
                 return gone
 
     async def _evict(self, digests: Iterable[Digest]) -> int:
-        chosen = [digest for digest in dict.fromkeys(digests) if digest not in self.leases]
+        chosen = self.leases.free(digests)
         # From here on they are missing, so that a `put` of one of them during the commit writes it anew.
         self._leaving.update(chosen)
         try:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ from typing import TypeVar
 
 import structlog
 
-from tiercast_protocol.content.chunk import unseal, verify
+from tiercast_protocol.content.chunk import proved, unpacked, unseal, verify
 from tiercast_protocol.content.digest import Digest
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, StoreFull, TiercastError
 from tiercast_protocol.node.chunks import index, upkeep
 from tiercast_protocol.node.chunks.index import Place
-from tiercast_protocol.node.chunks.port import Taken
+from tiercast_protocol.node.chunks.port import Reading, Taken
 from tiercast_protocol.node.chunks.recent import Recent
 from tiercast_protocol.node.chunks.sections import Sections, SyncFailed
 from tiercast_protocol.node.database import Database
@@ -150,6 +150,18 @@ class DurableChunks:
         places = self._places(digests)
         return await self._thread(upkeep.read_some, self._sections, places, unseal) if places else {}
 
+    def reading(self, digests: Sequence[Digest]) -> Reading:
+        """What reads some of these in the thread of whoever calls it; only where they lie is looked up now."""
+        places = self._places(digests)
+
+        def read(some: Iterable[Digest], unproved: Collection[Digest]) -> dict[Digest, bytes | memoryview]:
+            def make(digest: Digest, stored: memoryview) -> bytes | memoryview:
+                return unpacked(digest, stored) if digest in unproved else proved(digest, stored)
+
+            return upkeep.read_some(self._sections, {d: places[d] for d in some if d in places}, make)
+
+        return read
+
     async def get_many(self, digests: Sequence[Digest]) -> list[bytes]:
         """`get` of each, in this order; all that must come from the disk comes with one change of threads.
 
@@ -158,7 +170,7 @@ class DurableChunks:
         places = self._places([digest for digest in digests if self._verified.get(digest) is None])
         for digest, place in self._ahead(places):
             places.setdefault(digest, place)
-        read = await self._thread(upkeep.read_some, self._sections, places) if places else {}
+        read = await self._thread(upkeep.read_some, self._sections, places, upkeep.as_stored) if places else {}
         now = self._places(list(read))
         for digest, stored in read.items():
             if now.get(digest) == places[digest]:

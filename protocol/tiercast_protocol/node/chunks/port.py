@@ -8,7 +8,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from tiercast_protocol.content.digest import Digest
@@ -16,6 +16,9 @@ from tiercast_protocol.errors import ChunkCorrupt, StoreFull
 
 #: What became of a chunk: new here (True), held before (False), or what `put` would raise for it.
 Taken = bool | ChunkCorrupt | StoreFull
+#: Called in a worker thread with chunks, and with those of them whose bytes the caller proves by another digest: the
+#: raw bytes of those that can be read, all others proved.  They may be views into what was read together.
+Reading = Callable[[Iterable[Digest], Collection[Digest]], Mapping[Digest, bytes | memoryview]]
 
 
 class ChunkStore(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from typing import TypeVar
 
 from tiercast_protocol.content.chunk import unseal, verify
 from tiercast_protocol.content.digest import Digest
@@ -11,6 +12,7 @@ from tiercast_protocol.errors import ChunkCorrupt
 from tiercast_protocol.node.chunks.index import Place, gaps
 from tiercast_protocol.node.chunks.sections import Sections
 
+T = TypeVar("T", bound=bytes | memoryview)
 #: Bytes read with one call.
 _LONGEST_READ = 2 << 20
 GOOD, DAMAGED, LOST = "good", "damaged", "lost"
@@ -49,13 +51,15 @@ def as_stored(digest: Digest, stored: memoryview) -> bytes:
 
 
 def read_some(
-    sections: Sections, places: Mapping[Digest, Place], make: Callable[[Digest, memoryview], bytes] = as_stored
-) -> dict[Digest, bytes]:
-    """What `make` (`as_stored` or `unseal`) makes of the chunks at these places, without those it would raise for.
+    sections: Sections,
+    places: Mapping[Digest, Place],
+    make: Callable[[Digest, memoryview], T],
+) -> dict[Digest, T]:
+    """What `make` makes of the chunks at these places, without those for which it raises `ChunkCorrupt`.
 
     What lies side by side is read with one call.
     """
-    found: dict[Digest, bytes] = {}
+    found: dict[Digest, T] = {}
     run: list[tuple[Digest, Place]] = []
     for digest, place in sorted(places.items(), key=lambda item: item[1]):
         if run and not _continues(run, place):
@@ -79,8 +83,8 @@ def _continues(run: list[tuple[Digest, Place]], place: Place) -> bool:
 def _read_run(
     sections: Sections,
     run: list[tuple[Digest, Place]],
-    found: dict[Digest, bytes],
-    make: Callable[[Digest, memoryview], bytes],
+    found: dict[Digest, T],
+    make: Callable[[Digest, memoryview], T],
 ) -> None:
     first, last = run[0][1], run[-1][1]
     try:

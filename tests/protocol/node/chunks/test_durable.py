@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,23 @@ async def test_many_raw_at_once_without_those_that_are_not_held_or_damaged(tmp_p
         assert await store.raw_many([]) == {}
 
 
+async def test_worker_threads_read_what_was_looked_up_and_prove_what_nobody_else_does(tmp_path: Path) -> None:
+    async with DiskStore.open(tmp_path, keep_verified=0) as store:
+        await store.put_many(CHUNKS[:3])
+        await store.sync()
+        asked = [digest for digest, _ in CHUNKS[:4]]
+        read = store.reading(asked)
+        assert await asyncio.to_thread(read, asked, ()) == {d: unseal(d, stored) for d, stored in CHUNKS[:3]}
+        assert await asyncio.to_thread(read, [asked[1], CHUNKS[5][0]], ()) == {asked[1]: unseal(*CHUNKS[1])}
+        section = next((tmp_path / "sections").iterdir())
+        data = bytearray(section.read_bytes())
+        data[10] ^= 1
+        section.write_bytes(data)
+        assert set(await asyncio.to_thread(read, asked, ())) == set(asked[1:3])
+        unproved = await asyncio.to_thread(read, asked, {asked[0]})
+        assert CHUNKS[0][1][0] != 0 or unproved[asked[0]] != unseal(*CHUNKS[0])
+
+
 async def test_who_reads_in_order_gets_what_follows_read_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with DiskStore.open(tmp_path, keep_verified=1 << 20) as store:
         await store.put_many(CHUNKS)
@@ -130,9 +148,11 @@ async def test_who_reads_in_order_gets_what_follows_read_ahead(tmp_path: Path, m
         reads: list[int] = []
         read = upkeep.read_some
 
-        def counted(sections: Sections, places: dict[bytes, Place]) -> dict[bytes, bytes]:
+        def counted(
+            sections: Sections, places: dict[bytes, Place], make: Callable[[bytes, memoryview], bytes]
+        ) -> dict[bytes, bytes]:
             reads.append(len(places))
-            return read(sections, places)
+            return read(sections, places, make)
 
         monkeypatch.setattr(upkeep, "read_some", counted)
         for at in range(0, 12, 2):
