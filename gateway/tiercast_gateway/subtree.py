@@ -30,6 +30,7 @@ from tiercast_gateway.children.routes import Routes
 from tiercast_gateway.children.sitegroups import SiteGroups
 from tiercast_gateway.depot.depot import Depot
 from tiercast_gateway.depot.heads import Heads
+from tiercast_gateway.depot.kinds import Kinds
 from tiercast_gateway.depot.offers import Offers, waiting_children
 from tiercast_gateway.depot.patches import Patches
 from tiercast_gateway.depot.upkeep import Upkeep
@@ -119,6 +120,7 @@ class SubTree:
         self.drift = Drift(config.me, db, above, key=config.key)
         self.inventories = Inventories(db, above, self.routes, news=self.drift.changed)
         self.progress = Progress(config.me, self.depot, self.statuses.own, silent=config.role == "server")
+        kinds = Kinds(db)
         self.patches = Patches(
             depot=self.depot,
             offers=self.offers,
@@ -126,6 +128,7 @@ class SubTree:
             ask_above=above.want,
             drop_above=above.unwant,
             arrived=self.chunk_arrived,
+            left_out=kinds.left_out,
         )
         self.steering = Steering(self, config.region_key)
         self.breakers = Breakers(
@@ -141,6 +144,7 @@ class SubTree:
                 depot=self.depot,
                 fetcher=fetcher,
                 bring=self.patches.bring,
+                left_out=kinds.left_out,
                 tell=self.statuses.own,
                 done=self._own_done,
             )

@@ -79,6 +79,8 @@ def test_from_a_definition_with_mistakes_to_a_machine(tmp_path: Path) -> None:
         assert not (region.apps("pc-1") / "editor").exists()
         assert region.cli("package", "show", "editor")["package"]["tested"]["node"] == "pc-1"
 
+        region.cli("job", "preload", "editor", "--on", "mid", "--watch")
+        assert region.cli("depot", "show", "--node", "mid")["depot"]["bytes"] < 1_500_000, "nothing of others came"
         shown = region.cli("job", "install", "editor", "--on", "pc-1", "--on", "pc-2", "--dry-run")["dry_run"]
         assert [(need["package"], need["nodes"]) for need in shown["needs"]] == [("runtime=2.0", ["pc-2"])]
         assert shown["takes"] == rows

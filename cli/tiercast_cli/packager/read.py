@@ -4,6 +4,7 @@ Rules
 - Bounded: one file is open, two of the largest chunks and one pack are in memory, whatever the tree's size.
 - A file below `pack_below` joins the pack; its entry waits until the pack is closed and has a digest.  Entries
   come out in tree order all the same.
+- A pack holds files of one file group, or of none: who takes a group fetches nothing of another's with it.
 - A file is opened without following a link, and compared before and after with what the scan saw.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import io
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,12 +36,16 @@ class _Waiting:
 class TreeReader:
     """Yields raw chunks; `take_entries` gives the entries that are complete by then."""
 
-    def __init__(self, folder: Path, found: Iterable[Found], parameters: Parameters = TC1) -> None:
+    def __init__(
+        self, folder: Path, found: Iterable[Found], parameters: Parameters = TC1, *, groups: Collection[str] = ()
+    ) -> None:
+        """`groups`: folders of file groups."""
         self._folder = folder
         self._found = found
         self._chunker = Chunker(parameters)
         self._parameters = parameters
         self._pack = bytearray()
+        self._groups, self._group = frozenset(groups), ""
         self._waiting: deque[_Waiting] = deque()
         self._ready: list[Entry] = []
 
@@ -79,8 +84,11 @@ class TreeReader:
         if not data:
             self._add(entry)
             return
-        if len(self._pack) + len(data) > self._parameters.pack_maximum:
+        top = found.path.partition("/")[0]
+        group = top if top in self._groups else ""
+        if group != self._group or len(self._pack) + len(data) > self._parameters.pack_maximum:
             yield from self._close_pack()
+        self._group = group
         self._add(entry, len(self._pack))
         self._pack += data
         if self._chunker.pack_ends(len(self._pack), len(data), digest):

@@ -150,7 +150,8 @@ class TreeSealer:
         yield batch
 
     def _sealing(self, found: list[Found]) -> Iterator[RawChunk]:
-        reader, cutter = TreeReader(self._folder, found, self._parameters), ListCutter()
+        groups = [one.folder for one in self._definition.files]
+        reader, cutter = TreeReader(self._folder, found, self._parameters, groups=groups), ListCutter()
         lists: list[Digest] = []
         chunks = chunk_bytes = list_bytes = 0
         for digest, raw in reader.chunks():

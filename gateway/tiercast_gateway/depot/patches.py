@@ -4,6 +4,7 @@ Rules (docs/protocol.md, section 11)
 - Whoever below holds the base asks for the patch.  A child that asks for a package's root holds nothing of it, so it
   will ask for all: that, and an order to preload, is when a patch is applied here.
 - What a patch is about to make is held back and not asked for above; it goes down the moment it is made and proved.
+- Of file groups those are made that machines below take, out of a base of which those are held.
 - Whatever is not made in the end (no base, a patch that fails, no room) is asked for above like any other chunk.
 - A further job that wants what a patch is about to make wants the patch too: the terms of the first don't hold it up.
 - The base is leased meanwhile; a base that is gone all the same costs the regions that needed it.
@@ -12,7 +13,7 @@ Rules (docs/protocol.md, section 11)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -28,6 +29,7 @@ from tiercast_protocol.node.patching import Patcher
 if TYPE_CHECKING:
     from tiercast_gateway.depot.depot import Depot
     from tiercast_gateway.depot.offers import Offers
+    from tiercast_protocol.content.manifest import Root
     from tiercast_protocol.wire.messages import PatchOffer
 
 log = structlog.get_logger(__name__)
@@ -45,6 +47,7 @@ class Patches:
         ask_above: fetch these chunks for a job.
         drop_above: nobody below wants these any more.
         arrived: told digest and stored size of each chunk that was made.
+        left_out: says which folders at the top of a package are for nobody below.
     """
 
     def __init__(
@@ -56,7 +59,9 @@ class Patches:
         ask_above: Callable[[Sequence[Digest], str], None],
         drop_above: Callable[[Sequence[Digest]], None],
         arrived: Callable[[Digest, int], None],
+        left_out: Callable[[Root], Awaitable[frozenset[str]]],
     ) -> None:
+        self._left_out = left_out
         self._depot, self._offers, self._fetcher = depot, offers, fetcher
         self._ask_above, self._drop_above, self._arrived = ask_above, drop_above, arrived
         self._patcher: Patcher | None = None
@@ -147,7 +152,7 @@ class Patches:
         if self._depot.size(root) is None:
             return False
         try:
-            chunks = await data_chunks(await read_root(root, self._depot), self._depot)
+            chunks, _ = await self._chunks(root)
         except (ChunkMissing, ChunkCorrupt, ProtocolError):
             return False
         return all(self._depot.size(digest) is not None for digest in chunks)
@@ -161,12 +166,18 @@ class Patches:
             patch = await self._patcher.fetch(offer, job)
             if not await self._patcher.apply(patch, INDEX, job):
                 return False
-            chunks = await data_chunks(await read_root(offer.result, self._depot), self._depot)
+            chunks, part = await self._chunks(offer.result)
             expected.update(digest for digest in chunks if self._depot.size(digest) is None)
             self._expected |= expected
             self._held_back.pop(offer.result, None)
             self._arrived(offer.result, self._depot.size(offer.result) or 0)
-            return await self._patcher.apply(patch, CONTENT, job)
+            return await self._patcher.apply(patch, CONTENT, job, chunks if part else None)
+
+    async def _chunks(self, root: Digest) -> tuple[dict[Digest, int], bool]:
+        """The data chunks that are for machines below, and whether these are a part of the package."""
+        head = await read_root(root, self._depot)
+        out = await self._left_out(head)
+        return await data_chunks(head, self._depot, out), bool(out)
 
     def _made(self, digest: Digest, size: int) -> None:
         if digest in self._runs:

@@ -5,6 +5,7 @@ Rules
 - Idempotent: after a restart the same order is begun again, and what is held is not fetched again.
 - It ends with a receipt signed by this node's key, exactly one per (job, revision) that counts; `seq` is the
   clock in milliseconds, so it grows over restarts.
+- A preload brings the file groups that machines below take (depot/kinds.py).
 - A failed preload says why; full disk and absent chunks are tried again, for both may pass: as the order says, else
   for a while.
 """
@@ -23,6 +24,7 @@ import structlog
 
 from tiercast_protocol.content import times
 from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.manifest import Root
 from tiercast_protocol.content.order import CANCEL, PRELOAD, PURGE, Order, check_target
 from tiercast_protocol.content.reason import Reason, because, packed
 from tiercast_protocol.content.receipt import Receipt, sign_receipt
@@ -61,6 +63,7 @@ class OwnWork:
         depot: what is filled and emptied.
         fetcher: brings chunks from above.
         bring: makes what patches make of a package.
+        left_out: says what of a package is for nobody below.
         tell: takes this node's status records.
         done: called when the order needs no more work here.
     """
@@ -72,11 +75,12 @@ class OwnWork:
         depot: Depot,
         fetcher: Fetcher,
         bring: Callable[[Digest, str], Awaitable[None]],
+        left_out: Callable[[Root], Awaitable[frozenset[str]]],
         tell: Callable[[StatusRecord], Awaitable[None]],
         done: Callable[[Order], Awaitable[None]],
     ) -> None:
         self._identity, self._depot, self._fetcher, self._bring = identity, depot, fetcher, bring
-        self._tell, self._done = tell, done
+        self._left_out, self._tell, self._done = left_out, tell, done
         #: Why a job is tried again after a pause.
         self._again: dict[str, Reason] = {}
         self._queue: asyncio.Queue[OwnOrder] = asyncio.Queue()
@@ -178,7 +182,14 @@ class OwnWork:
             try:
                 async with asyncio.timeout(limit or None):
                     await self._bring(order.root, order.job)
-                    await fetch_package(order.root, self._fetcher, self._depot, job=order.job, on_progress=progress)
+                    await fetch_package(
+                        order.root,
+                        self._fetcher,
+                        self._depot,
+                        job=order.job,
+                        left_out=self._left_out,
+                        on_progress=progress,
+                    )
             except (ChunkMissing, ChunkCorrupt, StoreFull, TimeoutError) as late:
                 error: Exception = late
                 if isinstance(late, TimeoutError):

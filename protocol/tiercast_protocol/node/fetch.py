@@ -12,7 +12,7 @@ Rules (docs/protocol.md, section 5)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
 
@@ -75,14 +75,16 @@ def _chunks_of(digest: Digest, stored: bytes) -> Iterable[Digest]:
     return {part.digest for entry in _entries_of(digest, stored) for part in entry.parts}
 
 
-async def data_chunks(root: Root, store: ChunkStore) -> dict[Digest, int]:
+async def data_chunks(root: Root, store: ChunkStore, left_out: Container[str] = ()) -> dict[Digest, int]:
     """Every data chunk of a package whose lists are held, with the raw bytes of files that it carries.
 
-    In the order of the lists.  Raises as `read_root`.
+    In the order of the lists; without what only folders at the top that are `left_out` hold.  Raises as `read_root`.
     """
     found: dict[Digest, int] = {}
     async for entries in read_entries(root, store):
         for entry in entries:
+            if left_out and entry.path.partition("/")[0] in left_out:
+                continue
             for part in entry.parts:
                 found[part.digest] = found.get(part.digest, 0) + part.length
     return found
@@ -107,6 +109,7 @@ async def fetch_package(
     store: ChunkStore,
     *,
     job: str = "",
+    left_out: Callable[[Root], Awaitable[Container[str]]] | None = None,
     on_progress: Progress | None = None,
 ) -> Root:
     """Bring everything that the package needs into `store` and return its decoded root.
@@ -116,6 +119,7 @@ async def fetch_package(
         fetcher: brings what is missing.
         store: what is held already.
         job: for which it is fetched: its priority and terms hold on every hop.
+        left_out: says which folders at the top are not wanted; None wants all.
         on_progress: told after every batch; raw bytes of the files.
 
     Raises:
@@ -126,9 +130,10 @@ async def fetch_package(
     await fetcher.fetch([root], job)
     head = await read_root(root, store)
     await fetcher.fetch(list(dict.fromkeys(head.lists)), job)
-    chunks = await data_chunks(head, store)
+    chunks = await data_chunks(head, store, () if left_out is None else await left_out(head))
     here = {digest for digest in chunks if await store.has(digest)}
-    await fetch_chunks(chunks, fetcher, job=job, have=here.__contains__, size=head.size, on_progress=on_progress)
+    size = sum(chunks.values())
+    await fetch_chunks(chunks, fetcher, job=job, have=here.__contains__, size=size, on_progress=on_progress)
     return head
 
 

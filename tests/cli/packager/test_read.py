@@ -139,3 +139,16 @@ def test_a_file_that_became_something_else(tmp_path: Path) -> None:
     os.mkfifo(path)  # must not wait for a writer
     with pytest.raises(UsageError, match="changed while"):
         list(TreeReader(tmp_path, found).chunks())
+
+
+def test_a_pack_holds_files_of_one_file_group(tmp_path: Path) -> None:
+    for path in ("arm/a", "arm/b", "bin/c", "common", "pc/a", "pc/b"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(path * 9)
+    reader = TreeReader(tmp_path, scan(tmp_path), groups=("arm", "pc"))
+    assert len(list(reader.chunks())) == 3
+    packs: dict[bytes, list[str]] = {}
+    for entry in reader.take_entries():
+        for part in entry.parts:
+            packs.setdefault(part.digest, []).append(entry.path)
+    assert sorted(packs.values()) == [["arm/a", "arm/b"], ["bin/c", "common"], ["pc/a", "pc/b"]]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 from tests.support.depots import opened
@@ -17,6 +18,8 @@ from tiercast_gateway.depot.depot import Depot
 from tiercast_gateway.depot.offers import Offers
 from tiercast_gateway.depot.patches import Patches
 from tiercast_protocol.content import patchmake
+from tiercast_protocol.content.filegroups import FileGroup
+from tiercast_protocol.content.manifest import Root
 from tiercast_protocol.errors import ChunkMissing
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire.messages import PatchOffer
@@ -36,6 +39,12 @@ class Desk:
     arrived: set[bytes] = field(default_factory=set)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
 
+    #: What machines below do not take of a package.
+    out: frozenset[str] = frozenset()
+
+    async def nobodys(self, _head: Root) -> frozenset[str]:
+        return self.out
+
     def __post_init__(self) -> None:
         self.gate.set()
         self.patches = Patches(
@@ -45,6 +54,7 @@ class Desk:
             ask_above=lambda digests, job: self.asked.extend((digest, job) for digest in digests),
             drop_above=self.dropped.extend,
             arrived=lambda digest, _size: self.arrived.add(digest),
+            left_out=self.nobodys,
         )
 
     async def fetch(self, digests: Sequence[bytes], job: str = "") -> None:
@@ -185,6 +195,27 @@ async def test_a_preload_waits_for_the_patch(tmp_path: Path, db: Database, case:
             await at.patches.bring(bytes(32), "job")
 
 
+async def test_of_file_groups_those_are_made_that_are_for_machines_below(
+    tmp_path: Path, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patchmake, "INLINE", 500)
+    groups = (FileGroup("arm", "arm", 'os == "a"'), FileGroup("pc", "pc", 'os == "b"'))
+    old = {path: like_code(n, 300_000) for n, path in enumerate(("arm/tool", "common", "pc/tool"))}
+    base = sealed(tmp_path, old, "1", files=groups)
+    result = sealed(tmp_path, {path: shifted(data, 3, 60) for path, data in old.items()}, "2", files=groups)
+    arm = set(sealed(tmp_path, {"tool": shifted(old["arm/tool"], 3, 60)}, name="other").chunks)
+    of_base = set(sealed(tmp_path, {"tool": old["arm/tool"]}, name="another").chunks)
+    held = {digest: stored for digest, stored in base.chunks.items() if digest not in of_base}
+    case = Case(base, result, *offer_of(base, result))
+    async with desk(tmp_path, db, replace(case, base=replace(base, chunks=held))) as at:
+        at.out = frozenset({"arm"})
+        await at.patches.bring(result.digest, "job")
+        there = {digest for digest in result.chunks if at.depot.size(digest) is not None}
+        assert there == set(result.chunks) - arm
+        assert set(at.fetched) < set(case.chunks), "what makes the others was not fetched"
+        assert at.patches.shown()["regions_failed"] == 0
+
+
 async def test_where_all_content_begins_nothing_is_made(tmp_path: Path, db: Database, case: Case) -> None:
     asked: list[bytes] = []
     async with opened(tmp_path, db, set(), library=True) as depot:
@@ -197,6 +228,7 @@ async def test_where_all_content_begins_nothing_is_made(tmp_path: Path, db: Data
             ask_above=lambda digests, _job: asked.extend(digests),
             drop_above=asked.extend,
             arrived=lambda _digest, _size: None,
+            left_out=AsyncMock(return_value=frozenset()),
         )
         patches.want([case.result.digest])
         await patches.bring(case.result.digest, "")

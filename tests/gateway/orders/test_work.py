@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from msgspec import structs
 from tests.support.hop import MadePackage, made_package, order_for, until
+from tests.support.sealed import sealed
 
 from tiercast_gateway.depot.depot import Depot
 from tiercast_gateway.orders import work
 from tiercast_gateway.orders.orders import OwnOrder
 from tiercast_gateway.orders.work import Identity, OwnWork
+from tiercast_protocol.content.filegroups import FileGroup
 from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.manifest import Root
 from tiercast_protocol.content.order import Order
 from tiercast_protocol.content.receipt import open_receipt
 from tiercast_protocol.errors import ChunkMissing
@@ -49,14 +53,19 @@ class Desk:
         self.records: list[StatusRecord] = []
         self.done: list[tuple[str, int]] = []
         self.brought: list[tuple[bytes, str]] = []
+        self.nobodys = frozenset[str]()
         self.work = OwnWork(
             identity=Identity("me", KEY, 1),
             depot=depot,
             fetcher=fetcher,
             bring=self._bring,
+            left_out=self._nobodys,
             tell=self._tell,
             done=self._done,
         )
+
+    async def _nobodys(self, _head: Root) -> frozenset[str]:
+        return self.nobodys
 
     async def _bring(self, root: bytes, job: str) -> None:
         self.brought.append((root, job))
@@ -114,6 +123,23 @@ async def test_a_preload_ends_with_everything_held(store: DiskStore, db: Databas
         assert at.records[0].state == "fetching"
         assert all(at.depot.size(digest) for digest in package.chunks)
         assert at.brought == [(package.root, "j1")]
+
+
+async def test_a_preload_brings_the_file_groups_that_are_for_machines_below(
+    store: DiskStore, db: Database, tmp_path: Path
+) -> None:
+    groups = (FileGroup("arm", "arm", 'os == "a"'), FileGroup("pc", "pc", 'os == "b"'))
+    made = sealed(tmp_path, {"arm/x": b"a" * 9000, "pc/x": b"p" * 7000, "y": b"y" * 300_000}, files=groups)
+    async with desk(store, db, MadePackage(made.digest, made.chunks, made.root.size)) as at:
+        at.nobodys = frozenset({"arm"})
+        at.do("preload", made.digest)
+        assert (await at.ended()).state == "done"
+        sizes = {digest: at.depot.size(digest) for digest in made.chunks}
+        assert sum(size is None for size in sizes.values()) == 1
+        at.nobodys = frozenset()
+        at.do("preload", made.digest, revision=2)
+        assert (await at.ended(2)).state == "done"
+        assert all(at.depot.size(digest) for digest in made.chunks)
 
 
 async def test_absent_chunks_are_asked_for_again_and_in_the_end_said(
