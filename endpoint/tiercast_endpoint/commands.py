@@ -68,7 +68,7 @@ def _add_verify(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], Non
         state: State = None,
         json: Json = False,
     ) -> None:
-        """Compare the files of what is installed with what was sealed; exit code 1 where something differs."""
+        """Compare what is installed with what was sealed, placed and set up; exit code 1 where something differs."""
         found: list[dict[str, Any]] = ask(state, "verify", json=json, package=package)
         if json:
             emit({"packages": found})
@@ -77,6 +77,8 @@ def _add_verify(app: typer.Typer, ask: Ask, emit: Callable[[dict[str, Any]], Non
             typer.echo(f"{one['package']} {one['version']}  {how}")
             for differs in one["differences"]:
                 typer.echo(f"  {differs['path']}  {differs['what']}")
+            for unseen in one.get("unseen", []):
+                typer.echo(f"  {unseen}  is not compared")
         if not all(one["whole"] for one in found):
             raise typer.Exit(1)
 

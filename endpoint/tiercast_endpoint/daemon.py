@@ -19,6 +19,7 @@ from typing import Any
 
 import structlog
 
+from tiercast_endpoint.acting.performing import Acting
 from tiercast_endpoint.facts import informing
 from tiercast_endpoint.facts.checking import Checks
 from tiercast_endpoint.facts.inventory import Informer
@@ -120,8 +121,8 @@ class Agent:
         informer = informing.made(
             db, me, self._place.folder, self._settings, (post, upstream), self._root.stands, now_ms
         )
-        inner, self._halves = hands.performer(materials, informer, watching, self._restart, now_ms)
-        restarts, steps = self._around(inner, db, materials, informer)
+        inner, actor = hands.performer(materials, informer, watching, self._restart, now_ms)
+        restarts, steps = self._around(inner, actor, db, materials, informer)
         dozing = sleeping.Sleeping(db, post, self._settings.power, now_ms)
         reporter = Reporter(
             db=db,
@@ -184,12 +185,20 @@ class Agent:
                 await asyncio.Event().wait()
 
     def _around(
-        self, inner: Performer, db: Database, materials: Materials, informer: Informer
+        self, inner: Performer, actor: Acting | Halves, db: Database, materials: Materials, informer: Informer
     ) -> tuple[Rebooting, Verifying]:
         """The performers of steps that stand around those that change the machine."""
+        self._halves = actor if isinstance(actor, Halves) else None
         power, free = self._settings.power, self._root.free
         restarts = Rebooting(db=db, settings=power, steps=inner, now_ms=now_ms, free=free)
-        verifies = Verifying(db=db, root=self._root, materials=materials, steps=restarts, changed=informer.changed)
+        verifies = Verifying(
+            db=db,
+            root=self._root,
+            materials=materials,
+            steps=restarts,
+            beyond=actor.beyond,
+            changed=informer.changed,
+        )
         return restarts, verifies
 
     def _socket(self, verbs: Verbs) -> ControlServer:

@@ -12,7 +12,18 @@ from typing import Any
 
 import pytest
 
-from cluster import asked, assert_balanced, assert_installed, build, random_tree, running, states, until
+from cluster import (
+    KEEPALIVE,
+    asked,
+    assert_balanced,
+    assert_installed,
+    build,
+    content_bytes,
+    random_tree,
+    running,
+    states,
+    until,
+)
 from region import Region
 
 
@@ -101,7 +112,7 @@ def bulk(region: Region) -> int:
 
 
 def test_an_undo_moves_nothing_over_the_link_above_the_site(region: Region, tmp_path: Path) -> None:
-    trees = [random_tree(tmp_path / f"tool-{n}", seed=10 + n, files=4, size=200_000) for n in (1, 2)]
+    trees = [random_tree(tmp_path / f"tool-{n}", seed=10 + n, files=4, size=700_000) for n in (1, 2)]
     for number, tree in enumerate(trees, 1):
         build(region, tree, "tool", str(number))
     both = ("--on", "pc-1", "--on", "pc-2")
@@ -118,12 +129,14 @@ def test_an_undo_moves_nothing_over_the_link_above_the_site(region: Region, tmp_
         shutil.rmtree(tree)
     region.restart("pc-2")
     region.cli("depot", "evict", "--node", "berlin")  # all that nothing keeps
-    before = bulk(region)
+    before, carried = bulk(region), content_bytes(region, "berlin")
+    assert carried > 1_400_000, "all of both versions came over this connection"
 
     undone = region.cli("rollout", "undo", made)["rollout"]
     until(lambda: asked(region, "rollout.show", rollout=undone)["state"] == "done", "it is taken back")
     assert_installed(region, ["pc-1", "pc-2"], "tool", trees[0])
     assert bulk(region) == before
+    assert content_bytes(region, "berlin") - carried <= KEEPALIVE, "by the kernel's count"
 
 
 def test_a_bad_package_is_stopped_inside_a_site_that_is_cut_off(region: Region, tmp_path: Path) -> None:

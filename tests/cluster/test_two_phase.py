@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from cluster import asked, assert_installed, build, random_tree, running, until
+from cluster import KEEPALIVE, asked, assert_installed, build, content_bytes, random_tree, running, until
 from region import Region
 
 PCS = ["pc-1", "pc-2", "pc-3"]
+#: In this time a version on trial has to reach its gateway.
+WITHIN_S = 20
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +52,7 @@ def reached(site: Region, job: str, *wanted: str) -> None:
 def test_a_set_that_is_killed_while_it_commits_ends_all_new_and_one_that_is_undone_all_old(
     site: Region, tmp_path: Path
 ) -> None:
-    trees = [random_tree(tmp_path / f"app-{n}", seed=n, files=4, size=40_000) for n in (1, 2, 3)]
+    trees = [random_tree(tmp_path / f"app-{n}", seed=n, files=4, size=700_000) for n in (1, 2, 3)]
     for number, tree in enumerate(trees, 1):
         build(site, tree, "app", str(number))
     on = [word for name in PCS for word in ("--on", name)]
@@ -72,7 +76,8 @@ def test_a_set_that_is_killed_while_it_commits_ends_all_new_and_one_that_is_undo
     assert asked(site, "job.show", job=job)["phases"] == {"committed": 3}
 
     # A part is accepted; the rest goes back, killed meanwhile, from what it kept: no byte of content travels.
-    before = content_to(site, "berlin")
+    before, carried = content_to(site, "berlin"), content_bytes(site, "berlin")
+    assert carried > 1_400_000, "two versions came over this connection"
     site.cli("job", "accept", job, "--on", "pc-3")
     until(lambda: phases(site, job)["pc-3"] == "accepted", "pc-3 is accepted")
     site.cli("job", "undo", job)
@@ -83,6 +88,7 @@ def test_a_set_that_is_killed_while_it_commits_ends_all_new_and_one_that_is_undo
     assert_installed(site, ["pc-1", "pc-2"], "app", trees[0])
     assert_installed(site, ["pc-3"], "app", trees[1])
     assert content_to(site, "berlin") == before
+    assert content_bytes(site, "berlin") - carried <= KEEPALIVE, "by the kernel's count"
 
 
 def content_to(site: Region, gateway: str) -> int:
@@ -138,13 +144,53 @@ def test_what_is_not_confirmed_in_time_goes_back_alone_also_over_a_kill(site: Re
     assert (site.apps("pc-1") / "trial" / "health.sh").exists()
 
 
+@pytest.mark.parametrize("outage_s", [4, pytest.param(2 * WITHIN_S, marks=pytest.mark.long)])
+def test_an_outage_of_the_site_extends_the_time_and_undoes_nothing(site: Region, tmp_path: Path, outage_s: int) -> None:
+    """A second stands for half a minute: ten minutes to be confirmed in, and a gateway that is down for twenty."""
+    package = f"net-{outage_s}"
+    old = random_tree(tmp_path / "old", seed=13 + outage_s, files=2, size=9_000)
+    new = shutil.copytree(old, tmp_path / "new")
+    (new / "health.sh").write_text("#!/bin/sh\nuntil test -e ../../../go; do sleep 0.1; done\n")
+    (new / "health.sh").chmod(0o755)
+    confirm = f'[confirm]\nargv = ["./health.sh"]\nwithin = "{WITHIN_S}s"\nevery = "1s"\nneeds_gateway = true\n'
+    (new / "package.toml").write_text(f'name = "{package}"\nversion = "2"\n{confirm}')
+    build(site, old, package, "1")
+    site.cli("package", "build", str(new))
+    installed_on(site, f"{package}=1", "pc-2")
+    job = site.cli("job", "install", f"{package}=2", "--on", "pc-2")["job"]
+    until(lambda: counted(site, "pc-2"), "it is on trial")
+    for name in ("berlin", "server"):  # the whole site is cut off: any other parent that the region names would do
+        site.kill(name)
+    until(lambda: not asked(site, "status", at="pc-2")["parent"]["connected"], "it lost its gateway")
+    (site.apps("pc-2") / "go").touch()  # from now on its health is all that could be wished for
+    until(lambda: counted(site, "pc-2")[1] > outage_s * 1000, "time passes without a gateway")
+    assert counted(site, "pc-2")[0] < 2_000, "and does not count"
+    assert (site.apps("pc-2") / package / "health.sh").exists(), "nothing was undone"
+    for name in ("server", "berlin"):
+        site.start(site.daemons[name])
+    until(lambda: asked(site, "job.show", job=job)["state"] == "done", "it is confirmed")
+    assert (site.apps("pc-2") / package / "health.sh").exists()
+    (site.apps("pc-2") / "go").unlink()
+
+
+def counted(site: Region, endpoint: str) -> tuple[int, ...]:
+    """Milliseconds that count for what is on trial there, and that an outage took; none where nothing is."""
+    with closing(sqlite3.connect(f"file:{site.daemons[endpoint].folder}/agent.db?mode=ro", uri=True)) as db:
+        found: tuple[int, ...] = db.execute("SELECT spent, outage FROM confirming").fetchone() or ()
+        return found
+
+
 def test_what_was_changed_by_hand_is_found_counted_and_mended_by_its_wrong_chunks(site: Region, tmp_path: Path) -> None:
-    source = random_tree(tmp_path / "whole", seed=11, files=6, size=600_000)
+    source = random_tree(tmp_path / "whole", seed=11, files=2, size=2_400_000)
     build(site, source, "whole", "1")
     installed_on(site, "whole=1", "pc-2")
     installed = (site.apps("pc-2") / "whole").resolve()
     hurt = min(path for path in installed.rglob("*") if path.is_file())
-    hurt.write_bytes(bytes(hurt.stat().st_size))
+    with hurt.open("r+b") as opened:  # one bit, in one chunk of several
+        opened.seek(hurt.stat().st_size // 2)
+        byte = opened.read(1)
+        opened.seek(-1, 1)
+        opened.write(bytes([byte[0] ^ 1]))
     (installed / "stranger").touch()
 
     found = site.cli("job", "verify", "whole", "--on", "pc-2", "--watch", check=False)["job"]["targets"][0]
@@ -154,10 +200,13 @@ def test_what_was_changed_by_hand_is_found_counted_and_mended_by_its_wrong_chunk
     assert [one["what"] for one in here["differences"]] == ["was changed", "does not belong there"]
     until(lambda: "whole" not in asked(site, "inventory", at="pc-2")["packages"], "it is not said to be there")
 
-    before = sent_to(site, "pc-2")
+    before, carried = sent_to(site, "pc-2"), (content_bytes(site, "pc-2"), content_bytes(site, "berlin"))
     assert site.cli("job", "repair", "whole", "--on", "pc-2", "--watch")["job"]["state"] == "done"
     assert_installed(site, ["pc-2"], "whole", source)
-    assert 0 < sent_to(site, "pc-2") - before < 300_000, "only wrong chunks travel"
+    largest = 2 * 128 * 1024  # a chunk has no more than this, and one that spans two files comes for both
+    assert 0 < sent_to(site, "pc-2") - before < largest, "only the wrong chunk travels"
+    assert 0 < content_bytes(site, "pc-2") - carried[0] < largest, "by the kernel's count"
+    assert content_bytes(site, "berlin") - carried[1] <= KEEPALIVE, "and it comes from the nearest"
     verified = ordered(site, "verify", "whole", "pc-2")
     until(lambda: asked(site, "job.show", job=verified)["state"] == "done", "it is whole")
     assert asked(site, "inventory", at="pc-2")["packages"]["whole"] == "1"

@@ -113,15 +113,20 @@ async def campaign(forks: Nursery, folder: Path, seed: str, kills: int) -> Tally
                 missing |= {f"{story.name} {step}" for step in instants[story.name]}
                 shutil.rmtree(work)
             shutil.copytree(prepared, work, symlinks=True)
+            whole = True
             for _ in range(chance.randint(1, MOST_IN_A_ROW)):
                 if not (steps := turns.get(story.name)):
                     steps = turns[story.name] = sorted(instants[story.name])
                     chance.shuffle(steps)
-                step = steps.pop()
+                if (step := steps.pop()) not in instants[story.name]:
+                    continue
                 life = forks.life(work, chance.choice(instants[story.name][step]))
                 if not life.killed:
                     steps.append(step)  # a recovery has fewer instants than the whole: the next life has it
+                    if whole:
+                        instants[story.name] = by_step(life.steps)  # programs took longer when these were counted
                     break
+                whole = False
                 hit = life.at.partition(" ")[0]  # an instant may come at another step than it did the first time
                 missing -= {"", f"{story.name} {hit}"}
                 tally.kills[story.kind, hit] += 1

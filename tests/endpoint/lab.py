@@ -38,6 +38,7 @@ from tiercast_endpoint.trees.partial import PartialTrees
 from tiercast_endpoint.trees.placing import Placing
 from tiercast_endpoint.trees.root_folder import RootFolder
 from tiercast_endpoint.trees.selection import Chooser
+from tiercast_endpoint.trees.verifying import Verifying
 from tiercast_endpoint.why import Machine, Why
 from tiercast_protocol.content import merkle
 from tiercast_protocol.content.check import Check
@@ -467,6 +468,9 @@ async def agent_over(
         half = None
         if root_half is not None:
             steps = half = Halves(db=db, materials=materials, own=steps, path=root_half)
+        steps = verifying = Verifying(
+            db=db, root=root, materials=materials, steps=steps, beyond=(half or acting).beyond, changed=lambda: None
+        )
         steps = Confirming(
             db=db,
             materials=materials,
@@ -505,6 +509,7 @@ async def agent_over(
         outbox: Any = post
         why = Why(db, outbox, lambda: Machine(ME, PARENT, connected=True), jobs.looks)
         watching.register(verbs, jobs, why.why)
+        verifying.register(verbs)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         started = asyncio.Event()
         task = tasks.create_task(jobs.run(started))

@@ -40,13 +40,16 @@ async def root_half(
     window: str = "",
     uids: set[int] | None = None,
     shutdown: tuple[str, ...] = ("/bin/false",),
+    prefix: Path | None = None,
 ) -> AsyncIterator[Other]:
     """A root half over `folder`; it installs into `agent/root` beside it, where lab's agent looks."""
     place = folder / "rooted"
     place.mkdir(exist_ok=True, mode=0o700)
+    (prefix or folder / "prefix").mkdir(exist_ok=True)
     settings = RootSettings(
         install_root=folder / "agent" / "root",
         user=USER,
+        prefix=prefix or folder / "prefix",
         reserve=Size(0),
         install_window=window,
         idle=Duration(3600.0),

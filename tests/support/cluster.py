@@ -22,12 +22,16 @@ from typing import Any
 
 import tree
 from commands import Commands
+from linkbytes import connections, sockets_of
 from region import Region, tail
 from tiercast_protocol.node.control.framing import LENGTH, pack, unpack
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("protocol", "gateway", "server", "endpoint", "cli")
 
+
+#: Bytes of a question whether the other side still lives, and of its answer.
+KEEPALIVE = 4
 
 _COMMANDS = Commands(sys.executable)
 
@@ -57,6 +61,17 @@ def running(broker: str = "embedded") -> Iterator[Region]:
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def content_bytes(region: Region, child: str) -> int:
+    """Bytes, both ways, that the kernel counted on the connection to its parent over which `child` gets content.
+
+    Of the two that it has, that is the one that carried more: asked when some megabytes came.
+    """
+    daemon = region.daemons[child]
+    port, own = daemon.uplink or region.daemons[daemon.parent].port, sockets_of(daemon.pid)
+    every = [one for one in connections(daemon.pid) if one.remote_port == port and one.inode in own]
+    return max(one.sent + one.received for one in every)
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 120.0) -> Any:

@@ -70,6 +70,13 @@ class _Account(Native):
         await self._site.run([self.delete, *self._where(), self._name])
         return GONE
 
+    async def verify(self, state: State) -> list[tuple[str, str]]:
+        """See above."""
+        if not self._there():
+            return [(self._action.shown, "is gone")]
+        differing = self._differing(own=not state.get("there"))
+        return [(self._action.shown, f"its {what} is {is_!r}, not {said!r}") for what, (is_, said) in differing.items()]
+
     def _options(self) -> list[str]:
         return ["--system"] if self._action.flag("system") else []
 

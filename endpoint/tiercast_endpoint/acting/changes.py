@@ -143,7 +143,7 @@ class Changer:
                 with suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=fd)
         elif after.kind == FOLDER and not change.whole:
-            if _differs(image_of(fd, name), after):
+            if rights_differ(image_of(fd, name), after):
                 _own(fd, name, after)
         elif change.whole and before.kind == FOLDER:
             if image_of(fd, name).inode != after.inode:
@@ -190,13 +190,13 @@ class Changer:
         elif before.kind == FOLDER:
             if here.kind == NONE:
                 os.mkdir(name, before.mode, dir_fd=fd)
-            if image_of(fd, name).kind == FOLDER and _differs(image_of(fd, name), before):
+            if image_of(fd, name).kind == FOLDER and rights_differ(image_of(fd, name), before):
                 _own(fd, name, before)
         elif after.kind == FOLDER:
             with suppress(OSError):
                 os.rmdir(name, dir_fd=fd)
         elif here.like(before) and not before.kept:
-            if here.kind == FILE and _differs(here, before):
+            if here.kind == FILE and rights_differ(here, before):
                 _own(fd, name, before)
         else:
             if here.kind in {FILE, LINK} and not (here.like(after) or here.like(before)):
@@ -258,7 +258,7 @@ class Changer:
 
     def kept(self) -> list[str]:
         """What is kept."""
-        return [entry.name for entry in self._keep.iterdir()]
+        return [entry.name for entry in self._keep.iterdir() if not entry.is_dir()]
 
     def unkeep(self, name: str) -> None:
         """Nobody goes back to it any more."""
@@ -332,7 +332,8 @@ def _copied(source: IO[bytes], to: IO[bytes]) -> str:
     return hasher.hexdigest()
 
 
-def _differs(here: Image, wanted: Image) -> bool:
+def rights_differ(here: Image, wanted: Image) -> bool:
+    """Whether mode or owner are others; only root can say who owns a thing."""
     owner = os.geteuid() == 0 and (here.uid, here.gid) != (wanted.uid, wanted.gid)
     return owner or here.mode != wanted.mode
 

@@ -181,6 +181,17 @@ def owned_by(connection: sqlite3.Connection, package: str, identity: str) -> lis
     return [_owned(row) for row in rows]
 
 
+def all_owned(connection: sqlite3.Connection, package: str) -> dict[str, list[Owned]]:
+    """What each action of the package placed, by identity."""
+    rows = connection.execute(
+        "SELECT path, package, identity, kind, origin, after, keys FROM owned WHERE package=?", (package,)
+    )
+    found: dict[str, list[Owned]] = {}
+    for one in map(_owned, rows):
+        found.setdefault(one.identity, []).append(one)
+    return found
+
+
 def owners(connection: Connection, paths: Iterable[str], folders: Iterable[str]) -> dict[str, list[Owned]]:
     """Who owns any of `paths`, a folder above one, or anything below one of `folders`; by path."""
     query = "SELECT path, package, identity, kind, origin, after, keys FROM owned WHERE "

@@ -6,7 +6,7 @@ Rules
 - Going on: what was only begun is swept and begun anew; what is staged is switched; a program that was started is
   started again only where it bears that, else the job is `interrupted` and goes back.
 - Going back: the last action first, each from its journal; what one of them can't take back is told, and the others go
-  on.
+  on; what only lacks room is tried until there is some.
 - One action of one job at a time: who owns which path is looked up and written in one breath.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from sqlite3 import Connection
@@ -24,6 +24,7 @@ import structlog
 
 from tiercast_endpoint.acting import effects as e
 from tiercast_endpoint.acting.changes import Changer
+from tiercast_endpoint.acting.comparing import Compared, Comparing
 from tiercast_endpoint.acting.course import Deed, before, course
 from tiercast_endpoint.acting.drafts import Draft, Drafter
 from tiercast_endpoint.acting.native import Native, Site, Tools
@@ -38,9 +39,14 @@ from tiercast_protocol.content.actionread import pack_actions, unpack_actions
 from tiercast_protocol.content.actiontypes import NATIVE, Action
 from tiercast_protocol.content.handler import Handler
 from tiercast_protocol.content.receipt import ActionResult, ProgramResult
+from tiercast_protocol.errors import StoreFull
 from tiercast_protocol.node.database import Database
+from tiercast_protocol.node.files import is_full
 
 log = structlog.get_logger(__name__)
+
+#: Seconds between two tries to write to a full disk.
+_ROOM_S = 2.0
 
 
 class Trees(Protocol):
@@ -72,7 +78,7 @@ class Engine:
 
     def __init__(self, *, db: Database, prefix: Prefix, keep: Path, trees: Trees, tools: Tools | None = None) -> None:
         self._db, self._prefix, self._trees = db, prefix, trees
-        self._changer = Changer(prefix, keep)
+        self._changer, self._comparing = Changer(prefix, keep), Comparing(prefix, keep)
         self._keep = keep
         self._tools = tools or Tools()
         self._one = asyncio.Lock()
@@ -95,7 +101,38 @@ class Engine:
         tree = self._trees.place(job.tree) if job.tree else self._trees.place("")
         run = JobRunner(self._db, job, self._prefix, tree)
         done.programs = run.results
-        for deed in course(before(acted, known.values()), new):
+        await self._carry_out(job, course(before(acted, known.values()), new), known, run, done)
+
+    async def mend(self, job: Job, done: Done) -> None:
+        """Have what the installed version placed stand as it did; natives are left alone.
+
+        Raises:
+            ActError, OSError: as `apply`.
+        """
+        await in_thread(self._make_keep)
+        known = {one.identity: one for one in await self._effects(job)}
+        acted = await self._db.read(lambda connection: e.acted(connection, job.package))
+        differ = {*(await self.compare(job, tree=job.tree)).placed, *known}
+        run = JobRunner(self._db, job, self._prefix, self._trees.place(job.tree))
+        actions = [unpack_actions(one.action)[0] for one in before(acted, known.values())]
+        deeds = [deed for deed in course(before(acted, known.values()), actions) if deed.identity in differ]
+        await self._carry_out(job, deeds, known, run, done)
+
+    async def compare(self, job: Job, tree: str = "") -> Compared:
+        """What the job's package did to the machine, as it is now; its sources lie in `tree`, if that is said."""
+        acted = await self._db.read(lambda connection: e.acted(connection, job.package))
+        owned = await self._db.read(lambda connection: e.all_owned(connection, job.package))
+        run = JobRunner(self._db, job, self._prefix, self._trees.place(tree))
+
+        def native(action: Action, one: e.Acted) -> Native | None:
+            return self._native(action, tree or one.tree, run)
+
+        return await self._comparing.compare(acted, owned, lambda one: self._trees.place(tree or one.tree), native)
+
+    async def _carry_out(
+        self, job: Job, deeds: Sequence[Deed], known: Mapping[str, e.Effect], run: JobRunner, done: Done
+    ) -> None:
+        for deed in deeds:
             async with self._one:
                 started = time.monotonic()
                 shown = _shown(deed)
@@ -121,13 +158,26 @@ class Engine:
                 try:
                     told = "; ".join(["taken back", *await self._back(effect, run)])
                 except (ActError, OSError) as error:
+                    if isinstance(error, OSError) and is_full(error):
+                        raise  # there will be room: what is left stands in the journal, and is taken back then
                     log.warning("action not taken back", job=job.job, action=shown, error=str(error))
                     failed.append(f"{shown}: {error}")
                     told = f"not taken back: {error}"
-                await self._db.write(lambda connection, effect=effect: e.undone(connection, effect))  # type: ignore[misc]
+                await self._undone(effect)
                 done.actions.append(ActionResult(action=shown, did=told, seconds=_since(started)))
         await self._unkeep()
         return failed
+
+    async def _undone(self, effect: e.Effect) -> None:
+        """Journal that it was taken back, however long that takes: a program that did it may not run twice."""
+        while True:
+            try:
+                await self._db.write(lambda connection: e.undone(connection, effect))
+            except StoreFull as error:
+                log.warning("no room for the journal", detail=str(error))
+                await asyncio.sleep(_ROOM_S)
+            else:
+                return
 
     async def accept(self, job: Job) -> None:
         """The new version stays: nobody goes back to before this job."""

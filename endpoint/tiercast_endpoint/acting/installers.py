@@ -22,6 +22,18 @@ from tiercast_protocol.content.actiontypes import Action
 from tiercast_protocol.content.handler import Handler
 from tiercast_protocol.content.receipt import ProgramResult
 
+#: A tool that compares all files of a package reads all of them.
+_VERIFY_S, _VERIFY_OUTPUT = 600, 64 * 1024
+_VERIFIED = re.compile(r"(?P<what>missing|\S{8,}) +(?:(?P<attribute>[cdglr]) +)?(?P<path>/.*)")
+
+
+def verified(line: str) -> tuple[str, str] | None:
+    """A line of `dpkg --verify` or `rpm -V`; None where it is no file, or one of settings, which people change."""
+    match = _VERIFIED.fullmatch(line.strip())
+    if match is None or match["attribute"] == "c":
+        return None
+    return match["path"], "is gone" if match["what"] == "missing" else "was changed"
+
 
 class _Installer(Native):
     """An installer with a database of its own."""
@@ -67,6 +79,22 @@ class _Installer(Native):
 
     async def _asked(self, argv: Sequence[str]) -> ProgramResult:
         return await self._site.run(argv, exits=None, quiet=True)
+
+    def checks(self) -> list[str]:
+        """The command that compares what it installed with its own record, a line per file that differs."""
+        raise NotImplementedError
+
+    async def verify(self, state: State) -> list[tuple[str, str]]:  # noqa: ARG002 - it asks what is there now
+        """See above."""
+        if not (version := await self.version()):
+            return [(self._action.shown, "is not installed")]
+        brought = await self.offered(source_of(self._site.tree, self._action.text("source")))
+        if version != brought:
+            return [(self._action.shown, f"is there as {version}, and was brought as {brought}")]
+        asked = await self._site.run(
+            self.checks(), timeout_s=_VERIFY_S, output_limit=_VERIFY_OUTPUT, exits=None, quiet=True
+        )
+        return [found for line in asked.output.splitlines() if (found := verified(line))]
 
     async def _run(self, argv: Sequence[str], exits: Sequence[int] = (0,)) -> ProgramResult:
         return await self._site.run(
@@ -127,6 +155,10 @@ class Deb(_Installer):
         await self._run([self._site.tools.dpkg, *self._where(), *how, self._name])
         return True
 
+    def checks(self) -> list[str]:
+        """See above."""
+        return [self._site.tools.dpkg, *self._where(), "--verify", self._name]
+
 
 class Rpm(_Installer):
     """An .rpm, by rpm."""
@@ -165,6 +197,10 @@ class Rpm(_Installer):
             return False
         await self._run([self._site.tools.rpm, *self._where(), "--erase", self._name])
         return True
+
+    def checks(self) -> list[str]:
+        """See above."""
+        return [self._site.tools.rpm, *self._where(), "-V", self._name]
 
 
 _WINDOWS = os.name == "nt"
@@ -234,6 +270,10 @@ class Handled(Native):
         if await self._version():
             await self._run(handler, tree, handler.remove)
         return "removed"
+
+    async def verify(self, state: State) -> list[tuple[str, str]]:  # noqa: ARG002 - it asks what is there now
+        """See above."""
+        return [] if await self._version() else [(self._action.shown, "is not there, by its handler's word")]
 
     async def _version(self) -> str:
         handler, tree = await self._site.handler(self._action.text("handler"))

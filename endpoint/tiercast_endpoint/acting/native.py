@@ -98,3 +98,7 @@ class Native:
 
     async def settle(self, state: State) -> None:
         """What is to be done when those files are gone, or back."""
+
+    async def verify(self, state: State) -> list[tuple[str, str]] | None:  # noqa: ARG002 - as above
+        """In what the machine differs now from what was done: (path or name, in what); None where nobody can say."""
+        return None

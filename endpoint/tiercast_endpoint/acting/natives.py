@@ -102,6 +102,15 @@ class Unit(Native):
             await self._ctl("disable", self._name, exits=None)
         return "as before"
 
+    async def verify(self, state: State) -> list[tuple[str, str]]:  # noqa: ARG002 - it asks what is there now
+        """See above; whether it runs only where services of this prefix do."""
+        now, found = await self.look(), []
+        if self._action.flag("enabled") and not now["enabled"]:
+            found.append((self._action.shown, "is not enabled"))
+        if self._action.flag("started") and self._site.live and not now["active"]:
+            found.append((self._action.shown, "is not active"))
+        return found
+
     async def settle(self, state: State) -> None:
         """See above."""
         if self._site.live:

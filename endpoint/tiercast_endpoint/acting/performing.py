@@ -4,12 +4,14 @@ Rules
 - `apply` and `revert` are the engine's; a removal's `take` is the course to a version without actions, which goes back
   by itself where one of them can't be taken back: the package stands as before.
 - What was done is accepted, for good, when the job settles, or when a removal's trees are deleted.
-- The plan says whether there is anything to do: a package without actions has none of these steps.
+- The plan says whether there is anything to do: a package without actions has none of these steps.  A version whose
+  tree stands, but not all that its actions did, is installed again; a repair only places what differs again.
 - Whatever goes wrong, with the disk or with us, ends the step with a code; it never ends the agent.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +24,12 @@ from tiercast_endpoint.acting.prefix import ActError, Prefix
 from tiercast_endpoint.jobs.install import Event, Step, StepDone, StepFailed
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.jobs.run import Performer
+from tiercast_endpoint.jobs.story import Plan
 from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.trees import holdings
 from tiercast_endpoint.trees.materials import Materials
 from tiercast_endpoint.trees.root_folder import RootFolder
-from tiercast_endpoint.trees.verifying import without_programs
+from tiercast_endpoint.trees.verifying import Beyond
 from tiercast_protocol.content.actionfill import filled
 from tiercast_protocol.content.actiontypes import Action
 from tiercast_protocol.content.definition import parse_definition
@@ -40,6 +43,8 @@ from tiercast_protocol.node.files import is_full
 log = structlog.get_logger(__name__)
 
 Progress = Callable[[int, int], None]
+#: Seconds between two tries to take something back on a full disk.
+_ROOM_S = 2.0
 
 
 class _Trees:
@@ -106,18 +111,38 @@ class Acting:
             # Older trees go now, also the one of the same version that a repair replaced.
             await self.engine.moved(job.package, job.tree)
         done, event = await self._steps.perform(job, step, tell)
-        if step is Step.PLAN and isinstance(event, StepDone) and event.plan is not None and not event.plan.current:
-            return done, without_programs(done, await self._planned(done, event))
+        if step is Step.PLAN and isinstance(event, StepDone) and event.plan is not None:
+            try:
+                return done, await self._planned(done, event, event.plan)
+            except Exception as error:  # noqa: BLE001 - a job must end, whatever is wrong with us
+                return done, _failure(step, error, done)
         if step is Step.UNLINK and isinstance(event, StepFailed):
             return await self._taken_back(done, event)
         return done, event
 
-    async def _planned(self, job: Job, event: StepDone) -> Event:
-        _, definition = await self._materials.head(job)
-        # A repair makes the tree whole, and does nothing else of the package.
-        if event.plan is None or job.type == REPAIR or not (definition.action or await self.engine.stands(job.package)):
+    async def beyond(self, job: Job) -> Beyond:
+        """How what the installed version did outside of its tree stands."""
+        found = await self.engine.compare(job)
+        return Beyond(found.differences, found.count, found.unseen)
+
+    async def _planned(self, job: Job, event: StepDone, plan: Plan) -> Event:
+        """The plan, with what there is to do outside of the tree."""
+        repairs, stands = job.type == REPAIR, await self.engine.stands(job.package)
+        if plan.current and stands:
+            # The tree is whole and switched: whether there is anything to do is what else of the version stands.
+            compared = await self.engine.compare(job, job.tree)
+            if not compared.differences:
+                return event
+            if repairs and not compared.placed:
+                path, what = compared.differences[0]
+                detail = f"{path} {what}: what an installer did is not repaired; install the version again."
+                return StepFailed(Step.PLAN, "verify.differs", detail)
+            plan = replace(plan, current=False)
+        if plan.current:
             return event
-        return replace(event, plan=replace(event.plan, actions=True))
+        _, definition = await self._materials.head(job)
+        # A repair has what was placed stand again, and does nothing else of the package.
+        return replace(event, plan=replace(plan, actions=stands or (bool(definition.action) and not repairs)))
 
     async def _perform(self, job: Job, step: Step) -> tuple[Job, Event]:
         done = Done()
@@ -126,6 +151,9 @@ class Acting:
                 # What another job did since is not this one's to take back.
                 await self.engine.accept(job)
                 return job, StepDone(step)
+            if step is Step.APPLY and job.type == REPAIR:
+                await self.engine.mend(job, done)
+                return _with(job, done), StepDone(step)
             if step is Step.REVERT:
                 failed = await self.engine.revert(job, done)
                 event: Event = StepFailed(step, "undo.failed", " ".join(failed)) if failed else StepDone(step)
@@ -151,10 +179,16 @@ class Acting:
     async def _taken_back(self, job: Job, event: StepFailed) -> tuple[Job, Event]:
         """A removal that can't go on: what was taken stands again."""
         done = Done()
-        try:
-            failed = await self.engine.revert(job, done)
-        except Exception as error:  # noqa: BLE001 - as above
-            failed = [_failure(Step.REVERT, error, job).detail]
+        while True:
+            try:
+                failed = await self.engine.revert(job, done)
+            except Exception as error:  # noqa: BLE001 - as above
+                failure = _failure(Step.REVERT, error, job)
+                if failure.code == "disk.full":
+                    await asyncio.sleep(_ROOM_S)
+                    continue
+                failed = [failure.detail]
+            break
         if failed:
             event = replace(event, code="undo.failed", detail=" ".join([event.detail, *failed]))
         return _with(job, done), event

@@ -36,6 +36,7 @@ from tiercast_endpoint.trees.holdings import Installed, Tree
 from tiercast_endpoint.trees.materials import Failed, Materials, Progress
 from tiercast_endpoint.trees.root_folder import RootFolder
 from tiercast_endpoint.trees.sources import Sources
+from tiercast_endpoint.trees.verifying import Beyond
 from tiercast_protocol.content.digest import digest_of
 from tiercast_protocol.content.receipt import ActionResult, ProgramResult
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, MessageInvalid, StoreFull
@@ -109,6 +110,17 @@ class Halves:
         if step in _OWN:
             return await self._own.perform(job, step, tell)
         return await translated(job, step, lambda: self._perform(job, step, tell), self._materials.free)
+
+    async def beyond(self, job: Job) -> Beyond:
+        """How what the installed version did outside of its tree stands, by the root half's word."""
+        try:
+            said = await self.ask("verify", package=job.package)
+            return Beyond(*msgspec.convert(said, tuple[list[tuple[str, str]], int, list[str]]))
+        except Refusal:
+            # One of an earlier version, which knows of no such question.
+            return Beyond(unseen=["what actions did: the root half is older than this question"])
+        except ValueError as error:
+            raise Failed("agent.bug", f"The root half's answer can't be read: {error}.") from error
 
     async def _perform(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
         materials = self._materials

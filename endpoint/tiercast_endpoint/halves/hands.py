@@ -64,8 +64,8 @@ class Hands:
 
     def performer(
         self, materials: Materials, informer: Informer, watching: Watching, restart: Restart, now_ms: Callable[[], int]
-    ) -> tuple[Performer, Halves | None]:
-        """Who performs steps, and the way to the root half where there is one."""
+    ) -> tuple[Performer, Acting | Halves]:
+        """Who performs steps, and who did what outside of the trees: the way to the root half, where there is one."""
         settings, limits, db = self.settings, self.settings.limits(), self.db
         materials.chooser = Chooser(informer.now, settings.variables)
         inner = Steps(db=db, root=self.root, materials=materials, limits=limits, now_ms=now_ms)
@@ -90,4 +90,4 @@ class Hands:
             restart=restart,
             connected=lambda: self.upstream.connected,
         )
-        return performer, halves
+        return performer, halves or acting

@@ -7,14 +7,15 @@ Rules
 - What was signed of replacing, removing and needing is held against this half's own journal (`guarding.py`).
 - What step may follow is `allowed.py`'s; it is written down, synced, before it is begun and when it has ended.
 - Of the network half's words only these count: which step, and how the job is going to end.
-- What the network half may read are chunks of installed packages by digest, and what is installed.
+- What the network half may read are chunks of installed packages by digest, what is installed, and which paths of it
+  differ from what was placed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
@@ -36,6 +37,7 @@ from tiercast_endpoint.jobs.run import Performer
 from tiercast_endpoint.jobs.story import REMOVE, RUN, Outcome, Plan, Snapshot, Step
 from tiercast_endpoint.trees import holdings
 from tiercast_endpoint.trees.materials import Limits, Materials
+from tiercast_endpoint.trees.verifying import MOST, Beyond
 from tiercast_protocol.content import phases, power, times
 from tiercast_protocol.content.digest import DIGEST_SIZE
 from tiercast_protocol.content.order import Order
@@ -65,6 +67,7 @@ class RootHalf:
         borrowed: their store, which is led to the present line.
         limits: with the owner's windows.
         now_ms: the clock.
+        beyond: compares what an installed package did outside of its tree.
     """
 
     def __init__(
@@ -77,8 +80,9 @@ class RootHalf:
         borrowed: Borrowed,
         limits: Limits,
         now_ms: Callable[[], int],
+        beyond: Callable[[Job], Awaitable[Beyond]],
     ) -> None:
-        self._db = db
+        self._db, self._beyond = db, beyond
         self._me = me
         self._steps = steps
         self._materials = materials
@@ -107,8 +111,9 @@ class RootHalf:
                 with suppress(ChunkMissing):
                     return await self._materials.sources.read(digest)
                 return None
-            case "installed":
-                return await self._shown(str(args.get("package", "")))
+            case "installed" | "verify":
+                asked = self._shown if verb == "installed" else self._compared
+                return await asked(str(args.get("package", "")))
             case _:
                 raise Refusal("half.question", f"There is no {verb!r} here.")
 
@@ -244,7 +249,17 @@ class RootHalf:
         if (line := self._borrowed.line) is not None:
             line.say("progress", job=job, done=done, total=total)
 
-    async def _shown(self, package: str) -> dict[str, Any]:
+    async def _compared(self, package: str) -> Any:
+        """How what the installed package did outside of its tree stands, as plain data."""
+        known = await self._db.read(lambda connection: holdings.installed(connection, package))
+        if not package or not known:
+            return [[], 0, []]
+        one = known[0]
+        said = (one.package, one.version, one.revision, one.root)
+        found = await self._beyond(Job("verify", 1, "verify", *said, 1, 1, "", "running", one.at, tree=one.tree))
+        return [[list(each) for each in found.differences[:MOST]], found.count, found.unseen[:MOST]]
+
+    async def _shown(self, package: str) -> Any:
         """What is installed of the package ("": of all), as plain data."""
         installed = await self._db.read(lambda connection: holdings.installed(connection, package))
         trees = await self._db.read(lambda connection: holdings.trees(connection, package))

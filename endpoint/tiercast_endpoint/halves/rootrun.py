@@ -110,7 +110,14 @@ async def opened(known: Trusted, stack: AsyncExitStack) -> RootHalf:
     actions = Actions(db=db, steps=acting, restart=asyncio.Event(), look=_nothing, now_ms=now_ms)
     powering = Powering(db, known.settings.power, actions)
     return RootHalf(
-        db=db, me=known.me, steps=powering, materials=materials, borrowed=borrowed, limits=limits, now_ms=now_ms
+        db=db,
+        me=known.me,
+        steps=powering,
+        materials=materials,
+        borrowed=borrowed,
+        limits=limits,
+        now_ms=now_ms,
+        beyond=acting.beyond,
     )
 
 

@@ -92,8 +92,9 @@ class _Said:
     """What was written down of its state is to be told now."""
 
 
-#: Seconds between two tries to write to a full disk.
+#: Seconds between two tries to write to a full disk; what goes back, or has been done, is tried until there is room.
 _ROOM_S = 2.0
+_FINISHING = frozenset({i.Step.REVERT, i.Step.UNDO, i.Step.SETTLE, i.Step.DELETE})
 T = TypeVar("T")
 
 
@@ -244,12 +245,15 @@ class Run:
             try:
                 done = await write()
             except StoreFull as error:
-                log.warning("no room for the journal", needed=error.needed, free=error.free)
-                self.no_room = True
-                await asyncio.sleep(_ROOM_S)
+                await self._without_room(str(error))
             else:
                 self.no_room = False
                 return done
+
+    async def _without_room(self, detail: str) -> None:
+        log.warning("no room to go on", job=self.job.job, detail=detail)
+        self.no_room = True
+        await asyncio.sleep(_ROOM_S)
 
     async def _next(self) -> i.Event | _Answered | _Progressed | _Said | _Further:
         while True:
@@ -376,6 +380,10 @@ class Run:
     async def _perform(self, step: i.Step) -> None:
         await self._watch("performing", step)
         job, event = await self._steps.perform(self.job, step, self._progress)
+        while step in _FINISHING and isinstance(event, i.StepFailed) and event.code == "disk.full":
+            await self._without_room(event.detail)
+            job, event = await self._steps.perform(job, step, self._progress)
+        self.no_room = False
         await self._watch("performed", step)
         if i.prepared(event):
             await self._turns.install(self)

@@ -2,17 +2,19 @@
 
 Rules
 - Every file by its digest, every mode, link and folder, and what does not belong there; nothing is followed or changed.
+- What the package's actions did outside of its tree is compared by whoever did it (`Beyond`), the root half where there
+  is one; what nobody can compare, such as what a program did, is named and counts for nothing.
 - A tree that differs is remembered until another one stands in its place: meanwhile the machine does not say that it
   has the package, so that the region's desired state counts it as missing.
 - A repair is an installation of what is installed already: a tree is made beside the one that differs, of what is whole
-  and of fetched chunks, and switched.  It runs no program of the package and does none of its actions.
+  and of fetched chunks, and switched; what was placed and differs is placed again.  It runs no program of the package.
 - Every other step is handed on: this is a performer around another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tiercast_endpoint.jobs.events import Event, StepDone, StepFailed
@@ -30,6 +32,22 @@ from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.database import Database
 
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """How what a package did outside of its tree stands.
+
+    Attributes:
+        differences: (path or action, in what it differs).
+        count: paths and things that were compared.
+        unseen: actions that nobody can compare.
+    """
+
+    differences: list[tuple[str, str]] = field(default_factory=list)
+    count: int = 0
+    unseen: list[str] = field(default_factory=list)
+
+
 #: Differences that are told of one package, and that stand in a receipt.
 MOST, _SAID = 100, 5
 
@@ -42,13 +60,22 @@ class Verifying:
         root: the install root.
         materials: the manifests of what is installed.
         steps: performs the other steps.
+        beyond: compares what an installed package did outside of its tree.
         changed: called when what the machine has to say of its packages may be another.
     """
 
     def __init__(
-        self, *, db: Database, root: RootFolder, materials: Materials, steps: Performer, changed: Callable[[], None]
+        self,
+        *,
+        db: Database,
+        root: RootFolder,
+        materials: Materials,
+        steps: Performer,
+        beyond: Callable[[Job], Awaitable[Beyond]],
+        changed: Callable[[], None],
     ) -> None:
         self._db, self._root, self._materials, self._steps, self._changed = db, root, materials, steps, changed
+        self._beyond = beyond
 
     async def perform(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
         """Perform `step` of `job`."""
@@ -59,7 +86,7 @@ class Verifying:
         return await self._steps.perform(job, step, tell)
 
     async def look(self, package: str = "") -> list[dict[str, Any]]:
-        """Each installed package, or the one that is named: {package, version, whole, files, differences}.
+        """Each installed package, or the one that is named: {package, version, whole, files, differences, unseen}.
 
         Raises:
             UsageError: package.not-installed.
@@ -89,7 +116,9 @@ class Verifying:
             raise Failed("verify.absent", f"{job.version} is not installed here; {one.version} is.")
         said = await self._compare(one)
         if said["whole"]:
-            return job, StepDone(step, detail=f"{one.package} {one.version}: {said['files']:,} paths as sealed.")
+            unseen = f" Not compared: {', '.join(said['unseen'])}." if said["unseen"] else ""
+            detail = f"{one.package} {one.version}: {said['files']:,} paths as sealed.{unseen}"
+            return job, StepDone(step, detail=detail)
         return job, StepFailed(step, "verify.differs", f"{one.package} {one.version}: {words(said['differences'])}.")
 
     async def _plan(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
@@ -118,10 +147,12 @@ class Verifying:
         else:
             entries, modes = self._materials.entries(job), await self._materials.modes(job)
             found, paths = await checked.differences(tree, entries, modes=modes, most=MOST)
+        beyond = await self._beyond(job)
+        found = [*found, *beyond.differences][:MOST]
         await self._remember(one, found)
         differences = [{"path": path, "what": what} for path, what in found]
         shown = {"package": one.package, "version": one.version, "tree": one.tree, "whole": not found}
-        return {**shown, "files": paths, "differences": differences}
+        return {**shown, "files": paths + beyond.count, "differences": differences, "unseen": beyond.unseen}
 
     async def _remember(self, one: Installed, found: list[tuple[str, str]]) -> None:
         if await self._db.write(lambda connection: holdings.set_differs(connection, one.tree, differs=bool(found))):
@@ -138,7 +169,7 @@ def words(differences: list[dict[str, str]]) -> str:
 
 
 def without_programs(job: Job, event: Event) -> Event:
-    """A plan with nothing of the package to run or to do, where the job repairs what is installed."""
+    """A plan with nothing of the package to run, where the job repairs what is installed."""
     if job.type != REPAIR or not isinstance(event, StepDone) or event.plan is None:
         return event
     return replace(event, plan=replace(event.plan, before=None, after=None, confirm=False, reboot="", actions=False))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from tests.endpoint.acting.site import act, snapshot
-from tests.endpoint.lab import Agent, pack
+from tests.endpoint.lab import Agent, Region, agent_over, pack
+from tests.endpoint.two import root_half
 
 from tiercast_protocol.content.programs import Program
 
@@ -161,3 +163,92 @@ async def test_a_repair_does_nothing_but_make_the_tree_whole_and_the_undo_is_fou
     record = await agent.do("j3", "remove", one)
     assert record.state == "done", record.detail
     assert snapshot(top) == {}
+
+
+CONF: dict[str, bytes | str | None] = {
+    "conf": b"right",
+    "do.sh": b"#!/bin/sh\necho x >> $TIERCAST_PREFIX/ran\n",
+    "undo.sh": b"#!/bin/sh\nrm $TIERCAST_PREFIX/ran\n",
+}
+PLACES = pack(
+    "app",
+    "1",
+    CONF,
+    action=(
+        act("file", path="/etc/app.conf", source="conf"),
+        act("program", name="p", argv=["./do.sh"], undo=["./undo.sh"]),
+    ),
+)
+
+
+@pytest.mark.parametrize("two_halves", [False, True])
+async def test_what_was_placed_is_verified_and_repaired_and_no_program_runs(
+    tmp_path: Path, region: Region, two_halves: bool
+) -> None:
+    top = tmp_path / ("root-prefix" if two_halves else "agent/prefix")
+    async with AsyncExitStack() as stack:
+        half = await stack.enter_async_context(root_half(tmp_path, region, prefix=top)) if two_halves else None
+        agent = await stack.enter_async_context(
+            agent_over(tmp_path / "agent", region, root_half=half.path if half else None)
+        )
+        agent.offer(PLACES)
+        assert (await agent.do("j1", "install", PLACES)).state == "done"
+        assert (await agent.do("v1", "verify", PLACES)).state == "done"
+        said = agent.receipt(await agent.do("v2", "verify", PLACES)).detail
+        assert said == "app 1: 5 paths as sealed. Not compared: program p."
+
+        (top / "etc/app.conf").write_text("wrong")
+        record = await agent.do("v3", "verify", PLACES)
+        assert (record.state, record.code) == ("failed", "verify.differs")
+        assert agent.receipt(record).detail == "app 1: '/etc/app.conf' was changed."
+        (shown,) = await agent.owner("verify", package="app")
+        assert shown["differences"] == [{"path": "/etc/app.conf", "what": "was changed"}]
+        assert (shown["whole"], shown["unseen"]) == (False, ["program p"])
+
+        fetched = len(agent.fetcher.fetched)
+        assert (await agent.do("r1", "repair", PLACES)).state == "done"
+        assert (top / "etc/app.conf").read_bytes() == b"right"
+        assert (top / "etc/app.conf.tiercast-old").read_bytes() == b"wrong"
+        assert (top / "ran").read_text() == "x\n", "a repair runs no program"
+        assert len(agent.fetcher.fetched) == fetched, "its bytes lie in the tree"
+        assert (await agent.do("v4", "verify", PLACES)).state == "done"
+        assert (await agent.do("r2", "repair", PLACES)).code == "unchanged"
+
+        # Both at once: the tree is made anew, and what is placed comes from the new one.
+        (agent.root.path / "app" / "conf").write_bytes(b"WRONG")
+        (top / "etc/app.conf").unlink()
+        assert (await agent.do("r3", "repair", PLACES)).state == "done"
+        assert (top / "etc/app.conf").read_bytes() == b"right"
+        assert (await agent.do("v5", "verify", PLACES)).state == "done"
+        record = await agent.do("j9", "remove", PLACES)
+        assert record.state == "done", agent.receipt(record).detail
+        assert [path.name for path in top.rglob("*") if path.is_file()] == ["app.conf.tiercast-old"]
+
+
+async def test_a_version_whose_actions_do_not_stand_is_installed_again(agent: Agent) -> None:
+    top = place(agent)
+    agent.offer(PLACES)
+    assert (await agent.do("j1", "install", PLACES)).state == "done"
+    assert (await agent.do("j2", "install", PLACES)).code == "unchanged"
+    (top / "etc/app.conf").unlink()
+    record = await agent.do("j3", "install", PLACES)
+    assert (record.state, record.code) == ("done", "")
+    assert (top / "etc/app.conf").read_bytes() == b"right"
+    assert (top / "ran").read_text() == "x\nx\n", "it is an installation like any other"
+    assert (await agent.do("v1", "verify", PLACES)).state == "done"
+
+
+async def test_what_only_an_installer_can_mend_is_told_and_not_repaired(agent: Agent) -> None:
+    top = place(agent)
+    (top / "etc").mkdir()
+    (top / "etc/group").write_text("root:x:0:\n")
+    (top / "etc/gshadow").touch()
+    one = pack("app", "1", {"f": b"f"}, action=(act("group", name="tcgroup"),))
+    agent.offer(one)
+    assert (await agent.do("j1", "install", one)).state == "done"
+    (top / "etc/group").write_text("root:x:0:\n")
+    record = await agent.do("r1", "repair", one)
+    assert (record.state, record.code) == ("failed", "verify.differs")
+    assert "group tcgroup is gone" in agent.receipt(record).detail
+    assert (await agent.do("j2", "install", one)).state == "done"
+    assert "tcgroup" in (top / "etc/group").read_text()
