@@ -39,8 +39,9 @@ if [ "$(id -u)" = 0 ]; then
     if [ -e "$state/enrolled.json" ]; then
         fail "this machine has joined already ($state); a new name for it is \`tiercast node replace\`"
     fi
+    # It joins for a folder of its own: where packages go is root's, and named when the agent is split in two.
     printf '%s\n' "$token" | runuser -u tiercast-endpoint -g tiercast-endpoint -- \
-        "$bin/tiercast-endpoint" join --state "$state" --install-root /opt/tiercast-apps - >&2
+        "$bin/tiercast-endpoint" join --state "$state" --install-root "$state/apps" - >&2
     "$bin/tiercast-endpoint" root init --agent "$state" --install-root /opt/tiercast-apps --fingerprint "$fingerprint" >&2
     extra=/usr/share/tiercast/two-halves.conf
     if [ -e "$extra" ]; then
