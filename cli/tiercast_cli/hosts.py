@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import socket
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -130,7 +131,13 @@ async def _until_there(ssh: asyncio.subprocess.Process, local: Path, host: Host)
 
 
 def _is_there(path: Path) -> bool:
-    return path.exists()
+    """Whether somebody listens: between the name and that lies a moment, in which who connects is refused."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def _invalid(text: str, why: str) -> UsageError:

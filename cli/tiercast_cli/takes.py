@@ -32,9 +32,16 @@ def print_foreseen(found: dict[str, Any]) -> None:
     rows: list[dict[str, Any]] = found.get("takes") or []
     if not rows:
         return
-    print_takes(rows[:_SHOWN])
+    print_takes([row | {"values": _said(row["values"])} for row in rows[:_SHOWN]])
     if len(rows) > _SHOWN:
         print(f"and {len(rows) - _SHOWN} more (--json shows all)")
     for group, count in sorted((found.get("takes_more") or {}).items()):
         what = f"the files of {group}" if group else "none, or all, of its files"
         print(f"{words.count(count, 'more target')} by what was said last: {what}")
+
+
+def _said(values: dict[str, Any]) -> dict[str, Any]:
+    """Those that the package declares: what every package knows needs no telling."""
+    from tiercast_protocol.content.variables import OWN  # noqa: PLC0415 - it costs what a dry run alone needs
+
+    return {name: one for name, one in values.items() if name not in OWN}

@@ -110,6 +110,20 @@ def test_nobody_there(tmp_path: Path) -> None:
     assert "server can't be reached by ssh: stand-in: nobody is there" in said
 
 
+#: Names the socket long before it listens.
+SLOW = STAND_IN.replace("listener.listen()", "import time; time.sleep(0.3); listener.listen()")
+
+
+def test_a_socket_is_there_once_somebody_listens(
+    daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "slow.py"
+    script.write_text(SLOW)
+    monkeypatch.setenv("TIERCAST_SSH", f"{sys.executable} {script}")
+    daemon.answers |= {"cabinet.list": [{"name": "main", "packages": 1, "note": ""}]}
+    assert "main" in run(f"ssh://ann@server{daemon.path}", "cabinet", "list")
+
+
 def test_no_such_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIERCAST_SSH", "/no/such/program")
     assert "can't be started" in run("ssh://server", "cabinet", "list", code=3)
