@@ -144,42 +144,6 @@ def test_what_is_not_confirmed_in_time_goes_back_alone_also_over_a_kill(site: Re
     assert (site.apps("pc-1") / "trial" / "health.sh").exists()
 
 
-@pytest.mark.parametrize("outage_s", [4, pytest.param(2 * WITHIN_S, marks=pytest.mark.long)])
-def test_an_outage_of_the_site_extends_the_time_and_undoes_nothing(site: Region, tmp_path: Path, outage_s: int) -> None:
-    """A second stands for half a minute: ten minutes to be confirmed in, and a gateway that is down for twenty."""
-    package = f"net-{outage_s}"
-    old = random_tree(tmp_path / "old", seed=13 + outage_s, files=2, size=9_000)
-    new = shutil.copytree(old, tmp_path / "new")
-    (new / "health.sh").write_text("#!/bin/sh\nuntil test -e ../../../go; do sleep 0.1; done\n")
-    (new / "health.sh").chmod(0o755)
-    confirm = f'[confirm]\nargv = ["./health.sh"]\nwithin = "{WITHIN_S}s"\nevery = "1s"\nneeds_gateway = true\n'
-    (new / "package.toml").write_text(f'name = "{package}"\nversion = "2"\n{confirm}')
-    build(site, old, package, "1")
-    site.cli("package", "build", str(new))
-    installed_on(site, f"{package}=1", "pc-2")
-    job = site.cli("job", "install", f"{package}=2", "--on", "pc-2")["job"]
-    until(lambda: counted(site, "pc-2"), "it is on trial")
-    for name in ("berlin", "server"):  # the whole site is cut off: any other parent that the region names would do
-        site.kill(name)
-    until(lambda: not asked(site, "status", at="pc-2")["parent"]["connected"], "it lost its gateway")
-    (site.apps("pc-2") / "go").touch()  # from now on its health is all that could be wished for
-    until(lambda: counted(site, "pc-2")[1] > outage_s * 1000, "time passes without a gateway")
-    assert counted(site, "pc-2")[0] < 2_000, "and does not count"
-    assert (site.apps("pc-2") / package / "health.sh").exists(), "nothing was undone"
-    for name in ("server", "berlin"):
-        site.start(site.daemons[name])
-    until(lambda: asked(site, "job.show", job=job)["state"] == "done", "it is confirmed")
-    assert (site.apps("pc-2") / package / "health.sh").exists()
-    (site.apps("pc-2") / "go").unlink()
-
-
-def counted(site: Region, endpoint: str) -> tuple[int, ...]:
-    """Milliseconds that count for what is on trial there, and that an outage took; none where nothing is."""
-    with closing(sqlite3.connect(f"file:{site.daemons[endpoint].folder}/agent.db?mode=ro", uri=True)) as db:
-        found: tuple[int, ...] = db.execute("SELECT spent, outage FROM confirming").fetchone() or ()
-        return found
-
-
 def test_what_was_changed_by_hand_is_found_counted_and_mended_by_its_wrong_chunks(site: Region, tmp_path: Path) -> None:
     source = random_tree(tmp_path / "whole", seed=11, files=2, size=2_400_000)
     build(site, source, "whole", "1")
@@ -244,3 +208,39 @@ def sent_to(site: Region, child: str) -> int:
     """Bytes of content that berlin sent to it so far."""
     rows = asked(site, "ledger.show", at="berlin", link=child)["rows"]
     return sum(row["bytes"] for row in rows if row["side"] == "sent" and row["reason"] == "published")
+
+
+@pytest.mark.parametrize("outage_s", [4, pytest.param(2 * WITHIN_S, marks=pytest.mark.long)])
+def test_an_outage_of_the_site_extends_the_time_and_undoes_nothing(site: Region, tmp_path: Path, outage_s: int) -> None:
+    """A second stands for half a minute: ten minutes to be confirmed in, and a gateway that is down for twenty."""
+    package = f"net-{outage_s}"
+    old = random_tree(tmp_path / "old", seed=13 + outage_s, files=2, size=9_000)
+    new = shutil.copytree(old, tmp_path / "new")
+    (new / "health.sh").write_text("#!/bin/sh\nuntil test -e ../../../go; do sleep 0.1; done\n")
+    (new / "health.sh").chmod(0o755)
+    confirm = f'[confirm]\nargv = ["./health.sh"]\nwithin = "{WITHIN_S}s"\nevery = "1s"\nneeds_gateway = true\n'
+    (new / "package.toml").write_text(f'name = "{package}"\nversion = "2"\n{confirm}')
+    build(site, old, package, "1")
+    site.cli("package", "build", str(new))
+    installed_on(site, f"{package}=1", "pc-1")
+    job = site.cli("job", "install", f"{package}=2", "--on", "pc-1")["job"]
+    until(lambda: counted(site, "pc-1"), "it is on trial")
+    for name in ("berlin", "server"):  # the whole site is cut off: any other parent that the region names would do
+        site.kill(name)
+    until(lambda: not asked(site, "status", at="pc-1")["parent"]["connected"], "it lost its gateway")
+    (site.apps("pc-1") / "go").touch()  # from now on its health is all that could be wished for
+    until(lambda: counted(site, "pc-1")[1] > outage_s * 1000, "time passes without a gateway")
+    assert counted(site, "pc-1")[0] < 2_000, "and does not count"
+    assert (site.apps("pc-1") / package / "health.sh").exists(), "nothing was undone"
+    for name in ("server", "berlin"):
+        site.start(site.daemons[name])
+    until(lambda: asked(site, "job.show", job=job)["state"] == "done", "it is confirmed")
+    assert (site.apps("pc-1") / package / "health.sh").exists()
+    (site.apps("pc-1") / "go").unlink()
+
+
+def counted(site: Region, endpoint: str) -> tuple[int, ...]:
+    """Milliseconds that count for what is on trial there, and that an outage took; none where nothing is."""
+    with closing(sqlite3.connect(f"file:{site.daemons[endpoint].folder}/agent.db?mode=ro", uri=True)) as db:
+        found: tuple[int, ...] = db.execute("SELECT spent, outage FROM confirming").fetchone() or ()
+        return found
