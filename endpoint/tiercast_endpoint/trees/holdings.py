@@ -182,11 +182,15 @@ def installed(connection: sqlite3.Connection, package: str = "") -> list[Install
 # -- chunks in installed files -------------------------------------------------------------------------
 
 
+def has_sources(connection: sqlite3.Connection, tree: str) -> bool:
+    """Whether any row of the index names the tree."""
+    query = "SELECT 1 FROM source WHERE tree=(SELECT id FROM tree WHERE tree=?) LIMIT 1"
+    return connection.execute(query, (tree,)).fetchone() is not None
+
+
 def drop_parts(connection: sqlite3.Connection, tree: str, rows: Iterable[tuple[bytes, int, int, str, int]]) -> None:
     """Forget these rows (as of `add_sources`) of the tree."""
-    row = connection.execute(
-        "SELECT id FROM tree WHERE tree=? AND EXISTS (SELECT 1 FROM source WHERE source.tree=tree.id)", (tree,)
-    ).fetchone()
+    row = connection.execute("SELECT id FROM tree WHERE tree=?", (tree,)).fetchone()
     if row is not None:
         connection.executemany(
             "DELETE FROM source INDEXED BY source_digest WHERE digest=? AND at=? AND tree=? AND path=?",

@@ -276,12 +276,19 @@ class Materials:
         """Bring the data chunks that no store or file here holds and no patch makes; `asked` hears of each first."""
         taken = await self.selection(job)
         await self.patches.content(job.root, job.job, self._needed, self._wanted)
+        here: set[Digest] | None = None
+        if taken.choice.whole:
+            names = await fetch.named_chunks(taken.root, self.store)
+            here = await self._here(names)
+            if len(here) == len(names):
+                tell(taken.root.size, taken.root.size)
+                return
         chunks: dict[Digest, int] = {}
         async for entries in taken.entries(self.store):
             for entry in entries:
                 for part in entry.parts:
                     chunks[part.digest] = chunks.get(part.digest, 0) + part.length
-        here = await self._here(chunks)
+        here = await self._here(chunks) if here is None else here
         await fetch.fetch_chunks(
             chunks,
             self._fetcher,

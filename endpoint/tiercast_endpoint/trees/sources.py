@@ -80,16 +80,18 @@ class Sources:
     async def index(self, tree: str, lists: AsyncIterator[Sequence[Entry]]) -> None:
         """Write down which chunks the files of `tree`, which stands, hold; again, it is the same."""
         rows: list[Row] = []
+        known = await self._db.read(lambda connection: holdings.has_sources(connection, tree))
         async for entries in lists:
             rows += rows_of(entries)
             if len(rows) >= _AT_ONCE:
-                await self._write(tree, rows)
+                await self._write(tree, rows, known=known)
                 rows = []
-        await self._write(tree, rows)
+        await self._write(tree, rows, known=known)
 
-    async def _write(self, tree: str, rows: Sequence[Row]) -> None:
+    async def _write(self, tree: str, rows: Sequence[Row], *, known: bool) -> None:
         def write(connection: sqlite3.Connection) -> None:
-            holdings.drop_parts(connection, tree, rows)
+            if known:
+                holdings.drop_parts(connection, tree, rows)
             holdings.add_sources(connection, tree, rows)
 
         if rows:

@@ -149,9 +149,16 @@ def decode_list(raw: bytes | memoryview, *, known: bool = False) -> list[Entry]:
 
 
 def chunks_of_list(raw: bytes | memoryview) -> list[Digest]:
-    """Every distinct chunk of a list that is known to have passed `decode_list`, in order of first use."""
+    """Every distinct chunk that a list names, in order of first use; of a tenth of the cost of `decode_list`.
+
+    Raises:
+        MessageInvalid: no list.  Other rules of lists are not checked.
+    """
     columns = codec.decode(raw, _Columns, max_size=MAX_RAW)
-    return list(split_digests(columns.chunks))
+    try:
+        return list(split_digests(columns.chunks))
+    except ValueError as error:
+        raise _invalid("columns that do not fit together") from error
 
 
 def _rows(columns: _Columns) -> list[Entry]:

@@ -75,6 +75,16 @@ def _chunks_of(digest: Digest, stored: bytes) -> Iterable[Digest]:
     return {part.digest for entry in _entries_of(digest, stored) for part in entry.parts}
 
 
+async def named_chunks(root: Root, store: ChunkStore) -> list[Digest]:
+    """Every data chunk that the lists name, each once; who reads their entries checks them.  Raises as `read_root`."""
+    names: dict[Digest, None] = {}
+    for digest in root.lists:
+        stored = await store.get(digest)
+        found = await asyncio.to_thread(lambda digest=digest, stored=stored: chunks_of_list(unseal(digest, stored)))  # type: ignore[misc]
+        names.update(dict.fromkeys(found))
+    return list(names)
+
+
 async def data_chunks(root: Root, store: ChunkStore, left_out: Container[str] = ()) -> dict[Digest, int]:
     """Every data chunk of a package whose lists are held, with the raw bytes of files that it carries.
 

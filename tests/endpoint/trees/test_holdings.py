@@ -29,8 +29,10 @@ def test_trees_packages_and_sources(db: sqlite3.Connection) -> None:
     h.set_installed(db, one)
     h.set_installed(db, replace(one, version="2"))
     assert [i.version for i in h.installed(db)] == ["2"]
+    assert not h.has_sources(db, tree.tree)
     h.add_sources(db, tree.tree, [(b"d", 3, 4, "f", 0), (b"d", 0, 3, "g", 1), (b"e", 0, 1, "f", 9)])
     h.add_sources(db, ".trees/unknown", [(b"x", 0, 1, "f", 0)])
+    assert (h.has_sources(db, tree.tree), h.has_sources(db, ".trees/unknown")) == (True, False)
     assert [s.path for s in h.sources_of(db, b"d")] == ["g", "f"]
     assert h.known_sources(db, [b"d", b"e", b"x"]) == {b"d", b"e"}
     h.drop_source(db, b"e")

@@ -70,6 +70,23 @@ async def test_a_file_that_was_changed_is_fetched_instead(agent: Agent) -> None:
     assert set(agent.fetcher.fetched) & one.data
 
 
+async def test_of_a_package_that_is_here_no_chunk_is_asked_for(agent: Agent) -> None:
+    one = pack("hello", "1.0", FILES)
+    agent.offer(one)
+    for digest, stored in one.chunks.items():
+        await agent.store.put(digest, stored)
+    asked: list[bytes] = []
+
+    async def fetch(digests: Sequence[bytes], job: str = "") -> None:
+        del job
+        asked.extend(digests)
+
+    agent.fetcher.fetch = fetch  # type: ignore[method-assign]
+    assert (await agent.do("j1", "install", one)).state == "done"
+    assert agent.tree("hello") == one.files
+    assert not set(asked) & one.data
+
+
 async def test_chunks_of_a_job_that_failed_stay_for_the_next_try(agent: Agent) -> None:
     one = pack("hello", "1.0", FILES | {"new": os.urandom(70_000)})
     agent.offer(one)

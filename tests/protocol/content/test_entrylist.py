@@ -106,8 +106,16 @@ def test_empty_and_other_formats() -> None:
 @settings(max_examples=300)
 @given(st.binary(max_size=400))
 def test_any_bytes(data: bytes) -> None:
-    with pytest.raises(MessageInvalid):
-        decode_list(data)
+    for read in (decode_list, chunks_of_list):
+        with pytest.raises(MessageInvalid):
+            read(data)
+
+
+def test_chunks_that_are_no_whole_digests() -> None:
+    table = columns([FOLDER])
+    table[9] = b"x"
+    with pytest.raises(MessageInvalid, match="fit together"):
+        chunks_of_list(msgspec.msgpack.encode(table))
 
 
 @settings(max_examples=300)

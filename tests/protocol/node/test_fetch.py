@@ -58,6 +58,9 @@ async def test_a_list_is_checked_once_in_a_life(package: MadePackage, monkeypatc
     monkeypatch.setattr(f, "_passed", {})
     root = await f.fetch_package(package.root, at, at)
     assert told == [False] * len(root.lists)
+    named = await f.named_chunks(root, at)
+    assert sorted(named) == sorted(set(package.chunks) - {package.root, *root.lists})
+    assert len(told) == len(root.lists), "names need no entries"
     assert set(await f.data_chunks(root, at)) == set(package.chunks) - {package.root, *root.lists}
     assert told == [False] * len(root.lists) + [True] * len(root.lists)
     assert await f.package_digests(package.root, at) == set(package.chunks)

@@ -53,7 +53,7 @@ def places_of(connection: sqlite3.Connection, digests: Sequence[Digest]) -> dict
         some = digests[at : at + _LOOKUP]
         marks = ",".join("?" * len(some))
         rows = connection.execute(f"SELECT digest, section, start, size FROM chunks WHERE digest IN ({marks})", some)  # noqa: S608 - question marks
-        found.update((digest, Place(section, start, size)) for digest, section, start, size in rows)
+        found.update([(row[0], Place._make(row[1:])) for row in rows])
     return found
 
 
@@ -70,9 +70,17 @@ def put(connection: sqlite3.Connection, places: Mapping[Digest, Place]) -> tuple
 
 def remove(connection: sqlite3.Connection, digests: Iterable[Digest]) -> list[Place]:
     """Forget these chunks; returns where those lay that were known."""
-    known = places_of(connection, list(digests))
-    connection.executemany("DELETE FROM chunks WHERE digest = ?", [(digest,) for digest in sorted(known)])
-    return list(known.values())
+    found: list[Place] = []
+    doomed = sorted(digests)
+    for at in range(0, len(doomed), _LOOKUP):
+        some = doomed[at : at + _LOOKUP]
+        marks = ",".join("?" * len(some))
+        rows = connection.execute(
+            f"DELETE FROM chunks WHERE digest IN ({marks}) RETURNING section, start, size",  # noqa: S608 - question marks
+            some,
+        )
+        found += map(Place._make, rows.fetchall())
+    return found
 
 
 def remove_at(connection: sqlite3.Connection, digest: Digest, place: Place) -> int:
