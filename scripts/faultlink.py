@@ -5,6 +5,8 @@ Rules
 - MQTT packets are told apart by their fixed header alone. Only PUBLISH of QoS 0 is lost, doubled or swapped: the rest a
   broker would miss at once, and no network does that to TCP. What is not MQTT passes as it is.
 - A flipped bit is one that TCP's checksum did not see: in a frame's payload, or anywhere in the stream.
+- The first frame (or read) after a fault was asked for is hit for certain, those after it by chance: a story that has
+  something left to send has its fault.
 - Every fault is counted where it is made. Standard library only.
 """
 
@@ -28,6 +30,8 @@ class Settings:
     rate: float = 0.0
     #: Nothing comes out, as if a cable were cut; nobody is told.
     hole: bool = False
+    #: The same from so many delivered bytes on, as the counter has them; 0 is never.
+    stop: float = 0.0
     #: Per frame: a bit of its payload flipped, the frame lost, sent twice, or sent after the next one.
     flip: float = 0.0
     lose: float = 0.0
@@ -54,6 +58,18 @@ class Way:
     settings: Settings = field(default_factory=Settings)
     counters: Counter[str] = field(default_factory=Counter)
     _free_at: float = 0.0
+    _certain: set[str] = field(default_factory=set)
+
+    def change(self, values: dict[str, float]) -> None:
+        """Set the named ones, from the next frame on. Raises KeyError."""
+        self.settings.change(values)
+        self._certain = {"lost", "flipped", "swapped", "doubled", "noise"}
+
+    @property
+    def shut(self) -> bool:
+        """Whether nothing comes out now."""
+        stop = self.settings.stop
+        return self.settings.hole or 0 < stop <= self.counters["delivered"]
 
     @property
     def step(self) -> int:
@@ -75,10 +91,11 @@ class Way:
 
     def strikes(self, kind: str, chance: float) -> bool:
         """Whether this fault happens now; counted if so."""
-        if chance and self.rng.random() < chance:
-            self.counters[kind] += 1
-            return True
-        return False
+        if not chance or not (kind in self._certain or self.rng.random() < chance):
+            return False
+        self._certain.discard(kind)
+        self.counters[kind] += 1
+        return True
 
     def flipped(self, data: bytes, start: int = 0) -> bytes:
         """`data` with one bit from byte `start` on turned over."""

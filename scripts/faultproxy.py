@@ -106,8 +106,8 @@ class Pipe(asyncio.BufferedProtocol):
             self._timer.cancel()
             self._timer = None
         now, out = self._loop.time(), self.peer.transport if self.peer is not None else None
-        hole, wake = self.way.settings.hole, float("inf")
-        while self._line and out is not None and not self._choked and not hole:
+        wake = float("inf")
+        while self._line and out is not None and not self._choked and not self.way.shut:
             due, data = self._line[0]
             if due > now + 0.0005:
                 wake = due
@@ -116,6 +116,7 @@ class Pipe(asyncio.BufferedProtocol):
             self._lying -= len(data)
             out.write(data)
             self.way.counters["delivered"] += len(data)
+        hole = self.way.shut
         if self._ended and not self._line and not hole and out is not None:
             out.close()
             return
@@ -226,10 +227,10 @@ class Proxy:
         for key, value in order.items():
             match key:
                 case "down" | "up":
-                    (self.down if key == "down" else self.up).settings.change(value)
+                    (self.down if key == "down" else self.up).change(value)
                 case "both":
-                    self.down.settings.change(value)
-                    self.up.settings.change(value)
+                    self.down.change(value)
+                    self.up.change(value)
                 case "reset" if value:
                     self._reset()
                 case "resetting":

@@ -64,6 +64,13 @@ def test_a_flipped_bit_leaves_the_packet_whole_and_noise_may_not() -> None:
     assert through(way, FRAMES, 100) != b"".join(FRAMES)
 
 
+def test_the_first_frame_after_a_fault_was_asked_for_is_hit_whatever_the_chance() -> None:
+    way = Way("down", random.Random(1))
+    way.change({"lose": 1e-9})
+    assert through(way, FRAMES) == b"".join(FRAMES[1:])
+    assert way.counters["lost"] == 1
+
+
 def test_what_is_not_mqtt_passes_as_it_is() -> None:
     way = Way("down", random.Random(1))
     way.settings.change({"lose": 1.0})
@@ -141,6 +148,23 @@ def test_a_hole_holds_back_and_a_reset_ends(echo: int) -> None:
             ask_anew(link.port)
         link.tell(heal=True)
         ask_anew(link.port)
+
+
+def test_a_link_stops_by_itself_after_so_many_bytes_and_goes_on_when_told(echo: int) -> None:
+    with FaultyLink(echo) as link, socket.create_connection(("127.0.0.1", link.port)) as sock:
+        sock.settimeout(10)
+        ask(sock)
+        came = link.tell()["down"]["delivered"]
+        link.tell(down={"stop": came + 1000})
+        ask(sock, 900)
+        ask(sock, 500)  # the bytes that reach the mark still come
+        sock.sendall(frame(b"y"))
+        sock.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            sock.recv(1)
+        link.tell(down={"stop": 0})
+        sock.settimeout(10)
+        assert sock.recv(1) == b"0"
 
 
 async def test_it_ends_with_whoever_steers_it(echo: int) -> None:
