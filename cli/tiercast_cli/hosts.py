@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator
@@ -23,6 +24,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from tiercast_protocol.errors import UsageError
+from tiercast_protocol.node.child import tied
 
 #: Where a server's socket is when the address names none.
 USUAL = "/var/lib/tiercast/server/control.sock"
@@ -90,17 +92,16 @@ async def carried(host: Host) -> AsyncIterator[Path]:
     with tempfile.TemporaryDirectory(prefix="tiercast-") as folder:
         local = Path(folder) / "control.sock"
         words = command(host, local)
-        try:
-            ssh = await asyncio.create_subprocess_exec(
-                *words,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,  # Ctrl-C is for us, who end it
-            )
-        except OSError as error:
+        if (program := shutil.which(words[0])) is None:
             todo = "Install ssh (openssh-client), or name another command with TIERCAST_SSH."
-            raise UsageError("host.command", f"{words[0]} can't be started: {error.strerror}", "", todo) from error
+            raise UsageError("host.command", f"{words[0]} can't be started: no such program", "", todo)
+        ssh = await asyncio.create_subprocess_exec(
+            *tied([program, *words[1:]]),  # not even `kill -9` of us leaves it
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for us, who end it
+        )
         try:
             await _until_there(ssh, local, host)
             yield local

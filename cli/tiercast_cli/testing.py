@@ -2,7 +2,8 @@
 
 Rules
 - Everything is an ordinary job with a signed receipt; nothing is believed that no receipt says.
-- What stood there before comes back: the version that was there, or none.  `--keep` leaves the package, and is no test.
+- What stood there before comes back: the version that was there, or none, and so with what the package needed and was
+  brought with it.  `--keep` leaves it all, and is no test; nor is a version that stands there already.
 - Interrupted or failed, nothing is written down; what was begun goes on as jobs do.
 """
 
@@ -45,7 +46,10 @@ def try_out(
     async def work() -> None:
         show: dict[str, Any] = await ask("package.show", package=package)
         reference = f"{show['package']}={show['version']}/{show['revision']}"
-        before = (await ask("package.standing", package=show["package"], node=on))["version"]
+        before = await _standing(show["package"], on)
+        if before == show["version"]:
+            raise _there(before, on)
+        needs = await _needs(reference, on)
         came = await _job(reference, on, "install", json=json)
         result: dict[str, Any] = {"package": reference, "node": on, "before": before, "installed": came}
         if not _well(came):
@@ -56,9 +60,34 @@ def try_out(
             if not _well(back):
                 _end(result, json=json, code=ExitCode.JOB_FAILED)
             result["test"] = await ask("package.tested", package=reference, job=came["job"], undo=back["job"])
+            for name, former in reversed(needs.items()):
+                result.setdefault("needed", []).append(await _undo(name, former, on, json=json))
+            if not all(_well(one) for one in result.get("needed", ())):
+                _end(result, json=json, code=ExitCode.JOB_FAILED)
         _end(result, json=json, code=ExitCode.OK)
 
     run(work, as_json=json, on_interrupt=lambda: "Interrupted.  Jobs go on; no test was written down.")
+
+
+async def _standing(name: str, on: str) -> str:
+    return str((await ask("package.standing", package=name, node=on))["version"])
+
+
+def _there(version: str, on: str) -> Exception:
+    from tiercast_protocol.errors import UsageError  # noqa: PLC0415 - late
+
+    return UsageError(
+        code="test.there",
+        what=f"{version} stands on {on} already: a test installs it and takes it back.",
+        todo=f"Name a machine where it is not, or remove it from {on} first. Nothing was done.",
+    )
+
+
+async def _needs(reference: str, on: str) -> dict[str, str]:
+    """What is brought with it, in the order of installation, and the version of each that stands there; "" for none."""
+    found = await ask("job.create", **_asked(reference, on, "install"), dry_run=True)
+    names = [str(one["package"]).partition("=")[0] for one in found.get("needs") or []]
+    return {name: await _standing(name, on) for name in names}
 
 
 async def _undo(name: str, before: str, on: str, *, json: bool) -> dict[str, Any]:
@@ -72,7 +101,18 @@ async def _job(package: str, on: str, type_: str, *, json: bool) -> dict[str, An
     from tiercast_cli.live import follow  # noqa: PLC0415 - heavy, late
     from tiercast_protocol.errors import UsageError  # noqa: PLC0415 - late
 
-    asked: dict[str, Any] = {
+    job = str((await ask("job.create", **_asked(package, on, type_)))["job"])
+    await follow(job, quiet=json)
+    try:
+        receipt: dict[str, Any] = await ask("job.receipt", job=job, node=on)
+    except UsageError as error:  # it expired, or the machine said nothing
+        return {"job": job, "type": type_, "state": "expired", "code": error.code, "detail": error.what, "programs": []}
+    kept = {key: receipt.get(key) for key in ("state", "code", "detail", "actions", "programs")}
+    return {"job": job, "type": type_, **kept}
+
+
+def _asked(package: str, on: str, type_: str) -> dict[str, Any]:
+    return {
         "type": type_,
         "package": package,
         "targets": [on],
@@ -82,14 +122,6 @@ async def _job(package: str, on: str, type_: str, *, json: bool) -> dict[str, An
         "test": True,
         "anyway": True,
     }
-    job = str((await ask("job.create", **asked))["job"])
-    await follow(job, quiet=json)
-    try:
-        receipt: dict[str, Any] = await ask("job.receipt", job=job, node=on)
-    except UsageError as error:  # it expired, or the machine said nothing
-        return {"job": job, "type": type_, "state": "expired", "code": error.code, "detail": error.what, "programs": []}
-    kept = {key: receipt.get(key) for key in ("state", "code", "detail", "actions", "programs")}
-    return {"job": job, "type": type_, **kept}
 
 
 def _well(came: dict[str, Any]) -> bool:
@@ -117,6 +149,9 @@ def lines(result: dict[str, Any]) -> list[str]:
         for program in came["programs"] or []:
             found.append(f"  {' '.join(program['argv'])} ended with {program['exit']} after {program['seconds']:.1f} s")
             found += [f"    {line}" for line in str(program["output"]).splitlines()[-_LINES:]]
+    for came in result.get("needed", ()):
+        said = " ".join(part for part in (came["state"], came["code"], came["detail"]) if part)
+        found.append(f"What it needed was taken back ({came['job']}, {came['type']}): {said}")
     if "undone" in result:
         was = f"{result['before']} stands there again" if result["before"] else "nothing of it stands there"
         found.append(f"Before and after: {was}.")

@@ -10,10 +10,15 @@ PACKAGE = {"package": "editor", "version": "2.1", "revision": 1}
 DONE = {"job": "j", "state": "done", "counts": {"done": 1}, "targets": [], "hops": [], "type": "install"}
 
 
-def prepare(daemon: Daemon, before: str = "", failing: str = "") -> list[dict[str, Any]]:
+def prepare(
+    daemon: Daemon, before: str = "", failing: str = "", needs: dict[str, str] | None = None
+) -> list[dict[str, Any]]:
+    standing = {"editor": before, **(needs or {})}
     ordered: list[dict[str, Any]] = []
 
     def create(args: dict[str, Any]) -> dict[str, Any]:
+        if args.get("dry_run"):
+            return {"targets": 1, "needs": [{"package": f"{name}=3", "nodes": ["pc-1"]} for name in needs or ()]}
         ordered.append(args)
         return {"job": f"j{len(ordered)}", "targets": 1, "follows": False, "needs": []}
 
@@ -24,7 +29,7 @@ def prepare(daemon: Daemon, before: str = "", failing: str = "") -> list[dict[st
 
     daemon.answers |= {
         "package.show": PACKAGE,
-        "package.standing": {"version": before},
+        "package.standing": lambda args: {"version": standing[args["package"]]},
         "job.create": create,
         "job.receipt": receipt,
         "package.tested": {"package": "editor=2.1/1", "job": "j1", "undo": "j2", "node": "pc-1"},
@@ -66,3 +71,18 @@ def test_kept(daemon: Daemon) -> None:
     found = daemon.json("package", "test", "editor", "--on", "pc-1", "--keep")
     assert len(ordered) == 1
     assert "test" not in found
+
+
+def test_what_it_needed_is_taken_back_with_it(daemon: Daemon) -> None:
+    ordered = prepare(daemon, needs={"runtime": "", "fonts": "1"})
+    said = daemon.run("package", "test", "editor", "--on", "pc-1")
+    assert [(one["type"], one["package"]) for one in ordered[2:]] == [("install", "fonts=1"), ("remove", "runtime")]
+    assert "What it needed was taken back (j4, remove): done" in said
+    ordered = prepare(daemon, needs={"runtime": ""}, failing="j3")
+    assert "test" in daemon.json("package", "test", "editor", "--on", "pc-1", code=4)
+
+
+def test_what_stands_there_already_is_not_tested(daemon: Daemon) -> None:
+    ordered = prepare(daemon, before="2.1")
+    error = daemon.json("package", "test", "editor", "--on", "pc-1", code=1)["error"]
+    assert (error["code"], ordered) == ("test.there", [])

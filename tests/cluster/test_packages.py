@@ -77,12 +77,13 @@ def test_from_a_definition_with_mistakes_to_a_machine(tmp_path: Path) -> None:
         tested = region.cli("package", "test", "editor", "--on", "pc-1")
         assert tested["installed"]["state"] == tested["undone"]["state"] == "done"
         assert not (region.apps("pc-1") / "editor").exists()
+        assert not (region.apps("pc-1") / "runtime").exists(), "what it needed went with it"
         assert region.cli("package", "show", "editor")["package"]["tested"]["node"] == "pc-1"
 
         region.cli("job", "preload", "editor", "--on", "mid", "--watch")
         assert region.cli("depot", "show", "--node", "mid")["depot"]["bytes"] < 1_500_000, "nothing of others came"
         shown = region.cli("job", "install", "editor", "--on", "pc-1", "--on", "pc-2", "--dry-run")["dry_run"]
-        assert [(need["package"], need["nodes"]) for need in shown["needs"]] == [("runtime=2.0", ["pc-2"])]
+        assert [(need["package"], need["nodes"]) for need in shown["needs"]] == [("runtime=2.0", ["pc-1", "pc-2"])]
         assert shown["takes"] == rows
         region.cli("job", "install", "editor", "--on", "pc-1", "--on", "pc-2", "--watch")
         for name, port in (("pc-1", "8080"), ("pc-2", "80")):

@@ -29,6 +29,11 @@ _LAUNCHER = (
 _MAX_LINE = 4096
 
 
+def tied(command: Sequence[str]) -> list[str]:
+    """`command` (its program a path), begun so that the kernel kills it when this process ends, whatever ends it."""
+    return [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *command]
+
+
 class Child:
     """One started process; made by `start`."""
 
@@ -62,7 +67,7 @@ class Child:
         Raises:
             OSError: it can't be started.
         """
-        launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *command]
+        launcher = tied(command)
         transport, protocol = await asyncio.get_running_loop().subprocess_exec(
             lambda: _Watcher(name, quiet),
             *launcher,

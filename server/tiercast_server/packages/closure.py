@@ -179,7 +179,7 @@ def _unsatisfiable(
     nodes: Sequence[str],
 ) -> UsageError:
     name = requirement.package
-    versions = ", ".join(one.version for one in newest(library.get(name, ()))[:_SHOWN])
+    versions = ", ".join(list(dict.fromkeys(one.version for one in newest(library.get(name, ()))))[:_SHOWN])
     wants = ", ".join(f"{who} needs {what}" for who, what in asked)
     there = f"the library has {name} {versions}" if versions else f"no package is called {name}"
     return UsageError(
