@@ -141,7 +141,9 @@ class Agent:
         jobs = Jobs(
             db=db,
             me=identity,
-            steps=confirming.around(steps, db, materials, self._root.path, upstream, roaming),
+            steps=confirming.around(
+                steps, db, materials, self._root.path, upstream, roaming, self._halves.health if self._halves else None
+            ),
             reporter=reporter,
             now_ms=now_ms,
             on_ended=_ending(upstream, informer, dozing),
@@ -150,7 +152,7 @@ class Agent:
             held=back.reason,
             groups=lambda: windows.windows,
             judge=Judging(db=db, facts=informer.now, chosen=watching.chosen, now_ms=now_ms, software=informer.software),
-            checks=Checks(db, self._root.path, materials.check),
+            checks=Checks(db, self._root.path, materials.check, self._halves.check if self._halves else None),
             wish=watching.wish,
         )
         back.act, windows.act = jobs.held_changed, jobs.windows_changed
@@ -190,7 +192,8 @@ class Agent:
         """The performers of steps that stand around those that change the machine."""
         self._halves = actor if isinstance(actor, Halves) else None
         power, free = self._settings.power, self._root.free
-        restarts = Rebooting(db=db, settings=power, steps=inner, now_ms=now_ms, free=free)
+        elsewhere = self._halves.reboot if self._halves else None
+        restarts = Rebooting(db=db, settings=power, steps=inner, now_ms=now_ms, free=free, elsewhere=elsewhere)
         verifies = Verifying(
             db=db,
             root=self._root,

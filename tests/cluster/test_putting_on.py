@@ -29,6 +29,7 @@ from region import Region, free_port
 
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(bool(machine.missing()), reason=machine.missing() or "-"),
     pytest.mark.skipif(shutil.which("sshd") is None, reason="there is no sshd here (apt-get install openssh-server)"),
     pytest.mark.skipif(

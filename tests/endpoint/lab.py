@@ -477,6 +477,7 @@ async def agent_over(
             root=root.path,
             steps=steps,
             parents=Parents(lambda: True, list),
+            elsewhere=half.health if half else None,
             now_ms=lambda: int(time.monotonic() * 1000 * pace),
             sleep=lambda seconds: asyncio.sleep(seconds / pace),
         )
@@ -502,7 +503,7 @@ async def agent_over(
             roots=materials,
             windows=kept_to.windows,
             judge=Judging(db=db, facts=facts, chosen=watching.chosen, now_ms=clock),
-            checks=Checks(db, root.path, materials.check),
+            checks=Checks(db, root.path, materials.check, half.check if half else None),
             wish=watching.wish,
         )
         verbs = Verbs()

@@ -40,6 +40,8 @@ async def root_half(
     window: str = "",
     uids: set[int] | None = None,
     shutdown: tuple[str, ...] = ("/bin/false",),
+    reboot: tuple[str, ...] = ("/bin/false",),
+    boot_id: str = "/proc/sys/kernel/random/boot_id",
     prefix: Path | None = None,
 ) -> AsyncIterator[Other]:
     """A root half over `folder`; it installs into `agent/root` beside it, where lab's agent looks."""
@@ -53,7 +55,7 @@ async def root_half(
         reserve=Size(0),
         install_window=window,
         idle=Duration(3600.0),
-        power=PowerSettings(shutdown_command=shutdown, reboot_command=("/bin/false",)),
+        power=PowerSettings(shutdown_command=shutdown, reboot_command=reboot, boot_id=boot_id),
     )
     path = folder / "root.sock"
     async with AsyncExitStack() as stack:

@@ -11,7 +11,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 _FOLDER = Path("/")
 #: Longest part of the output that stands in a reason, in characters.
 _SAID = 300
+#: In place of a status: the program was not started.
+NOT_STARTED = -1000
 
 
 class Checking(Protocol):
@@ -58,10 +60,17 @@ class Checks:
         db: the agent's journal.
         root: the install root.
         sealed: gives the check in the sealed definition of a job's package, once that is here.
+        elsewhere: asks the check where that is another half's.
     """
 
-    def __init__(self, db: Database, root: Path, sealed: Callable[[Job], Awaitable[Check | None]]) -> None:
-        self._db, self._root, self._sealed = db, root, sealed
+    def __init__(
+        self,
+        db: Database,
+        root: Path,
+        sealed: Callable[[Job], Awaitable[Check | None]],
+        elsewhere: Callable[[Job, Sequence[str]], Awaitable[ProgramResult]] | None = None,
+    ) -> None:
+        self._db, self._root, self._sealed, self._elsewhere = db, root, sealed, elsewhere
         #: By job and revision: until when its no counts, and the reason.
         self._no: dict[tuple[str, int], Reason] = {}
 
@@ -108,38 +117,54 @@ class Checks:
 
     async def _run(self, job: Job, check: Check) -> tuple[Job, str]:
         """The job with the result among its programs, and what the check said: "" is yes."""
-        if job.running:
-            await in_thread(programs.kill_leftover, job.running)
-        tree = self._root / job.tree if job.tree and check.needs != content.MACHINE else _FOLDER
-        try:
-            path = await in_thread(programs.executable, check.argv[0], tree)
-            ran = await programs.run_program(
-                command_as(None, path, check.argv[1:]),
-                cwd=tree,
-                env=programs.environment(package=job.package, version=job.version, job=job.job, tree=tree),
-                timeout_s=check.timeout_s,
-                output_limit=check.output_limit,
-                on_started=lambda pid: self._started(job, pid),
-                gated=True,
-            )
-        except OSError as error:
-            return replace(job, running=""), f"could not be started: {error.strerror}"
-        output = ran.output.decode("utf-8", "replace")
-        result = ProgramResult(
-            argv=list(check.argv),
-            exit=ran.exit,
-            timed_out=ran.timed_out,
-            seconds=round(ran.seconds, 3),
-            output=output,
-        )
+        if self._elsewhere is None:
+            job, result = await ask_check(self._db, self._root, job, check)
+        else:
+            result = await self._elsewhere(job, check.argv)
+        if result.exit == NOT_STARTED:
+            return replace(job, running=""), result.output
         earlier = tuple(one for one in job.programs if one.argv != result.argv)
         job = replace(job, running="", programs=(*earlier, result))
-        if ran.ok:
+        if result.exit == 0 and not result.timed_out:
             return job, ""
-        how = f"was killed after {ran.seconds:.0f} s" if ran.timed_out else f"ended with status {ran.exit}"
-        last = output.strip().splitlines()[-1:]
+        how = f"was killed after {result.seconds:.0f} s" if result.timed_out else f"ended with status {result.exit}"
+        last = result.output.strip().splitlines()[-1:]
         return job, how + (f": {last[0][:_SAID]}" if last else "")
 
-    async def _started(self, job: Job, pid: int) -> None:
+
+async def ask_check(db: Database, root: Path, job: Job, check: Check) -> tuple[Job, ProgramResult]:
+    """Ask the check of `job` once; one that could not be started has the status `NOT_STARTED`, and why as output."""
+    if job.running:
+        await in_thread(programs.kill_leftover, job.running)
+    tree = root / job.tree if job.tree and check.needs != content.MACHINE else _FOLDER
+
+    async def started(pid: int) -> None:
         identity = programs.identity_of(pid)
-        await self._db.write(lambda connection: journal.set_running(connection, job.n, identity))
+        await db.write(lambda connection: journal.set_running(connection, job.n, identity))
+
+    try:
+        path = await in_thread(programs.executable, check.argv[0], tree)
+        ran = await programs.run_program(
+            command_as(None, path, check.argv[1:]),
+            cwd=tree,
+            env=programs.environment(package=job.package, version=job.version, job=job.job, tree=tree),
+            timeout_s=check.timeout_s,
+            output_limit=check.output_limit,
+            on_started=started,
+            gated=True,
+        )
+    except OSError as error:
+        return replace(job, running=""), not_started(check.argv, f"could not be started: {error.strerror}")
+    result = ProgramResult(
+        argv=list(check.argv),
+        exit=ran.exit,
+        timed_out=ran.timed_out,
+        seconds=round(ran.seconds, 3),
+        output=ran.output.decode("utf-8", "replace"),
+    )
+    return replace(job, running=""), result
+
+
+def not_started(argv: Sequence[str], why: str) -> ProgramResult:
+    """The result of a program that could not be asked."""
+    return ProgramResult(argv=list(argv), exit=NOT_STARTED, timed_out=False, seconds=0.0, output=why)

@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from tiercast_endpoint.facts.checking import not_started
 from tiercast_endpoint.halves.borrowed import TOGETHER
 from tiercast_endpoint.halves.line import Line, Refusal
 from tiercast_endpoint.jobs import journal
@@ -121,6 +122,37 @@ class Halves:
             return Beyond(unseen=["what actions did: the root half is older than this question"])
         except ValueError as error:
             raise Failed("agent.bug", f"The root half's answer can't be read: {error}.") from error
+
+    async def health(self, job: Job, argv: Sequence[str]) -> ProgramResult:
+        """The answer of the package's health program, which the root half asks."""
+        return await self._program("health", job, argv)
+
+    async def check(self, job: Job, argv: Sequence[str]) -> ProgramResult:
+        """The answer of the package's own check, which the root half asks."""
+        return await self._program("check", job, argv)
+
+    async def reboot(self, job: Job) -> tuple[bool, int, bool]:
+        """Have the root half restart the machine; whether its command ended well, its status, whether it took too long.
+
+        Raises:
+            Failed: it won't, or can't be reached.
+        """
+        try:
+            return msgspec.convert(await self._errand("reboot", job), tuple[bool, int, bool])
+        except Refusal as error:
+            raise Failed(error.code, error.detail) from error
+
+    async def _program(self, verb: str, job: Job, argv: Sequence[str]) -> ProgramResult:
+        try:
+            return msgspec.convert(await self._errand(verb, job), ProgramResult)
+        except (Refusal, Failed) as error:
+            return not_started(argv, f"could not be asked: {error.detail}")
+
+    async def _errand(self, verb: str, job: Job) -> Any:
+        bundle = await self._bundle(job, job.revision)
+        if bundle is None:
+            raise Failed("half.order-missing", "The order came before the agent had two halves; order it again.")
+        return await self.ask(verb, bundle=bundle)
 
     async def _perform(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
         materials = self._materials

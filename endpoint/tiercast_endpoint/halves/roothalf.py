@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from tiercast_endpoint.halves import allowed, guarding
+from tiercast_endpoint.halves import allowed, errands, guarding
 from tiercast_endpoint.halves.allowed import No, Past
 from tiercast_endpoint.halves.borrowed import Borrowed
 from tiercast_endpoint.halves.line import Line, Refusal
@@ -68,6 +68,7 @@ class RootHalf:
         limits: with the owner's windows.
         now_ms: the clock.
         beyond: compares what an installed package did outside of its tree.
+        errands_: does what is asked besides steps.
     """
 
     def __init__(
@@ -81,8 +82,9 @@ class RootHalf:
         limits: Limits,
         now_ms: Callable[[], int],
         beyond: Callable[[Job], Awaitable[Beyond]],
+        errands_: errands.Errands,
     ) -> None:
-        self._db, self._beyond = db, beyond
+        self._db, self._beyond, self._errands = db, beyond, errands_
         self._me = me
         self._steps = steps
         self._materials = materials
@@ -107,15 +109,19 @@ class RootHalf:
                 found = await self._materials.sources.lengths(_digests(args))
                 return [[digest, length] for digest, length in found.items()]
             case "read":
-                (digest,) = _digests(args)
-                with suppress(ChunkMissing):
-                    return await self._materials.sources.read(digest)
-                return None
+                return await self._read(_digests(args)[0])
             case "installed" | "verify":
                 asked = self._shown if verb == "installed" else self._compared
                 return await asked(str(args.get("package", "")))
+            case _ if verb in errands.VERBS:
+                return await self._errand(verb, args)
             case _:
                 raise Refusal("half.question", f"There is no {verb!r} here.")
+
+    async def _read(self, digest: bytes) -> bytes | None:
+        with suppress(ChunkMissing):
+            return await self._materials.sources.read(digest)
+        return None
 
     # -- a step ----------------------------------------------------------------------------------------
 
@@ -169,6 +175,13 @@ class RootHalf:
                     await self._db.write(partial(self._enter, order=order, vouched=vouched))
         planned = replace(job, snapshot=Snapshot(job.snapshot.type, step, after.plan))
         return await self._db.read(lambda connection: guarding.against(connection, planned, now=self._clock()))
+
+    async def _errand(self, verb: str, args: Mapping[str, Any]) -> Any:
+        """What is done for a job besides its steps, by its proved order."""
+        bundle, order, _, _ = self._proved({**args, "step": Step.WAIT})
+        vouched = windows_of(bundle.targets, self._me.name)
+        job, past = await self._db.write(lambda connection: self._enter(connection, order, vouched))
+        return await self._errands.run(verb, job, past)
 
     def _proved(self, args: Mapping[str, Any]) -> tuple[OrderBundle, Order, Step, Outcome | None]:
         try:

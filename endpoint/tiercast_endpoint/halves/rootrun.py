@@ -26,7 +26,7 @@ from tiercast_endpoint.acting import effects
 from tiercast_endpoint.acting.performing import Acting
 from tiercast_endpoint.facts import inventory
 from tiercast_endpoint.facts.facts import read_facts
-from tiercast_endpoint.halves import roothalf, trusted
+from tiercast_endpoint.halves import errands, roothalf, trusted
 from tiercast_endpoint.halves.borrowed import AskedFetcher, Borrowed, BorrowedMaterials
 from tiercast_endpoint.halves.line import Line
 from tiercast_endpoint.halves.roothalf import RootHalf
@@ -57,6 +57,7 @@ SCHEMA = [
     (3, effects.SCHEMA + journal.ACTIONS),
     (4, former.SCHEMA),
     (5, holdings.DIFFERS),
+    (6, errands.SCHEMA),
 ]
 _FIRST_FD = 3
 
@@ -118,6 +119,7 @@ async def opened(known: Trusted, stack: AsyncExitStack) -> RootHalf:
         limits=limits,
         now_ms=now_ms,
         beyond=acting.beyond,
+        errands_=errands.Errands(db=db, root=root.path, materials=materials, settings=known.settings.power),
     )
 
 

@@ -2,7 +2,8 @@
 
 Rules
 - Every other step is handed on: this is a performer around another.
-- The health program runs in the new tree with the rights of the half that the agent runs as, and as often as it takes.
+- The health program runs in the new tree, as often as it takes; of two halves the root half runs it, as it does all
+  programs of packages.
 - What was counted stands in the journal, synced, before the next try: a kill loses nothing of it but that try.
 - Parents are sought only where the package needs one and none is connected: a connection to the address of each that
   the region names, which says nothing and is closed at once.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from tiercast_endpoint.jobs.run import Performer
 from tiercast_endpoint.jobs.story import Step
 from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.trees.materials import Materials, Progress
+from tiercast_endpoint.trees.selection import Selection
 from tiercast_protocol.content.confirmed import Confirmation
 from tiercast_protocol.content.receipt import ProgramResult
 from tiercast_protocol.content.variables import fill
@@ -48,6 +50,8 @@ CREATE TABLE confirming (
 _OUTPUT = 16 << 10
 #: Seconds for which a parent's address may take to answer.
 _KNOCK_S = 3.0
+#: Asks a program of the job where it may run, and tells by its words what was asked; it never fails.
+Elsewhere = Callable[[Job, Sequence[str]], Awaitable[ProgramResult]]
 _CLASS = Path("/sys/class/net")
 
 
@@ -68,6 +72,7 @@ class Confirming:
         root: the install root.
         steps: performs the other steps.
         parents: whom a package may need.
+        elsewhere: asks the health program where that is another half's; it answers whatever came of it.
         now_ms: a clock that never goes back.
         sleep: waits so many seconds of that clock.
     """
@@ -80,11 +85,12 @@ class Confirming:
         root: Path,
         steps: Performer,
         parents: Parents,
+        elsewhere: Elsewhere | None = None,
         now_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._db, self._materials, self._root, self._steps = db, materials, root, steps
-        self._parents, self._now_ms, self._sleep = parents, now_ms, sleep
+        self._parents, self._now_ms, self._sleep, self._elsewhere = parents, now_ms, sleep, elsewhere
 
     async def perform(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
         """Perform `step` of `job`."""
@@ -93,10 +99,8 @@ class Confirming:
         return await translated(job, step, lambda: self._confirm(job, step), self._materials.free)
 
     async def _confirm(self, job: Job, step: Step) -> tuple[Job, Event]:
-        taken = await self._materials.selection(job)
-        if (terms := taken.definition.confirm) is None:
+        if (terms := terms_of(await self._materials.selection(job))) is None:
             return job, StepDone(step)
-        terms = replace(terms, argv=(terms.argv[0], *(fill(one, taken.values) for one in terms.argv[1:])))
         machine = Confirm(terms, await self._db.read(lambda c: _counted(c, job.n)), now=self._now_ms())
         await self._keep(job, machine.count)
         while True:
@@ -118,35 +122,9 @@ class Confirming:
                         return replace(job, programs=(*job.programs, result)), failed
 
     async def _try(self, job: Job, terms: Confirmation) -> tuple[Job, ProgramResult]:
-        if job.running:
-            await in_thread(programs.kill_leftover, job.running)
-        tree = self._root / job.tree
-
-        async def started(pid: int) -> None:
-            identity = programs.identity_of(pid)
-            await self._db.write(lambda connection: journal.set_running(connection, job.n, identity))
-
-        try:
-            path = await in_thread(programs.executable, terms.argv[0], tree)
-            ran = await programs.run_program(
-                [str(path), *terms.argv[1:]],
-                cwd=tree,
-                env=programs.environment(package=job.package, version=job.version, job=job.job, tree=tree),
-                timeout_s=terms.timeout_s,
-                output_limit=_OUTPUT,
-                on_started=started,
-            )
-        except OSError as error:
-            # It may be there the next time; what never starts never confirms.
-            output = f"could not be started: {error.strerror}"
-            return job, ProgramResult(argv=list(terms.argv), exit=127, timed_out=False, seconds=0.0, output=output)
-        return replace(job, running=""), ProgramResult(
-            argv=list(terms.argv),
-            exit=ran.exit,
-            timed_out=ran.timed_out,
-            seconds=round(ran.seconds, 3),
-            output=ran.output.decode("utf-8", "replace"),
-        )
+        if self._elsewhere is None:
+            return await ask_health(self._db, self._root, job, terms)
+        return job, await self._elsewhere(job, terms.argv)
 
     async def _seen(self, terms: Confirmation) -> Tried:
         connected = self._parents.connected()
@@ -167,6 +145,46 @@ class Confirming:
 
     async def _forget(self, job: Job) -> None:
         await self._db.write(lambda c: c.execute("DELETE FROM confirming WHERE n=?", (job.n,)))
+
+
+async def ask_health(db: Database, root: Path, job: Job, terms: Confirmation) -> tuple[Job, ProgramResult]:
+    """Ask the health program of the tree of `job` once."""
+    if job.running:
+        await in_thread(programs.kill_leftover, job.running)
+    tree = root / job.tree
+
+    async def started(pid: int) -> None:
+        identity = programs.identity_of(pid)
+        await db.write(lambda connection: journal.set_running(connection, job.n, identity))
+
+    try:
+        path = await in_thread(programs.executable, terms.argv[0], tree)
+        ran = await programs.run_program(
+            [str(path), *terms.argv[1:]],
+            cwd=tree,
+            env=programs.environment(package=job.package, version=job.version, job=job.job, tree=tree),
+            timeout_s=terms.timeout_s,
+            output_limit=_OUTPUT,
+            on_started=started,
+        )
+    except OSError as error:
+        # It may be there the next time; what never starts never confirms.
+        output = f"could not be started: {error.strerror}"
+        return job, ProgramResult(argv=list(terms.argv), exit=127, timed_out=False, seconds=0.0, output=output)
+    return replace(job, running=""), ProgramResult(
+        argv=list(terms.argv),
+        exit=ran.exit,
+        timed_out=ran.timed_out,
+        seconds=round(ran.seconds, 3),
+        output=ran.output.decode("utf-8", "replace"),
+    )
+
+
+def terms_of(taken: Selection) -> Confirmation | None:
+    """The confirmation of a package's sealed definition, with its variables filled in."""
+    if (terms := taken.definition.confirm) is None:
+        return None
+    return replace(terms, argv=(terms.argv[0], *(fill(one, taken.values) for one in terms.argv[1:])))
 
 
 def _counted(connection: sqlite3.Connection, n: int) -> Count | None:
@@ -200,7 +218,13 @@ def network_up(urls: Iterable[str], folder: Path = _CLASS) -> bool:
 
 
 def around(
-    steps: Performer, db: Database, materials: Materials, root: Path, upstream: Upstream, roaming: Roaming
+    steps: Performer,
+    db: Database,
+    materials: Materials,
+    root: Path,
+    upstream: Upstream,
+    roaming: Roaming,
+    elsewhere: Elsewhere | None,
 ) -> Confirming:
     """The performer that confirms by this agent's own parents."""
 
@@ -209,4 +233,4 @@ def around(
         return [now.present.url, now.home.parent.url, *(one.parent.url for one in now.candidates)]
 
     parents = Parents(lambda: upstream.connected, urls)
-    return Confirming(db=db, materials=materials, root=root, steps=steps, parents=parents)
+    return Confirming(db=db, materials=materials, root=root, steps=steps, parents=parents, elsewhere=elsewhere)

@@ -3,7 +3,8 @@
 Rules
 - The id of the machine's present life is journaled before anything else: in another life the step is done, whoever
   restarted the machine; where only the agent was killed, it is not.
-- The command that restarts is the machine's own setting (`power.reboot_command`), and so is where the id is read.
+- The command that restarts is the machine's own setting (`power.reboot_command`), and so is where the id is read; where
+  the agent is two halves, the root half runs its own.
 - The owner may put off what is to be now, and says when what is asked: over any restart of the agent.
 - Every other step is handed on: this is a performer around another.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ class Rebooting:
         steps: performs the other steps.
         now_ms: the clock.
         free: bytes free, for what is told of a full disk.
+        elsewhere: restarts the machine where that is another half's.
     """
 
     def __init__(
@@ -66,9 +68,10 @@ class Rebooting:
         steps: Performer,
         now_ms: Callable[[], int],
         free: Callable[[], int],
+        elsewhere: Callable[[Job], Awaitable[tuple[bool, int, bool]]] | None = None,
     ) -> None:
         self._db, self._settings, self._steps, self._now_ms, self._free = db, settings, steps, now_ms, free
-        self._look = asyncio.Event()
+        self._elsewhere, self._look = elsewhere, asyncio.Event()
 
     async def perform(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
         """Perform `step` of `job`."""
@@ -100,14 +103,20 @@ class Rebooting:
     async def _run(self, job: Job, step: Step) -> StepFailed | None:
         argv = self._settings.reboot_command
         log.info("restarting the machine", job=job.job, package=job.package)
-        try:
-            ran = await run_command(argv, job.job)
-        except OSError as error:
-            return StepFailed(step, "program.start", f"{argv[0]} could not be started: {error.strerror}.")
-        if ran.ok:
+        if self._elsewhere is not None:
+            ok, exit_, timed_out = await self._elsewhere(job)
+            shown = "The root half's command"
+        else:
+            shown = argv[0]
+            try:
+                ran = await run_command(argv, job.job)
+            except OSError as error:
+                return StepFailed(step, "program.start", f"{shown} could not be started: {error.strerror}.")
+            ok, exit_, timed_out = ran.ok, ran.exit, ran.timed_out
+        if ok:
             return None
-        how = "took too long" if ran.timed_out else f"ended with status {ran.exit}"
-        return StepFailed(step, "program.failed", f"{argv[0]}, which was to restart the machine, {how}.")
+        how = "took too long" if timed_out else f"ended with status {exit_}"
+        return StepFailed(step, "program.failed", f"{shown}, which was to restart the machine, {how}.")
 
     def _life(self) -> str:
         try:
