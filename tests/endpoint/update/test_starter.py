@@ -32,7 +32,10 @@ class Machine:
             inner.mkdir(parents=True)
             (inner / "__init__.py").write_text("")
             (inner / "__main__.py").write_text(source)
-        text = f'install_root = "{self.root}"\nagent_package = "agent"\nagent_trial = "1s"\n'
+        self.trial("1s")
+
+    def trial(self, time: str) -> None:
+        text = f'install_root = "{self.root}"\nagent_package = "agent"\nagent_trial = "{time}"\n'
         (self.state / "endpoint.toml").write_text(text)
 
     def link(self, tree: str) -> None:
@@ -69,6 +72,7 @@ def test_a_version_that_does_not_start_is_left_after_three_times(machine: Machin
     assert machine.start() == f"good run {GOOD}"
     starter.save(machine.state / starter.FILE, trial.reached(machine.record, GOOD))
     machine.link(BAD)
+    machine.trial("10min")  # it is the number of starts that counts here
     assert [machine.start() for _ in range(4)] == ["bad", "bad", "bad", f"good run {GOOD}"]
     assert machine.record.refused == BAD
     machine.link(GOOD)
