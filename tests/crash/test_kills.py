@@ -96,7 +96,7 @@ async def look(story: Story, folder: Path, region: Region, may: Machines) -> lis
 
 
 async def campaign(forks: Nursery, folder: Path, seed: str, kills: int, *, each: bool) -> Tally:
-    """So many kills, over all stories in turn; at least one in each of `STEPS`, or, if `each`, in each of each story."""
+    """So many kills, over all stories in turn; at least one in each of `STEPS`, or in each step of each story."""
     region = Region(PrivateKey.generate(), PrivateKey.generate())
     chance = random.Random(seed)
     instants: dict[str, dict[str, list[int]]] = {}
