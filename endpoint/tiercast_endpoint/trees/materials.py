@@ -276,19 +276,15 @@ class Materials:
         """Bring the data chunks that no store or file here holds and no patch makes; `asked` hears of each first."""
         taken = await self.selection(job)
         await self.patches.content(job.root, job.job, self._needed, self._wanted)
-        here: set[Digest] | None = None
-        if taken.choice.whole:
-            names = await fetch.named_chunks(taken.root, self.store)
-            here = await self._here(names)
-            if len(here) == len(names):
-                tell(taken.root.size, taken.root.size)
-                return
+        if taken.choice.whole and await self._all_here(taken.root):
+            tell(taken.root.size, taken.root.size)
+            return
         chunks: dict[Digest, int] = {}
         async for entries in taken.entries(self.store):
             for entry in entries:
                 for part in entry.parts:
                     chunks[part.digest] = chunks.get(part.digest, 0) + part.length
-        here = await self._here(chunks) if here is None else here
+        here = await self._here(chunks)
         await fetch.fetch_chunks(
             chunks,
             self._fetcher,
@@ -316,6 +312,13 @@ class Materials:
             if choice.takes(entry.path)
             for part in entry.parts
         }
+
+    async def _all_here(self, root: Root) -> bool:
+        """Whether nothing has to be fetched; told by names alone, list by list, up to the first that is not here."""
+        async for names in fetch.named_chunks(root, self.store):
+            if len(await self._here(names)) < len(names):
+                return False
+        return True
 
     async def sync(self) -> None:
         """All that was fetched is durable when this returns; raises as the disk."""

@@ -4,7 +4,7 @@ Rules
 - For trees of many files whose chunks are here: what a thread has read it writes itself, so no file waits for another
   thread, and several stretches are done at a time.
 - Lists are taken in one after the other, which makes their folders; after that their files may come in any order.
-- Bounded memory: of a stretch, a run of some megabytes is read at a time, what lies side by side with one call.
+- Bounded memory: of a stretch, a run of a megabyte is read at a time, what lies side by side with one call.
 - A small file is proved by its own digest, in memory, and then written; what it was cut from needs no proof beside.
   A large one grows by chunks that were proved, and as a whole.
 - What can't be read or does not prove true is left, and given back: whoever assembles gets it chunk by chunk, which
@@ -32,7 +32,7 @@ from tiercast_protocol.node.chunks.port import Reading
 
 Digest = bytes
 #: Raw bytes of files after which a run, and a stretch, ends.
-RUN_BYTES = 2 << 20
+RUN_BYTES = 1 << 20
 STRETCH_BYTES = 8 << 20
 
 

@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 BATCH = 32
 CALLS = 32
 #: Entry lists that passed their check in this life: their digest is that of the very bytes, so once is enough.
-_passed: dict[Digest, None] = {}
+_passed: set[Digest] = set()
 _MOST_PASSED = 4096
 
 
@@ -63,26 +63,27 @@ def _entries_of(digest: Digest, stored: bytes) -> Sequence[Entry]:
     known = digest in _passed
     entries = decode_list(unseal(digest, stored), known=known)
     if not known:
-        _passed[digest] = None
-        while len(_passed) > _MOST_PASSED:
-            _passed.pop(next(iter(_passed)), None)
+        if len(_passed) >= _MOST_PASSED:
+            _passed.clear()
+        _passed.add(digest)
     return entries
+
+
+def _names_of(digest: Digest, stored: bytes) -> list[Digest]:
+    return chunks_of_list(unseal(digest, stored))
 
 
 def _chunks_of(digest: Digest, stored: bytes) -> Iterable[Digest]:
     if digest in _passed:
-        return chunks_of_list(unseal(digest, stored))
+        return _names_of(digest, stored)
     return {part.digest for entry in _entries_of(digest, stored) for part in entry.parts}
 
 
-async def named_chunks(root: Root, store: ChunkStore) -> list[Digest]:
-    """Every data chunk that the lists name, each once; who reads their entries checks them.  Raises as `read_root`."""
-    names: dict[Digest, None] = {}
+async def named_chunks(root: Root, store: ChunkStore) -> AsyncIterator[list[Digest]]:
+    """The data chunks that each list names; who reads its entries checks the list.  Raises as `read_root`."""
     for digest in root.lists:
         stored = await store.get(digest)
-        found = await asyncio.to_thread(lambda digest=digest, stored=stored: chunks_of_list(unseal(digest, stored)))  # type: ignore[misc]
-        names.update(dict.fromkeys(found))
-    return list(names)
+        yield await asyncio.to_thread(_names_of, digest, stored)
 
 
 async def data_chunks(root: Root, store: ChunkStore, left_out: Container[str] = ()) -> dict[Digest, int]:

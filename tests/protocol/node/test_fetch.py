@@ -55,17 +55,17 @@ async def test_a_list_is_checked_once_in_a_life(package: MadePackage, monkeypatc
         return decode(raw, known=known)
 
     monkeypatch.setattr(f, "decode_list", counted)
-    monkeypatch.setattr(f, "_passed", {})
+    monkeypatch.setattr(f, "_passed", set())
     root = await f.fetch_package(package.root, at, at)
     assert told == [False] * len(root.lists)
-    named = await f.named_chunks(root, at)
-    assert sorted(named) == sorted(set(package.chunks) - {package.root, *root.lists})
+    named = [digest async for names in f.named_chunks(root, at) for digest in names]
+    assert set(named) == set(package.chunks) - {package.root, *root.lists}
     assert len(told) == len(root.lists), "names need no entries"
     assert set(await f.data_chunks(root, at)) == set(package.chunks) - {package.root, *root.lists}
     assert told == [False] * len(root.lists) + [True] * len(root.lists)
     assert await f.package_digests(package.root, at) == set(package.chunks)
     assert len(told) == 2 * len(root.lists), "the chunks of a known list need no entries"
-    monkeypatch.setattr(f, "_passed", {})
+    monkeypatch.setattr(f, "_passed", set())
     assert await f.package_digests(package.root, at) == set(package.chunks)
 
 
