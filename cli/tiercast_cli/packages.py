@@ -220,7 +220,10 @@ def delete(package: Package, *, json: Json = False) -> None:
     run(work, as_json=json)
 
 
-def _shown(key: str, value: object) -> str:
+def _shown(key: str, value: Any) -> str:
+    if key == "tested":
+        by = f"by {value['by']}, {words.moment(value['at'])}"
+        return f"on {value['node']} {by}: {value['job']} installed it, {value['undo']} took it back"
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, int) and not isinstance(value, bool):

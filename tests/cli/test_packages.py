@@ -103,3 +103,11 @@ def test_what_machines_would_take(daemon: Daemon) -> None:
     for line in ("setting port", "settings are not known", "port has no value", "pc-1"):
         assert line in said
     assert daemon.json("package", "show", "editor", "--on", "pc-1")["values"][0]["group"] == "pc"
+
+
+def test_a_test_is_told_in_words(daemon: Daemon) -> None:
+    tested = {"job": "j1", "undo": "j2", "node": "pc-1", "by": "ann", "at": 86_400_000}
+    daemon.answers["package.show"] = {"package": "editor", "version": "1", "tested": tested}
+    said = daemon.run("package", "show", "editor")
+    assert "on pc-1 by ann, 1970-01-0" in said
+    assert "j1 installed it, j2 took it back" in said

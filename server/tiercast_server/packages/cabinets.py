@@ -108,11 +108,13 @@ async def remove(region: Region, name: str, into: str = "") -> dict[str, Any]:
         query = select(func.count()).select_from(packages).where(packages.c.cabinet == name)
         held = (await connection.execute(query)).scalar_one()
         if name == MAIN_CABINET or held:
-            reason = f"holds {held} packages" if held else "always exists"
+            if name == MAIN_CABINET:
+                todo = "Make another one, and move packages there."
+                raise UsageError("cabinet.in-use", f"The cabinet {name!r} always exists.", todo=todo)
             raise UsageError(
                 code="cabinet.in-use",
-                what=f"The cabinet {name!r} {reason}.",
-                todo=f"`tiercast cabinet show {name}` shows what is in it.",
+                what=f"The cabinet {name!r} holds {held} package{'s' if held > 1 else ''}.",
+                todo=f"`tiercast cabinet delete {name} --into {MAIN_CABINET}` moves them first. Nothing was done.",
             )
         await connection.execute(delete(cabinets).where(cabinets.c.name == name))
     return {"name": name}

@@ -14,7 +14,7 @@ async def test_make_fill_show_delete(world: Any) -> None:
     assert [(row["name"], row["packages"]) for row in await cabinets.list_(world.region)] == [("main", 0), ("tools", 1)]
     shown = await cabinets.show(world.region, "tools")
     assert (shown["note"], shown["packages"][0]["name"]) == ("for the workshop", "app")
-    with pytest.raises(UsageError, match="1 packages"):
+    with pytest.raises(UsageError, match="1 package\\."):
         await cabinets.remove(world.region, "tools")
     await world.library.delete("app")
     await cabinets.remove(world.region, "tools")
