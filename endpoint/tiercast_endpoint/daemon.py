@@ -151,7 +151,14 @@ class Agent:
             windows=self._settings.windows(),
             held=back.reason,
             groups=lambda: windows.windows,
-            judge=Judging(db=db, facts=informer.now, chosen=watching.chosen, now_ms=now_ms, software=informer.software),
+            judge=Judging(
+                db=db,
+                facts=informer.now,
+                chosen=watching.chosen,
+                now_ms=now_ms,
+                software=informer.software,
+                notice_ms=int(self._settings.power.notice * 1000),
+            ),
             checks=Checks(db, self._root.path, materials.check, self._halves.check if self._halves else None),
             wish=watching.wish,
         )

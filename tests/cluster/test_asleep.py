@@ -114,7 +114,7 @@ def test_machines_tell_what_they_are_and_are_woken_and_sleep_again(tmp_path: Pat
         awake, asleep = joined(region, "pc-17", "berlin"), joined(region, "pc-18", "berlin")
         for daemon in (awake, asleep):
             commands = {f"{kind}_command": f'["{script}", "{kind}"]' for kind in ("shutdown", "reboot")}
-            settle(daemon, "power", **commands, sleep_delay='"1s"')
+            settle(daemon, "power", **commands, sleep_delay='"1s"', notice='"1s"')
         settle(asleep, "inventory", wake_mac=f'"{MAC}"')
         facts = awake.folder / "facts.d"
         facts.mkdir(mode=0o755)
@@ -184,5 +184,5 @@ def power_story(region: Region, machine: Sleeper, down: Path) -> None:
     assert "awake" in printed["tiercast node wake pc-18 --wait 20s"]
     until(lambda: states(region, late) == {"pc-18": "done"}, "by hand it woke, so its job is done", 20)
     until(lambda: f"{down.parent}/power reboot" in down.read_text(), "a restart is the machine's own command", 20)
-    assert "pc-17" in printed["tiercast node shutdown pc-17 --watch"]
+    assert "pc-17" in printed["tiercast node shutdown pc-17 --defer-max 0 --watch"]
     assert asked(region, "link.show", node="berlin", child="pc-18")["terms"]["wake"] is True

@@ -81,6 +81,8 @@ class Judging:
         chosen: what its owner chose, by job; always the present choices.
         now_ms: the clock.
         software: reads what is installed now, for conditions that ask for it.
+        notice_ms: how long an owner has to choose before the machine goes down; it begins with the first look of a
+            life of the agent, for he may not have been there before.
     """
 
     def __init__(
@@ -91,11 +93,14 @@ class Judging:
         chosen: Mapping[str, Choice],
         now_ms: Callable[[], int],
         software: Callable[[], Awaitable[Mapping[str, str]]] | None = None,
+        notice_ms: int = 0,
     ) -> None:
         self._db, self._facts, self._chosen, self._now_ms = db, facts, chosen, now_ms
         #: Jobs that were told to go after another.
         self._after: set[str] = set()
-        self._software = software
+        self._software, self._notice_ms = software, notice_ms
+        #: By job that gives notice: when it was looked at first.
+        self._noticed: dict[str, int] = {}
 
     def looks(self, job: Job) -> bool:
         """As `Judge`."""
@@ -124,7 +129,13 @@ class Judging:
                 found = Judged(end=Outcome("rejected", "dependency.needed", needed))
         # From here on nothing is waited for.
         own, all_ = choices.chosen(self._chosen, job.job)
-        owner = choices.says(own, all_, terms_of(job, said), self._now_ms())
+        terms, now = terms_of(job, said), self._now_ms()
+        notice = 0
+        if self._notice_ms and choices.needs_notice(own, terms, now):
+            notice = self._noticed.setdefault(job.job, now) + self._notice_ms
+        else:
+            self._noticed.pop(job.job, None)
+        owner = choices.says(own, all_, terms, now, notice)
         return Judged(
             fetch=owner.fetch or found.fetch,
             install=owner.install or found.install,

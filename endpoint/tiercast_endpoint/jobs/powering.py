@@ -46,6 +46,10 @@ class PowerSettings:
         ("/sbin/shutdown", "-r", "+1"), doc="Restarts the machine.", check=_command
     )
     boot_id: str = setting("/proc/sys/kernel/random/boot_id", doc="A file with another text after each restart.")
+    notice: Duration = setting(
+        Duration(300.0),
+        doc="Jobs that end the machine's present life begin so long after they came, if its owner may put them off.",
+    )
     sleep_delay: Duration = setting(
         Duration(300.0),
         doc="A machine that was woken for a job shuts down so long after it; its owner may keep it awake meanwhile.",

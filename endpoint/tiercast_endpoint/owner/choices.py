@@ -5,6 +5,7 @@ Rules (docs/on-the-endpoint.md, "The owner's word")
 - A job without limits may be deferred as the owner likes until it expires, and held.  One with `--defer-max` or
   `--defer-until` may be deferred within them, and not held: neither by its name nor with all others.
 - A deferral is counted when it is taken, and never given back.  It ends by itself, by `release`, or with its limit.
+- What ends the machine's present life gives its owner notice, where he may put it off: time to choose in.
 - What has begun can't be put off: a choice is for what waits, is fetched or is prepared.
 - Units of work are plain functions of a connection.
 """
@@ -92,8 +93,8 @@ class Terms:
         return min(self.provisos.defer_until or self.expires, self.expires)
 
 
-def says(choice: Choice, all_: Choice, terms: Terms, now: int) -> Said:
-    """What the choices come to for a job at `now`."""
+def says(choice: Choice, all_: Choice, terms: Terms, now: int, notice: int = 0) -> Said:
+    """What the choices come to for a job at `now`; until `notice` the owner has time to choose."""
     if choice.answer == REJECTED:
         return Said(end=Outcome("rejected", "owner.rejected", f"Rejected by {choice.by}."))
     if choice.answer == DECLINED:
@@ -101,10 +102,17 @@ def says(choice: Choice, all_: Choice, terms: Terms, now: int) -> Said:
     if terms.type == OFFER and choice.answer != ACCEPTED:
         offered = because("offer.open", until=terms.expires)
         return Said(offered, offered)
-    return _put_off(choice, all_, terms, now) if terms.type in TYPES else Said()
+    return _put_off(choice, all_, terms, now, notice) if terms.type in TYPES else Said()
 
 
-def _put_off(choice: Choice, all_: Choice, terms: Terms, now: int) -> Said:
+def needs_notice(choice: Choice, terms: Terms, now: int) -> bool:
+    """Whether it ends the machine's present life, and its owner may still put that off, and was never asked before."""
+    most, said = terms.provisos.defer_max, choice.times or choice.until
+    leaves = terms.provisos.rejectable or (most != 0 and now < terms.latest)
+    return terms.type in power.TYPES and leaves and not said
+
+
+def _put_off(choice: Choice, all_: Choice, terms: Terms, now: int, notice: int) -> Said:
     by = choice if choice.held else all_
     if by.held and not terms.provisos.limited:
         held = because("owner.held", by=by.by, since=by.held, others="all others" if by is all_ else None)
@@ -116,6 +124,8 @@ def _put_off(choice: Choice, all_: Choice, terms: Terms, now: int) -> Said:
             "owner.deferred", until=until, by=choice.by, times=choice.times, limit=limit, last=last or None
         )
         return Said(install=deferred)
+    if now < notice and needs_notice(choice, terms, now):
+        return Said(install=because("owner.notice", until=notice))
     return Said()
 
 

@@ -159,7 +159,7 @@ class Choosing:
         """End the hold and the deferral of a job, and its wait for preferred times; or the hold of all."""
         job, by, now = await self._called(call.text("job", ALL)), call.user, self._now_ms()
         choice = self.chosen.get(job)
-        wished = bool(job and self._open(job) and self.preferred().get("window"))
+        wished = bool(job and self._open(job) and (self.preferred().get("window") or self._gives_notice(job)))
         if not wished and (choice is None or not (choice.held or choice.until)):
             raise UsageError(
                 code="owner.not-held",
@@ -172,6 +172,13 @@ class Choosing:
 
     def _open(self, job: str) -> bool:
         return self._actors is not None and self._actors.open_job(job) is not None
+
+    def _gives_notice(self, job: str) -> bool:
+        found = self._actors.open_job(job) if self._actors is not None else None
+        if found is None:
+            return False
+        terms, choice = terms_of(found[0], said_of(found[0])), self.chosen.get(job, Choice(job))
+        return not found[1] and choices.needs_notice(choice, terms, self._now_ms())
 
     async def _defer(self, call: Call) -> dict[str, Any]:
         """Put a job off to `until` (milliseconds since 1970), as far as its order allows."""

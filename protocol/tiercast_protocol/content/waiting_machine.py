@@ -97,6 +97,13 @@ MACHINE: dict[str, Kind] = {
         "it is {until:at}, or the owner takes that back",
         "on the machine: tiercast-endpoint prefer --window none; order it with --defer-max 0, or with a deadline",
     ),
+    "owner.notice": Kind(
+        (ENDPOINT,),
+        "its owner was told, and may put it off until it begins at {until:at}",
+        "it is {until:at}, or the owner releases it",
+        "on the machine: tiercast-endpoint defer JOB --for 2h, or tiercast-endpoint release JOB; order it with"
+        " --defer-max 0 to have it begin at once",
+    ),
     "offer.open": Kind(
         (ENDPOINT,),
         "offered: the owner has not chosen yet",

@@ -115,6 +115,26 @@ def test_a_deferral_ends_by_itself_and_its_count_stays() -> None:
     assert choices.remark(Choice()) == ""
 
 
+def test_an_owner_has_time_to_choose_before_the_machine_goes_down() -> None:
+    down = replace(FREE, type="shutdown")
+
+    def code(choice: Choice, terms: Terms, now: int = HOUR) -> str:
+        said = says(choice, Choice(), terms, now, notice=2 * HOUR)
+        return said.install.code if said.install is not None else ""
+
+    assert code(Choice(), down) == "owner.notice"
+    assert code(Choice(), down, 2 * HOUR) == "", "the time is over"
+    assert code(Choice(), FREE) == "", "an installation disturbs less"
+    assert code(Choice(), replace(down, provisos=Provisos(defer_max=0))) == "", "nothing is left to him"
+    assert code(Choice(), replace(down, provisos=Provisos(defer_max=0, rejectable=True))) == "owner.notice"
+    assert code(Choice(), replace(down, provisos=Provisos(defer_until=HOUR))) == ""
+    deferred = choices.defer(Choice("j1"), down, 3 * HOUR // 2, "alice", HOUR)
+    assert code(deferred, down) == "owner.deferred"
+    assert code(deferred, down, 3 * HOUR // 2) == "", "he was asked, and it was he who named the time"
+    assert code(choices.release(Choice("j1"), "j1", "alice", HOUR, preferred=True), down) == ""
+    assert code(choices.reject(Choice("j1"), replace(down, provisos=Provisos(rejectable=True)), "a", HOUR), down) == ""
+
+
 def test_rows_come_back_as_they_were() -> None:
     connection = sqlite3.connect(":memory:")
     connection.executescript(choices.SCHEMA + "CREATE TABLE job (job TEXT);")

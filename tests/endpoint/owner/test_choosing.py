@@ -44,6 +44,19 @@ async def test_a_hold_lets_nothing_begin_and_a_release_lets_it(agent: Agent) -> 
         await agent.owner("owner.release")
 
 
+async def test_before_the_machine_goes_down_its_owner_has_time_to_choose(agent: Agent) -> None:
+    agent.jobs._judge._notice_ms = 3_600_000  # type: ignore[attr-defined]
+    for job in ("j1", "j2"):
+        await agent.order(agent.region.order(job, "shutdown", None, options={"rejectable": True}))
+        await told(agent, job, "owner.notice")
+    await agent.owner("owner.reject", job="j1")
+    assert (await agent.ended("j1")).code == "owner.rejected"
+    await agent.owner("owner.release", job="j2")
+    assert (await agent.ended("j2")).code != "owner.rejected", "it began"
+    await agent.order(agent.region.order("j3", "shutdown", None, options={"defer_max": 0}))
+    assert (await agent.ended("j3")).code != "owner.rejected", "at once, for nothing is left to him"
+
+
 async def test_a_deferral_fetches_and_counts_and_ends(agent: Agent) -> None:
     agent.offer(HELLO)
     await agent.owner("owner.hold")
