@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import tarfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from tests.endpoint.acting.site import act, snapshot
+from tests.endpoint.acting.test_archive import special, tar
 from tests.endpoint.lab import Agent, Region, agent_over, pack
 from tests.endpoint.two import root_half
 
+from tiercast_endpoint.acting import archive
 from tiercast_protocol.content.programs import Program
 
 FILES: dict[str, bytes | str | None] = {
@@ -252,3 +255,43 @@ async def test_what_only_an_installer_can_mend_is_told_and_not_repaired(agent: A
     assert "group tcgroup is gone" in agent.receipt(record).detail
     assert (await agent.do("j2", "install", one)).state == "done"
     assert "tcgroup" in (top / "etc/group").read_text()
+
+
+HOSTILE = {
+    "archive.link": [special("out", tarfile.SYMTYPE, "../../../etc/passwd")],
+    "archive.path": [("../../out", b"x")],
+    "archive.device": [special("null", tarfile.CHRTYPE)],
+    "archive.setuid": [special("su", tarfile.REGTYPE, mode=0o4755)],
+    "archive.sparse": [special("hole", tarfile.GNUTYPE_SPARSE)],
+    "archive.many": [(f"f{number}", b"") for number in range(60)],
+    "archive.bomb": [("zeros", bytes(2 << 20))],
+}
+
+
+@pytest.mark.parametrize("code", HOSTILE)
+async def test_a_hostile_archive_leaves_the_old_version_in_place(
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    monkeypatch.setattr(archive, "MOST_ENTRIES", 50)
+    monkeypatch.setattr(archive, "FREE", 1 << 20)
+    top, packages = place(agent), []
+    for version, entries in (("1", [("good", b"one")]), ("2", HOSTILE[code])):
+        # After the hostile one another action: what came before it is taken back, what comes after is not done.
+        made = tar(tmp_path / f"{version}.tgz", ("first", version.encode()), *entries, mode="w:gz").read_bytes()
+        files: dict[str, bytes | str | None] = {"a.tgz": made, "conf": version.encode()}
+        actions = (
+            act("file", path="/etc/app.conf", source="conf"),
+            act("archive", path="/opt/app", source="a.tgz"),
+            act("file", path="/etc/late.conf", source="conf"),
+        )
+        packages.append(pack("app", version, files, action=actions))
+    agent.offer(*packages)
+    assert (await agent.do("j1", "install", packages[0])).state == "done"
+    stood, outside = snapshot(top), snapshot(tmp_path / "agent", times=False).keys()
+    record = await agent.do("j2", "install", packages[1])
+    assert (record.state, record.code) == ("failed", code), agent.receipt(record).detail
+    assert snapshot(top) == stood
+    assert agent.tree("app") == packages[0].files
+    left = {path for path in snapshot(tmp_path / "agent", times=False) if path not in outside}
+    assert not [path for path in left if not path.startswith(("chunks/", "root/.trees/", "root/.staging/"))], left
+    assert (await agent.do("v1", "verify", packages[0])).state == "done"
