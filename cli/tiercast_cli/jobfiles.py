@@ -137,7 +137,7 @@ def read_with_text(file: str) -> tuple[dict[str, Any], str]:
     except OSError as error:
         raise wrong("file.unreadable", f"It can't be read: {error.strerror}", file, "Name a file, or - .") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise wrong("file.invalid", f"It is no TOML: {error}", _place(file), "See `job create --help`.") from None
+        raise wrong("file.invalid", f"It is no TOML: {error}", _place(file), "Mend it there.") from None
 
 
 def _place(file: str) -> str:

@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Gateways an
 
 moves.register(app)
 bootstraps.register(app)
-_MOMENTS = {"since", "joined", "placed", "last_seen", "expires"}
+_MOMENTS = {"invited", "since", "joined", "placed", "last_seen", "expires"}
 _INVITE = """\b
 Examples:
   tiercast node invite berlin --gateway

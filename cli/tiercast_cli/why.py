@@ -60,18 +60,24 @@ def why(
 def lines(found: Body, job: str, now: float, *, everything: bool = False) -> list[str]:
     """The answer as text."""
     if "jobs" in found:  # of an endpoint
-        return [line for one in found["jobs"] for line in of_target(one, f"{found['node']}", one["job"], now)]
+        told = [line for one in found["jobs"] for line in of_target(one, f"{found['node']}", one["job"], now)]
+        return told + _above(found, now)
     head = [f"assignment {found['assignment']}: {found['says']}"] if "assignment" in found else []
     if found["type"] != "assignment":
         about = " ".join(part for part in (found["type"], words.subject(found)) if part)
         head.append(f"job {found['job']}: {about}, {found['state']}")
     if "chain" in found:
         head += of_target(found, found["target"], job, now)
-    for one in found.get("above") or []:
-        head += [f"{one['node']} says: {_clause(reason, now)}" for reason in one["chain"]]
+    head += _above(found, now)
     if "reasons" in found:
         head += of_job(found, now, everything=everything)
     return head
+
+
+def _above(found: Body, now: float) -> list[str]:
+    """What those above the asked node know of it."""
+    rows = [(one["node"], reason) for one in found.get("above") or [] for reason in one["chain"]]
+    return [f"{node} says: {_clause(reason, now)}" for node, reason in rows]
 
 
 def of_target(found: Body, node: str, job: str, now: float) -> list[str]:

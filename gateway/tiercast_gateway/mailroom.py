@@ -31,7 +31,7 @@ from tiercast_protocol.wire.messages import (
     body_of,
 )
 from tiercast_protocol.wire.moving import Left, Placed
-from tiercast_protocol.wire.site import BreakersOpened, BreakerTold, SiteJoined, SiteOrder, StartsHeld
+from tiercast_protocol.wire.site import BreakersOpened, BreakerTold, GroupsTold, SiteJoined, SiteOrder, StartsHeld
 
 if TYPE_CHECKING:
     from tiercast_gateway.subtree import SubTree
@@ -67,6 +67,7 @@ class Mailroom:
         post.on("breaker.told.v1", self._breaker)
         post.on("site.order.v1", self._site_order)
         post.on("site.joined.v1", self._site_joined)
+        post.on("site.groups.v1", self._site_groups)
         post.on("assigned.v1", self._assigned)
         post.on("drift.told.v1", self._drift)
         post.on("query.v1", self._query)
@@ -128,6 +129,10 @@ class Mailroom:
     async def _site_order(self, peer: str, envelope: Envelope) -> None:
         if self._comes_down(peer, envelope):
             await self._tree.sites.take(body_of(envelope, SiteOrder), envelope.cause)
+
+    async def _site_groups(self, peer: str, envelope: Envelope) -> None:
+        if self._comes_down(peer, envelope):
+            await self._tree.sites.regroup(body_of(envelope, GroupsTold))
 
     async def _site_joined(self, peer: str, envelope: Envelope) -> None:
         if self._comes_up(peer, envelope):

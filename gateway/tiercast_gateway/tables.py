@@ -65,4 +65,5 @@ SCHEMA: tuple[tuple[int, str], ...] = (
     (11, drift.SCHEMA),
     (12, software_rows.SCHEMA),
     (13, order_rows.WAKES),
+    (14, site_rows.DEFINITIONS),
 )

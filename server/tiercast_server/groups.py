@@ -28,6 +28,7 @@ from tiercast_server.nodes.followers import follow
 from tiercast_server.nodes.nearness import suggestion
 from tiercast_server.nodes.nodes import check_name, resolve
 from tiercast_server.region import Region
+from tiercast_server.site_regroup import regroup
 from tiercast_server.targeting import Targeting
 
 
@@ -69,6 +70,9 @@ class Groups:
                 asking = await _asking(connection, name) if self_join else []
                 by_itself = [node for node in asking if node not in found]
                 await enter(connection, name, by_itself, by_itself=True)
+                again = await regroup(self._region, connection, [name])  # one of this name was deleted before
+        if again:
+            self._jobs.told()
         return {"name": name, "members": len(found) + len(by_itself)}
 
     async def _true_of(self, where: str) -> list[str]:
@@ -92,6 +96,7 @@ class Groups:
                 await enter(connection, name, fresh)
                 joined = {node: [name] for node in fresh}
                 await group_windows.settle(self._region, connection, fresh)
+                await regroup(self._region, connection, [name] if fresh else [])
                 touched = await follow(self._region, self._targeting, connection, joined)
             self._jobs.told(*touched)
         return {"name": name, "members": len(held) + len(fresh), "added": len(fresh), "jobs": touched}
@@ -114,6 +119,7 @@ class Groups:
                 )
             await expel(connection, name, sorted(set(names)))
             await group_windows.settle(self._region, connection, names)
+            await regroup(self._region, connection, [name])
         self._jobs.told()
         return {"name": name, "members": len(held - set(names))}
 
@@ -131,6 +137,7 @@ class Groups:
             await connection.execute(delete(members).where(members.c.group_name == name))
             await connection.execute(delete(groups).where(groups.c.name == name))
             await group_windows.settle(self._region, connection, held)
+            await regroup(self._region, connection, [name])
         self._jobs.told()
         return {"name": name}
 
@@ -146,6 +153,7 @@ class Groups:
                 kept = await group_windows.put(connection, name, text, self._region.clock())
                 held = await _members(connection, name)
                 told = await group_windows.settle(self._region, connection, held)
+                await regroup(self._region, connection, [name])
             self._jobs.told()
         return {"name": name, "window": kept, "members": len(held), "told": len(told)}
 

@@ -45,8 +45,11 @@ class Held:
     vouchers: dict[str, int]
 
 
-async def definition(connection: AsyncConnection, text: str, role: str) -> str:
-    """What gateways are told of the target `text`; "" where they can't decide it."""
+async def definition(connection: AsyncConnection, text: str, role: str, *, held_there: bool = False) -> str:
+    """What gateways are told of the target `text`; "" where they can't decide it.
+
+    `held_there`: they hold it already, so also where nothing is left of its groups that they decide.
+    """
     expression = target.parse_kept(text)
     names = target.names_of(expression, "group")
     if not names or role != "endpoint":
@@ -60,7 +63,7 @@ async def definition(connection: AsyncConnection, text: str, role: str) -> str:
             held = sorted((await connection.execute(query)).scalars())
         window = windows.get(row.name, "")
         found[row.name] = Group(where=row.expression, self_join=row.self_join, members=held, window=window)
-    if not any(group.where or group.self_join for group in found.values()):
+    if not held_there and not any(group.where or group.self_join for group in found.values()):
         return ""
     gateways = {node.name for node in await nodes.all_nodes(connection, nodes_table.c.role == "gateway")}
     above: dict[str, list[str]] = {}

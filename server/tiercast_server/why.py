@@ -39,7 +39,6 @@ from tiercast_server.rollouts import why as rollout_why
 
 #: What this server says of its own children: its reason by child, of one job.
 Own = Callable[[str], Mapping[str, Reason]]
-_LONGEST_WAY = 64
 _NOTHING: Mapping[str, Reason] = {}
 #: Where these columns stand in a row of `_select`.
 _PARENT, _PRESENT = 8, 9
@@ -76,7 +75,7 @@ class JobWhy:
                 home = home.outerjoin(placings, placings.c.node == nodes.c.name).where(nodes.c.name == target)
                 row = (await connection.execute(home)).first()
                 parents = await gateways(connection)
-            if row is None or asker not in _way(target, parents | {target: row.present or row.parent}):
+            if row is None or asker not in why.above(target, parents | {target: row.present or row.parent}):
                 raise not_below(asker, target)
         return whyabove.told(await self._of(job, target))
 
@@ -115,7 +114,7 @@ class JobWhy:
         }
 
     async def target(self, name: str, node: str) -> dict[str, Any]:
-        """The whole chain of one target; of a gateway on the way: its own, and the reasons of all below it.
+        """The whole chain of one target; of a gateway on the way, or of this server: its own, and all reasons below it.
 
         Raises:
             UsageError: job.unknown or target.unknown.
@@ -127,7 +126,8 @@ class JobWhy:
             parents = await gateways(connection)
             first = await self._first(connection, job)
         if row is None:
-            if node not in parents:
+            here = node == self._region.server
+            if not here and node not in parents:
                 raise UsageError(
                     code="target.unknown",
                     what=f"{node!r} is no target of {job.id}, nor a gateway on the way to one.",
@@ -135,7 +135,8 @@ class JobWhy:
                 )
             at = Target(node, "fetching")
             told = why.chain(at, parents, said)
-            return {**await self.job(job.id, node), "target": node, "chain": [shown(reason) for reason in told[:-1]]}
+            below = await self.job(job.id, "" if here else node)
+            return {**below, "ended": [], "target": node, "chain": [shown(reason) for reason in told[:-1]]}
         parents[node] = row.present or row.parent
         target = _target(row)
         told = why.chain(target, parents, said, _stands(first, row.state))
@@ -146,7 +147,7 @@ class JobWhy:
             "code": row.code,
             "done": row.done,
             "total": row.total,
-            "way": _way(node, parents),
+            "way": why.above(node, parents),
             "chain": [shown(reason) for reason in told],
             "result": why.result(target),
         }
@@ -205,7 +206,7 @@ def _firsts(
 ) -> Iterator[tuple[str, Reason, int, int]]:
     """The first link of every chain, with since when, and how many of them that is."""
     ways = {parent: why.way_of(parent, parents, said) for parent in {row[_PRESENT] or row[_PARENT] for row in rows}}
-    inside = {parent for parent in ways if not below or below == parent or below in _way(parent, parents)}
+    inside = {parent for parent in ways if not below or below == parent or below in why.above(parent, parents)}
     known = dict(parents)
     for node, state, code, detail, since, at, *_, home, present, many in rows:
         parent = present or home
@@ -258,16 +259,6 @@ async def _counts(connection: AsyncConnection, job: str) -> dict[tuple[str, str]
 
 def _target(row: Row[Any]) -> Target:
     return Target(row.node, row.state, row.code, row.detail, row.since or row.at)
-
-
-def _way(node: str, parents: Mapping[str, str]) -> Sequence[str]:
-    """The nodes above it, the nearest first."""
-    way: list[str] = []
-    at = parents.get(node)
-    while at is not None and len(way) < _LONGEST_WAY:
-        way.append(at)
-        at = parents.get(at)
-    return way
 
 
 def _head(job: Job) -> dict[str, Any]:

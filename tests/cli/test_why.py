@@ -81,3 +81,16 @@ def test_a_node_is_asked_itself_and_json_is_all_of_it(daemon: Daemon) -> None:
     assert "pc-1: fetching" in daemon.run("why", "j17", "--node", "pc-1")
     assert daemon.asked[-1] == ("job.why", {"job": "j17", "target": "", "node": "pc-1"})
     assert '"chain": [{"code": "fetch"' in daemon.run("why", "j17", "--json")
+
+
+def test_what_those_above_say_stands_below_a_machines_own_word() -> None:
+    above = [{"node": "berlin", "chain": [reason("rate")], "result": {}}]
+    found = {"node": "pc-1", "jobs": [{"job": "j17", "state": "fetching", "chain": [reason("fetch")]}], "above": above}
+    told = lines(found, "j17", NOW)
+    assert told[0] == "pc-1: fetching"
+    assert told[-1] == "berlin says: rate: says rate, for 1 min 30 s (says berlin)"
+
+
+def test_a_job_about_no_package_is_named_by_its_type() -> None:
+    found = a_job(waiting=0, reasons=[], ended=[]) | {"type": "restart", "package": "", "version": ""}
+    assert lines(found, "j17", NOW)[0] == "job j17: restart, open"

@@ -66,6 +66,11 @@ async def test_reasons_of_all_tiers_are_one_chain(world: Any, told: Told) -> Non
     assert (whole["targets"], whole["waiting"], whole["ended"]) == (2, 2, [])
     on_the_way = await told.why.target(job, "berlin")
     assert [reason["code"] for reason in on_the_way["chain"]] == ["window.shut"]
+    own = await told.why.target(job, "server")
+    assert (own["target"], own["chain"], own["waiting"]) == ("server", [], 2), (
+        "where the window is said, it is shown too"
+    )
+    assert {(row["code"], *row["places"]) for row in own["reasons"]} == {("window.shut", "server")}
     assert on_the_way["waiting"] == 2
 
 

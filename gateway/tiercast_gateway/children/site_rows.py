@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlite3 import Connection
 
 from tiercast_protocol.content.order import Order
+from tiercast_protocol.content.regrouped import Regrouped
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import OrderTarget
 from tiercast_protocol.wire.site import Vouched
@@ -25,6 +26,11 @@ CREATE TABLE site_members(
     job TEXT NOT NULL, node TEXT NOT NULL, revision INTEGER NOT NULL, at INTEGER NOT NULL, told INTEGER NOT NULL,
     voucher BLOB NOT NULL, signature BLOB NOT NULL, PRIMARY KEY(job, node)) WITHOUT ROWID;
 CREATE INDEX site_members_untold ON site_members(told) WHERE told = 0;
+"""
+#: What the region said of a job's groups since it was ordered.
+DEFINITIONS = """
+CREATE TABLE site_definitions(
+    job TEXT PRIMARY KEY, at INTEGER NOT NULL, expires INTEGER NOT NULL, definition TEXT NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -65,6 +71,7 @@ def load(c: Connection, me: str, now: int) -> list[SiteJob]:
     over = "SELECT job FROM site_orders WHERE expires <= ?"
     c.execute(f"DELETE FROM site_members WHERE told = 1 AND job IN ({over})", (now,))  # noqa: S608 - constants
     c.execute("DELETE FROM site_orders WHERE expires <= ?", (now,))
+    c.execute("DELETE FROM site_definitions WHERE expires <= ?", (now,))
     rows = c.execute("SELECT signed, signature, place, proof, cause FROM site_orders WHERE ended = 0").fetchall()
     return [
         SiteJob(
@@ -76,6 +83,23 @@ def load(c: Connection, me: str, now: int) -> list[SiteJob]:
         )
         for signed, signature, place, proof, cause in rows
     ]
+
+
+def define(c: Connection, word: Regrouped) -> bool:
+    """Keep whom the job means by now, unless something later is known; whether it is kept."""
+    return (
+        c.execute(
+            "INSERT INTO site_definitions VALUES (?,?,?,?) ON CONFLICT(job) DO UPDATE SET at = excluded.at,"
+            " expires = excluded.expires, definition = excluded.definition WHERE excluded.at >= site_definitions.at",
+            (word.job, word.at, word.expires, word.definition),
+        ).rowcount
+        > 0
+    )
+
+
+def definitions(c: Connection) -> dict[str, str]:
+    """What the region said since, by job."""
+    return dict(c.execute("SELECT job, definition FROM site_definitions").fetchall())
 
 
 def targets(job: str, package: str, issued: int, c: Connection) -> set[str]:

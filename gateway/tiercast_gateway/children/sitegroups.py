@@ -5,6 +5,7 @@ Rules
   cut.
 - Who is added stands in the database with the voucher before the order goes down to him and the word goes up; the word
   goes into the outbox first, so the server hears of a target before it hears what came of him.
+- What an administrator changed of a job's groups since it was ordered goes before what the order says of them.
 - What came while conditions are evaluated (in a thread) is looked at afterwards; nothing is lost by a kill: at the
   start everybody is asked again.
 """
@@ -27,9 +28,10 @@ from tiercast_gateway.facts import software_rows
 from tiercast_protocol.content import software, vouching
 from tiercast_protocol.content.inventory import SOFTWARE, open_inventory
 from tiercast_protocol.content.order import CANCEL, open_order
+from tiercast_protocol.content.regrouped import open_regrouped
 from tiercast_protocol.errors import ProtocolError, SignatureInvalid, TiercastError, UsageError
 from tiercast_protocol.wire.messages import OrderBundle, OrderTarget
-from tiercast_protocol.wire.site import SiteJoined, SiteOrder
+from tiercast_protocol.wire.site import GroupsTold, SiteJoined, SiteOrder
 
 if TYPE_CHECKING:
     from tiercast_gateway.children.enrolment import User
@@ -59,6 +61,8 @@ class SiteGroups:
         self._tree, self._region_key = tree, region_key
         self._key, self._generation = key, generation
         self._jobs: dict[str, SiteJob] = {}
+        #: Whom a job means by now, where the region said so since it was ordered.
+        self._said: dict[str, vouching.Definition | None] = {}
         self._dirty: set[str] = set()
         self._all = False
         self._wake = asyncio.Event()
@@ -67,6 +71,8 @@ class SiteGroups:
         """Take up what was kept; everybody is asked again."""
         rows = await self._tree.db.write(lambda c: site_rows.load(c, self._tree.name, _now_ms()))
         self._jobs = {job.order.job: job for job in rows}
+        said = await self._tree.db.read(site_rows.definitions)
+        self._said = {job: vouching.definition_of({vouching.SITE: text}) for job, text in said.items()}
         self._all = True
         self._wake.set()
 
@@ -124,6 +130,21 @@ class SiteGroups:
                 part = SiteOrder(order=message.order, signature=message.signature, vouchers=leaves[at : at + _LEAVES])
                 await self._tree.post.send(child, part, cause=cause, expires=order.expires)
 
+    async def regroup(self, message: GroupsTold) -> None:
+        """Groups that a job names were changed at the centre.
+
+        Raises:
+            SignatureInvalid: the region did not sign it, or it is another region's.
+            MessageInvalid: it can't be read.
+        """
+        word = open_regrouped(message.data, message.signature, self._region_key)
+        if word.region != self._tree.region:
+            raise SignatureInvalid("groups", f"it is of the region {word.region}")
+        if await self._tree.db.write(lambda c: site_rows.define(c, word)):
+            self._said[word.job] = word.said
+            self._all = True
+            self._wake.set()
+
     def facts_changed(self, nodes: Iterable[str]) -> None:
         """These said something of themselves, and it is kept."""
         if self._jobs:
@@ -153,7 +174,7 @@ class SiteGroups:
         newest = sorted(self._jobs.values(), key=lambda job: (-job.order.issued, job.order.job))
         for job in newest if machines else []:
             order = job.order
-            definition = vouching.definition_of(order.options)
+            definition = self._said.get(order.job) or vouching.definition_of(order.options)
             if definition is None or order.expires <= now:
                 continue
             known = await self._tree.db.read(partial(site_rows.targets, order.job, order.package, order.issued))

@@ -1,8 +1,9 @@
 """`job.why` at a gateway: what it knows itself of a job below it (docs/jobs.md, "Why").
 
 Rules
-- Answered out of this node's database and of what it sees now, so it answers cut off too.  Asked at its own socket for
-  one target, or for a job that did not pass it, it adds what the server knows, where that can be reached (`above`).
+- Answered out of this node's database and of what it sees now, so it answers cut off too.  Asked at its own socket it
+  adds what those above know of the target, or of this node, where they can be reached (`above`).
+- Asked about a gateway on the way, itself too, it counts what all below that one wait for.
 - A target's own word is the record that came from it; before the first one, its order is: unsent for want of a route,
   unacknowledged by the child on the way, or on its way further down.
 - Gateways below say of their children what they said in their own records.
@@ -63,8 +64,8 @@ class WhyVerbs:
                 raise
             head = {"node": self._tree.name, "job": job, "type": "", "package": "", "version": "", "state": "open"}
             return {**head, "target": asked, "chain": [], "result": {}, "above": above}
-        if target:
-            found["above"] = whyabove.more(found["chain"], await self._tree.whys.above.ask(job, target))
+        above = await self._tree.whys.above.ask(job, target or self._tree.name)
+        found["above"] = whyabove.more(found.get("chain", ()), above)
         return found
 
     async def below(self, asker: str, job: str, target: str) -> dict[str, Any]:
@@ -148,7 +149,18 @@ class WhyVerbs:
             )
         if found is None:
             told = why.chain(Target(name, "fetching"), parents, said)[:-1]
-            return {"target": name, "state": "open", "chain": [shown(reason) for reason in told], "result": {}}
+            inside = [target.node for target in targets if name in (self._tree.name, *why.above(target.node, parents))]
+            waiting = [(node, chains[node][0], chains[node][0].since) for node in inside if chains[node]]
+            return {
+                "target": name,
+                "state": "open" if waiting else "closed",
+                "chain": [shown(reason) for reason in told],
+                "result": {},
+                "targets": len(inside),
+                "waiting": len(waiting),
+                "reasons": why.grouped(waiting),
+                "ended": [],
+            }
         return {
             "target": name,
             "state": "closed" if found.final else "open",

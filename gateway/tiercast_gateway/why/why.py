@@ -144,6 +144,16 @@ def _on_the_way(node: str, parents: Mapping[str, str], said: Said) -> list[Reaso
     return found
 
 
+def above(node: str, parents: Mapping[str, str]) -> list[str]:
+    """The nodes above it, the nearest first."""
+    found: list[str] = []
+    at = parents.get(node)
+    while at is not None and len(found) < _LONGEST_WAY:
+        found.append(at)
+        at = parents.get(at)
+    return found
+
+
 def _cuts(reason: Reason) -> bool:
     kind = kind_of(reason)
     return kind is not None and kind.cuts

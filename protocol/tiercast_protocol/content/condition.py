@@ -374,5 +374,12 @@ def _syntax(text: str, reason: str) -> UsageError:
     )
 
 
+#: What the library says where kinds don't fit.
+_NO_OVERLOAD = "No such overload: the operation is not defined for the given operand types"
+
+
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:300]
+    """The library's first sentence or line, without advice about casts that conditions have another word for."""
+    first = (str(error).splitlines() or [""])[0]
+    first = first.replace(_NO_OVERLOAD, "values of two kinds are compared or reckoned with, as a text with a number")
+    return first.split(". CEL ")[0][:300]

@@ -344,6 +344,7 @@ CATALOGUE: dict[str, type[Message]] = {
     "breakers.opened.v1": site.BreakersOpened,
     "site.order.v1": site.SiteOrder,
     "site.joined.v1": site.SiteJoined,
+    "site.groups.v1": site.GroupsTold,
     "assigned.v1": drift.Assigned,
     "drift.told.v1": drift.DriftTold,
     "windows.told.v1": site.WindowsTold,

@@ -83,6 +83,13 @@ class Vouched(Message, frozen=True, kw_only=True, omit_defaults=True):
     signature: bytes
 
 
+class GroupsTold(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Down to one gateway.  What the groups of a site-held job came to be: a `content.regrouped.Regrouped`, signed."""
+
+    data: bytes
+    signature: bytes
+
+
 class SiteJoined(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Up.  Who became a target of a site-held job at the gateway `node`."""
 

@@ -36,6 +36,7 @@ from tiercast_server.jobs.life import CancelAsked
 from tiercast_server.nodes.followers import follow
 from tiercast_server.nodes.nodes import check_name
 from tiercast_server.packages.cabinet_rights import Caller
+from tiercast_server.site_regroup import regroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,7 @@ class Desired:
         changes += [Changed("assignment", name, "removed") for name in gone]
         if any(one.kind == "group" for one in changes):
             await group_windows.settle(self._region, connection)
+            await regroup(self._region, connection, [one.name for one in changes if one.kind == "group"])
         touched = await follow(self._region, targeting, connection, groups.joined)
         touched += await self._leave(connection, fresh, old, gone)
         sights = await look(self._region, targeting, connection)

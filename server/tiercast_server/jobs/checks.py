@@ -114,10 +114,16 @@ def check_targets(request: Request, picked: Picked) -> None:
         empty = f" (empty: {', '.join(request.groups)})" if request.groups else ""
         if picked.unknown:
             empty += f"; not known: {', '.join(f'{fact} of {n}' for fact, n in picked.unknown.most_common(10))}"
+        if request.target and not picked.unknown:
+            empty += f": nobody is meant by {request.target[:200]!r}"
         raise UsageError(
             code="job.empty",
             what=f"The job has no targets{empty}.",
-            todo="Name nodes or a group with members; no targets never means all.",
+            todo=(
+                "`tiercast inventory list` shows what machines said of themselves. Nothing was done."
+                if request.target
+                else "Name nodes or a group with members; no targets never means all."
+            ),
         )
     if request.test and len(found) != 1:
         raise UsageError("test.job", f"A test is on one machine, not on {len(found)}.", todo="Name one: --on NODE.")

@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
+from difflib import get_close_matches
 
 from tiercast_protocol.content import jobtypes, times
+from tiercast_protocol.content.results import RESULTS
 from tiercast_protocol.content.times import Times
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import calendar
@@ -59,6 +61,7 @@ def check_times(plan: Plan) -> Times:
     """
     said = times.read(plan.options)
     _check_words(plan)
+    _check_codes(said)
     _check_moments(plan, said)
     _check_together(said, plan)
     until = _check_window(plan, said)
@@ -79,6 +82,18 @@ def _check_words(plan: Plan) -> None:
         raise _refused(
             wrong[0], f"{_named(wrong[0])} is about what travels, and nothing does to {plan.type}", "Use --install-at."
         )
+
+
+def _check_codes(said: Times) -> None:
+    """After a failure that there is not nothing would ever be tried again, and nobody would see why."""
+    for word, tries in ((times.CODES, said.transfer), (times.INSTALL_CODES, said.installation)):
+        known = sorted(code for code, result in RESULTS.items() if "failed" in result.states)
+        for code in sorted(tries.codes):
+            if code not in known:
+                near = get_close_matches(code, known, n=3)
+                meant = f"Did you mean {' or '.join(near)}? " if near else ""
+                what = f"No failure has the code {code[:80]!r}"
+                raise _refused(word, what, f"{meant}docs/result-codes.md has them all, as program.failed or disk.full.")
 
 
 def _check_moments(plan: Plan, said: Times) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from tests.support.hop import HASH, REGION, FakeAbove, parent_node, until
@@ -16,10 +17,11 @@ from tiercast_protocol.content import vouching as v
 from tiercast_protocol.content.inventory import Facts, Inventory, sign_inventory
 from tiercast_protocol.content.keys import PrivateKey
 from tiercast_protocol.content.order import Order, open_order, sign_order
+from tiercast_protocol.content.regrouped import Regrouped, sign_regrouped
 from tiercast_protocol.errors import SignatureInvalid
 from tiercast_protocol.wire.facts import Inventories, InventoryEntry
 from tiercast_protocol.wire.messages import Admitted, OrderTarget
-from tiercast_protocol.wire.site import SiteJoined, SiteOrder
+from tiercast_protocol.wire.site import GroupsTold, SiteJoined, SiteOrder
 
 KEY, OWN, INNER = PrivateKey.generate(), PrivateKey.generate(), PrivateKey.generate()
 PCS = {name: PrivateKey.generate() for name in ("a", "b")}
@@ -84,6 +86,41 @@ def told(above: FakeAbove) -> list[str]:
 
 async def ordered(tree: SubTree) -> list[str]:
     return [one.peer for one in await tree.post.pending() if one.kind == "order.v1"]
+
+
+def groups_told(members: list[str], *, at: int = 5, text: str = "group old and group fixed", **more: Any) -> GroupsTold:
+    groups = {**GROUPS, "fixed": v.Group(members=members)}
+    word = Regrouped(
+        region=more.get("region", REGION),
+        job="j1",
+        at=at,
+        expires=time.time_ns() // 1_000_000 + 3_600_000,
+        definition=v.definition_text(v.Definition(target=text, groups=groups)),
+    )
+    data, signature = sign_regrouped(word, more.get("key", KEY))
+    return GroupsTold(data=data, signature=signature)
+
+
+async def test_what_was_changed_of_a_group_at_the_centre_holds_from_then_on(tmp_path: Path) -> None:
+    above = FakeAbove(parent="top")
+    async with site(tmp_path, above) as tree:
+        await with_machines(tree)
+        await tree.sites.take(site_order("group old and group fixed"), "j1")
+        await says(tree, "a", "11", 1)
+        await says(tree, "b", "11", 1)
+        for wrong in (groups_told(["a", "b"], key=OWN), groups_told(["a", "b"], region="other")):
+            with pytest.raises(SignatureInvalid):
+                await tree.sites.regroup(wrong)
+        await tree.sites.regroup(groups_told(["a"]))
+        await until(lambda: told(above) == ["a"])
+        await tree.sites.regroup(groups_told([], at=9))
+        await tree.sites.regroup(groups_told(["b"], at=8))
+    async with site(tmp_path, above) as tree:
+        await says(tree, "b", "11", 2)
+        await tree.sites.regroup(groups_told(["b"], at=8))
+        assert await tree.sites.shown("j1") == [{"node": "a", "at": ANY, "told": True}], "the older word is overtaken"
+        await tree.sites.regroup(groups_told(["b"], at=10))
+        await until(lambda: told(above) == ["a", "b"])
 
 
 async def test_whoever_comes_to_be_meant_is_ordered_with_nobody_above_and_once(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tests.support.hop import FakeAbove, admitted, order_for, parent_node, until
 from tiercast_gateway.subtree import SubTree
 from tiercast_gateway.why.verbs import WhyVerbs
 from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.reason import because
+from tiercast_protocol.content.reason import because, shown
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_protocol.node.kernel import Peer
@@ -29,11 +29,13 @@ async def top(tmp_path: Path) -> AsyncIterator[SubTree]:
         yield tree
 
 
+def call_of(target: str, job: str) -> Call:
+    args = {"job": job, "target": target}
+    return Call(verb="job.why", args=args, peer=Peer(0, 0, 0), role="viewer", user="a", cause="")
+
+
 async def why(tree: SubTree, target: str = "", job: str = "j1") -> dict[str, Any]:
-    call = Call(
-        verb="job.why", args={"job": job, "target": target}, peer=Peer(0, 0, 0), role="viewer", user="a", cause=""
-    )
-    return await WhyVerbs(tree).why(call)
+    return await WhyVerbs(tree).why(call_of(target, job))
 
 
 def record(target: str, state: str, **more: Any) -> StatusRecord:
@@ -75,6 +77,8 @@ async def test_gateways_below_say_what_they_know(top: SubTree) -> None:
     assert found[-1]["code"] == "fetch"
     of_gateway = await why(top, "mid")
     assert of_gateway["state"] == "open"
+    assert (of_gateway["targets"], of_gateway["waiting"]) == (1, 1)
+    assert [row["examples"] for row in of_gateway["reasons"]] == [["deep"]], "of what is below it, and of no other"
     failed = record("pc", "failed", code="disk.short", detail="9 bytes are needed")
     await top.statuses.take("pc", Status(records=[failed]))
     ended = await why(top, "pc")
@@ -89,6 +93,32 @@ async def test_what_a_target_says_itself_is_read(top: SubTree) -> None:
     reason = next(r for r in (await why(top, "pc"))["chain"] if r["code"] == "preload.again")
     assert (reason["until"], reason["facts"]) == (9, {"error": "no room"})
     assert because("preload.again", error="no room").facts == (("error", "no room"),)
+
+
+async def test_asked_of_itself_it_counts_all_below_it(top: SubTree) -> None:
+    await top.take_order(order_for(KEY, {"pc": b"p" * 32, "far": b"f" * 32}, root=b"r" * 32), "j1")
+    await until(lambda: bool(top.steering.reasons.now("j1")))
+    own = await why(top, "top")
+    assert (own["target"], own["state"], own["waiting"]) == ("top", "open", 2)
+    assert {row["code"]: row["places"] for row in own["reasons"]} == {"away": ["top"], "route.unknown": ["top"]}
+
+
+async def test_at_its_socket_a_whole_job_comes_with_what_those_above_say_of_this_node(
+    top: SubTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await top.take_order(order_for(KEY, {"pc": b"p" * 32}, root=b"r" * 32), "j1")
+    rate = shown(because("rate", node="hub", peer="top", rate=20_000))
+    asked: list[tuple[str, str]] = []
+
+    async def ask(job: str, target: str) -> list[dict[str, Any]]:
+        asked.append((job, target))
+        return [{"node": "hub", "chain": [rate], "result": {}}]
+
+    monkeypatch.setattr(top.whys.above, "ask", ask)
+    found = await WhyVerbs(top).at_socket(call_of("", "j1"))
+    assert asked == [("j1", "top")]
+    assert found["waiting"] == 1
+    assert [(one["node"], one["chain"][0]["code"]) for one in found["above"]] == [("hub", "rate")]
 
 
 async def test_what_is_not_known_is_said(top: SubTree) -> None:

@@ -174,6 +174,12 @@ def test_a_test_names_what_is_not_known() -> None:
         compile_condition("int(packages.editor) > 0").test("pc", FACTS)
 
 
+def test_what_makes_no_sense_is_said_in_our_words_and_whole() -> None:
+    with pytest.raises(UsageError, match="a text with a number") as caught:
+        compile_condition("name > 3")
+    assert "uint" not in caught.value.what
+
+
 def test_versions_compare_in_the_order_that_is_named() -> None:
     facts = '{"kernel":"1.0rc1"}'
     assert compile_condition('compare(kernel, "1.0", "packaging") < 0').is_true("pc-1", facts)

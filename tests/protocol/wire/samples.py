@@ -77,6 +77,7 @@ SAMPLES: dict[str, m.Message] = {
         order=b"order", signature=D1 + D2, vouchers=[m.OrderTarget(node="site-a", index=3, proof=[D1])]
     ),
     "site.joined.v1": site.SiteJoined(node="site-a", entries=[site.Vouched(data=b"voucher", signature=D1 + D2)]),
+    "site.groups.v1": site.GroupsTold(data=b"regrouped", signature=D1 + D2),
     "windows.told.v1": site.WindowsTold(data=b"windows", signature=D1 + D2),
     "breakers.opened.v1": site.BreakersOpened(data=b"again", signature=D1 + D2),
     "assigned.v1": drift.Assigned(name="editor", seq=4, requires="editor >= 2.1", lacks=True, nodes=["desk-1"]),

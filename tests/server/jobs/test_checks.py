@@ -42,7 +42,7 @@ async def _ready(world: Any, *names: str) -> None:
         ({"target": "where (cpus > 1000)"}, "job.empty", ["no targets", "inventory of 1"]),
         ({"target": "below nobody or group gone or node nope"}, "node.unknown", ["'nobody'", "'gone'", "'nope'"]),
         ({"target": "below pc1"}, "parent.invalid", ["pc1"]),
-        ({"target": "node pc1 minus below server"}, "job.empty", ["no targets"]),
+        ({"target": "node pc1 minus below server"}, "job.empty", ["nobody is meant by 'node pc1 minus"]),
         ({"targets": ("pc1",), "confirm": 2}, "confirm.wrong", ["2", "1"]),
     ],
 )

@@ -38,6 +38,7 @@ def test_what_can_be_is_ordered() -> None:
     check(switch_at=at(11), install_window="daily 22:00-06:00 utc")
     check("remove", install_at=at(3))
     check("preload", distribute_at=at(3), prepare_by=at(5), size=MB)
+    check(tries=3, try_codes="disk.full, chunk.missing", install_tries=2, install_codes="program.failed")
     check("run", install_window="daily 22:00-06:00 utc")
 
 
@@ -52,6 +53,8 @@ def test_what_can_be_is_ordered() -> None:
         ({"switch_at": at(5), "install_at": at(5)}, "times.switch_at", ["install-at"]),
         ({"switch_at": at(5), "spread_s": 60}, "times.switch_at", ["spread"]),
         ({"switch_at": at(5), "install_window": "daily 22:00-23:00 utc"}, "times.window", ["22:00-23:00", "shut"]),
+        ({"tries": 3, "try_codes": "disk.fool"}, "times.try_codes", ["'disk.fool'"]),
+        ({"install_tries": 3, "install_codes": "done"}, "times.install_codes", ["'done'"]),
         ({"spread_s": -60}, "times.spread_s", ["-60"]),
         ({"max_duration_s": 10**9}, "times.max_duration_s", ["1000000000"]),
         ({"install_window": "mon 08:00-09:00 utc", "days": 1}, "window.never", ["mon 08:00-09:00", "never opens"]),
@@ -71,6 +74,10 @@ def test_mistakes(more: dict[str, Any], code: str, words: list[str]) -> None:
     error = refused(**more)
     assert error.code == code
     assert all(word in error.what for word in words), error.what
+
+
+def test_a_code_that_is_no_failures_is_refused_with_those_that_are_like_it() -> None:
+    assert "disk.full" in refused(tries=3, try_codes="disk.ful").todo
 
 
 def test_words_are_for_types_that_have_them() -> None:
