@@ -202,6 +202,7 @@ class Agent:
         elsewhere = self._halves.reboot if self._halves else None
         restarts = Rebooting(db=db, settings=power, steps=inner, now_ms=now_ms, free=free, elsewhere=elsewhere)
         verifies = Verifying(
+            inside=self._halves.inside if self._halves else None,
             db=db,
             root=self._root,
             materials=materials,

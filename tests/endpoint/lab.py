@@ -469,7 +469,13 @@ async def agent_over(
         if root_half is not None:
             steps = half = Halves(db=db, materials=materials, own=steps, path=root_half)
         steps = verifying = Verifying(
-            db=db, root=root, materials=materials, steps=steps, beyond=(half or acting).beyond, changed=lambda: None
+            db=db,
+            root=root,
+            materials=materials,
+            steps=steps,
+            beyond=(half or acting).beyond,
+            changed=lambda: None,
+            inside=half.inside if half else None,
         )
         steps = Confirming(
             db=db,

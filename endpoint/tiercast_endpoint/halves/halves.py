@@ -123,6 +123,15 @@ class Halves:
         except ValueError as error:
             raise Failed("agent.bug", f"The root half's answer can't be read: {error}.") from error
 
+    async def inside(self, one: Installed) -> tuple[list[tuple[str, str]], int]:
+        """How the tree of an installed package stands, by the root half, which may read all of it."""
+        try:
+            return msgspec.convert(await self.ask("inside", package=one.package), tuple[list[tuple[str, str]], int])
+        except Refusal as error:
+            raise Failed(error.code, error.detail) from error
+        except ValueError as error:
+            raise Failed("agent.bug", f"The root half's answer can't be read: {error}.") from error
+
     async def health(self, job: Job, argv: Sequence[str]) -> ProgramResult:
         """The answer of the package's health program, which the root half asks."""
         return await self._program("health", job, argv)

@@ -37,7 +37,8 @@ from tiercast_endpoint.jobs.run import Performer
 from tiercast_endpoint.jobs.story import REMOVE, RUN, Outcome, Plan, Snapshot, Step
 from tiercast_endpoint.trees import holdings
 from tiercast_endpoint.trees.materials import Limits, Materials
-from tiercast_endpoint.trees.verifying import MOST, Beyond
+from tiercast_endpoint.trees.root_folder import RootFolder
+from tiercast_endpoint.trees.verifying import MOST, Beyond, tree_differences, verified
 from tiercast_protocol.content import phases, power, times
 from tiercast_protocol.content.digest import DIGEST_SIZE
 from tiercast_protocol.content.order import Order
@@ -69,6 +70,7 @@ class RootHalf:
         now_ms: the clock.
         beyond: compares what an installed package did outside of its tree.
         errands_: does what is asked besides steps.
+        root: the install root.
     """
 
     def __init__(
@@ -83,8 +85,9 @@ class RootHalf:
         now_ms: Callable[[], int],
         beyond: Callable[[Job], Awaitable[Beyond]],
         errands_: errands.Errands,
+        root: RootFolder,
     ) -> None:
-        self._db, self._beyond, self._errands = db, beyond, errands_
+        self._db, self._beyond, self._errands, self._root = db, beyond, errands_, root
         self._me = me
         self._steps = steps
         self._materials = materials
@@ -110,8 +113,8 @@ class RootHalf:
                 return [[digest, length] for digest, length in found.items()]
             case "read":
                 return await self._read(_digests(args)[0])
-            case "installed" | "verify":
-                asked = self._shown if verb == "installed" else self._compared
+            case "installed" | "verify" | "inside":
+                asked = {"installed": self._shown, "verify": self._compared, "inside": self._inside}[verb]
                 return await asked(str(args.get("package", "")))
             case _ if verb in errands.VERBS:
                 return await self._errand(verb, args)
@@ -268,9 +271,16 @@ class RootHalf:
         if not package or not known:
             return [[], 0, []]
         one = known[0]
-        said = (one.package, one.version, one.revision, one.root)
-        found = await self._beyond(Job("verify", 1, "verify", *said, 1, 1, "", "running", one.at, tree=one.tree))
+        found = await self._beyond(verified(one))
         return [[list(each) for each in found.differences[:MOST]], found.count, found.unseen[:MOST]]
+
+    async def _inside(self, package: str) -> Any:
+        """How the tree of the installed package stands, as plain data; this half may read all of it."""
+        known = await self._db.read(lambda connection: holdings.installed(connection, package))
+        if not package or not known:
+            return [[("", "the root half has not installed it")], 0]
+        differences, count = await tree_differences(self._root, self._materials, known[0])
+        return [[list(each) for each in differences], count]
 
     async def _shown(self, package: str) -> Any:
         """What is installed of the package ("": of all), as plain data."""

@@ -119,6 +119,7 @@ async def opened(known: Trusted, stack: AsyncExitStack) -> RootHalf:
         limits=limits,
         now_ms=now_ms,
         beyond=acting.beyond,
+        root=root,
         errands_=errands.Errands(db=db, root=root.path, materials=materials, settings=known.settings.power),
     )
 

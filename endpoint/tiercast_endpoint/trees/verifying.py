@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from tiercast_endpoint.jobs.events import Event, StepDone, StepFailed
@@ -50,6 +51,7 @@ class Beyond:
 
 #: Differences that are told of one package, and that stand in a receipt.
 MOST, _SAID = 100, 5
+Inside = Callable[[Installed], Awaitable[tuple[list[tuple[str, str]], int]]]
 
 
 class Verifying:
@@ -62,6 +64,7 @@ class Verifying:
         steps: performs the other steps.
         beyond: compares what an installed package did outside of its tree.
         changed: called when what the machine has to say of its packages may be another.
+        inside: compares an installed tree where that is another half's: this one may not read all of it.
     """
 
     def __init__(
@@ -73,9 +76,11 @@ class Verifying:
         steps: Performer,
         beyond: Callable[[Job], Awaitable[Beyond]],
         changed: Callable[[], None],
+        inside: Inside | None = None,
     ) -> None:
         self._db, self._root, self._materials, self._steps, self._changed = db, root, materials, steps, changed
         self._beyond = beyond
+        self._inside = inside or partial(tree_differences, root, materials)
 
     async def perform(self, job: Job, step: Step, tell: Progress) -> tuple[Job, Event]:
         """Perform `step` of `job`."""
@@ -134,19 +139,8 @@ class Verifying:
         return found[0]
 
     async def _compare(self, one: Installed) -> dict[str, Any]:
-        job = Job(
-            *("verify", 1, "verify", one.package, one.version, one.revision, one.root, 1, 1, "", "running", one.at),
-            tree=one.tree,
-        )
-        current = await in_thread(self._root.current, one.package)
-        tree = self._root.path / one.tree
-        if current != one.tree:
-            found, paths = [("", "the name leads elsewhere" if current else "the name is gone")], 0
-        elif not await in_thread(self._root.exists, one.tree):
-            found, paths = [("", "the tree is gone")], 0
-        else:
-            entries, modes = self._materials.entries(job), await self._materials.modes(job)
-            found, paths = await checked.differences(tree, entries, modes=modes, most=MOST)
+        job = verified(one)
+        found, paths = await self._inside(one)
         beyond = await self._beyond(job)
         found = [*found, *beyond.differences][:MOST]
         await self._remember(one, found)
@@ -157,6 +151,24 @@ class Verifying:
     async def _remember(self, one: Installed, found: list[tuple[str, str]]) -> None:
         if await self._db.write(lambda connection: holdings.set_differs(connection, one.tree, differs=bool(found))):
             self._changed()
+
+
+async def tree_differences(root: RootFolder, materials: Materials, one: Installed) -> tuple[list[tuple[str, str]], int]:
+    """What of an installed tree is not as it was sealed, the first `MOST` of it, and how many paths were compared."""
+    job = verified(one)
+    current = await in_thread(root.current, one.package)
+    if current != one.tree:
+        return [("", "the name leads elsewhere" if current else "the name is gone")], 0
+    if not await in_thread(root.exists, one.tree):
+        return [("", "the tree is gone")], 0
+    entries, modes = materials.entries(job), await materials.modes(job)
+    return await checked.differences(root.path / one.tree, entries, modes=modes, most=MOST)
+
+
+def verified(one: Installed) -> Job:
+    """An installed package as a job that looks at it."""
+    said = (one.package, one.version, one.revision, one.root)
+    return Job("verify", 1, "verify", *said, 1, 1, "", "running", one.at, tree=one.tree)
 
 
 def words(differences: list[dict[str, str]]) -> str:

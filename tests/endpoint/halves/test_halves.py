@@ -67,6 +67,23 @@ async def test_a_file_that_somebody_changed_is_repaired_from_above(halved: Agent
     assert halved.tree("hello") == FILES
 
 
+async def test_the_root_half_compares_what_this_half_may_not_read(
+    halved: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = pack("hello", "1.0", FILES)
+    halved.offer(one)
+    assert (await halved.do("j1", "install", one)).state == "done"
+
+    # as for a user who may not enter the tree: only what is asked over the line counts
+    monkeypatch.setattr(halved.root, "current", lambda _package: "")
+    record = await halved.do("j2", "verify", one)
+    assert (record.state, record.code) == ("done", ""), record.detail
+    (halved.root.path / "hello/big").write_bytes(b"x")
+    record = await halved.do("j3", "verify", one)
+    assert (record.state, record.code) == ("failed", "verify.differs")
+    assert "'big'" in record.detail
+
+
 async def test_a_failed_program_leaves_the_old_version(halved: Agent) -> None:
     one = pack("hello", "1.0", FILES)
     bad = pack("hello", "2.0", {**FILES, "x": b"y"}, run_after=Program(argv=("/bin/false",)))
