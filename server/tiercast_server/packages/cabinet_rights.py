@@ -3,7 +3,8 @@
 Rules
 - A cabinet names readers and writers, by the names that the control socket tells of its callers; where it names none,
   whoever has the role for a verb may.  Writers may read.  Admins may all.
-- Reading is: to see its packages, and to order one.  Writing is: to put packages in, to take them out, to delete them.
+- Reading is: to see its packages, and to order one.  Writing is: to put packages in, to take them out, to delete them;
+  and to bring further versions of them, into whichever cabinet: the newest is what a name alone means.
 - What a caller may not read is left out of lists; asked for by name it is refused, not denied to be there.
 - Who writes an assignment, or takes one back, names its package: he has to be one who may read it.  What assignments,
   plans and rollouts order later is judged again, by the name of who wrote them.

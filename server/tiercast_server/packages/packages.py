@@ -157,6 +157,17 @@ async def readable_sealed(connection: AsyncConnection, reference: str, caller: C
     return found
 
 
+async def check_name_free(connection: AsyncConnection, name: str, caller: Caller) -> None:
+    """Refuse a further version of what lies in a cabinet that the caller may not change, wherever he would put it.
+
+    Raises:
+        UsageError: cabinet.denied.
+    """
+    query = select(packages.c.cabinet).distinct().where(packages.c.name == name)
+    for held in sorted((await connection.execute(query)).scalars()):
+        await cabinet_rights.check(connection, held, caller, "write")
+
+
 async def enter(
     region: Region, name: str, version: str, cabinet: str, by: str, caller: Caller = REGION
 ) -> dict[str, Any]:
@@ -171,6 +182,7 @@ async def enter(
     async with region.db.write() as connection:
         await check_cabinet(connection, cabinet)
         await cabinet_rights.check(connection, cabinet, caller, "write")
+        await check_name_free(connection, name, caller)
         held = select(packages.c.id).where(packages.c.name == name, packages.c.version == version)
         created = (await connection.execute(held)).first() is None
         if created:

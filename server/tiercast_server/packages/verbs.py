@@ -7,7 +7,7 @@ from typing import Any
 
 from tiercast_protocol.content.definition import parse_definition
 from tiercast_protocol.content.digest import DIGEST_SIZE
-from tiercast_protocol.errors import UsageError
+from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError, UsageError
 from tiercast_protocol.node import fetch
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_server.nodes import standing
@@ -110,6 +110,7 @@ class PackageVerbs:
         """Register the package of a root whose chunks are all here."""
         cabinet = call.text("cabinet", "") or MAIN_CABINET
         await self._may_write(call, cabinet)
+        await self._may_add(call, call.data("root"))
         made = await self._library.register(call.data("root"), cabinet, call.user)
         if self._patches is not None:
             await self._patches.registered(made["root"])
@@ -125,6 +126,14 @@ class PackageVerbs:
         if self._patches is not None:
             await self._patches.forget(gone["root"])
         return gone
+
+    async def _may_add(self, call: Call, digest: bytes) -> None:
+        try:
+            name = (await fetch.read_root(digest, self._library.store)).name
+        except (ChunkMissing, ChunkCorrupt, ProtocolError):  # said when it is registered
+            return
+        async with self._region.db.read() as connection:
+            await packages.check_name_free(connection, name, caller_of(call))
 
     async def _may_write(self, call: Call, cabinet: str) -> None:
         async with self._region.db.read() as connection:

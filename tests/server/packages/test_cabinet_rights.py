@@ -147,3 +147,19 @@ async def test_a_rollout_needs_what_may_be_read(shut: Any) -> None:
     asked = Request("install", "top", "bob", ("pc1",), role="operator")
     with pytest.raises(UsageError, match="bob may not read the cabinet tools"):
         await shut.rollouts.start(asked, ["100%"], Rules())
+
+
+async def test_no_version_of_a_package_comes_by_way_of_another_cabinet(shut: Any, build_package: Any) -> None:
+    verbs = PackageVerbs(shut.region, shut.library)
+    root, chunks = build_package("app", "9", {"a": b"evil"})
+    await shut.library.keep(chunks)
+    for refused in (
+        verbs.entry(by_bob("package.entry", name="app", version="9")),
+        verbs.register(by_bob("package.register", root=root, cabinet="main")),
+    ):
+        with pytest.raises(UsageError, match="bob may not write the cabinet tools"):
+            await refused
+    with pytest.raises(UsageError) as caught:
+        await verbs.register(by_bob("package.register", root=bytes(32), cabinet="main"))
+    assert caught.value.code == "package.incomplete"
+    await verbs.entry(by_bob("package.entry", name="other", version="1"))
