@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cluster import assert_installed, build, random_tree, running, states, until
+from cluster import assert_balanced, assert_installed, build, random_tree, running, states, until
 from region import Region
 
 
@@ -72,6 +72,7 @@ def test_a_chunk_damaged_on_the_gateways_disk_is_fetched_anew_and_never_passed_o
         assert_installed(region, ["pc-1"], "app", source)
         again = meter.bytes()["server -> gateway"]
         assert 64_000 < again < package["stored_bytes"], "the damaged chunks alone came again"
+        assert_balanced(region)
 
 
 def test_a_slow_child_holds_up_nobody(tmp_path: Path) -> None:

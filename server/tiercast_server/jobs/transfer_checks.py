@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from tiercast_protocol.content import times
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import calendar
-from tiercast_protocol.transfer.cutting import DEFAULT_FRAME
+from tiercast_protocol.transfer.cutting import LARGEST_FRAME
 from tiercast_protocol.transfer.policy import Pace
 from tiercast_protocol.transfer.terms import Quota, job_words
 
@@ -39,7 +40,11 @@ def check_possible(options: Mapping[str, object], *, size: int, now: float, left
             "Give a smaller segment, or leave segment and pause out.",
         )
     _check_budget(options, said.quota, pace.rate, size, left)
-    _check_pauses(pace, size, left)
+    _check_pauses(pace, size, left, f"the job expires in {left:,.0f} s", "a later expiry")
+    sending = times.read(options)
+    if sending.send_timeout_s and sending.transfer.most == 1:
+        most = sending.send_timeout_s
+        _check_pauses(pace, size, most, f"the one try may take {most:,} s", "a longer --send-timeout, or more --tries")
     _check_time(pace, windows, size, now, left)
 
 
@@ -68,27 +73,27 @@ def _check_budget(
             )
 
 
-def _check_pauses(pace: Pace, size: int, left: float) -> None:
-    pauses = 0.0
+def _check_pauses(pace: Pace, size: int, left: float, because: str, remedy: str) -> None:
     if pace.segment is not None:
-        pauses = (math.ceil(size / pace.segment) - 1) * pace.pause
+        segments = math.ceil(size / pace.segment)
+        pauses = (segments - 1) * pace.pause
         if pauses > left:
             raise _impossible(
                 "pause",
-                f"{math.ceil(size / pace.segment):,} segments of {pace.segment:,} bytes with pauses of {pace.pause:g} s"
-                f" take {pauses:,.0f} s at least; the job expires in {left:,.0f} s",
-                "Give larger segments, shorter pauses, or a later expiry.",
+                f"{segments:,} segments of {pace.segment:,} bytes with pauses of {pace.pause:g} s"
+                f" take {pauses:,.0f} s at least; {because}",
+                f"Give larger segments, shorter pauses, or {remedy}.",
             )
     if pace.frames is not None:
         # a frame carries at most this much, so there are at least so many
-        frames = math.ceil(size / DEFAULT_FRAME)
+        frames = math.ceil(size / LARGEST_FRAME)
         pauses = (math.ceil(frames / pace.frames) - 1) * pace.frame_pause
         if pauses > left:
             raise _impossible(
                 "frame_pause_ms",
                 f"{frames:,} frames at least, with {pace.frame_pause:g} s after every {pace.frames:,} of them,"
-                f" take {pauses:,.0f} s; the job expires in {left:,.0f} s",
-                "Give more frames between two pauses, shorter pauses, or a later expiry.",
+                f" take {pauses:,.0f} s; {because}",
+                f"Give more frames between two pauses, shorter pauses, or {remedy}.",
             )
 
 

@@ -31,9 +31,14 @@ def refused(options: dict[str, Any], *, size: int = 100 * MIB, left: float = 86_
         ({"segment": 0, "pause": 5}, "transfer.segment", ["0", "1024"]),
         ({"segment": 200 * MIB, "pause": 5}, "transfer.segment", ["209,715,200", "104,857,600"]),
         ({"segment": MIB, "pause": 3600}, "transfer.pause", ["100 segments", "356,400", "86,400"]),
+        (
+            {"segment": 50 * MIB, "pause": 7200, "send_timeout_s": 3600},
+            "transfer.pause",
+            ["2 segments", "7,200", "3,600"],
+        ),
         ({"segment": MIB}, "transfer.segment", ["segment", "pause"]),
         ({"segment": MIB, "pause": 100_000}, "transfer.pause", ["100000", "86400"]),
-        ({"frames": 1, "frame_pause_ms": 3_600_000}, "transfer.frame_pause_ms", ["400 frames", "3600 s", "86,400"]),
+        ({"frames": 1, "frame_pause_ms": 3_600_000}, "transfer.frame_pause_ms", ["134 frames", "3600 s", "86,400"]),
         ({"rate": 500}, "transfer.rate", ["500", "1024"]),
         ({"rate": 1100}, "transfer.rate", ["104,857,600", "1,100", "95,040,000"]),
         ({"rate": 5000, "floor": 6000}, "transfer.floor", ["6,000", "5,000"]),
@@ -69,6 +74,14 @@ def test_refusals_name_the_figures(options: dict[str, Any], code: str, figures: 
         {"budget": 60 * MIB, "per": "day"},
         {"budget_s": 3600, "rate": 20_000, "per": "day"},
         {"budget_s": 3600, "per": "week"},
+        {"segment": 50 * MIB, "pause": 3600, "send_timeout_s": 3600},
+        {
+            "segment": 50 * MIB,
+            "pause": 7200,
+            "send_timeout_s": 3600,
+            "tries": 3,
+        },  # each goes on
+        {"frames": 1, "frame_pause_ms": 600_000},  # on a fast link frames are larger than on others
         {"frames": 16, "frame_pause_ms": 250, "fanout": "unicast", "priority": 9, "metered": True},
     ],
 )
