@@ -8,6 +8,7 @@ Rules
 - `undo_ms`: a second version, whose run-after fails, is switched to and taken back; from the record of that step to its
   end, the old version stands again.
 - `placed_vs_cp`: the same files placed by an action at a path of the machine, out of the tree that is built first.
+- Processor seconds stand beside: on a machine that is shared they say more than the clock.
 - What was installed is compared with the folder, byte for byte, once.
 """
 
@@ -19,6 +20,7 @@ import json
 import os
 import pickle
 import random
+import resource
 import shutil
 import statistics
 import subprocess
@@ -108,7 +110,15 @@ def build_deb(tree: Path, folder: Path) -> Path:
     return made
 
 
-def dpkg(deb: Path, top: Path) -> tuple[list[str], float]:
+def timed(command: list[str], env: dict[str, str] | None = None) -> tuple[float, float]:
+    """Seconds and processor seconds of a command and all that it starts."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=env)
+    seconds, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def dpkg(deb: Path, top: Path) -> tuple[list[str], float, float]:
     """`dpkg -i` into a root directory of its own."""
     for name in ("info", "updates", "triggers"):
         (top / "root/var/lib/dpkg" / name).mkdir(parents=True)
@@ -118,19 +128,15 @@ def dpkg(deb: Path, top: Path) -> tuple[list[str], float]:
     settled(top)
     command = ["dpkg", f"--root={top}/root", "--log=/dev/null", "-i", f"{top}/big.deb"]
     path = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
-    began = time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={"PATH": path, "LANG": "C.UTF-8"})
-    return command, time.monotonic() - began
+    return command, *timed(command, {"PATH": path, "LANG": "C.UTF-8"})
 
 
-def cp(tree: Path, top: Path) -> tuple[list[str], float]:
+def cp(tree: Path, top: Path) -> tuple[list[str], float, float]:
     """`cp -a` and sync."""
     subprocess.run(["cp", "-a", str(tree), f"{top}/from"], check=True)
     settled(top)
     command = ["sh", "-c", f"cp -a {top}/from {top}/to && sync -f {top}/to"]
-    began = time.monotonic()
-    subprocess.run(command, check=True)
-    return command, time.monotonic() - began
+    return command, *timed(command)
 
 
 class Runs:
@@ -184,12 +190,12 @@ class Runs:
             note(json.dumps({"placed_steps_ms": {name: round(took) for name, took in told["steps"].items()}}))
         return float(told["seconds"])
 
-    def theirs(self, name: str) -> float:
-        """Seconds of one of the others."""
+    def theirs(self, name: str) -> tuple[float, float]:
+        """Seconds and processor seconds of one of the others."""
         with new_disk(self.folder, self.disk_size) as top:
-            command, seconds = dpkg(self.deb, top) if name == "dpkg" else cp(self.tree, top)
+            command, seconds, cpu = dpkg(self.deb, top) if name == "dpkg" else cp(self.tree, top)
         self.commands[name] = " ".join(command).replace(str(self.folder), ".")
-        return seconds
+        return seconds, cpu
 
 
 def work(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
@@ -199,10 +205,12 @@ def work(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
     rows: list[dict[str, Any]] = []
     for _ in range(pairs()):
         told = runs.ours()
+        (dpkg_s, dpkg_cpu), (cp_s, cp_cpu) = runs.theirs("dpkg"), runs.theirs("cp")
         row = {
             "ours_s": round(told["seconds"], 3),
-            "dpkg_s": round(runs.theirs("dpkg"), 3),
-            "cp_s": round(runs.theirs("cp"), 3),
+            "dpkg_s": round(dpkg_s, 3),
+            "cp_s": round(cp_s, 3),
+            "cpu_s": {"ours": round(told["cpu_s"], 3), "dpkg": round(dpkg_cpu, 3), "cp": round(cp_cpu, 3)},
             "placed_s": round(runs.placed(), 3),
             "switch_ms": round(told["switch_ms"], 1),
             "undo_ms": round(told["undo_ms"], 1),
@@ -221,6 +229,8 @@ def work(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
         "undo_ms": max(row["undo_ms"] for row in rows),
         "placed_vs_cp": statistics.median(row["placed_s"] / row["cp_s"] for row in rows),
         "dpkg_vs_cp": statistics.median(row["dpkg_s"] / row["cp_s"] for row in rows),
+        "cpu_vs_dpkg": statistics.median(row["cpu_s"]["ours"] / row["cpu_s"]["dpkg"] for row in rows),
+        "cpu_vs_cp": statistics.median(row["cpu_s"]["ours"] / row["cpu_s"]["cp"] for row in rows),
         "ours_s": statistics.median(row["ours_s"] for row in rows),
         "cp_s": statistics.median(row["cp_s"] for row in rows),
     }

@@ -5,8 +5,8 @@
 Rules
 - Jobs, steps, journal, store of chunks and install root are the agent's; only the way to a parent is left out, for all
   chunks are held.
-- Order and package come from `FOLDER/<job>.order`; the last line says what the kernel's clock saw: seconds from the
-  order to the receipt, and milliseconds of each step.
+- Order and package come from `FOLDER/<job>.order`; the last line says what the kernel's clocks saw: seconds and
+  processor seconds from the order to the receipt, and milliseconds of each step.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ async def main(folder: Path, job: str) -> None:
             steps[step.value] = (time.monotonic() - recorded[step.value]) * 1000
 
     async with agent_over(folder, region, watch=watch) as agent:
-        began = time.monotonic()
+        began, busy = time.monotonic(), time.process_time()
         await agent.order(order)
         last = await agent.ended(job, limit_s=1800)
-        seconds = time.monotonic() - began
-    print(json.dumps({"state": last.state, "code": last.code, "seconds": seconds, "steps": steps}))
+        seconds, cpu = time.monotonic() - began, time.process_time() - busy
+    print(json.dumps({"state": last.state, "code": last.code, "seconds": seconds, "cpu_s": cpu, "steps": steps}))
 
 
 if __name__ == "__main__":

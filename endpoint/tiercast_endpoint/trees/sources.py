@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 #: Digests looked up in one read of the database.
 _LOOKUP = 2048
 #: Rows of the index from which on they are written with one commit.
-_AT_ONCE = 4096
+_AT_ONCE = 16_384
 
 
 class Sources:
