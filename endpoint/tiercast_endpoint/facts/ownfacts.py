@@ -100,12 +100,12 @@ class OwnFacts:
         return Found(facts, failed)
 
     def _read(self, ran: Ran) -> dict[str, Scalar]:
+        if len(ran.output) > self._limit:  # first: a flood does not end by itself, and that it floods is what is wrong
+            raise ValueError(f"printed more than {self._limit} bytes")
         if ran.timed_out:
             raise ValueError(f"was killed after {self._timeout_s:g} s")
         if ran.exit:
             raise ValueError(f"ended with status {ran.exit}" if ran.exit > 0 else f"was ended by signal {-ran.exit}")
-        if len(ran.output) > self._limit:
-            raise ValueError(f"printed more than {self._limit} bytes")
         return parsed(ran.output.decode("utf-8", "replace"))
 
 

@@ -45,12 +45,12 @@ async def test_those_that_fail_are_named_and_keep_nobody_from_being_asked(tmp_pa
     }.items():
         program(folder, name, body)
     program(folder, "open", "echo a=1", mode=0o777)
-    found = await OwnFacts(folder, timeout_s=0.3, limit=5000).ask()
+    found = await OwnFacts(folder, timeout_s=1.0, limit=5000).ask()
     assert found.facts == {"good.a": 1}
-    assert found.failed.pop("floods") in {"was killed after 0.3 s", "printed more than 5000 bytes"}
     assert found.failed == {
         "fails": "ended with status 3",
-        "hangs": "was killed after 0.3 s",
+        "floods": "printed more than 5000 bytes",
+        "hangs": "was killed after 1 s",
         "killed": "was ended by signal 9",
         "lists": "a is no text of up to 255 letters, number, true or false",
         "many": "more than 200 facts come of all programs",
