@@ -57,6 +57,14 @@ async def test_a_package_is_installed_upgraded_and_removed(halved: Agent) -> Non
     assert (await halved.do("j5", "remove", two)).code == "absent"
 
 
+async def test_a_tree_of_many_files_is_written_out_of_borrowed_chunks(halved: Agent) -> None:
+    files: dict[str, bytes | str | None] = {f"f{number:03}": b"%d" % number * 50 for number in range(100)}
+    one = pack("many", "1.0", files | {"large": os.urandom(600_000)})
+    halved.offer(one)
+    assert (await halved.do("j1", "install", one)).state == "done"
+    assert halved.tree("many") == one.files
+
+
 async def test_a_file_that_somebody_changed_is_repaired_from_above(halved: Agent) -> None:
     one = pack("hello", "1.0", FILES)
     halved.offer(one)

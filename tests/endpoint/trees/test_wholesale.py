@@ -16,6 +16,7 @@ from tiercast_endpoint.trees.treewriter import TreeWriter
 from tiercast_endpoint.trees.wholesale import Wholesale
 from tiercast_protocol.content.digest import Digest, digest_of
 from tiercast_protocol.content.manifest import Entry, Kind, Part, Root
+from tiercast_protocol.node.chunks.port import Reading
 from tiercast_protocol.transfer.ranges import RangeSet
 
 #: A large file of eight chunks, and a pack of which small files are cut.
@@ -35,7 +36,7 @@ class Chunks:
         self.alone: list[Digest] = []
         self.most = 0
 
-    def reading(self, digests: Sequence[Digest]) -> wholesale.Reading:
+    def reading(self, digests: Sequence[Digest]) -> Reading:
         def read(some: Iterable[Digest], unproved: Collection[Digest]) -> dict[Digest, bytes | memoryview]:
             self.threads.add(threading.get_ident())
             self.unproved.update(unproved)
@@ -133,7 +134,7 @@ async def test_a_damaged_pack_is_left_and_read_again(tmp_path: Path) -> None:
     chunks = Chunks()
     given = chunks.reading
 
-    def damaged(digests: Sequence[Digest]) -> wholesale.Reading:
+    def damaged(digests: Sequence[Digest]) -> Reading:
         read = given(digests)
         return lambda some, unproved: {**read(some, unproved), digest_of(PACK): b"\xff" * len(PACK)}
 
