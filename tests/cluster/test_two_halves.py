@@ -23,6 +23,8 @@ from activation import Activation, socket_of
 from cluster import ROOT, asked, running, until
 from region import _LAUNCHER, Region, tail
 
+#: What starts the root half when it is asked.
+ACTIVE: list[Activation] = []
 PARTS = ("protocol/tiercast_mqtt", "protocol/tiercast_protocol", "endpoint/tiercast_endpoint")
 DEFINITION = """
 name = "tiercast-agent"
@@ -109,8 +111,9 @@ def _halved() -> Iterator[Region]:
             environment["PYTHONPATH"] = os.pathsep.join([environment["PYTHONPATH"], *site.getsitepackages()])
         starter = [python, "-m", "tiercast_endpoint.update.starter", "run", "--state", str(agent.folder)]
         launched = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *starter]
-        command = [sys.executable, "-m", "tiercast_endpoint", "root", "run", "--state", str(half)]
-        with Activation(path, command, region.environment()):
+        command = [sys.executable, "-m", "tiercast_endpoint.update.root_starter", "root", "run", "--state", str(half)]
+        with Activation(path, command, region.environment()) as activation:
+            ACTIVE[:] = [activation]
             os.chown(path, uid, uid)
             one = Kept(starter if uid else launched, environment, uid, agent.log)
             with kept(one):
@@ -155,6 +158,13 @@ def test_a_new_version_is_tried_out_and_a_bad_one_goes_back_alone(halved: Region
     done = halved.cli("job", "install", "tiercast-agent=9.1", "--on", "pc", "--watch", check=False)
     assert done["job"]["state"] == "done", tail(halved.daemons["pc"].log, 60)
     assert first != asked(halved, "status", at="pc")["version"] == "9.1"
+    # the half that is root goes on in the same version, from its next start on
+    for pid in ACTIVE[0].pids:
+        os.kill(pid, signal.SIGTERM)
+    until(lambda: not ACTIVE[0].pids, "the root half has ended")
+    assert asked(halved, "verify", at="pc", package="tiercast-agent")[0]["whole"]
+    half = json.loads((halved.folder / "half/root-version.json").read_text())
+    assert half["good"] == str((halved.apps("pc") / "tiercast-agent").readlink()), half
 
     done = halved.cli("job", "install", "tiercast-agent=9.2", "--on", "pc", "--watch", check=False)
     receipt = halved.cli("job", "receipt", done["job"]["job"], "pc")["receipt"]

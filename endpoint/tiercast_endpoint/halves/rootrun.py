@@ -43,6 +43,7 @@ from tiercast_endpoint.trees.placing import Placing
 from tiercast_endpoint.trees.root_folder import RootFolder
 from tiercast_endpoint.trees.selection import Chooser
 from tiercast_endpoint.trees.tree import TreeError
+from tiercast_endpoint.update import root_starter
 from tiercast_protocol.content.inventory import Facts
 from tiercast_protocol.errors import MessageInvalid, StateError, UsageError
 from tiercast_protocol.node import kernel, logs
@@ -79,6 +80,7 @@ async def serve(stack: AsyncExitStack, folder: Path, path: Path | None) -> None:
     stack.enter_context(StateLock(folder))
     keep_small()
     half = await opened(known, stack)
+    await asyncio.to_thread(root_starter.reached, folder)
     await Lines(half, uids, known.settings.idle).run(sock)
 
 

@@ -94,10 +94,10 @@ def installed(root: Path, package: str) -> str:
     return target if whole and (root / target / "lib" / "tiercast_endpoint").is_dir() else ""
 
 
-def settings(state: Path) -> dict[str, str]:
+def settings(state: Path, file: str = "endpoint.toml") -> dict[str, str]:
     """The few settings that are needed, read plainly: the file's own reader is the agent's."""
     try:
-        return dict(_SETTING.findall((state / "endpoint.toml").read_text("utf-8")))
+        return dict(_SETTING.findall((state / file).read_text("utf-8")))
     except (OSError, UnicodeDecodeError):
         return {}
 
