@@ -121,3 +121,28 @@ def test_a_dead_gateway_is_replaced_by_a_new_machine_and_another_retires(region:
     job = region.cli("job", "install", "small", *(word for name in everyone for word in ("--on", name)), "--watch")
     assert job["job"]["counts"] == {"done": 4}
     assert_installed(region, everyone, "small", source)
+
+
+@pytest.mark.long
+def test_a_new_machine_at_the_old_address_has_its_children_without_a_word(tmp_path: Path) -> None:
+    """Where a node can reach nobody else: its only other candidate is dead too."""
+    with running() as region:
+        region.add_server()
+        for name in ("north", "other"):
+            region.add_gateway(name)
+        region.add_endpoint("n1", "north")
+        region.cli("node", "candidates", "n1", "--set", "other")
+        region.kill("other")
+        region.kill("north")
+        old = region.daemons["north"]
+        token = region.cli("node", "replace", "north")["token"]
+        new = Daemon("north", "gateway", "server", region.folder / "north2", old.port)
+        listen = ("--listen", f"127.0.0.1:{old.port}", "--broker", region.broker)
+        region.tool("tiercast_gateway", "join", token, "--state", str(new.folder), *listen)
+        region.daemons["north"] = new
+        region.start(new)
+        until(lambda: online_below(region, "n1", "north"), "n1 is below the new machine")
+        source = random_tree(tmp_path / "small", seed=4, files=5, size=1 << 20)
+        build(region, source, "small", "1.0")
+        assert region.cli("job", "install", "small", "--on", "n1", "--watch")["job"]["counts"] == {"done": 1}
+        assert_installed(region, ["n1"], "small", source)
