@@ -25,7 +25,7 @@ import structlog
 from tiercast_gateway.children.routes import Routes
 from tiercast_gateway.orders import rows as order_rows
 from tiercast_protocol.content.jobtypes import OFFER, REPAIR
-from tiercast_protocol.content.order import INSTALL, PRELOAD, Order, open_order
+from tiercast_protocol.content.order import CANCEL, INSTALL, PRELOAD, Order, open_order
 from tiercast_protocol.errors import SignatureInvalid
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.post import Post
@@ -253,13 +253,20 @@ class Orders:
 
     async def awaited(self) -> dict[str, list[str]]:
         """By open job with content: the children through which something final is still expected."""
+        return await self._awaited("o.type IN (?, ?, ?, ?)", _CONTENT)
+
+    async def awaited_bare(self) -> dict[str, list[str]]:
+        """The same of jobs for which nothing travels: programs, messages, removals ..."""
+        return await self._awaited("o.type NOT IN (?, ?, ?, ?, ?)", (*_CONTENT, CANCEL))
+
+    async def _awaited(self, which: str, types: tuple[str, ...]) -> dict[str, list[str]]:
         rows = await self._db.read(
             lambda c: c.execute(
-                "SELECT DISTINCT t.job, t.via, iif(t.via = '', t.node, '') FROM order_targets t"
-                " JOIN orders o USING (job, revision) WHERE o.open = 1 AND o.type IN (?, ?, ?, ?) AND t.via != ?"
+                "SELECT DISTINCT t.job, t.via, iif(t.via = '', t.node, '') FROM order_targets t"  # noqa: S608 - constants
+                f" JOIN orders o USING (job, revision) WHERE o.open = 1 AND {which} AND t.via != ?"
                 " AND NOT EXISTS (SELECT 1 FROM statuses s WHERE"
                 " s.job = t.job AND s.target = t.node AND s.revision >= t.revision AND s.final = 1)",
-                (*_CONTENT, self._me),
+                (*types, self._me),
             ).fetchall()
         )
         found: dict[str, dict[str, None]] = {}

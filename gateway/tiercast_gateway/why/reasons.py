@@ -117,6 +117,8 @@ class Reasons:
         self._tree, self._tell = tree, tell
         self._told: dict[str, str] = {}
         self._open: dict[str, list[str]] = {}
+        #: Those of them for which nothing travels: only who is away stops them here.
+        self._bare: frozenset[str] = frozenset()
         #: By job and child: the reason without its beginning, and when it was seen first.
         self._seen: dict[str, dict[str, tuple[Reason, int]]] = {}
         self._stale = asyncio.Event()
@@ -137,7 +139,9 @@ class Reasons:
                 await self._stale.wait()
             if self._stale.is_set():
                 self._stale.clear()
-                self._open = self._tree.wakes.waiting() | await self._tree.orders.awaited()
+                bare = await self._tree.orders.awaited_bare()
+                self._open = bare | self._tree.wakes.waiting() | await self._tree.orders.awaited()
+                self._bare = frozenset(bare)
                 self._seen = {job: seen for job, seen in self._seen.items() if job in self._open}
             began = time.monotonic()
             lanes = self._lanes() if self._open else {}
@@ -176,6 +180,10 @@ class Reasons:
                     found[child] = self._dated(job, child, waking.at(node=tree.name, peer=child))
                     continue
                 found[child] = because("away", node=tree.name, peer=child, since=tree.children.since(child))
+                continue
+            if job in self._bare:
+                if (held := tree.pruning.reason(job, child)) is not None:
+                    found[child] = self._dated(job, child, held.at(node=tree.name, peer=child))
                 continue
             lane = lanes.get(child)
             view = next((one for one in lane.jobs if one.job == job), None) if lane is not None else None

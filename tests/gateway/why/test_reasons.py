@@ -194,6 +194,26 @@ async def test_who_sleeps_is_told_of_until_he_wakes_also_of_a_job_without_conten
         running.cancel()
 
 
+async def test_who_is_away_is_told_of_a_job_for_which_nothing_travels_and_of_that_no_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, str]] = []
+    async with (
+        parent_node(tmp_path, children=["pc"], key=KEY, name="top", above=FakeAbove()) as tree,
+        asyncio.TaskGroup() as tasks,
+    ):
+        reasons = Reasons(tree, lambda job, text: told.append((job, text)))
+        running = tasks.create_task(reasons.run())
+        await tree.take_order(order_for(KEY, {"pc": b"p" * 32}, type_="run", options={"argv": "[]"}), "j1")
+        reasons.changed()
+        await until(lambda: bool(told))
+        assert (told[0][0], decoded(told[0][1])["pc"].code) == ("j1", "away")
+        monkeypatch.setattr(tree.children, "online", lambda _name: True)
+        monkeypatch.setattr(Desired, "why", lambda *_: because("suspended"))
+        assert reasons.now("j1") == {}, "a link that is suspended holds up no program"
+        running.cancel()
+
+
 async def test_who_waits_for_what_is_sought_does_so_until_it_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
