@@ -5,14 +5,19 @@ Rules
 - Whoever leaves the installer's session and outlives it becomes a child of the keeper: it is ended, and the installer
   counts as failed, for nobody saw its work end.  A service is started by the service manager, so it is not concerned.
 - It has no standard input and no terminal to ask a question on.
+- Where it was itself killed, what is left of the job is known by its environment, and ended by the agent.
 - On SIGTERM it ends all that is below it, and then itself.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 #: What it ends with where something had to be ended, and the last line of output then.
 LEFT = 126
@@ -99,3 +104,16 @@ def left_behind(exit_: int, output: bytes) -> int:
     """How many processes it had to end."""
     found = _MARK.search(output) if exit_ == LEFT else None
     return int(found[1]) if found else 0
+
+
+def end_strays(job: str) -> int:
+    """End processes that have the job in the environment they were started with; how many.  Blocking."""
+    mark, found = f"TIERCAST_JOB={job}".encode(), 0
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with suppress(OSError):
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                os.kill(int(entry.name), signal.SIGKILL)
+                found += 1
+    return found

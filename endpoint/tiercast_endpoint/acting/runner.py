@@ -8,13 +8,15 @@ Rules
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tiercast_endpoint.acting.keeper import kept, left_behind
+from tiercast_endpoint.acting.keeper import end_strays, kept, left_behind
 from tiercast_endpoint.acting.prefix import ActError, Prefix
 from tiercast_endpoint.jobs import journal, programs
 from tiercast_endpoint.jobs.journal import Job
+from tiercast_endpoint.threads import in_thread
 from tiercast_protocol.content.receipt import ProgramResult
 from tiercast_protocol.node.database import Database
 
@@ -60,6 +62,8 @@ class JobRunner:
             raise ActError("program.start", f"{argv[0]} could not be started: {error.strerror}") from error
         finally:
             await self._db.write(lambda connection: journal.set_running(connection, job.n, ""))
+        if ran.exit == -signal.SIGKILL and job.job:
+            await in_thread(end_strays, job.job)
         result = ProgramResult(
             argv=list(argv),
             exit=ran.exit,

@@ -71,6 +71,8 @@ async def test_a_program_runs_in_its_tree_and_its_undo_takes_it_back(site: Lab) 
         ("read answer < /dev/tty || exit 5", "program.failed", "status 5"),
         ("yes flood | head -c 3000000; exit 1", "program.failed", "status 1"),
         ("kill -9 $$", "program.failed", "signal 9"),
+        ("kill -9 $PPID; exec sleep 1000", "program.failed", "signal 9"),
+        ("setsid sleep 1000 & kill -9 $PPID; exit 0", "program.failed", "signal 9"),
         ("exit 127", "program.start", "could not be started"),
     ],
 )  # fmt: skip
