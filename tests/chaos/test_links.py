@@ -1,4 +1,5 @@
-"""Bad links on both sides of a gateway, in the middle of a transfer; each story ends with every endpoint verified.
+"""Bad links on both sides of a gateway, in the middle of a transfer; each story ends with every endpoint verified
+and the books of every link even.
 
 Rules
 - One region for all stories; each moves a new package over both links while they do what the story says.
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from cluster import assert_installed, build, random_tree, running, until
+from cluster import assert_balanced, assert_installed, build, random_tree, running, until
 from faultproxy import FaultyLink
 from region import Region
 
@@ -96,6 +97,7 @@ def story(
     assert ended["counts"] == {"done": 2}, ended
     assert min(made) > 0, made
     assert_installed(region, BOTH, name, source)
+    assert_balanced(region)
 
 
 def _one(_: dict[str, Any]) -> int:
@@ -140,6 +142,7 @@ def test_server_and_gateway_stopped_and_continued(site: Site, tmp_path: Path) ->
     ended = region.cli("job", "show", job)["job"]
     assert ended["counts"] == {"done": 2}, ended
     assert_installed(region, BOTH, name, source)
+    assert_balanced(region)
 
 
 @pytest.mark.parametrize("name", STORIES)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import assert_installed, build, random_tree, running, until
+from cluster import assert_balanced, assert_installed, build, random_tree, running, until
 from region import Region
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts small file systems: run scripts/test as root")
@@ -58,6 +58,7 @@ def test_an_endpoint_without_room_says_how_much_it_lacks(tmp_path: Path) -> None
         filler.unlink()
         assert region.cli("job", "install", "big", "--on", "pc-1", "--watch")["job"]["counts"] == {"done": 1}
         assert_installed(region, ["pc-1"], "big", source)
+        assert_balanced(region)
 
 
 def test_a_gateway_without_room_waits_and_goes_on_when_there_is_some(tmp_path: Path) -> None:
@@ -79,6 +80,7 @@ def test_a_gateway_without_room_waits_and_goes_on_when_there_is_some(tmp_path: P
         filler.unlink()
         assert region.cli("job", "watch", job)["job"]["counts"] == {"done": 1}
         assert_installed(region, ["pc-1"], "big", source)
+        assert_balanced(region)
 
 
 def test_a_server_without_room_refuses_the_package_and_keeps_what_came(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import msgpack
 import pytest
 
-from cluster import random_tree, running
+from cluster import assert_balanced, random_tree, running
 from hostile import Intruder, Watch, bombs, memory
 from region import Region
 from tiercast_mqtt.password import hash_password
@@ -285,6 +285,7 @@ async def test_a_parent_that_sends_garbage_lies_and_forges(region: Region, sourc
     assert "Traceback" not in pc.log.read_text(errors="replace")
     # the true server is back, in the same life of the endpoint
     Watch(region, source, "pc").unharmed()
+    assert_balanced(region)
 
 
 async def garbage(parent: Parent) -> None:
