@@ -15,7 +15,7 @@ from pathlib import Path
 import msgpack
 import pytest
 
-from cluster import random_tree, running, until
+from cluster import asked, random_tree, running, until
 from hostile import Intruder, Watch, bombs, connected, intruder, join_only
 from region import Region
 from tiercast_protocol.content.credential import Token
@@ -376,6 +376,17 @@ def test_nobody_has_grown_by_all_this(watch: Watch, region: Region) -> None:
     for name in ("server", "gw", "pc"):
         said = region.daemons[name].log.read_text(errors="replace")
         assert "Traceback" not in said, f"{name}: {said[said.index('Traceback') - 500 :][:3000]}"
+
+
+def test_the_books_of_the_honest_are_even_whatever_the_others_said(watch: Watch, region: Region) -> None:
+    watch.unharmed()
+
+    def even() -> bool:
+        links = asked(region, "ledger.check", below=True, patience_ms=3000)["links"]
+        honest = [link for link in links if link["child"] in {"gw", "pc"}]
+        return len(honest) == 2 and all(link["heard"] and link["even"] for link in honest)
+
+    until(even, "the honest links are even")
 
 
 def test_the_right_node_still_joins(region: Region, tmp_path: Path) -> None:

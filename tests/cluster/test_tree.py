@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import assert_installed, build, random_tree, running, states, until
+from cluster import assert_balanced, assert_installed, build, random_tree, running, states, until
 from region import Region
 
 ENDPOINTS = ["north-1", "north-2", "south-1", "south-2"]
@@ -80,6 +80,7 @@ def test_a_stopped_endpoint_holds_up_nobody_and_ends_well_when_it_is_back(region
     region.daemons["north-2"].process.send_signal(signal.SIGCONT)
     assert region.cli("job", "watch", job)["job"]["counts"] == {"done": 4}
     assert_installed(region, ENDPOINTS, "wait", source)
+    assert_balanced(region)
 
 
 def test_an_absent_endpoint_is_waited_for_and_a_cancel_ends_the_waiting(region: Region, tmp_path: Path) -> None:
