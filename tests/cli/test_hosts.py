@@ -23,35 +23,7 @@ from tiercast_cli.hosts import USUAL, Host, carried, command, parse
 from tiercast_protocol.errors import UsageError
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
-#: Forwards as ssh does; after CUT bytes it breaks off, and where there is no socket it says so.
-STAND_IN = """
-import os, select, socket, sys
-local, remote = sys.argv[sys.argv.index("-L") + 1].split(":")
-left = int(os.environ.get("CUT", "0")) or 1 << 60
-if not os.path.exists(remote):
-    sys.exit("stand-in: nobody is there")
-listener = socket.socket(socket.AF_UNIX)
-listener.bind(local)
-listener.listen()
-pairs = {}
-while True:
-    for ready in select.select([listener, *pairs], [], [])[0]:
-        if ready is listener:
-            one, _ = listener.accept()
-            other = socket.socket(socket.AF_UNIX)
-            other.connect(remote)
-            pairs[one], pairs[other] = other, one
-        elif ready in pairs:
-            data = ready.recv(65536)
-            left -= len(data)
-            if left < 0:
-                sys.exit("stand-in: the link broke")
-            if data:
-                pairs[ready].sendall(data)
-            else:
-                for end in (pairs.pop(pairs[ready]), pairs.pop(ready)):
-                    end.close()
-"""
+STAND_IN = Path(__file__).parents[1] / "support/ssh_stand_in.py"
 
 
 @pytest.mark.parametrize(
@@ -86,10 +58,8 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(name="stand_in")
-def _stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = tmp_path / "ssh.py"
-    script.write_text(STAND_IN)
-    monkeypatch.setenv("TIERCAST_SSH", f"{sys.executable} {script}")
+def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIERCAST_SSH", f"{sys.executable} {STAND_IN}")
 
 
 def run(host: str, *words: str, code: int = 0) -> str:

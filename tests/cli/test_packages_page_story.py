@@ -19,7 +19,7 @@ BLOCKS = re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_definition_of_the_page_can_be_read(block: str) -> None:
-    found = parse_definition(f'name = "editor"\nversion = "1"\n{block}')
+    found = parse_definition(block)
     assert parse_definition(canonical(found)) == found
 
 

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from cluster import asked, build, random_tree, running, states, until
 from region import Daemon, Region
+from settled import joined, settle
 from tiercast_cli.__main__ import app
 from tiercast_endpoint.terminal import app as endpoint_app
 from tiercast_protocol.content.power import magic_packet
@@ -64,28 +65,6 @@ class Sleeper:
             self._over.set()
             self._thread.join()
             self._out.close()
-
-
-def joined(region: Region, name: str, parent: str) -> Daemon:
-    """An endpoint that has joined and does not run yet, so that its settings can be written."""
-    daemon = Daemon(name, "endpoint", parent, region.folder / name)
-    token = str(region.cli("node", "invite", name, "--parent", parent)["token"])
-    region.tool(
-        *("tiercast_endpoint", "join", token),
-        *("--state", str(daemon.folder), "--install-root", str(region.apps(name))),
-    )
-    region.daemons[name] = daemon
-    return daemon
-
-
-def settle(daemon: Daemon, table: str, **said: str) -> None:
-    """Write settings of one table as a sysadmin would with an editor."""
-    file = daemon.folder / f"{daemon.role}.toml"
-    head, mark, text = file.read_text("utf-8").partition(f"[{table}]\n")
-    for key, value in said.items():
-        text, times = re.subn(rf"(?m)^#? ?{key} = .*$", lambda _, k=key, v=value: f"{k} = {v}", text, count=1)
-        assert times, f"{file.name} has no {key} in [{table}]"
-    file.write_text(head + mark + text, "utf-8")
 
 
 def do(region: Region, page: str) -> dict[str, str]:

@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from cluster import build, running, until
 from pages import Page, Typed, Typist, noon, stand_ins
 
@@ -50,12 +52,12 @@ def plan_shown() -> tuple[str, ...]:
 def ended(typist: Typist, noun: str) -> None:
     """Until what was cancelled last has ended."""
     name = typist.words[{"plan": "p1-ab12", "rollout": "r3-5d1a"}[noun]]
-    until(lambda: typist.region.cli(noun, "show", name)[noun]["state"] == "cancelled", f"{name} is cancelled", 60)
+    until(lambda: typist.region.cli(noun, "show", name)[noun]["state"] == "cancelled", f"{name} is cancelled", 120)
 
 
 def first_wave(typist: Typist) -> None:
     """Until the first wave of the rollout has it."""
-    until((typist.region.apps("pc-3") / "viewer").exists, "pc-3 has the package of the first wave", 60)
+    until((typist.region.apps("pc-3") / "viewer").exists, "pc-3 has the package of the first wave", 120)
 
 
 SAID = {
@@ -102,6 +104,7 @@ SAID = {
 }
 
 
+@pytest.mark.timeout(600)  # of a machine that is busy; half a minute of one that is not
 def test_every_command_of_the_page_is_typed(tmp_path: Path) -> None:
     with running() as region, stand_ins(*PROGRAMS) as words:
         region.env["TZ"] = noon()
@@ -116,6 +119,8 @@ def test_every_command_of_the_page_is_typed(tmp_path: Path) -> None:
         (tmp_path / "suite/checks").mkdir(parents=True)
         for place in ("/run/tiercast/gateway.sock", "/var/lib/tiercast/gateway/control.sock"):
             words[place] = str(region.daemons["berlin"].socket)
-        Typist(region, tmp_path, words).page(PAGE, SAID)
+        typist = Typist(region, tmp_path, words)
+        typist.page(PAGE, SAID)
+        typist.check()
         for name in MACHINES:  # what waits for their shutdown would be installed now, for as long as they may take
             region.kill(name)

@@ -58,11 +58,22 @@ class Commands:
         self._socket: Path | None = None
 
     def run(
-        self, args: Sequence[str], env: Mapping[str, str], *, stdin: str = "", folder: Path | None = None
+        self,
+        args: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        stdin: str = "",
+        folder: Path | None = None,
+        within: float | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """One run, to its end."""
+        """One run, to its end.
+
+        Raises:
+            TimeoutError: it did not end `within` so many seconds.
+        """
         said = {"args": list(args), "env": dict(env), "cwd": str(folder or Path.cwd()), "stdin": stdin}
         with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(within)
             client.connect(str(self._served(env)))
             client.sendall(json.dumps(said).encode() + b"\n")
             with client.makefile("rb") as answers:
