@@ -28,9 +28,9 @@ from pathlib import Path
 from unittest import mock
 
 from tiercast_cli.packager.seal import TreeSealer
-from tiercast_protocol.content import chunk, chunking, manifest
-from tiercast_protocol.content.chunking import KIB, TC1, Parameters
-from tiercast_protocol.content.definition import Definition
+from tiercast_protocol.content.package.definition import Definition
+from tiercast_protocol.content.sealed import chunk, chunking, manifest
+from tiercast_protocol.content.sealed.chunking import KIB, TC1, Parameters
 
 DEFINITION = Definition(name="measured", version="1", allow_setuid=True, allow_case_collisions=True)
 

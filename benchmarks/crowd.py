@@ -37,9 +37,9 @@ from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.jobs.orders import Identity
 from tiercast_endpoint.jobs.reports import Reporter
 from tiercast_mqtt.bulk import BulkClient
-from tiercast_protocol.content.chunk import unseal
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.manifest import Root, decode_list, decode_root
+from tiercast_protocol.content.sealed.chunk import unseal
+from tiercast_protocol.content.sealed.manifest import Root, decode_list, decode_root
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import BrokerLost, ChunkCorrupt, ChunkMissing, TiercastError
 from tiercast_protocol.node.chunks.port import Taken
 from tiercast_protocol.node.database import Database, Unit

@@ -20,9 +20,9 @@ import msgspec
 from sqlalchemy import insert
 
 import harness
-from tiercast_protocol.content.inventory import Facts
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.target import parse
+from tiercast_protocol.content.facts.inventory import Facts
+from tiercast_protocol.content.jobs.target import parse
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_server.database.engine import Database
 from tiercast_server.database.tables import groups, inventory, members, nodes
 from tiercast_server.region import create_region, open_region

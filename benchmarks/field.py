@@ -16,7 +16,7 @@ from pathlib import Path
 
 from region import Region, RegionError
 from seeded import GROUP, Seat, seat
-from tiercast_protocol.content.receipt import open_receipt
+from tiercast_protocol.content.jobs.receipt import open_receipt
 from tiercast_protocol.node.control.client import connect
 
 GATEWAYS = int(os.environ.get("SCALE_GATEWAYS", "20"))

@@ -34,9 +34,9 @@ from tests.endpoint.lab import Package, Region
 from disks import new_disk, settled
 from harness import Goals, asked, note, pairs, run, spread
 from tiercast_cli.packager.seal import TreeSealer
-from tiercast_protocol.content.definition import Definition, parse_definition
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.programs import Program
+from tiercast_protocol.content.package.definition import Definition, parse_definition
+from tiercast_protocol.content.package.programs import Program
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.node.chunks.disk import DiskStore
 
 GOALS: Goals = {

@@ -24,7 +24,7 @@ from tests.support import postgres
 from harness import note
 from region import Region
 from tiercast_gateway.why.reasons import encoded
-from tiercast_protocol.content.reason import because
+from tiercast_protocol.content.jobs.reason import because
 from tiercast_protocol.node.control.client import connect
 from tiercast_protocol.wire import codec
 

@@ -22,7 +22,7 @@ from sqlalchemy import delete, select
 
 from region import Region
 from tiercast_mqtt.password import hash_password
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import KIND_OF, Admitted
 from tiercast_server.database.engine import Database

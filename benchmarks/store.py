@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tiercast_protocol.content.chunk import seal, unseal
+from tiercast_protocol.content.sealed.chunk import seal, unseal
 from tiercast_protocol.node.chunks.disk import DiskStore
 
 KIB = 1024

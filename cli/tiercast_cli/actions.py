@@ -95,7 +95,7 @@ def run(
     **given: Any,
 ) -> None:
     """Run a program on endpoints; its output and exit code stand in the signed receipt."""
-    from tiercast_protocol.content.actions import argv_text  # noqa: PLC0415 - late: only who runs something pays for it
+    from tiercast_protocol.content.package.actions import argv_text  # noqa: PLC0415 - late: only who runs something pays for it
 
     def options() -> dict[str, str | int | bool]:
         return {

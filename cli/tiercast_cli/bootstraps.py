@@ -69,8 +69,8 @@ def render(token: str, source: str, sha256: str) -> str:
     Raises:
         UsageError: no token, or software that can't be named so.
     """
-    from tiercast_protocol.content.credential import Token  # noqa: PLC0415 - late, it is heavy
-    from tiercast_protocol.content.digest import digest_of  # noqa: PLC0415 - late, it is heavy
+    from tiercast_protocol.content.sealed.digest import digest_of  # noqa: PLC0415 - late, it is heavy
+    from tiercast_protocol.content.trust.credential import Token  # noqa: PLC0415 - late, it is heavy
 
     _check_source(source, sha256)
     invited = Token.from_text(token)

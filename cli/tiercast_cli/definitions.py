@@ -52,7 +52,7 @@ def init(
         from tiercast_cli.packager.schema import schema  # noqa: PLC0415 - late
         from tiercast_cli.packager.send import IN_FOLDER  # noqa: PLC0415 - heavy, late
         from tiercast_cli.packager.template import SCHEMA_FILE, template  # noqa: PLC0415 - late
-        from tiercast_protocol.content.definition import parse_definition  # noqa: PLC0415 - late
+        from tiercast_protocol.content.package.definition import parse_definition  # noqa: PLC0415 - late
         from tiercast_protocol.errors import UsageError  # noqa: PLC0415 - late
 
         if not folder.is_dir():

@@ -18,7 +18,7 @@ from typing import Any
 from tiercast_cli import jobfiles
 from tiercast_cli.durations import seconds_of
 from tiercast_cli.planfiles import asked_with
-from tiercast_protocol.content.lines import lines_of
+from tiercast_protocol.content.package.lines import lines_of
 
 FORMAT = 1
 KINDS = ("group", "window", "assignment")
@@ -195,7 +195,7 @@ def _option(key: str, kind: str, word: str, value: Any, file: _File) -> None:
 
 
 def _target(asked: dict[str, Any], key: str, file: _File) -> str:
-    from tiercast_protocol.content.target import union  # noqa: PLC0415 - as above
+    from tiercast_protocol.content.jobs.target import union  # noqa: PLC0415 - as above
     from tiercast_protocol.errors import UsageError  # noqa: PLC0415 - as above
 
     try:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from tiercast_protocol.content.chunk import MAX_STORED, unseal
+from tiercast_protocol.content.sealed.chunk import MAX_STORED, unseal
 from tiercast_protocol.errors import ChunkCorrupt, UsageError
 
 INDEX = "index.tiercast"

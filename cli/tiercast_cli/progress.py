@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from tiercast_cli import words
-from tiercast_protocol.content.receipt import STATES
+from tiercast_protocol.content.jobs.receipt import STATES
 
 #: Weight of the newest measurement in the smoothed rate.
 SMOOTHING = 0.3

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tiercast_cli.media import Contents, OnMedia, Reader, Writer, read_index
-from tiercast_protocol.content.chunk import unseal
+from tiercast_protocol.content.sealed.chunk import unseal
 from tiercast_protocol.errors import ChunkCorrupt, MessageInvalid, UsageError
 from tiercast_protocol.node.giving import MOST_DIGESTS, VERB, Taking
 

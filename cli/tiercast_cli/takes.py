@@ -42,6 +42,6 @@ def print_foreseen(found: dict[str, Any]) -> None:
 
 def _said(values: dict[str, Any]) -> dict[str, Any]:
     """Those that the package declares: what every package knows needs no telling."""
-    from tiercast_protocol.content.variables import OWN  # noqa: PLC0415 - it costs what a dry run alone needs
+    from tiercast_protocol.content.package.variables import OWN  # noqa: PLC0415 - it costs what a dry run alone needs
 
     return {name: one for name, one in values.items() if name not in OWN}

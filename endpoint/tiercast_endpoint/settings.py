@@ -16,8 +16,8 @@ from tiercast_endpoint.facts.ownfacts import OwnFacts
 from tiercast_endpoint.jobs.powering import PowerSettings
 from tiercast_endpoint.owner.notifying import NotifySettings
 from tiercast_endpoint.trees.materials import Limits
-from tiercast_protocol.content.inventory import MOST_GROUPS
-from tiercast_protocol.content.variables import LONGEST_VALUE
+from tiercast_protocol.content.facts.inventory import MOST_GROUPS
+from tiercast_protocol.content.package.variables import LONGEST_VALUE
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.address import TlsFiles
 from tiercast_protocol.node.config import Duration, Size, setting

@@ -19,9 +19,9 @@ from tiercast_endpoint.jobs import journal
 from tiercast_endpoint.jobs.called import called
 from tiercast_endpoint.jobs.install import PROGRAMS, RESTING, Step
 from tiercast_endpoint.jobs.journal import Job
-from tiercast_protocol.content.reason import Reason, because, read, shown
-from tiercast_protocol.content.results import RESULTS
-from tiercast_protocol.content.waiting import KINDS
+from tiercast_protocol.content.jobs.reason import Reason, because, read, shown
+from tiercast_protocol.content.jobs.results import RESULTS
+from tiercast_protocol.content.jobs.waiting import KINDS
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.post import Post

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiercast_gateway.config import TITLE, GatewaySettings, check_own_broker
-from tiercast_protocol.content.credential import Token
+from tiercast_protocol.content.trust.credential import Token
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node import config, enrol, joined, settings_file
 from tiercast_protocol.node.address import TlsFiles

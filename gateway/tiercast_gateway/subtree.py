@@ -53,8 +53,8 @@ from tiercast_gateway.streams import Streams
 from tiercast_gateway.subtree_config import SubTreeConfig
 from tiercast_gateway.tables import SCHEMA
 from tiercast_gateway.why.way import WhyWay
-from tiercast_protocol.content.breaker import formers_of
-from tiercast_protocol.content.order import PURGE, Order
+from tiercast_protocol.content.jobs.breaker import formers_of
+from tiercast_protocol.content.jobs.order import PURGE, Order
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.brokers import Broker, open_broker
 from tiercast_protocol.node.chunks.disk import DiskStore

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tiercast_gateway.depot.marks import Marks
 from tiercast_gateway.power.power import PowerSettings
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.node.brokers import BrokerConfig
 
 MIB = 1 << 20

@@ -26,10 +26,10 @@ from tiercast_gateway.orders.rollout_verbs import RolloutVerbs
 from tiercast_gateway.steering.verbs import SteeringVerbs
 from tiercast_gateway.why.reasons import decoded
 from tiercast_gateway.why.verbs import WhyVerbs
-from tiercast_protocol.content.chosen import read
-from tiercast_protocol.content.jobnames import named
-from tiercast_protocol.content.reason import told, words
-from tiercast_protocol.content.receipt import RELAY_STATES
+from tiercast_protocol.content.jobs.chosen import read
+from tiercast_protocol.content.jobs.jobnames import named
+from tiercast_protocol.content.jobs.reason import told, words
+from tiercast_protocol.content.jobs.receipt import RELAY_STATES
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.kernel import Peer

@@ -17,8 +17,8 @@ from tiercast_gateway import snapshot
 from tiercast_gateway.subtree import SubTree, open_subtree
 from tiercast_gateway.subtree_config import SubTreeConfig
 from tiercast_gateway.why.reasons import encoded, lasting
-from tiercast_protocol.content import jobtypes
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.jobs import jobtypes
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.node import config, lifecycle, logs
 from tiercast_protocol.node.control.server import ControlServer
 from tiercast_protocol.node.control.verbs import Verbs

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import StateError, UsageError
 from tiercast_protocol.node import config, lifecycle, settings_file
 from tiercast_protocol.node.broker import check_options, free_port

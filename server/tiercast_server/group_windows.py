@@ -15,8 +15,8 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import jobtypes, times
-from tiercast_protocol.content.groupwindows import GroupWindows, sign_windows
+from tiercast_protocol.content.jobs import jobtypes, times
+from tiercast_protocol.content.jobs.groupwindows import GroupWindows, sign_windows
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import calendar
 from tiercast_protocol.transfer.overlap import Limit, room

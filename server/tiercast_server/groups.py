@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Row, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.condition import compile_condition
+from tiercast_protocol.content.facts.condition import compile_condition
 from tiercast_protocol.errors import UsageError
 from tiercast_server import group_wakes, group_windows
 from tiercast_server.database.tables import groups, inventory, members

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from tiercast_protocol.content import merkle
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.order import CANCEL, Order, sign_order
-from tiercast_protocol.content.understood import must_of
-from tiercast_protocol.content.vouching import voucher_leaf
+from tiercast_protocol.content.jobs.order import CANCEL, Order, sign_order
+from tiercast_protocol.content.jobs.understood import must_of
+from tiercast_protocol.content.jobs.vouching import voucher_leaf
+from tiercast_protocol.content.sealed import merkle
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.wire.messages import OrderBundle, OrderTarget
 from tiercast_server.nodes.nodes import Node
 

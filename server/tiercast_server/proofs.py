@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tiercast_protocol.content.receipt import open_receipt
+from tiercast_protocol.content.jobs.receipt import open_receipt
 from tiercast_protocol.errors import ProtocolError, SignatureInvalid
 from tiercast_protocol.wire.messages import StatusRecord
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import provisos
-from tiercast_protocol.content.replacing import refusal
+from tiercast_protocol.content.jobs import provisos
+from tiercast_protocol.content.package.replacing import refusal
 from tiercast_server.nodes.standing import versions
 from tiercast_server.packages.packages import Package
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import insert, select
 
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import StateError
 from tiercast_server.database.engine import Database
 from tiercast_server.database.tables import cabinets, region

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import jobtypes
+from tiercast_protocol.content.jobs import jobtypes
 from tiercast_protocol.errors import UsageError
 from tiercast_server.jobs.checks import Request
 from tiercast_server.nodes.nodes import Node, all_nodes

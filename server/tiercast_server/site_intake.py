@@ -14,8 +14,8 @@ import structlog
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.order import CANCEL
-from tiercast_protocol.content.vouching import Voucher, open_voucher
+from tiercast_protocol.content.jobs.order import CANCEL
+from tiercast_protocol.content.jobs.vouching import Voucher, open_voucher
 from tiercast_protocol.errors import ProtocolError, SignatureInvalid
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import StatusRecord

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import target
-from tiercast_protocol.content.vouching import LONGEST, SITE, Definition, Group, definition_text
+from tiercast_protocol.content.jobs import target
+from tiercast_protocol.content.jobs.vouching import LONGEST, SITE, Definition, Group, definition_text
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import OrderTarget, StatusRecord
 from tiercast_protocol.wire.site import SiteOrder

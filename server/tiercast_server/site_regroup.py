@@ -12,9 +12,9 @@ from collections.abc import Collection
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import target
-from tiercast_protocol.content.regrouped import Regrouped, sign_regrouped
-from tiercast_protocol.content.vouching import SITE
+from tiercast_protocol.content.jobs import target
+from tiercast_protocol.content.jobs.regrouped import Regrouped, sign_regrouped
+from tiercast_protocol.content.jobs.vouching import SITE
 from tiercast_protocol.wire.site import GroupsTold
 from tiercast_server import handover, site_jobs
 from tiercast_server.database.tables import nodes as nodes_table

@@ -19,9 +19,9 @@ import structlog
 from sqlalchemy import RowMapping, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.chosen import read
-from tiercast_protocol.content.reason import Reason
-from tiercast_protocol.content.receipt import STATES
+from tiercast_protocol.content.jobs.chosen import read
+from tiercast_protocol.content.jobs.reason import Reason
+from tiercast_protocol.content.jobs.receipt import STATES
 from tiercast_protocol.wire.messages import StatusRecord, sound
 from tiercast_server import site_jobs
 from tiercast_server.changes import Changes

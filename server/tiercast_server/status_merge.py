@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tiercast_protocol.content.receipt import RELAY_STATES, STATES
+from tiercast_protocol.content.jobs.receipt import RELAY_STATES, STATES
 from tiercast_protocol.wire.messages import StatusRecord
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from tiercast_gateway.steering.holds import Hold
 from tiercast_gateway.steering.verbs import SteeringVerbs as Own
 from tiercast_gateway.steering.verbs import until_of
-from tiercast_protocol.content import jobtypes
+from tiercast_protocol.content.jobs import jobtypes
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_server.below import Below

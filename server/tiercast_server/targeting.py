@@ -20,9 +20,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import target
-from tiercast_protocol.content.condition import Found, compile_condition
-from tiercast_protocol.content.target import Expression, Leaf, Named, Where
+from tiercast_protocol.content.facts.condition import Found, compile_condition
+from tiercast_protocol.content.jobs import target
+from tiercast_protocol.content.jobs.target import Expression, Leaf, Named, Where
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import groups, members
 from tiercast_server.database.tables import nodes as nodes_table

@@ -18,9 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_gateway.why import reasons, why
 from tiercast_gateway.why.way import not_below
 from tiercast_gateway.why.why import Said, Target
-from tiercast_protocol.content.reason import Reason, because, read, shown, words
-from tiercast_protocol.content.receipt import STATES
-from tiercast_protocol.content.waiting import KINDS
+from tiercast_protocol.content.jobs.reason import Reason, because, read, shown, words
+from tiercast_protocol.content.jobs.receipt import STATES
+from tiercast_protocol.content.jobs.waiting import KINDS
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node import whyabove
 from tiercast_protocol.node.control.verbs import Call

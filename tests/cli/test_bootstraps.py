@@ -11,8 +11,8 @@ import pytest
 
 from cli_daemon import Daemon
 from tiercast_cli import bootstraps
-from tiercast_protocol.content.credential import Token
-from tiercast_protocol.content.digest import digest_of
+from tiercast_protocol.content.sealed.digest import digest_of
+from tiercast_protocol.content.trust.credential import Token
 from tiercast_protocol.errors import UsageError
 
 KEY = b"k" * 32

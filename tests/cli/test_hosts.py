@@ -81,7 +81,7 @@ def test_nobody_there(tmp_path: Path) -> None:
 
 
 #: Names the socket long before it listens.
-SLOW = STAND_IN.replace("listener.listen()", "import time; time.sleep(0.3); listener.listen()")
+SLOW = STAND_IN.read_text().replace("listener.listen()", "import time; time.sleep(0.3); listener.listen()")
 
 
 def test_a_socket_is_there_once_somebody_listens(

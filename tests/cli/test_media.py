@@ -10,7 +10,7 @@ import pytest
 
 from tiercast_cli import media
 from tiercast_cli.media import HEAD, INDEX, OnMedia, Reader, Writer, pack_name, read_index
-from tiercast_protocol.content.chunk import seal
+from tiercast_protocol.content.sealed.chunk import seal
 from tiercast_protocol.errors import ChunkCorrupt, UsageError
 
 RNG = random.Random(7)

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tiercast_cli import owners, words
-from tiercast_protocol.content.chosen import Chosen, Said, summary
+from tiercast_protocol.content.jobs.chosen import Chosen, Said, summary
 
 ROW = Said(
     job="j1", package="editor", version="2", node="pc-1", site="berlin", state="staged", ended=False,

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cli_daemon import Daemon
-from tiercast_protocol.content.chunk import unseal
-from tiercast_protocol.content.manifest import decode_root
+from tiercast_protocol.content.sealed.chunk import unseal
+from tiercast_protocol.content.sealed.manifest import decode_root
 
 PACKAGE = {
     "package": "editor",

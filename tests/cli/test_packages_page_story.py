@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tiercast_protocol.content.definition import Definition, canonical, parse_definition
-from tiercast_protocol.content.replacing import RULES, refusal
-from tiercast_protocol.content.versions import ORDERS, compare
+from tiercast_protocol.content.facts.versions import ORDERS, compare
+from tiercast_protocol.content.package.definition import Definition, canonical, parse_definition
+from tiercast_protocol.content.package.replacing import RULES, refusal
 
 PAGE = (Path(__file__).parents[2] / "docs/packages.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)

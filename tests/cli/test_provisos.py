@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tiercast_cli.provisos import OF_OWNER, OF_REPLACING, provisos_of, provisos_shown
-from tiercast_protocol.content.provisos import JOB_WORDS, read
+from tiercast_protocol.content.jobs.provisos import JOB_WORDS, read
 from tiercast_protocol.errors import UsageError
 
 

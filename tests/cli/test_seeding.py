@@ -10,7 +10,7 @@ import pytest
 
 from tiercast_cli import seeding
 from tiercast_cli.media import pack_name
-from tiercast_protocol.content.chunk import seal
+from tiercast_protocol.content.sealed.chunk import seal
 from tiercast_protocol.errors import ChunkMissing, UsageError
 from tiercast_protocol.node.giving import VERB, give
 

@@ -6,7 +6,7 @@ import pytest
 
 from cli_daemon import Daemon
 from tiercast_cli.sets import OF_SETS, sets_of, sets_shown
-from tiercast_protocol.content.phases import SAID, check
+from tiercast_protocol.content.package.phases import SAID, check
 from tiercast_protocol.errors import UsageError
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from cli_daemon import Daemon
 from tiercast_cli.times import times_of, times_shown
-from tiercast_protocol.content import times
+from tiercast_protocol.content.jobs import times
 from tiercast_protocol.errors import UsageError
 
 NOW = datetime(2026, 11, 21, 12, 0).timestamp()  # noqa: DTZ001 - the clock on the wall is what a person means

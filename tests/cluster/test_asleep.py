@@ -21,7 +21,7 @@ from region import Daemon, Region
 from settled import joined, settle
 from tiercast_cli.__main__ import app
 from tiercast_endpoint.terminal import app as endpoint_app
-from tiercast_protocol.content.power import magic_packet
+from tiercast_protocol.content.jobs.power import magic_packet
 
 DOCS = Path(__file__).parents[2] / "docs"
 MAC = "02:00:00:00:00:18"

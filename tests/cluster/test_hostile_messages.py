@@ -18,9 +18,9 @@ import pytest
 from cluster import asked, random_tree, running, until
 from hostile import Intruder, Watch, bombs, connected, intruder, join_only
 from region import Region
-from tiercast_protocol.content.credential import Token
-from tiercast_protocol.content.joining import join_password, join_user
-from tiercast_protocol.content.receipt import Receipt, sign_receipt
+from tiercast_protocol.content.jobs.receipt import Receipt, sign_receipt
+from tiercast_protocol.content.trust.credential import Token
+from tiercast_protocol.content.trust.joining import join_password, join_user
 from tiercast_protocol.node import joined
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.envelope import seal, wrap

@@ -25,12 +25,12 @@ from cluster import assert_balanced, random_tree, running
 from hostile import Intruder, Watch, bombs, memory
 from region import Region
 from tiercast_mqtt.password import hash_password
-from tiercast_protocol.content import merkle
-from tiercast_protocol.content.chunk import seal as seal_chunk
-from tiercast_protocol.content.digest import digest_of
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.manifest import Entry, Kind, Part, Root, encode_list, encode_root
-from tiercast_protocol.content.order import Order, sign_order
+from tiercast_protocol.content.jobs.order import Order, sign_order
+from tiercast_protocol.content.sealed import merkle
+from tiercast_protocol.content.sealed.chunk import seal as seal_chunk
+from tiercast_protocol.content.sealed.digest import digest_of
+from tiercast_protocol.content.sealed.manifest import Entry, Kind, Part, Root, encode_list, encode_root
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.node import joined
 from tiercast_protocol.node.brokers import BrokerConfig, open_broker
 from tiercast_protocol.node.control.client import connect as control

@@ -35,8 +35,8 @@ from tiercast_endpoint.jobs.run import Performer, Watch
 from tiercast_endpoint.jobs.story import Step
 from tiercast_endpoint.update import starter, trial
 from tiercast_endpoint.update.selfupdate import SelfUpdate
-from tiercast_protocol.content import phases
-from tiercast_protocol.content.order import Order
+from tiercast_protocol.content.jobs.order import Order
+from tiercast_protocol.content.package import phases
 from tiercast_protocol.node.database import Database
 
 REPOSITORY = Path(__file__).parents[2]

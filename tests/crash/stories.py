@@ -21,10 +21,10 @@ from tests.crash.lives import OWN
 from tests.endpoint.acting.site import act
 from tests.endpoint.lab import Agent, Package, Region, agent_over, pack
 
-from tiercast_protocol.content.actions import argv_text
-from tiercast_protocol.content.confirmed import Confirmation
-from tiercast_protocol.content.order import Order
-from tiercast_protocol.content.programs import Program
+from tiercast_protocol.content.jobs.order import Order
+from tiercast_protocol.content.package.actions import argv_text
+from tiercast_protocol.content.package.confirmed import Confirmation
+from tiercast_protocol.content.package.programs import Program
 
 BIG = random.Random(5).randbytes(700_000)
 #: Where a program finds the folder of its story: four folders above its tree is the agent's.

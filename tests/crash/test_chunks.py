@@ -8,7 +8,7 @@ import pytest
 from tests.crash.campaign import breaks, campaign
 from tests.crash.recording import Image, RecordingDisk, RecordingFiles, connect_to
 
-from tiercast_protocol.content.chunk import seal
+from tiercast_protocol.content.sealed.chunk import seal
 from tiercast_protocol.node.chunks.disk import DiskStore
 
 RNG = random.Random(5)

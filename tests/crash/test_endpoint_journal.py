@@ -22,7 +22,7 @@ from tests.crash.recording import RecordingDisk, RecordingFiles, connect_to
 from tiercast_endpoint.jobs import journal as j
 from tiercast_endpoint.jobs.install import Outcome, Plan, Step
 from tiercast_endpoint.schema import SCHEMA
-from tiercast_protocol.content.receipt import ProgramResult
+from tiercast_protocol.content.jobs.receipt import ProgramResult
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.files import make_folder
 

@@ -23,7 +23,7 @@ from tests.crash.treedisk import Content, TreeDisk
 from tests.endpoint.lab import Package, Region, agent_over, pack
 
 from tiercast_endpoint.jobs.install import Snapshot, Step
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.node.files import make_folder
 
 ONE = pack("hello", "1.0", {"a": None, "a/big": random.Random(5).randbytes(270_000), "a/small": b"one", "l": "a/big"})

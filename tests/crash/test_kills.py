@@ -26,7 +26,7 @@ from tests.endpoint.lab import ME, Region
 from tiercast_endpoint.jobs import journal
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.trees import holdings
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.keys import PrivateKey
 
 KILLS = 60
 LONG = 300

@@ -30,9 +30,9 @@ from tests.endpoint.lab import Package, Region, agent_over, pack
 
 from tiercast_endpoint.acting import effects, engine, runner
 from tiercast_endpoint.jobs.story import Snapshot, Step
-from tiercast_protocol.content.actionread import unpack_actions
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.receipt import ProgramResult
+from tiercast_protocol.content.jobs.receipt import ProgramResult
+from tiercast_protocol.content.package.actionread import unpack_actions
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.node.files import make_folder
 
 STARTED = 8

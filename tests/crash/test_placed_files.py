@@ -27,8 +27,8 @@ from tests.endpoint.lab import Package, Region, agent_over, pack
 from tiercast_endpoint.acting import effects
 from tiercast_endpoint.acting.prefix import FILE, FOLDER, digest_of
 from tiercast_endpoint.jobs.story import Snapshot, Step
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.programs import Program
+from tiercast_protocol.content.package.programs import Program
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.node.files import make_folder
 
 STARTED = 16

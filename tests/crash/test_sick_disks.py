@@ -19,8 +19,8 @@ from tests.endpoint.acting.site import act
 from tests.endpoint.lab import Agent, Region, agent_over, pack
 
 from tiercast_endpoint.jobs.journal import Job
-from tiercast_protocol.content import phases
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.package import phases
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import StoreFull
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.endpoint.lab import Agent, Region, agent_over
 
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.keys import PrivateKey
 
 
 @pytest.fixture

@@ -40,19 +40,19 @@ from tiercast_endpoint.trees.root_folder import RootFolder
 from tiercast_endpoint.trees.selection import Chooser
 from tiercast_endpoint.trees.verifying import Verifying
 from tiercast_endpoint.why import Machine, Why
-from tiercast_protocol.content import merkle
-from tiercast_protocol.content.check import Check
-from tiercast_protocol.content.chunk import MAX_RAW, seal
-from tiercast_protocol.content.confirmed import Confirmation
-from tiercast_protocol.content.definition import Definition, canonical
-from tiercast_protocol.content.digest import digest_of
-from tiercast_protocol.content.handler import Handler
-from tiercast_protocol.content.inventory import Facts
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.manifest import Entry, Kind, Part, Root, cut_lists, encode_root, order_key
-from tiercast_protocol.content.order import Order, sign_order
-from tiercast_protocol.content.programs import Program
-from tiercast_protocol.content.receipt import Receipt, open_receipt
+from tiercast_protocol.content.facts.inventory import Facts
+from tiercast_protocol.content.jobs.order import Order, sign_order
+from tiercast_protocol.content.jobs.receipt import Receipt, open_receipt
+from tiercast_protocol.content.package.check import Check
+from tiercast_protocol.content.package.confirmed import Confirmation
+from tiercast_protocol.content.package.definition import Definition, canonical
+from tiercast_protocol.content.package.handler import Handler
+from tiercast_protocol.content.package.programs import Program
+from tiercast_protocol.content.sealed import merkle
+from tiercast_protocol.content.sealed.chunk import MAX_RAW, seal
+from tiercast_protocol.content.sealed.digest import digest_of
+from tiercast_protocol.content.sealed.manifest import Entry, Kind, Part, Root, cut_lists, encode_root, order_key
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import ChunkMissing
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.chunks.port import WritableStore

@@ -20,8 +20,8 @@ from tests.endpoint.lab import ME, PARENT, REGION, Package, Region, pack
 from tiercast_endpoint.joining import join
 from tiercast_endpoint.settings import Settings
 from tiercast_mqtt.password import hash_password
-from tiercast_protocol.content.credential import Credential, sign_credential
-from tiercast_protocol.content.receipt import open_receipt
+from tiercast_protocol.content.jobs.receipt import open_receipt
+from tiercast_protocol.content.trust.credential import Credential, sign_credential
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node import joined, settings_file
 from tiercast_protocol.node.access import render_acl, render_users

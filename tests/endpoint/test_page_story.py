@@ -27,8 +27,8 @@ from tiercast_endpoint.owner.notifying import NotifySettings
 from tiercast_endpoint.terminal import app
 from tiercast_endpoint.verbs import Readings
 from tiercast_endpoint.why import Machine, Why
-from tiercast_protocol.content.definition import parse_definition
-from tiercast_protocol.content.results import RESULTS
+from tiercast_protocol.content.jobs.results import RESULTS
+from tiercast_protocol.content.package.definition import parse_definition
 from tiercast_protocol.node.config import parse
 from tiercast_protocol.node.control.server import ControlServer
 from tiercast_protocol.node.places import place

@@ -8,8 +8,8 @@ import pytest
 from tests.endpoint.lab import Agent, pack
 
 from tiercast_endpoint.verbs import Readings
-from tiercast_protocol.content.chunk import seal
-from tiercast_protocol.content.programs import Program
+from tiercast_protocol.content.package.programs import Program
+from tiercast_protocol.content.sealed.chunk import seal
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Verbs
 from tiercast_protocol.wire.envelope import wrap

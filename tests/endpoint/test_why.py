@@ -16,7 +16,7 @@ from tiercast_endpoint.jobs.install import STATE_OF, Outcome, Snapshot, Step
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.schema import SCHEMA
 from tiercast_endpoint.why import Look, Machine, Why, chain
-from tiercast_protocol.content.reason import words
+from tiercast_protocol.content.jobs.reason import words
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.post import Post

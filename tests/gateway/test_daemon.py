@@ -17,8 +17,8 @@ import pytest
 from tiercast_gateway.config import GatewaySettings
 from tiercast_gateway.daemon import subtree_config
 from tiercast_gateway.showing import fetch_status
-from tiercast_protocol.content.credential import Credential, sign_credential
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.credential import Credential, sign_credential
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.node import joined, settings_file
 from tiercast_protocol.node.brokers import BrokerConfig
 from tiercast_protocol.node.joined import Enrolled

@@ -8,8 +8,8 @@ import pytest
 
 from tiercast_gateway import joining
 from tiercast_gateway.config import GatewaySettings
-from tiercast_protocol.content.credential import Token
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.credential import Token
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node import config
 from tiercast_protocol.node.address import TlsFiles

@@ -12,7 +12,7 @@ from tests.support.hop import FakeAbove, chunks, gateway_node, parent_node
 from tiercast_gateway.ledgers import TO_BROKER, Ledgers
 from tiercast_gateway.subtree import SubTree
 from tiercast_gateway.verbs import add_common_verbs
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.kernel import Peer

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.support.hop import FakeAbove, admitted, child_node, order_for, parent_node, until
 
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.wire.drift import Assigned, DriftTold
 from tiercast_protocol.wire.envelope import Envelope, seal, wrap
 from tiercast_protocol.wire.messages import (

@@ -19,8 +19,8 @@ from tests.support.hop import (
     until,
 )
 
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.receipt import open_receipt
+from tiercast_protocol.content.jobs.receipt import open_receipt
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import SignatureInvalid
 from tiercast_protocol.node.fetch import fetch_package
 from tiercast_protocol.wire.envelope import Envelope

@@ -13,16 +13,16 @@ from tests.support.postgres import Postgres, running
 from tiercast_gateway.subtree import SubTree, open_subtree
 from tiercast_gateway.subtree_config import SubTreeConfig
 from tiercast_mqtt.password import hash_password
-from tiercast_protocol.content.chunk import seal
-from tiercast_protocol.content.credential import Credential, Token, open_credential
-from tiercast_protocol.content.definition import Definition, canonical
-from tiercast_protocol.content.digest import digest_of
-from tiercast_protocol.content.inventory import Facts, Inventory, sign_inventory
-from tiercast_protocol.content.joining import make_request
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.manifest import Entry, Kind, Part, Root, cut_lists, encode_root
-from tiercast_protocol.content.order import Order, check_target, open_order
-from tiercast_protocol.content.receipt import Receipt, sign_receipt
+from tiercast_protocol.content.facts.inventory import Facts, Inventory, sign_inventory
+from tiercast_protocol.content.jobs.order import Order, check_target, open_order
+from tiercast_protocol.content.jobs.receipt import Receipt, sign_receipt
+from tiercast_protocol.content.package.definition import Definition, canonical
+from tiercast_protocol.content.sealed.chunk import seal
+from tiercast_protocol.content.sealed.digest import digest_of
+from tiercast_protocol.content.sealed.manifest import Entry, Kind, Part, Root, cut_lists, encode_root
+from tiercast_protocol.content.trust.credential import Credential, Token, open_credential
+from tiercast_protocol.content.trust.joining import make_request
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import ChunkMissing, UsageError
 from tiercast_protocol.node.brokers import BrokerConfig
 from tiercast_protocol.node.control.verbs import Call

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from tiercast_mqtt.password import hash_password
-from tiercast_protocol.content.credential import Token
-from tiercast_protocol.content.digest import digest_of
-from tiercast_protocol.content.joining import make_request
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.sealed.digest import digest_of
+from tiercast_protocol.content.trust.credential import Token
+from tiercast_protocol.content.trust.joining import make_request
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import MessageInvalid
 from tiercast_protocol.wire.envelope import wrap
 from tiercast_protocol.wire.messages import Hello, Status

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import StateError, UsageError
 from tiercast_protocol.node import config
 from tiercast_protocol.node.places import place

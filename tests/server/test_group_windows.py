@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tiercast_protocol.content.groupwindows import open_windows
+from tiercast_protocol.content.jobs.groupwindows import open_windows
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire.messages import OrderBundle
 from tiercast_protocol.wire.site import WindowsTold

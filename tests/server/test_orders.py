@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.order import check_target, open_order
+from tiercast_protocol.content.jobs.order import check_target, open_order
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import SignatureInvalid
 from tiercast_protocol.wire import codec
 from tiercast_server.nodes.nodes import Node

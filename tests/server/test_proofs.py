@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.receipt import Receipt, sign_receipt
+from tiercast_protocol.content.jobs.receipt import Receipt, sign_receipt
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.wire.messages import StatusRecord
 from tiercast_server.proofs import Key, prove
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import StateError
 from tiercast_server.database.engine import Database
 from tiercast_server.region import create_region, open_region, wall_clock

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from tests.server.test_site_jobs import region_of
 
-from tiercast_protocol.content import vouching as v
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.order import CANCEL
+from tiercast_protocol.content.jobs import vouching as v
+from tiercast_protocol.content.jobs.order import CANCEL
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.wire.site import SiteJoined, Vouched
 from tiercast_server.site_intake import SiteIntake
 

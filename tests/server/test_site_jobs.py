@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiercast_protocol.content import vouching as v
-from tiercast_protocol.content.order import CANCEL, open_order
+from tiercast_protocol.content.jobs import vouching as v
+from tiercast_protocol.content.jobs.order import CANCEL, open_order
 from tiercast_protocol.wire.site import SiteOrder
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from tests.server.test_site_jobs import region_of
 
-from tiercast_protocol.content import vouching as v
-from tiercast_protocol.content.regrouped import Regrouped, open_regrouped
+from tiercast_protocol.content.jobs import vouching as v
+from tiercast_protocol.content.jobs.regrouped import Regrouped, open_regrouped
 from tiercast_protocol.wire.site import GroupsTold
 
 

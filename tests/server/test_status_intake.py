@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.wire.messages import StatusRecord
 
 

@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiercast_protocol.content.receipt import STATES
+from tiercast_protocol.content.jobs.receipt import STATES
 from tiercast_protocol.wire.messages import StatusRecord
 from tiercast_server.status_merge import Standing, conclude, is_hop, merge
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tiercast_protocol.content.shape import open_shape
+from tiercast_protocol.content.jobs.shape import open_shape
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire.messages import Admitted, JobShape
 from tiercast_server.steering_verbs import SteeringVerbs

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiercast_protocol.content.target import parse
+from tiercast_protocol.content.jobs.target import parse
 from tiercast_protocol.errors import UsageError
 from tiercast_server.nodes.nodes import Node
 from tiercast_server.targeting import Picked, shown

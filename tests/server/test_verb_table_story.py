@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tiercast_protocol.content import jobtypes
-from tiercast_protocol.content.jobtypes import STATES, VERBS, allowed
+from tiercast_protocol.content.jobs import jobtypes
+from tiercast_protocol.content.jobs.jobtypes import STATES, VERBS, allowed
 from tiercast_protocol.errors import UsageError
 from tiercast_server.jobs.draft_verbs import DraftVerbs
 from tiercast_server.jobs.parts import Part

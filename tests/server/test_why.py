@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from tiercast_gateway.why.reasons import encoded
-from tiercast_protocol.content.reason import Reason, because
+from tiercast_protocol.content.jobs.reason import Reason, because
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire.messages import StatusRecord
 from tiercast_server.database import tables

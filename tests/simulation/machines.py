@@ -23,11 +23,11 @@ from tiercast_gateway import tables
 from tiercast_gateway.orders import rows as order_rows
 from tiercast_gateway.orders import statuses
 from tiercast_gateway.why import why
-from tiercast_protocol.content import times
-from tiercast_protocol.content.digest import DIGEST_SIZE
-from tiercast_protocol.content.order import CANCEL, FORCE, SOME, Order
-from tiercast_protocol.content.receipt import STATES
-from tiercast_protocol.content.understood import must_of
+from tiercast_protocol.content.jobs import times
+from tiercast_protocol.content.jobs.order import CANCEL, FORCE, SOME, Order
+from tiercast_protocol.content.jobs.receipt import STATES
+from tiercast_protocol.content.jobs.understood import must_of
+from tiercast_protocol.content.sealed.digest import DIGEST_SIZE
 from tiercast_protocol.transfer import calendar
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import OrderBundle, OrderTarget, StatusRecord

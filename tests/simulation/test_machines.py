@@ -9,7 +9,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from tests.simulation.machines import HOUR, SERVER, START, Region
 
-from tiercast_protocol.content.receipt import STATES
+from tiercast_protocol.content.jobs.receipt import STATES
 from tiercast_server.jobs import life as jl
 from tiercast_server.jobs.life import GRACE_MS, closing_state
 

@@ -19,11 +19,11 @@ from tiercast_gateway.above import ParentAbove
 from tiercast_gateway.subtree import SubTree, open_subtree
 from tiercast_gateway.subtree_config import SubTreeConfig
 from tiercast_mqtt.password import hash_password
-from tiercast_protocol.content import merkle
-from tiercast_protocol.content.chunk import seal
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.manifest import Entry, Kind, Part, Root, cut_lists, encode_root
-from tiercast_protocol.content.order import Order, sign_order
+from tiercast_protocol.content.jobs.order import Order, sign_order
+from tiercast_protocol.content.sealed import merkle
+from tiercast_protocol.content.sealed.chunk import seal
+from tiercast_protocol.content.sealed.manifest import Entry, Kind, Part, Root, cut_lists, encode_root
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.node.arrivals import Arrivals
 from tiercast_protocol.node.brokers import BrokerConfig
 from tiercast_protocol.node.chunks.disk import DiskStore

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiercast_cli.packager.seal import seal_tree
-from tiercast_protocol.content.chunk import unseal
-from tiercast_protocol.content.definition import Definition
-from tiercast_protocol.content.filegroups import FileGroup
-from tiercast_protocol.content.manifest import Root, decode_list
-from tiercast_protocol.content.patchmake import make_patch
-from tiercast_protocol.content.patchplan import Side
+from tiercast_protocol.content.package.definition import Definition
+from tiercast_protocol.content.package.filegroups import FileGroup
+from tiercast_protocol.content.patches.patchmake import make_patch
+from tiercast_protocol.content.patches.patchplan import Side
+from tiercast_protocol.content.sealed.chunk import unseal
+from tiercast_protocol.content.sealed.manifest import Root, decode_list
 from tiercast_protocol.wire.messages import PatchOffer
 
 

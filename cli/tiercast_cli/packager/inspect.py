@@ -17,9 +17,9 @@ from tiercast_cli.packager.scan import scan
 from tiercast_cli.packager.seal import check_groups, check_programs
 from tiercast_cli.packager.send import IN_FOLDER, OUTSIDE
 from tiercast_cli.packager.sources import check_sources
-from tiercast_protocol.content.definition import Definition, canonical, examine
-from tiercast_protocol.content.lines import line_of, lines_of
-from tiercast_protocol.content.manifest import valid_version
+from tiercast_protocol.content.package.definition import Definition, canonical, examine
+from tiercast_protocol.content.package.lines import line_of, lines_of
+from tiercast_protocol.content.sealed.manifest import valid_version
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire.topics import valid_name
 

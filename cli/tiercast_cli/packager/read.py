@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tiercast_cli.packager.scan import Found, Stamp
-from tiercast_protocol.content.chunking import TC1, Chunker, Parameters
-from tiercast_protocol.content.digest import EMPTY, Digest, digest_of, hasher
-from tiercast_protocol.content.manifest import Entry, Kind, Part
+from tiercast_protocol.content.sealed.chunking import TC1, Chunker, Parameters
+from tiercast_protocol.content.sealed.digest import EMPTY, Digest, digest_of, hasher
+from tiercast_protocol.content.sealed.manifest import Entry, Kind, Part
 from tiercast_protocol.errors import UsageError
 
 

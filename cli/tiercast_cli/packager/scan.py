@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiercast_protocol.content.manifest import Kind, check_path, check_target, folder_of, order_key
+from tiercast_protocol.content.sealed.manifest import Kind, check_path, check_target, folder_of, order_key
 from tiercast_protocol.errors import MessageInvalid, UsageError
 
 _SPECIAL = {

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiercast_protocol.content.actiontypes import TYPES, Key
-from tiercast_protocol.content.inventory import FACTS
-from tiercast_protocol.content.reboots import MODES
-from tiercast_protocol.content.replacing import RULES
-from tiercast_protocol.content.versions import ORDERS
+from tiercast_protocol.content.facts.inventory import FACTS
+from tiercast_protocol.content.facts.versions import ORDERS
+from tiercast_protocol.content.package.actiontypes import TYPES, Key
+from tiercast_protocol.content.package.reboots import MODES
+from tiercast_protocol.content.package.replacing import RULES
 
 _TEXT = {"type": "string"}
 _TEXTS = {"type": "array", "items": _TEXT}

@@ -22,12 +22,12 @@ from typing import NamedTuple
 from tiercast_cli.packager.read import TreeReader
 from tiercast_cli.packager.scan import Found, Wrong, refuse, scan
 from tiercast_cli.packager.sources import check_sources
-from tiercast_protocol.content.chunk import LEVEL, pack
-from tiercast_protocol.content.chunking import TC1, Parameters
-from tiercast_protocol.content.definition import Definition, canonical
-from tiercast_protocol.content.digest import Digest, digest_of
-from tiercast_protocol.content.filegroups import choice_of, merged
-from tiercast_protocol.content.manifest import FORMAT, MAX_LISTS, Entry, Kind, ListCutter, Root, encode_root
+from tiercast_protocol.content.package.definition import Definition, canonical
+from tiercast_protocol.content.package.filegroups import choice_of, merged
+from tiercast_protocol.content.sealed.chunk import LEVEL, pack
+from tiercast_protocol.content.sealed.chunking import TC1, Parameters
+from tiercast_protocol.content.sealed.digest import Digest, digest_of
+from tiercast_protocol.content.sealed.manifest import FORMAT, MAX_LISTS, Entry, Kind, ListCutter, Root, encode_root
 from tiercast_protocol.errors import MessageInvalid, UsageError
 
 #: Raw bytes, and chunks, of one batch.

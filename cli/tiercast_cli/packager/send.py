@@ -19,8 +19,8 @@ from typing import Any, Protocol
 from tiercast_cli import words
 from tiercast_cli.packager.seal import Batch, TreeSealer
 from tiercast_cli.packager.template import SCHEMA_FILE
-from tiercast_protocol.content.definition import Definition, canonical, parse_definition
-from tiercast_protocol.content.digest import Digest
+from tiercast_protocol.content.package.definition import Definition, canonical, parse_definition
+from tiercast_protocol.content.sealed.digest import Digest
 from tiercast_protocol.errors import UsageError
 
 #: The definition's name when it lies in the folder itself; it is not part of the tree then.

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tiercast_cli.packager.scan import Found, Wrong, refuse
-from tiercast_protocol.content.actiontypes import TYPES
-from tiercast_protocol.content.definition import Definition
-from tiercast_protocol.content.entry import Kind
+from tiercast_protocol.content.package.actiontypes import TYPES
+from tiercast_protocol.content.package.definition import Definition
+from tiercast_protocol.content.sealed.entry import Kind
 from tiercast_protocol.errors import UsageError
 
 _FOLDERS = frozenset({"files", "site"})

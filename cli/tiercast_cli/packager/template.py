@@ -8,7 +8,7 @@ Rules
 
 from __future__ import annotations
 
-from tiercast_protocol.content.reader import quoted
+from tiercast_protocol.content.package.reader import quoted
 
 SCHEMA_FILE = "package.schema.json"
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO
 
 from tiercast_endpoint.acting.prefix import ActError
-from tiercast_protocol.content.paths import check_path, check_target
+from tiercast_protocol.content.sealed.paths import check_path, check_target
 from tiercast_protocol.errors import MessageInvalid
 
 MOST_ENTRIES = 500_000

@@ -25,8 +25,8 @@ from tiercast_endpoint.acting.native import Native
 from tiercast_endpoint.acting.prefix import FILE, FOLDER, LINK, NONE, ActError, Image, Prefix, image_of
 from tiercast_endpoint.acting.wants import source_of
 from tiercast_endpoint.threads import in_thread
-from tiercast_protocol.content.actionread import unpack_actions
-from tiercast_protocol.content.actiontypes import PLACED, Action
+from tiercast_protocol.content.package.actionread import unpack_actions
+from tiercast_protocol.content.package.actiontypes import PLACED, Action
 
 CHANGED, GONE, STRANGE = "was changed", "is gone", "does not belong there"
 RIGHTS = "has another mode or owner"

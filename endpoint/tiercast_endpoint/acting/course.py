@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tiercast_endpoint.acting.effects import DO, DONE, TAKE, Acted, Effect
-from tiercast_protocol.content.actiontypes import Action
+from tiercast_protocol.content.package.actiontypes import Action
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ from tiercast_endpoint.acting.folders import builder
 from tiercast_endpoint.acting.merging import merged
 from tiercast_endpoint.acting.prefix import FILE, FOLDER, LINK, NONE, ActError, Image, Prefix, digest_of
 from tiercast_endpoint.acting.wants import Want, Where
-from tiercast_protocol.content.actiontypes import FOLDERS as WHOLE_TYPES
-from tiercast_protocol.content.actiontypes import SETTINGS as SETTINGS_TYPES
-from tiercast_protocol.content.actiontypes import Action
+from tiercast_protocol.content.package.actiontypes import FOLDERS as WHOLE_TYPES
+from tiercast_protocol.content.package.actiontypes import SETTINGS as SETTINGS_TYPES
+from tiercast_protocol.content.package.actiontypes import Action
 
 NEW = ".tiercast-new"
 #: A file longer than this is not merged.

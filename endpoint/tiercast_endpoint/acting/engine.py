@@ -35,10 +35,10 @@ from tiercast_endpoint.acting.wants import Wanting, Where
 from tiercast_endpoint.jobs import programs
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.threads import in_thread
-from tiercast_protocol.content.actionread import pack_actions, unpack_actions
-from tiercast_protocol.content.actiontypes import NATIVE, Action
-from tiercast_protocol.content.handler import Handler
-from tiercast_protocol.content.receipt import ActionResult, ProgramResult
+from tiercast_protocol.content.jobs.receipt import ActionResult, ProgramResult
+from tiercast_protocol.content.package.actionread import pack_actions, unpack_actions
+from tiercast_protocol.content.package.actiontypes import NATIVE, Action
+from tiercast_protocol.content.package.handler import Handler
 from tiercast_protocol.errors import StoreFull
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.files import is_full

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tiercast_endpoint.acting.prefix import ActError, Prefix
-from tiercast_protocol.content.actiontypes import Action
+from tiercast_protocol.content.package.actiontypes import Action
 
 #: Wheels' scripts are for the machine's own Python, never for the one that the agent runs on.
 _PYTHON = "/usr/bin/python3"

@@ -18,9 +18,9 @@ from pathlib import Path
 from tiercast_endpoint.acting.native import Native, State
 from tiercast_endpoint.acting.prefix import ActError
 from tiercast_endpoint.acting.wants import source_of
-from tiercast_protocol.content.actiontypes import Action
-from tiercast_protocol.content.handler import Handler
-from tiercast_protocol.content.receipt import ProgramResult
+from tiercast_protocol.content.jobs.receipt import ProgramResult
+from tiercast_protocol.content.package.actiontypes import Action
+from tiercast_protocol.content.package.handler import Handler
 
 #: A tool that compares all files of a package reads all of them.
 _VERIFY_S, _VERIFY_OUTPUT = 600, 64 * 1024

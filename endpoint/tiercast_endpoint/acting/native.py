@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tiercast_endpoint.acting.prefix import Prefix
-from tiercast_protocol.content.actiontypes import Action
-from tiercast_protocol.content.handler import Handler
-from tiercast_protocol.content.receipt import ProgramResult
+from tiercast_protocol.content.jobs.receipt import ProgramResult
+from tiercast_protocol.content.package.actiontypes import Action
+from tiercast_protocol.content.package.handler import Handler
 
 #: A question to a package database, or a small change of users and units, takes no longer.
 _SHORT_S = 60

@@ -15,7 +15,7 @@ from tiercast_endpoint.acting.installers import INSTALLERS
 from tiercast_endpoint.acting.native import Native, State
 from tiercast_endpoint.acting.prefix import ActError
 from tiercast_endpoint.acting.wants import source_of
-from tiercast_protocol.content.receipt import ProgramResult
+from tiercast_protocol.content.jobs.receipt import ProgramResult
 
 #: A service that fails at once has done so after this.
 _SETTLED_S = 1.0

@@ -30,11 +30,11 @@ from tiercast_endpoint.trees import holdings
 from tiercast_endpoint.trees.materials import Materials
 from tiercast_endpoint.trees.root_folder import RootFolder
 from tiercast_endpoint.trees.verifying import Beyond
-from tiercast_protocol.content.actionfill import filled
-from tiercast_protocol.content.actiontypes import Action
-from tiercast_protocol.content.definition import parse_definition
-from tiercast_protocol.content.handler import Handler
-from tiercast_protocol.content.jobtypes import REPAIR
+from tiercast_protocol.content.jobs.jobtypes import REPAIR
+from tiercast_protocol.content.package.actionfill import filled
+from tiercast_protocol.content.package.actiontypes import Action
+from tiercast_protocol.content.package.definition import parse_definition
+from tiercast_protocol.content.package.handler import Handler
 from tiercast_protocol.errors import StoreFull, TiercastError
 from tiercast_protocol.node import fetch
 from tiercast_protocol.node.database import Database

@@ -19,8 +19,8 @@ from tiercast_endpoint.acting.changes import Changer
 from tiercast_endpoint.acting.effects import BEGUN, DO, READY, Effect
 from tiercast_endpoint.acting.prefix import Prefix
 from tiercast_endpoint.jobs.story import Snapshot, Step
-from tiercast_protocol.content.actionread import unpack_actions
-from tiercast_protocol.content.actiontypes import PLACED
+from tiercast_protocol.content.package.actionread import unpack_actions
+from tiercast_protocol.content.package.actiontypes import PLACED
 
 _OPEN = """SELECT j.snapshot, e.phase, e.body FROM effect e JOIN job j ON j.n = e.job
  WHERE j.finished = 0 ORDER BY e.job DESC, e.n DESC"""

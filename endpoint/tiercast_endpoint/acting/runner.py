@@ -17,7 +17,7 @@ from tiercast_endpoint.acting.prefix import ActError, Prefix
 from tiercast_endpoint.jobs import journal, programs
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.threads import in_thread
-from tiercast_protocol.content.receipt import ProgramResult
+from tiercast_protocol.content.jobs.receipt import ProgramResult
 from tiercast_protocol.node.database import Database
 
 #: Bytes of output of all programs of one job; then each has so little.

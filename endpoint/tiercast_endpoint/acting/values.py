@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tiercast_endpoint.acting.prefix import ActError
-from tiercast_protocol.content.actiontypes import Setting
+from tiercast_protocol.content.package.actiontypes import Setting
 
 #: Longer than this is no file of settings.
 MOST = 4 << 20

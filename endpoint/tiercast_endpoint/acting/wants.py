@@ -15,8 +15,8 @@ from pathlib import Path
 
 from tiercast_endpoint.acting.changes import Fill
 from tiercast_endpoint.acting.prefix import FILE, FOLDER, LINK, ActError, Image, Prefix
-from tiercast_protocol.content.actiontypes import FOLDERS as WHOLE_TYPES
-from tiercast_protocol.content.actiontypes import Action
+from tiercast_protocol.content.package.actiontypes import FOLDERS as WHOLE_TYPES
+from tiercast_protocol.content.package.actiontypes import Action
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,11 @@ from tiercast_endpoint.jobs.becoming import command_as
 from tiercast_endpoint.jobs.install import INSTALL, Event, Judged, Outcome, Step, StepDone, TurnCame, prepared
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.threads import in_thread
-from tiercast_protocol.content import check as content
-from tiercast_protocol.content.check import Check
-from tiercast_protocol.content.jobtypes import OFFER
-from tiercast_protocol.content.reason import Reason, because, words
-from tiercast_protocol.content.receipt import ProgramResult
+from tiercast_protocol.content.jobs.jobtypes import OFFER
+from tiercast_protocol.content.jobs.reason import Reason, because, words
+from tiercast_protocol.content.jobs.receipt import ProgramResult
+from tiercast_protocol.content.package import check as content
+from tiercast_protocol.content.package.check import Check
 from tiercast_protocol.errors import TiercastError
 from tiercast_protocol.node.database import Database
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from tiercast_protocol import __version__
-from tiercast_protocol.content.inventory import LONGEST, MOST_ENTRIES, Facts
+from tiercast_protocol.content.facts.inventory import LONGEST, MOST_ENTRIES, Facts
 
 #: So many steps has a disk.
 _STEPS = 20

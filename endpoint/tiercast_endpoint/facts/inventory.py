@@ -30,7 +30,7 @@ from tiercast_endpoint.facts.facts import read_facts, settled
 from tiercast_endpoint.facts.lists import Listed
 from tiercast_endpoint.facts.ownfacts import Found, OwnFacts
 from tiercast_endpoint.trees import holdings
-from tiercast_protocol.content.inventory import MOST_GROUPS, Facts, Inventory, sign_inventory
+from tiercast_protocol.content.facts.inventory import MOST_GROUPS, Facts, Inventory, sign_inventory
 from tiercast_protocol.errors import MessageInvalid, TiercastError, UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.database import Database

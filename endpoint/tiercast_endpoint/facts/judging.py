@@ -29,14 +29,14 @@ from tiercast_endpoint.jobs.sequence import Queued, goes_after
 from tiercast_endpoint.owner import choices
 from tiercast_endpoint.owner.choices import Choice
 from tiercast_endpoint.trees import holdings
-from tiercast_protocol.content import provisos
-from tiercast_protocol.content.condition import Tested, compile_condition
-from tiercast_protocol.content.inventory import SOFTWARE, Facts
-from tiercast_protocol.content.provisos import Provisos
-from tiercast_protocol.content.reason import Reason, because, words
-from tiercast_protocol.content.replacing import refusal
-from tiercast_protocol.content.software import joined
-from tiercast_protocol.content.versions import Requirement, read_requirement
+from tiercast_protocol.content.facts.condition import Tested, compile_condition
+from tiercast_protocol.content.facts.inventory import SOFTWARE, Facts
+from tiercast_protocol.content.facts.software import joined
+from tiercast_protocol.content.facts.versions import Requirement, read_requirement
+from tiercast_protocol.content.jobs import provisos
+from tiercast_protocol.content.jobs.provisos import Provisos
+from tiercast_protocol.content.jobs.reason import Reason, because, words
+from tiercast_protocol.content.package.replacing import refusal
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.database import Database
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from sqlite3 import Connection
 
-from tiercast_protocol.content import software
+from tiercast_protocol.content.facts import software
 from tiercast_protocol.errors import MessageInvalid
 from tiercast_protocol.wire.facts import SoftwareList
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tiercast_protocol.content.reason import Reason, because
-from tiercast_protocol.content.versions import Requirement
+from tiercast_protocol.content.facts.versions import Requirement
+from tiercast_protocol.content.jobs.reason import Reason, because
 
 
 @dataclass(frozen=True, slots=True)

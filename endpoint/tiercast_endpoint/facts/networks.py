@@ -14,7 +14,7 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
-from tiercast_protocol.content.inventory import MOST_NETWORKS
+from tiercast_protocol.content.facts.inventory import MOST_NETWORKS
 
 _CLASS = Path("/sys/class/net")
 _ETHERNET, _NONE = "1", "00:00:00:00:00:00"

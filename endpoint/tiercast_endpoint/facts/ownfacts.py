@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from tiercast_endpoint.jobs.programs import PATH, Ran, run_program
-from tiercast_protocol.content.inventory import LONGEST, MOST_CUSTOM, MOST_FAILED, Scalar
+from tiercast_protocol.content.facts.inventory import LONGEST, MOST_CUSTOM, MOST_FAILED, Scalar
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}\Z")
 _LINE = re.compile(r"\s*([^=\s]+)\s*=\s*(.*?)\s*\Z")

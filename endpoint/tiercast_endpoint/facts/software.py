@@ -19,8 +19,8 @@ from pathlib import Path
 
 import structlog
 
-from tiercast_protocol.content.software import bounded
-from tiercast_protocol.content.versions import compare
+from tiercast_protocol.content.facts.software import bounded
+from tiercast_protocol.content.facts.versions import compare
 
 log = structlog.get_logger(__name__)
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 
 from tiercast_endpoint.jobs.events import Event, StepDone
 from tiercast_endpoint.jobs.story import INSTALL, REMOVE, RUN, Plan, Step
-from tiercast_protocol.content import power
-from tiercast_protocol.content.jobtypes import OFFER, REPAIR
+from tiercast_protocol.content.jobs import power
+from tiercast_protocol.content.jobs.jobtypes import OFFER, REPAIR
 
 #: In this order, as far as the package has them.
 _FORWARD = ("plan", "assemble", "before", "switch", "apply", "after", "enter", "confirm", "settle")

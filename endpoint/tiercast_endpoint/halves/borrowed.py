@@ -17,8 +17,8 @@ from tiercast_endpoint.halves.line import Line, Refusal
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.trees.materials import Materials
-from tiercast_protocol.content.chunk import MAX_STORED, unseal
-from tiercast_protocol.content.digest import Digest
+from tiercast_protocol.content.sealed.chunk import MAX_STORED, unseal
+from tiercast_protocol.content.sealed.digest import Digest
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, StoreFull
 from tiercast_protocol.node.chunks.port import Reading, Taken
 

@@ -28,10 +28,10 @@ from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.jobs.powering import PowerSettings, run_command
 from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.trees.materials import Failed, Materials
-from tiercast_protocol.content import check as content
-from tiercast_protocol.content.check import Check
-from tiercast_protocol.content.reboots import LATER
-from tiercast_protocol.content.receipt import ProgramResult
+from tiercast_protocol.content.jobs.receipt import ProgramResult
+from tiercast_protocol.content.package import check as content
+from tiercast_protocol.content.package.check import Check
+from tiercast_protocol.content.package.reboots import LATER
 from tiercast_protocol.errors import TiercastError
 from tiercast_protocol.node.database import Database
 

@@ -21,10 +21,10 @@ from tiercast_endpoint.halves.allowed import No
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.jobs.story import INSTALL, REMOVE
 from tiercast_endpoint.trees import holdings
-from tiercast_protocol.content import provisos
-from tiercast_protocol.content.jobtypes import OFFER, REPAIR
-from tiercast_protocol.content.reason import words
-from tiercast_protocol.content.replacing import refusal
+from tiercast_protocol.content.jobs import provisos
+from tiercast_protocol.content.jobs.jobtypes import OFFER, REPAIR
+from tiercast_protocol.content.jobs.reason import words
+from tiercast_protocol.content.package.replacing import refusal
 
 
 def against(connection: sqlite3.Connection, job: Job, *, now: int) -> No | None:

@@ -38,8 +38,8 @@ from tiercast_endpoint.trees.materials import Failed, Materials, Progress
 from tiercast_endpoint.trees.root_folder import RootFolder
 from tiercast_endpoint.trees.sources import Sources
 from tiercast_endpoint.trees.verifying import Beyond
-from tiercast_protocol.content.digest import digest_of
-from tiercast_protocol.content.receipt import ActionResult, ProgramResult
+from tiercast_protocol.content.jobs.receipt import ActionResult, ProgramResult
+from tiercast_protocol.content.sealed.digest import digest_of
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, MessageInvalid, StoreFull
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire import codec

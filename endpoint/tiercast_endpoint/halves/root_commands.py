@@ -96,7 +96,7 @@ def _init(
 ) -> dict[str, Any]:
     from tiercast_endpoint.halves import trusted
     from tiercast_endpoint.settings import TITLE, Settings
-    from tiercast_protocol.content.digest import digest_of
+    from tiercast_protocol.content.sealed.digest import digest_of
     from tiercast_protocol.errors import UsageError
     from tiercast_protocol.node import config, joined, settings_file
     from tiercast_protocol.node.places import place

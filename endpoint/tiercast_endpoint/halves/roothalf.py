@@ -39,10 +39,11 @@ from tiercast_endpoint.trees import holdings
 from tiercast_endpoint.trees.materials import Limits, Materials
 from tiercast_endpoint.trees.root_folder import RootFolder
 from tiercast_endpoint.trees.verifying import MOST, Beyond, tree_differences, verified
-from tiercast_protocol.content import phases, power, times
-from tiercast_protocol.content.digest import DIGEST_SIZE
-from tiercast_protocol.content.order import Order
-from tiercast_protocol.content.vouching import windows_of
+from tiercast_protocol.content.jobs import power, times
+from tiercast_protocol.content.jobs.order import Order
+from tiercast_protocol.content.jobs.vouching import windows_of
+from tiercast_protocol.content.package import phases
+from tiercast_protocol.content.sealed.digest import DIGEST_SIZE
 from tiercast_protocol.errors import ChunkMissing, ProtocolError
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire import codec

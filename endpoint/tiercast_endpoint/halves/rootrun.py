@@ -44,7 +44,7 @@ from tiercast_endpoint.trees.root_folder import RootFolder
 from tiercast_endpoint.trees.selection import Chooser
 from tiercast_endpoint.trees.tree import TreeError
 from tiercast_endpoint.update import root_starter
-from tiercast_protocol.content.inventory import Facts
+from tiercast_protocol.content.facts.inventory import Facts
 from tiercast_protocol.errors import MessageInvalid, StateError, UsageError
 from tiercast_protocol.node import kernel, logs
 from tiercast_protocol.node.database import Database

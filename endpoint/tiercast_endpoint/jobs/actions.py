@@ -30,8 +30,9 @@ from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.jobs.run import Performer
 from tiercast_endpoint.owner import messages
 from tiercast_endpoint.threads import in_thread
-from tiercast_protocol.content import actions, times
-from tiercast_protocol.content.receipt import ProgramResult
+from tiercast_protocol.content.jobs import times
+from tiercast_protocol.content.jobs.receipt import ProgramResult
+from tiercast_protocol.content.package import actions
 from tiercast_protocol.errors import StoreFull
 from tiercast_protocol.node.database import Database
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from tiercast_protocol.content.jobnames import named, number_of
+from tiercast_protocol.content.jobs.jobnames import named, number_of
 
 
 def called(connection: sqlite3.Connection, asked: str) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from tiercast_protocol.content.confirmed import Confirmation
+from tiercast_protocol.content.package.confirmed import Confirmation
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,9 +32,9 @@ from tiercast_endpoint.jobs.story import Step
 from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.trees.materials import Materials, Progress
 from tiercast_endpoint.trees.selection import Selection
-from tiercast_protocol.content.confirmed import Confirmation
-from tiercast_protocol.content.receipt import ProgramResult
-from tiercast_protocol.content.variables import fill
+from tiercast_protocol.content.jobs.receipt import ProgramResult
+from tiercast_protocol.content.package.confirmed import Confirmation
+from tiercast_protocol.content.package.variables import fill
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.roaming import Roaming
 from tiercast_protocol.node.upstream import Upstream

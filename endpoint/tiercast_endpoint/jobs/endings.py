@@ -8,7 +8,7 @@ Rules
 from __future__ import annotations
 
 from tiercast_endpoint.jobs.story import PROGRAMS, Outcome, Snapshot, Step
-from tiercast_protocol.content import phases
+from tiercast_protocol.content.package import phases
 
 UNCHANGED = Outcome("done", "unchanged", "This version was installed already.")
 #: Cancelled before anything was changed, after run-before, before another try.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tiercast_endpoint.jobs.story import Outcome, Plan, Snapshot, Step
-from tiercast_protocol.content.reason import Reason
+from tiercast_protocol.content.jobs.reason import Reason
 
 # == events ============================================================================================
 

@@ -17,8 +17,8 @@ from tiercast_endpoint.jobs import endings, journal
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.jobs.orders import Accepted, Refused, Stale, Verdict
 from tiercast_endpoint.jobs.story import Outcome
-from tiercast_protocol.content import phases
-from tiercast_protocol.content.order import CANCEL, Order
+from tiercast_protocol.content.jobs.order import CANCEL, Order
+from tiercast_protocol.content.package import phases
 
 
 @dataclass(frozen=True, slots=True)

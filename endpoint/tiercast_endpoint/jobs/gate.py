@@ -14,9 +14,9 @@ from datetime import tzinfo
 
 from tiercast_endpoint.jobs.openings import Openings
 from tiercast_endpoint.jobs.programs import GRACE_S
-from tiercast_protocol.content.digest import digest_of
-from tiercast_protocol.content.reason import Reason, because
-from tiercast_protocol.content.times import SHUTDOWN, START, Times
+from tiercast_protocol.content.jobs.reason import Reason, because
+from tiercast_protocol.content.jobs.times import SHUTDOWN, START, Times
+from tiercast_protocol.content.sealed.digest import digest_of
 from tiercast_protocol.transfer import calendar
 
 NO_TIMES = Times()

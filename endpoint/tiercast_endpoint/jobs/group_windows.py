@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from tiercast_endpoint.jobs.orders import Identity
-from tiercast_protocol.content.groupwindows import open_windows
-from tiercast_protocol.content.vouching import kept_windows
+from tiercast_protocol.content.jobs.groupwindows import open_windows
+from tiercast_protocol.content.jobs.vouching import kept_windows
 from tiercast_protocol.errors import MessageInvalid, SignatureInvalid, UsageError
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.post import Post

@@ -12,8 +12,8 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from tiercast_protocol.content.breaker import rollout_of
-from tiercast_protocol.content.reason import Reason, because
+from tiercast_protocol.content.jobs.breaker import rollout_of
+from tiercast_protocol.content.jobs.reason import Reason, because
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.post import Post
 from tiercast_protocol.node.upstream import Upstream

@@ -73,9 +73,9 @@ from tiercast_endpoint.jobs.story import (
 )
 from tiercast_endpoint.jobs.tries import failed_with, next_try
 from tiercast_endpoint.jobs.waits import Waits
-from tiercast_protocol.content import phases
-from tiercast_protocol.content.reason import Reason, packed
-from tiercast_protocol.content.times import SHUTDOWN, START
+from tiercast_protocol.content.jobs.reason import Reason, packed
+from tiercast_protocol.content.jobs.times import SHUTDOWN, START
+from tiercast_protocol.content.package import phases
 
 __all__ = [
     "FIRST",

@@ -48,12 +48,13 @@ from tiercast_endpoint.jobs.run import Performer, Run, Watch, _unwatched
 from tiercast_endpoint.jobs.turns import Lanes
 from tiercast_endpoint.owner import choices
 from tiercast_endpoint.why import Look
-from tiercast_protocol.content import order as o
-from tiercast_protocol.content import phases, power, provisos, times
-from tiercast_protocol.content.jobtypes import OFFER, REPAIR
-from tiercast_protocol.content.order import Order
-from tiercast_protocol.content.reason import Reason, told
-from tiercast_protocol.content.vouching import SITE, windows_of
+from tiercast_protocol.content.jobs import order as o
+from tiercast_protocol.content.jobs import power, provisos, times
+from tiercast_protocol.content.jobs.jobtypes import OFFER, REPAIR
+from tiercast_protocol.content.jobs.order import Order
+from tiercast_protocol.content.jobs.reason import Reason, told
+from tiercast_protocol.content.jobs.vouching import SITE, windows_of
+from tiercast_protocol.content.package import phases
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.transfer.calendar import Window
 from tiercast_protocol.wire.envelope import Envelope

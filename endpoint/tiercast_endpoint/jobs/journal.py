@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from tiercast_endpoint.jobs.install import Snapshot
-from tiercast_protocol.content.receipt import ActionResult, ProgramResult
+from tiercast_protocol.content.jobs.receipt import ActionResult, ProgramResult
 from tiercast_protocol.wire.messages import StatusRecord
 
 SCHEMA = """

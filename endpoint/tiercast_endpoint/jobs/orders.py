@@ -15,10 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tiercast_endpoint.jobs.install import Outcome
-from tiercast_protocol.content import actions, jobtypes, provisos, times, vouching
-from tiercast_protocol.content import order as o
-from tiercast_protocol.content.order import Order
-from tiercast_protocol.content.understood import not_understood
+from tiercast_protocol.content.jobs import jobtypes, provisos, times, vouching
+from tiercast_protocol.content.jobs import order as o
+from tiercast_protocol.content.jobs.order import Order
+from tiercast_protocol.content.jobs.understood import not_understood
+from tiercast_protocol.content.package import actions
 from tiercast_protocol.errors import SignatureInvalid, UsageError
 from tiercast_protocol.wire.messages import OrderBundle
 

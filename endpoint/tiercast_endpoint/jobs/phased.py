@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tiercast_endpoint.jobs.story import Plan, Snapshot, Step, back_from
-from tiercast_protocol.content import phases
-from tiercast_protocol.content.reason import Reason, because
+from tiercast_protocol.content.jobs.reason import Reason, because
+from tiercast_protocol.content.package import phases
 
 #: Steps at which a program, or a switch that may be tried again, is waited for before it is given up.
 _WAITED_FOR = frozenset({Step.BEFORE, Step.REVERT, Step.UNDO})

@@ -18,8 +18,8 @@ from tiercast_endpoint.jobs import journal, programs
 from tiercast_endpoint.jobs.install import Event, Step, StepDone, StepFailed
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.jobs.run import Performer
-from tiercast_protocol.content.power import SHUTDOWN, TYPES
-from tiercast_protocol.content.receipt import ProgramResult
+from tiercast_protocol.content.jobs.power import SHUTDOWN, TYPES
+from tiercast_protocol.content.jobs.receipt import ProgramResult
 from tiercast_protocol.node.config import Duration, setting
 from tiercast_protocol.node.database import Database
 

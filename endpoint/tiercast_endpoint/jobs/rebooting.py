@@ -28,7 +28,7 @@ from tiercast_endpoint.jobs.run import Performer
 from tiercast_endpoint.jobs.story import Step
 from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.trees.materials import Failed, Progress
-from tiercast_protocol.content.reboots import ASK, LATER
+from tiercast_protocol.content.package.reboots import ASK, LATER
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.database import Database

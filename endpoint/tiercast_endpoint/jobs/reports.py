@@ -25,8 +25,8 @@ import msgspec
 from tiercast_endpoint.jobs import journal
 from tiercast_endpoint.jobs.install import Outcome
 from tiercast_endpoint.jobs.journal import Job
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.receipt import Receipt, sign_receipt
+from tiercast_protocol.content.jobs.receipt import Receipt, sign_receipt
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.node.database import Database, Unit
 from tiercast_protocol.wire.messages import Message, Status
 

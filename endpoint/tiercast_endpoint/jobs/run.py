@@ -29,7 +29,7 @@ from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.jobs.processes import first_running
 from tiercast_endpoint.jobs.reports import Progress, Reporter, Soon, pauses_for
 from tiercast_endpoint.threads import in_thread
-from tiercast_protocol.content.reason import Reason
+from tiercast_protocol.content.jobs.reason import Reason
 from tiercast_protocol.errors import StoreFull
 from tiercast_protocol.node.database import Database, Unit
 

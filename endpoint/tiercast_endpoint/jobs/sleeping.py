@@ -21,7 +21,7 @@ import structlog
 
 from tiercast_endpoint.jobs import journal
 from tiercast_endpoint.jobs.powering import PowerSettings, run_command
-from tiercast_protocol.content.power import SLEEP_AFTER
+from tiercast_protocol.content.jobs.power import SLEEP_AFTER
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.post import Post

@@ -33,10 +33,11 @@ from tiercast_endpoint.trees.partial import staging_of
 from tiercast_endpoint.trees.root_folder import RootFolder
 from tiercast_endpoint.trees.tree import TreeError
 from tiercast_endpoint.trees.verifying import without_programs
-from tiercast_protocol.content import phases, reboots, times
-from tiercast_protocol.content.programs import Program
-from tiercast_protocol.content.receipt import ProgramResult
-from tiercast_protocol.content.variables import fill
+from tiercast_protocol.content.jobs import times
+from tiercast_protocol.content.jobs.receipt import ProgramResult
+from tiercast_protocol.content.package import phases, reboots
+from tiercast_protocol.content.package.programs import Program
+from tiercast_protocol.content.package.variables import fill
 from tiercast_protocol.node.database import Database
 
 log = structlog.get_logger(__name__)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tiercast_protocol.content import power
+from tiercast_protocol.content.jobs import power
 
 
 class Step(StrEnum):

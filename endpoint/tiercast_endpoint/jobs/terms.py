@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
-from tiercast_protocol.content import jobtypes
-from tiercast_protocol.content.order import Order
-from tiercast_protocol.content.shape import open_shape
+from tiercast_protocol.content.jobs import jobtypes
+from tiercast_protocol.content.jobs.order import Order
+from tiercast_protocol.content.jobs.shape import open_shape
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer.policy import JobPolicy
 from tiercast_protocol.transfer.terms import CHANGE, job_words

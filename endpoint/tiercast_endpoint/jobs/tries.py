@@ -13,7 +13,7 @@ from dataclasses import replace
 from tiercast_endpoint.jobs import endings
 from tiercast_endpoint.jobs.events import StepFailed
 from tiercast_endpoint.jobs.story import INSTALLING, PREPARING, Outcome, Snapshot, Step, back_from
-from tiercast_protocol.content.times import Times
+from tiercast_protocol.content.jobs.times import Times
 
 
 def failed_with(at: Snapshot, event: StepFailed, last: Outcome) -> tuple[Outcome, Snapshot, bool]:

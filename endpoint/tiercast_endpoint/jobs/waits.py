@@ -13,8 +13,8 @@ from collections.abc import Callable
 from tiercast_endpoint.jobs.events import Command, Judged, Rest, Seek, Tell
 from tiercast_endpoint.jobs.gate import Gate
 from tiercast_endpoint.jobs.story import INSTALL, RESTING, STATE_OF, Snapshot, Step
-from tiercast_protocol.content import phases
-from tiercast_protocol.content.reason import Reason, because, packed
+from tiercast_protocol.content.jobs.reason import Reason, because, packed
+from tiercast_protocol.content.package import phases
 
 #: What is told when it waits for nothing but its turn.
 _TURN: dict[Step, Callable[[], Reason]] = {

@@ -17,10 +17,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tiercast_endpoint.jobs.install import Outcome
-from tiercast_protocol.content import power
-from tiercast_protocol.content.jobtypes import OFFER
-from tiercast_protocol.content.provisos import Provisos
-from tiercast_protocol.content.reason import Reason, because
+from tiercast_protocol.content.jobs import power
+from tiercast_protocol.content.jobs.jobtypes import OFFER
+from tiercast_protocol.content.jobs.provisos import Provisos
+from tiercast_protocol.content.jobs.reason import Reason, because
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import calendar
 

@@ -19,8 +19,8 @@ from tiercast_endpoint.jobs.jobs import describe
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.owner import choices
 from tiercast_endpoint.owner.choices import ALL, Choice, Terms
-from tiercast_protocol.content import provisos
-from tiercast_protocol.content.jobtypes import OFFER
+from tiercast_protocol.content.jobs import provisos
+from tiercast_protocol.content.jobs.jobtypes import OFFER
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.database import Database

@@ -17,9 +17,9 @@ from typing import Any
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.jobs.story import Step
 from tiercast_endpoint.owner.choices import Choice
-from tiercast_protocol.content.reason import read, words
-from tiercast_protocol.content.results import RESULTS
-from tiercast_protocol.content.waiting import KINDS
+from tiercast_protocol.content.jobs.reason import read, words
+from tiercast_protocol.content.jobs.results import RESULTS
+from tiercast_protocol.content.jobs.waiting import KINDS
 
 Event = dict[str, Any]
 OFFERED, WAITING, WORKING, ENDED, MESSAGE, CHOSEN = "offered", "waiting", "working", "ended", "message", "chosen"

@@ -20,8 +20,8 @@ from tiercast_endpoint.owner.choices import Choice
 from tiercast_endpoint.owner.choosing import Actors, Choosing
 from tiercast_endpoint.owner.feed import MESSAGE, Event, Feed, of_job, says
 from tiercast_endpoint.owner.preferring import Preferring, wish
-from tiercast_protocol.content import times
-from tiercast_protocol.content.chosen import LONGEST_NAME, Chosen, packed
+from tiercast_protocol.content.jobs import times
+from tiercast_protocol.content.jobs.chosen import LONGEST_NAME, Chosen, packed
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.database import Database

@@ -32,7 +32,7 @@ from tiercast_endpoint.trees.tree import PLAIN_MODES, TreeError
 from tiercast_endpoint.trees.treewriter import TreeWriter
 from tiercast_endpoint.trees.walk import Found, Walk, is_large
 from tiercast_endpoint.trees.wholesale import Stretch, Wholesale
-from tiercast_protocol.content.manifest import Entry, Kind, Part, Root, TreeCheck
+from tiercast_protocol.content.sealed.manifest import Entry, Kind, Part, Root, TreeCheck
 from tiercast_protocol.errors import TiercastError
 from tiercast_protocol.node.chunks.port import Reading
 from tiercast_protocol.transfer.ranges import RangeSet

@@ -16,7 +16,7 @@ from tiercast_endpoint.trees.growing import GrowingFile
 from tiercast_endpoint.trees.tree import TreeError
 from tiercast_endpoint.trees.treewriter import TreeWriter
 from tiercast_endpoint.trees.walk import is_large
-from tiercast_protocol.content.manifest import Entry, Kind, Part
+from tiercast_protocol.content.sealed.manifest import Entry, Kind, Part
 
 Digest = bytes
 #: A batch ends with so many bytes or files.

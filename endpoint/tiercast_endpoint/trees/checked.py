@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.trees.tree import OpenTree, TreeError, digest_of_file, paths_of
-from tiercast_protocol.content.manifest import Entry, Kind
+from tiercast_protocol.content.sealed.manifest import Entry, Kind
 
 
 async def first_difference(tree: Path, lists: AsyncIterator[Sequence[Entry]], *, modes: int) -> str | None:

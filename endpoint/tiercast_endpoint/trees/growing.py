@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import blake3
 
 from tiercast_endpoint.trees.tree import TreeError
-from tiercast_protocol.content.digest import Digest, digest_of
+from tiercast_protocol.content.sealed.digest import Digest, digest_of
 from tiercast_protocol.node.files import begin_write_back
 from tiercast_protocol.transfer.ranges import RangeSet
 

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from tiercast_endpoint.trees.batches import TOGETHER
-from tiercast_protocol.content.digest import Digest
+from tiercast_protocol.content.sealed.digest import Digest
 
 #: Gives the proved raw bytes of a chunk.
 ChunkReader = Callable[[Digest], Awaitable[bytes]]

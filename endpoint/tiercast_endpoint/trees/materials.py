@@ -32,11 +32,11 @@ from tiercast_endpoint.trees.sources import Sources
 from tiercast_endpoint.trees.supplies import EvictingStore, Patient, Wanting
 from tiercast_endpoint.trees.tree import ALL_MODES, PLAIN_MODES
 from tiercast_endpoint.trees.walk import is_large
-from tiercast_protocol.content.check import Check
-from tiercast_protocol.content.chunk import pack
-from tiercast_protocol.content.definition import Definition, parse_definition
-from tiercast_protocol.content.manifest import Entry, Root
-from tiercast_protocol.content.variables import fill
+from tiercast_protocol.content.package.check import Check
+from tiercast_protocol.content.package.definition import Definition, parse_definition
+from tiercast_protocol.content.package.variables import fill
+from tiercast_protocol.content.sealed.chunk import pack
+from tiercast_protocol.content.sealed.manifest import Entry, Root
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError, UsageError
 from tiercast_protocol.node import fetch
 from tiercast_protocol.node.database import Database

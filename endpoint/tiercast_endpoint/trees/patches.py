@@ -20,9 +20,9 @@ import structlog
 from tiercast_endpoint.memory import give_back
 from tiercast_endpoint.trees import holdings
 from tiercast_endpoint.trees.sources import Sources
-from tiercast_protocol.content import patch as p
-from tiercast_protocol.content.digest import DIGEST_SIZE
-from tiercast_protocol.content.patchway import cheapest_way
+from tiercast_protocol.content.patches import patch as p
+from tiercast_protocol.content.patches.patchway import cheapest_way
+from tiercast_protocol.content.sealed.digest import DIGEST_SIZE
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError, StoreFull
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.fetch import Fetcher, package_digests, read_root

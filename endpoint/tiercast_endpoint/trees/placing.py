@@ -24,8 +24,8 @@ from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.trees import holdings
 from tiercast_endpoint.trees.growing import GrowingFile
 from tiercast_endpoint.trees.tree import TreeError
-from tiercast_protocol.content.chunk import proved
-from tiercast_protocol.content.digest import Digest
+from tiercast_protocol.content.sealed.chunk import proved
+from tiercast_protocol.content.sealed.digest import Digest
 from tiercast_protocol.errors import ChunkCorrupt, TiercastError
 from tiercast_protocol.node.chunks.port import Taken, WritableStore
 from tiercast_protocol.node.database import Database

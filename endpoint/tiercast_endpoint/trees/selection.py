@@ -16,11 +16,11 @@ from typing import Any
 
 import msgspec
 
-from tiercast_protocol.content.definition import Definition, parse_definition
-from tiercast_protocol.content.filegroups import Choice, FileGroup, choice_of, group_for, moved
-from tiercast_protocol.content.inventory import Facts
-from tiercast_protocol.content.manifest import Entry, Kind, Root, order_key
-from tiercast_protocol.content.variables import Value, fill, resolve, texts
+from tiercast_protocol.content.facts.inventory import Facts
+from tiercast_protocol.content.package.definition import Definition, parse_definition
+from tiercast_protocol.content.package.filegroups import Choice, FileGroup, choice_of, group_for, moved
+from tiercast_protocol.content.package.variables import Value, fill, resolve, texts
+from tiercast_protocol.content.sealed.manifest import Entry, Kind, Root, order_key
 from tiercast_protocol.errors import MessageInvalid, UsageError
 from tiercast_protocol.node import fetch
 from tiercast_protocol.node.chunks.port import ChunkStore

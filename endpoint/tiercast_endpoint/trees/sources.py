@@ -20,8 +20,8 @@ from tiercast_endpoint.threads import in_thread
 from tiercast_endpoint.trees import holdings
 from tiercast_endpoint.trees.placing import Row
 from tiercast_endpoint.trees.tree import OpenTree, TreeError
-from tiercast_protocol.content.digest import digest_of
-from tiercast_protocol.content.manifest import Entry
+from tiercast_protocol.content.sealed.digest import digest_of
+from tiercast_protocol.content.sealed.manifest import Entry
 from tiercast_protocol.errors import ChunkMissing
 from tiercast_protocol.node.database import Database
 

@@ -28,7 +28,7 @@ from tiercast_endpoint.trees import checked, holdings
 from tiercast_endpoint.trees.holdings import Installed
 from tiercast_endpoint.trees.materials import Failed, Materials, Progress
 from tiercast_endpoint.trees.root_folder import RootFolder
-from tiercast_protocol.content.jobtypes import REPAIR
+from tiercast_protocol.content.jobs.jobtypes import REPAIR
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.database import Database

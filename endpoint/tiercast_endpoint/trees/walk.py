@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 
-from tiercast_protocol.content.digest import Digest
-from tiercast_protocol.content.manifest import Entry, Kind
+from tiercast_protocol.content.sealed.digest import Digest
+from tiercast_protocol.content.sealed.manifest import Entry, Kind
 
 #: Bytes from which a file counts as large.
 LARGE = 256 << 10

@@ -26,8 +26,8 @@ from tiercast_endpoint.trees.growing import GrowingFile
 from tiercast_endpoint.trees.tree import OpenTree
 from tiercast_endpoint.trees.treewriter import TreeWriter
 from tiercast_endpoint.trees.walk import is_large
-from tiercast_protocol.content.digest import digest_of
-from tiercast_protocol.content.manifest import Entry, Kind, Part
+from tiercast_protocol.content.sealed.digest import digest_of
+from tiercast_protocol.content.sealed.manifest import Entry, Kind, Part
 from tiercast_protocol.node.chunks.port import Reading
 
 Digest = bytes

@@ -16,10 +16,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from tiercast_protocol.content import target
-from tiercast_protocol.content.condition import TIME_LIMIT_S, Condition, compile_condition
-from tiercast_protocol.content.target import Leaf, Named, Where
-from tiercast_protocol.content.vouching import Definition, Group
+from tiercast_protocol.content.facts.condition import TIME_LIMIT_S, Condition, compile_condition
+from tiercast_protocol.content.jobs import target
+from tiercast_protocol.content.jobs.target import Leaf, Named, Where
+from tiercast_protocol.content.jobs.vouching import Definition, Group
 from tiercast_protocol.errors import UsageError
 
 

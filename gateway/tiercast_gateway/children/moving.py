@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tiercast_protocol.content.parents import Placing, open_placing
+from tiercast_protocol.content.trust.parents import Placing, open_placing
 from tiercast_protocol.errors import ProtocolError
 from tiercast_protocol.wire.messages import Admitted, Dismissed
 from tiercast_protocol.wire.moving import Below, Left, Placed

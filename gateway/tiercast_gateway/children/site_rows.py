@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from sqlite3 import Connection
 
-from tiercast_protocol.content.order import Order
-from tiercast_protocol.content.regrouped import Regrouped
+from tiercast_protocol.content.jobs.order import Order
+from tiercast_protocol.content.jobs.regrouped import Regrouped
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import OrderTarget
 from tiercast_protocol.wire.site import Vouched

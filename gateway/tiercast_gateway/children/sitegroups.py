@@ -25,10 +25,11 @@ from tiercast_gateway.children import membership as m
 from tiercast_gateway.children import site_rows
 from tiercast_gateway.children.site_rows import SiteJob
 from tiercast_gateway.facts import software_rows
-from tiercast_protocol.content import software, vouching
-from tiercast_protocol.content.inventory import SOFTWARE, open_inventory
-from tiercast_protocol.content.order import CANCEL, open_order
-from tiercast_protocol.content.regrouped import open_regrouped
+from tiercast_protocol.content.facts import software
+from tiercast_protocol.content.facts.inventory import SOFTWARE, open_inventory
+from tiercast_protocol.content.jobs import vouching
+from tiercast_protocol.content.jobs.order import CANCEL, open_order
+from tiercast_protocol.content.jobs.regrouped import open_regrouped
 from tiercast_protocol.errors import ProtocolError, SignatureInvalid, TiercastError, UsageError
 from tiercast_protocol.wire.messages import OrderBundle, OrderTarget
 from tiercast_protocol.wire.site import GroupsTold, SiteJoined, SiteOrder
@@ -36,7 +37,7 @@ from tiercast_protocol.wire.site import GroupsTold, SiteJoined, SiteOrder
 if TYPE_CHECKING:
     from tiercast_gateway.children.enrolment import User
     from tiercast_gateway.subtree import SubTree
-    from tiercast_protocol.content.keys import PrivateKey
+    from tiercast_protocol.content.trust.keys import PrivateKey
 
 log = structlog.get_logger(__name__)
 

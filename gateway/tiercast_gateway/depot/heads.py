@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from tiercast_gateway.orders.orders import needs_content
-from tiercast_protocol.content.provisos import hangs_on
+from tiercast_protocol.content.jobs.provisos import hangs_on
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError
 from tiercast_protocol.node.fetch import read_root
 
 if TYPE_CHECKING:
     from tiercast_gateway.depot.depot import Depot
-    from tiercast_protocol.content.order import Order
+    from tiercast_protocol.content.jobs.order import Order
 
 log = structlog.get_logger(__name__)
 

@@ -16,11 +16,11 @@ from sqlite3 import Connection
 
 import msgspec
 
-from tiercast_protocol.content.condition import TIME_LIMIT_S
-from tiercast_protocol.content.definition import parse_definition
-from tiercast_protocol.content.filegroups import FileGroup, group_for
-from tiercast_protocol.content.inventory import Inventory
-from tiercast_protocol.content.manifest import Root
+from tiercast_protocol.content.facts.condition import TIME_LIMIT_S
+from tiercast_protocol.content.facts.inventory import Inventory
+from tiercast_protocol.content.package.definition import parse_definition
+from tiercast_protocol.content.package.filegroups import FileGroup, group_for
+from tiercast_protocol.content.sealed.manifest import Root
 from tiercast_protocol.errors import MessageInvalid, UsageError
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire import codec

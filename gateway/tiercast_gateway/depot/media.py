@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tiercast_protocol.content.digest import DIGEST_SIZE
+from tiercast_protocol.content.sealed.digest import DIGEST_SIZE
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError, StoreFull, UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_protocol.node.fetch import data_chunks, package_digests, read_root
@@ -21,7 +21,7 @@ from tiercast_protocol.node.fetch import data_chunks, package_digests, read_root
 if TYPE_CHECKING:
     from tiercast_gateway.depot.depot import Depot
     from tiercast_gateway.subtree import SubTree
-    from tiercast_protocol.content.manifest import Root
+    from tiercast_protocol.content.sealed.manifest import Root
     from tiercast_protocol.node.control.peers import Role
 
 Handler = Callable[[Call], Awaitable[Any]]

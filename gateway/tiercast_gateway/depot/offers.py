@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from sqlite3 import Connection
 from typing import Protocol
 
-from tiercast_protocol.content.digest import DIGEST_SIZE, Digest
-from tiercast_protocol.content.patch import decode_patch
-from tiercast_protocol.content.patchway import leading_to
+from tiercast_protocol.content.patches.patch import decode_patch
+from tiercast_protocol.content.patches.patchway import leading_to
+from tiercast_protocol.content.sealed.digest import DIGEST_SIZE, Digest
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire.messages import PatchOffer

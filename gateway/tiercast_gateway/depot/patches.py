@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from tiercast_protocol.content.chunk import LEVEL
-from tiercast_protocol.content.patch import CONTENT, INDEX
-from tiercast_protocol.content.patchway import cheapest_way
+from tiercast_protocol.content.patches.patch import CONTENT, INDEX
+from tiercast_protocol.content.patches.patchway import cheapest_way
+from tiercast_protocol.content.sealed.chunk import LEVEL
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError, StoreFull
 from tiercast_protocol.node.fetch import Fetcher, data_chunks, package_digests, read_root
 from tiercast_protocol.node.leases import WORK
@@ -29,7 +29,7 @@ from tiercast_protocol.node.patching import Patcher
 if TYPE_CHECKING:
     from tiercast_gateway.depot.depot import Depot
     from tiercast_gateway.depot.offers import Offers
-    from tiercast_protocol.content.manifest import Root
+    from tiercast_protocol.content.sealed.manifest import Root
     from tiercast_protocol.wire.messages import PatchOffer
 
 log = structlog.get_logger(__name__)

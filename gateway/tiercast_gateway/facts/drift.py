@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
-from tiercast_protocol.content.assigned import HOLDS, Rule, stands, wants
+from tiercast_protocol.content.jobs.assigned import HOLDS, Rule, stands, wants
 from tiercast_protocol.errors import MessageInvalid, TiercastError, UsageError
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.drift import Assigned, DriftTold
 
 if TYPE_CHECKING:
     from tiercast_gateway.above import Above
-    from tiercast_protocol.content.keys import PrivateKey
+    from tiercast_protocol.content.trust.keys import PrivateKey
     from tiercast_protocol.node.control.peers import Role
     from tiercast_protocol.node.control.verbs import Call
     from tiercast_protocol.node.database import Database

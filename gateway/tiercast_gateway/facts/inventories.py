@@ -25,7 +25,7 @@ from msgspec.structs import replace
 from tiercast_gateway.above import Above
 from tiercast_gateway.children.routes import Routes
 from tiercast_gateway.facts import software_rows
-from tiercast_protocol.content.inventory import Inventory
+from tiercast_protocol.content.facts.inventory import Inventory
 from tiercast_protocol.errors import MessageInvalid, TiercastError
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire import codec

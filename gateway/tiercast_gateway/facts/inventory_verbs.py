@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tiercast_gateway.facts import software_rows
-from tiercast_protocol.content import software
-from tiercast_protocol.content.condition import Condition, compile_condition, compile_value
-from tiercast_protocol.content.inventory import SOFTWARE, Inventory
-from tiercast_protocol.content.tally import MOST, meant, tally
+from tiercast_protocol.content.facts import software
+from tiercast_protocol.content.facts.condition import Condition, compile_condition, compile_value
+from tiercast_protocol.content.facts.inventory import SOFTWARE, Inventory
+from tiercast_protocol.content.jobs.tally import MOST, meant, tally
 from tiercast_protocol.errors import MessageInvalid, UsageError
 from tiercast_protocol.wire import codec
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from sqlite3 import Connection
 from typing import Any
 
-from tiercast_protocol.content import chosen
-from tiercast_protocol.content.chosen import Said
-from tiercast_protocol.content.receipt import STATES
+from tiercast_protocol.content.jobs import chosen
+from tiercast_protocol.content.jobs.chosen import Said
+from tiercast_protocol.content.jobs.receipt import STATES
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_protocol.node.database import Database

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from tiercast_protocol.content.breaker import Limit
+from tiercast_protocol.content.jobs.breaker import Limit
 
 
 @dataclass(frozen=True, slots=True)

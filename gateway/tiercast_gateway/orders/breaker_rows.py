@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from sqlite3 import Connection
 
-from tiercast_protocol.content.breaker import BAD
+from tiercast_protocol.content.jobs.breaker import BAD
 from tiercast_protocol.wire.messages import StatusRecord
 
 SCHEMA = """

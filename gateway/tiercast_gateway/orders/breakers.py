@@ -23,16 +23,16 @@ import structlog
 from tiercast_gateway.orders import breaker_rows
 from tiercast_gateway.orders.breaker import Breaker, Counted, Hold, Kept, Release, Resumed, Tell
 from tiercast_gateway.steering import said as s
-from tiercast_protocol.content import breaker as b
-from tiercast_protocol.content.reason import Reason, because
+from tiercast_protocol.content.jobs import breaker as b
+from tiercast_protocol.content.jobs.reason import Reason, because
 from tiercast_protocol.errors import SignatureInvalid, TiercastError, UsageError
 from tiercast_protocol.wire.site import BreakersOpened, BreakerTold, HeldRollout, StartsHeld, of_row, row_of
 
 if TYPE_CHECKING:
     from tiercast_gateway.steering.said import Said
     from tiercast_gateway.subtree import SubTree
-    from tiercast_protocol.content.keys import PrivateKey
-    from tiercast_protocol.content.order import Order
+    from tiercast_protocol.content.jobs.order import Order
+    from tiercast_protocol.content.trust.keys import PrivateKey
 
 log = structlog.get_logger(__name__)
 

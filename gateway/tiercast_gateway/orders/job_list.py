@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from sqlite3 import Connection
 from typing import TYPE_CHECKING, Any
 
-from tiercast_protocol.content import jobtypes
-from tiercast_protocol.content.order import CANCEL, SOME, Order
-from tiercast_protocol.content.receipt import STATES
+from tiercast_protocol.content.jobs import jobtypes
+from tiercast_protocol.content.jobs.order import CANCEL, SOME, Order
+from tiercast_protocol.content.jobs.receipt import STATES
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import StatusRecord

@@ -24,8 +24,8 @@ import structlog
 
 from tiercast_gateway.children.routes import Routes
 from tiercast_gateway.orders import rows as order_rows
-from tiercast_protocol.content.jobtypes import OFFER, REPAIR
-from tiercast_protocol.content.order import CANCEL, INSTALL, PRELOAD, Order, open_order
+from tiercast_protocol.content.jobs.jobtypes import OFFER, REPAIR
+from tiercast_protocol.content.jobs.order import CANCEL, INSTALL, PRELOAD, Order, open_order
 from tiercast_protocol.errors import SignatureInvalid
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.post import Post

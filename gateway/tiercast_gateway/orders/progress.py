@@ -21,7 +21,7 @@ from tiercast_protocol.wire.messages import StatusRecord
 
 if TYPE_CHECKING:
     from tiercast_gateway.depot.depot import Depot
-    from tiercast_protocol.content.order import Order
+    from tiercast_protocol.content.jobs.order import Order
 
 Digest = bytes
 EVERY_SECONDS = 1.0

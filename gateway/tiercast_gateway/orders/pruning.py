@@ -25,12 +25,13 @@ import msgspec
 import structlog
 
 from tiercast_gateway.facts import software_rows
-from tiercast_protocol.content import provisos, software
-from tiercast_protocol.content.condition import TIME_LIMIT_S, compile_condition
-from tiercast_protocol.content.inventory import SOFTWARE, Inventory
-from tiercast_protocol.content.order import CANCEL, Order
-from tiercast_protocol.content.reason import Reason, because
-from tiercast_protocol.content.vouching import SITE
+from tiercast_protocol.content.facts import software
+from tiercast_protocol.content.facts.condition import TIME_LIMIT_S, compile_condition
+from tiercast_protocol.content.facts.inventory import SOFTWARE, Inventory
+from tiercast_protocol.content.jobs import provisos
+from tiercast_protocol.content.jobs.order import CANCEL, Order
+from tiercast_protocol.content.jobs.reason import Reason, because
+from tiercast_protocol.content.jobs.vouching import SITE
 from tiercast_protocol.errors import MessageInvalid, UsageError
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire import codec

@@ -12,7 +12,7 @@ from __future__ import annotations
 from sqlite3 import Connection
 from typing import Any
 
-from tiercast_protocol.content.order import CANCEL, SOME, Order
+from tiercast_protocol.content.jobs.order import CANCEL, SOME, Order
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import OrderBundle, OrderTarget
 

@@ -26,7 +26,7 @@ from tiercast_gateway.above import Above
 from tiercast_gateway.children.routes import Routes
 from tiercast_gateway.orders import breaker_rows
 from tiercast_gateway.orders.gathering import MOST, PROGRESS_LEAST, Gathering, News
-from tiercast_protocol.content.receipt import STATES
+from tiercast_protocol.content.jobs.receipt import STATES
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import Status, StatusRecord, sound

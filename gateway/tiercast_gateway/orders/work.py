@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tiercast_protocol.content import times
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.manifest import Root
-from tiercast_protocol.content.order import CANCEL, PRELOAD, PURGE, Order, check_target
-from tiercast_protocol.content.reason import Reason, because, packed
-from tiercast_protocol.content.receipt import Receipt, sign_receipt
-from tiercast_protocol.content.understood import not_understood
+from tiercast_protocol.content.jobs import times
+from tiercast_protocol.content.jobs.order import CANCEL, PRELOAD, PURGE, Order, check_target
+from tiercast_protocol.content.jobs.reason import Reason, because, packed
+from tiercast_protocol.content.jobs.receipt import Receipt, sign_receipt
+from tiercast_protocol.content.jobs.understood import not_understood
+from tiercast_protocol.content.sealed.manifest import Root
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, SignatureInvalid, StoreFull, TiercastError, UsageError
 from tiercast_protocol.node.fetch import Fetcher, fetch_package
 from tiercast_protocol.wire.messages import StatusRecord

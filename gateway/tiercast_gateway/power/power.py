@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tiercast_gateway.power.waking import Limits
-from tiercast_protocol.content.power import broadcast_of, magic_packet
+from tiercast_protocol.content.jobs.power import broadcast_of, magic_packet
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.config import Duration, setting
 

@@ -43,10 +43,10 @@ from tiercast_gateway.power.waking import (
     Woke,
 )
 from tiercast_gateway.steering import said as s
-from tiercast_protocol.content import jobtypes, power
-from tiercast_protocol.content.inventory import Inventory
-from tiercast_protocol.content.order import CANCEL, Order
-from tiercast_protocol.content.reason import Reason, because
+from tiercast_protocol.content.facts.inventory import Inventory
+from tiercast_protocol.content.jobs import jobtypes, power
+from tiercast_protocol.content.jobs.order import CANCEL, Order
+from tiercast_protocol.content.jobs.reason import Reason, because
 from tiercast_protocol.errors import MessageInvalid, TiercastError, UsageError
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.power import Woken

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tiercast_gateway.steering.holds import Hold
-from tiercast_protocol.content.reason import Reason, because
+from tiercast_protocol.content.jobs.reason import Reason, because
 from tiercast_protocol.transfer import calendar
 from tiercast_protocol.transfer import events as t
 from tiercast_protocol.transfer.calendar import Window

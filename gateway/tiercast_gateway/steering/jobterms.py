@@ -17,8 +17,8 @@ import structlog
 
 from tiercast_gateway.orders.orders import needs_content
 from tiercast_gateway.steering import said as s
-from tiercast_protocol.content.jobnames import named
-from tiercast_protocol.content.shape import open_shape
+from tiercast_protocol.content.jobs.jobnames import named
+from tiercast_protocol.content.jobs.shape import open_shape
 from tiercast_protocol.errors import SignatureInvalid, UsageError
 from tiercast_protocol.transfer import terms
 from tiercast_protocol.transfer.terms import CHANGE, JobWords
@@ -27,7 +27,7 @@ from tiercast_protocol.wire.messages import JobShape, Message
 if TYPE_CHECKING:
     from tiercast_gateway.steering.said import Said
     from tiercast_gateway.subtree import SubTree
-    from tiercast_protocol.content.order import Order
+    from tiercast_protocol.content.jobs.order import Order
 
 log = structlog.get_logger(__name__)
 

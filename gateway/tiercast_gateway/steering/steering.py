@@ -26,7 +26,7 @@ from tiercast_gateway.steering.jobterms import JobBook
 from tiercast_gateway.steering.said import Said
 from tiercast_gateway.steering.suspensions import Suspensions
 from tiercast_gateway.why.reasons import Reasons
-from tiercast_protocol.content import reason
+from tiercast_protocol.content.jobs import reason
 from tiercast_protocol.errors import TiercastError, UsageError
 from tiercast_protocol.transfer import calendar, terms
 from tiercast_protocol.transfer.events import JobPolicySet
@@ -36,7 +36,7 @@ from tiercast_protocol.wire.messages import Message
 if TYPE_CHECKING:
     from tiercast_gateway.steering.holds import Hold
     from tiercast_gateway.subtree import SubTree
-    from tiercast_protocol.content.order import Order
+    from tiercast_protocol.content.jobs.order import Order
     from tiercast_protocol.transfer.policy import JobPolicy
     from tiercast_protocol.transfer.views import LaneView
 

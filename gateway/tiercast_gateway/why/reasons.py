@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tiercast_gateway.steering.desired import OUTPUT, Desired
-from tiercast_protocol.content.reason import Reason, because, facts_of, read
+from tiercast_protocol.content.jobs.reason import Reason, because, facts_of, read
 from tiercast_protocol.transfer import adaptive, gates, views
 
 if TYPE_CHECKING:

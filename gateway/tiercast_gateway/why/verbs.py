@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 from tiercast_gateway.why import reasons, why
 from tiercast_gateway.why.way import not_below
 from tiercast_gateway.why.why import Said, Target
-from tiercast_protocol.content.jobnames import named, number_of
-from tiercast_protocol.content.reason import Reason, because, shown
-from tiercast_protocol.content.receipt import RELAY_STATES
+from tiercast_protocol.content.jobs.jobnames import named, number_of
+from tiercast_protocol.content.jobs.reason import Reason, because, shown
+from tiercast_protocol.content.jobs.receipt import RELAY_STATES
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node import whyabove
 

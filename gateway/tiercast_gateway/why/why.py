@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tiercast_protocol.content.reason import Reason, because, kind_of, read, shown
-from tiercast_protocol.content.receipt import STATES
-from tiercast_protocol.content.results import RESULTS
+from tiercast_protocol.content.jobs.reason import Reason, because, kind_of, read, shown
+from tiercast_protocol.content.jobs.receipt import STATES
+from tiercast_protocol.content.jobs.results import RESULTS
 
 #: What a state alone says, where nobody says more.
 CODE_OF: dict[str, str] = {

@@ -21,9 +21,9 @@ import aiomqtt
 import structlog
 
 from tiercast_mqtt.password import hash_password
-from tiercast_protocol.content.credential import Token, open_credential
-from tiercast_protocol.content.joining import join_password, join_user, make_request
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.credential import Token, open_credential
+from tiercast_protocol.content.trust.joining import join_password, join_user, make_request
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import MessageInvalid, SignatureInvalid, StateError, UsageError
 from tiercast_protocol.node.address import TlsFiles, check_trust, parse_address, what_to_look_at
 from tiercast_protocol.node.broker import connect_once

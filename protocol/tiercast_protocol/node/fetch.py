@@ -16,8 +16,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Container, Itera
 from itertools import islice
 from typing import Protocol
 
-from tiercast_protocol.content.chunk import unseal
-from tiercast_protocol.content.manifest import Entry, Root, chunks_of_list, decode_list, decode_root
+from tiercast_protocol.content.sealed.chunk import unseal
+from tiercast_protocol.content.sealed.manifest import Entry, Root, chunks_of_list, decode_list, decode_root
 from tiercast_protocol.node.chunks.port import ChunkStore
 
 Digest = bytes

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tiercast_protocol.content.chunk import MAX_STORED
-from tiercast_protocol.content.digest import DIGEST_SIZE, Digest
+from tiercast_protocol.content.sealed.chunk import MAX_STORED
+from tiercast_protocol.content.sealed.digest import DIGEST_SIZE, Digest
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, MessageInvalid, UsageError
 
 VERB = "chunks.give"

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tiercast_protocol.content.credential import Credential, open_credential
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.credential import Credential, open_credential
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import MessageInvalid, SignatureInvalid, StateError, UsageError
 
 ARTICLE = {"gateway": "a gateway", "endpoint": "an endpoint"}

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from tiercast_protocol.content.digest import Digest
+from tiercast_protocol.content.sealed.digest import Digest
 
 #: Why a chunk may not go, in the words that people read.
 ORDER = "an open order"

@@ -8,7 +8,7 @@ Rules
   others.  Without the index nothing can follow, so then the rest of the patch is left out too.
 - Who wants a part of the result only says which: regions that make nothing of it are passed over, payload and all, and
   so are, for him, those whose reference is not all held.
-- Nothing here decides whether a patch is worth it (content/patchway.py), nor fetches chunks in its place.
+- Nothing here decides whether a patch is worth it (content/patches/patchway.py), nor fetches chunks in its place.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Protocol
 
 import structlog
 
-from tiercast_protocol.content import patch as p
-from tiercast_protocol.content.chunk import pack, unseal
-from tiercast_protocol.content.digest import Digest
-from tiercast_protocol.content.manifest import MAX_LISTS, decode_list
+from tiercast_protocol.content.patches import patch as p
+from tiercast_protocol.content.sealed.chunk import pack, unseal
+from tiercast_protocol.content.sealed.digest import Digest
+from tiercast_protocol.content.sealed.manifest import MAX_LISTS, decode_list
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, MessageInvalid, ProtocolError, TiercastError
 from tiercast_protocol.node.chunks.port import ChunkStore
 from tiercast_protocol.node.fetch import Fetcher, read_root

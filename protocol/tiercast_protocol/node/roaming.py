@@ -21,7 +21,7 @@ from typing import Any
 
 import structlog
 
-from tiercast_protocol.content.parents import Candidate, Placing, open_parents, sign_placing
+from tiercast_protocol.content.trust.parents import Candidate, Placing, open_parents, sign_placing
 from tiercast_protocol.errors import SignatureInvalid, StoreFull, UsageError
 from tiercast_protocol.node import parentage as p
 from tiercast_protocol.node import standing

@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from tiercast_protocol.content.reason import read, shown
+from tiercast_protocol.content.jobs.reason import read, shown
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.queries import Queries
 from tiercast_protocol.wire.envelope import Envelope

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tiercast_protocol.content.keys import PrivateKey, verify
+from tiercast_protocol.content.trust.keys import PrivateKey, verify
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.root import Message
 

@@ -177,7 +177,7 @@ class PatchOffers(Message, frozen=True, kw_only=True, omit_defaults=True):
 class StatusRecord(Message, frozen=True, kw_only=True, omit_defaults=True):
     """What one target says of one job at one revision and attempt; the highest `seq` wins.
 
-    `state` is one of `tiercast_protocol.content.receipt.STATES`.  `done` and `total` are bytes of the
+    `state` is one of `tiercast_protocol.content.jobs.receipt.STATES`.  `done` and `total` are bytes of the
     present step.  A final state carries the endpoint's `receipt` and its `signature`.
     """
 
@@ -194,7 +194,7 @@ class StatusRecord(Message, frozen=True, kw_only=True, omit_defaults=True):
     total: int = 0
     receipt: bytes = b""
     signature: bytes = b""
-    #: What the target's owner chose of the job, as JSON (`content/chosen.py`); "" for nothing.
+    #: What the target's owner chose of the job, as JSON (`content/jobs/chosen.py`); "" for nothing.
     owner: str = ""
 
 

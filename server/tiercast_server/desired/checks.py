@@ -11,8 +11,8 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.assigned import Rule
-from tiercast_protocol.content.target import names_of
+from tiercast_protocol.content.jobs.assigned import Rule
+from tiercast_protocol.content.jobs.target import names_of
 from tiercast_protocol.errors import UsageError
 from tiercast_server import group_windows
 from tiercast_server.database.tables import packages

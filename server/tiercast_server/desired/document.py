@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from tiercast_protocol.content.assigned import Rule, wants
-from tiercast_protocol.content.target import Expression
+from tiercast_protocol.content.jobs.assigned import Rule, wants
+from tiercast_protocol.content.jobs.target import Expression
 from tiercast_protocol.errors import UsageError
 from tiercast_server.targeting import parsed
 

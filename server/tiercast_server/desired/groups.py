@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.condition import compile_condition
+from tiercast_protocol.content.facts.condition import compile_condition
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import calendar
 from tiercast_server import group_windows

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import jobtypes
-from tiercast_protocol.content.assigned import Rule
+from tiercast_protocol.content.jobs import jobtypes
+from tiercast_protocol.content.jobs.assigned import Rule
 from tiercast_protocol.errors import UsageError
 from tiercast_server.desired import rows as assignment_rows
 from tiercast_server.nodes.nodes import Node

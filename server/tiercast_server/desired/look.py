@@ -17,8 +17,8 @@ import msgspec
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import jobtypes
-from tiercast_protocol.content.assigned import Rule
+from tiercast_protocol.content.jobs import jobtypes
+from tiercast_protocol.content.jobs.assigned import Rule
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.rollout_tables import rollouts
 from tiercast_server.database.tables import inventory, jobs, packages, targets

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.times import INSTALL_WINDOW
+from tiercast_protocol.content.jobs.times import INSTALL_WINDOW
 from tiercast_protocol.errors import UsageError
 from tiercast_server.desired import rows as assignment_rows
 from tiercast_server.desired.document import Assignment

@@ -15,8 +15,8 @@ import msgspec
 from sqlalchemy import RowMapping, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.assigned import Rule
-from tiercast_protocol.content.target import names_of
+from tiercast_protocol.content.jobs.assigned import Rule
+from tiercast_protocol.content.jobs.target import names_of
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
 from tiercast_server.database.assignment_tables import assignment_tries, assignments, desired_changes, desired_windows

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from functools import cmp_to_key, partial
 
-from tiercast_protocol.content.assigned import Rule
-from tiercast_protocol.content.versions import PLAIN, compare
+from tiercast_protocol.content.facts.versions import PLAIN, compare
+from tiercast_protocol.content.jobs.assigned import Rule
 from tiercast_server.desired.life import NONE, REMOVED
 
 

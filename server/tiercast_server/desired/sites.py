@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.assigned import HOLDS, MISSING, UNKNOWN, WRONG
+from tiercast_protocol.content.jobs.assigned import HOLDS, MISSING, UNKNOWN, WRONG
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.drift import Assigned, DriftTold
 from tiercast_server import handover

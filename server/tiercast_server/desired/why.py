@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from tiercast_gateway.why import why
-from tiercast_protocol.content.reason import Reason, because, shown
+from tiercast_protocol.content.jobs.reason import Reason, because, shown
 from tiercast_protocol.errors import UsageError
 from tiercast_server.desired import rows as assignment_rows
 from tiercast_server.desired.life import MOST, Machine, Try

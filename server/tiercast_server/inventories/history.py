@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.inventory import LONGEST, SOFTWARE
+from tiercast_protocol.content.facts.inventory import LONGEST, SOFTWARE
 from tiercast_server.database.tables import inventory_changes
 from tiercast_server.nodes.nodes import get
 

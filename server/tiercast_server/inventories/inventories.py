@@ -19,10 +19,10 @@ import structlog
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import target
-from tiercast_protocol.content.condition import Condition, compile_condition
-from tiercast_protocol.content.inventory import SOFTWARE, Inventory, open_inventory
-from tiercast_protocol.content.software import unpacked
+from tiercast_protocol.content.facts.condition import Condition, compile_condition
+from tiercast_protocol.content.facts.inventory import SOFTWARE, Inventory, open_inventory
+from tiercast_protocol.content.facts.software import unpacked
+from tiercast_protocol.content.jobs import target
 from tiercast_protocol.errors import ProtocolError, SignatureInvalid, UsageError
 from tiercast_protocol.wire.facts import GroupsTold, InventoryAsk, InventoryEntry, SoftwareList
 from tiercast_server import group_windows, handover

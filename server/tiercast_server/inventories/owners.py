@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import func, select
 
 from tiercast_gateway.facts.owners import asked_of
-from tiercast_protocol.content import chosen
-from tiercast_protocol.content.chosen import Said
-from tiercast_protocol.content.receipt import STATES
+from tiercast_protocol.content.jobs import chosen
+from tiercast_protocol.content.jobs.chosen import Said
+from tiercast_protocol.content.jobs.receipt import STATES
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_server.database.tables import jobs, members, placings, targets
 from tiercast_server.jobs import rows as job_rows

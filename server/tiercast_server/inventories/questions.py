@@ -11,9 +11,9 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-from tiercast_protocol.content import target
-from tiercast_protocol.content.condition import Condition, compile_condition, compile_value
-from tiercast_protocol.content.tally import MOST, Rows, meant, tally
+from tiercast_protocol.content.facts.condition import Condition, compile_condition, compile_value
+from tiercast_protocol.content.jobs import target
+from tiercast_protocol.content.jobs.tally import MOST, Rows, meant, tally
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_server.inventories import history as inventory_history
 from tiercast_server.inventories.software import rows_for

@@ -15,9 +15,9 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_gateway.facts.software_rows import made
-from tiercast_protocol.content import software
-from tiercast_protocol.content.condition import Condition
-from tiercast_protocol.content.inventory import SOFTWARE
+from tiercast_protocol.content.facts import software
+from tiercast_protocol.content.facts.condition import Condition
+from tiercast_protocol.content.facts.inventory import SOFTWARE
 from tiercast_protocol.wire.facts import SoftwareList
 from tiercast_server.database.tables import inventory, software_lists
 from tiercast_server.parts import parts

@@ -16,8 +16,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import actions, jobtypes, phases, power, reboots
-from tiercast_protocol.content.target import Expression, union
+from tiercast_protocol.content.jobs import jobtypes, power
+from tiercast_protocol.content.jobs.target import Expression, union
+from tiercast_protocol.content.package import actions, phases, reboots
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import jobs, targets
 from tiercast_server.jobs.proviso_checks import check_provisos

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 from sqlalchemy import select
 
-from tiercast_protocol.content import jobtypes
-from tiercast_protocol.content.times import read as read_times
+from tiercast_protocol.content.jobs import jobtypes
+from tiercast_protocol.content.jobs.times import read as read_times
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.transfer.terms import job_words

@@ -15,8 +15,8 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.reason import told
-from tiercast_protocol.content.receipt import STATES, Receipt
+from tiercast_protocol.content.jobs.reason import told
+from tiercast_protocol.content.jobs.receipt import STATES, Receipt
 from tiercast_protocol.errors import MessageInvalid, UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_protocol.wire import codec

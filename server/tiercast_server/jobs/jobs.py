@@ -16,10 +16,11 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import jobtypes, phases, provisos, times
-from tiercast_protocol.content.shape import Shape, sign_shape
-from tiercast_protocol.content.target import names_of
-from tiercast_protocol.content.vouching import SITE
+from tiercast_protocol.content.jobs import jobtypes, provisos, times
+from tiercast_protocol.content.jobs.shape import Shape, sign_shape
+from tiercast_protocol.content.jobs.target import names_of
+from tiercast_protocol.content.jobs.vouching import SITE
+from tiercast_protocol.content.package import phases
 from tiercast_protocol.transfer import terms
 from tiercast_protocol.transfer.overlap import Limit
 from tiercast_protocol.wire.messages import JobShape

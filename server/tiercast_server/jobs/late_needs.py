@@ -11,7 +11,7 @@ from __future__ import annotations
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import provisos
+from tiercast_protocol.content.jobs import provisos
 from tiercast_protocol.errors import UsageError
 from tiercast_server.jobs import requests
 from tiercast_server.jobs import rows as job_rows

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from tiercast_protocol.content.receipt import STATES
+from tiercast_protocol.content.jobs.receipt import STATES
 
 JobState = Literal["open", "done", "failed", "cancelled", "expired"]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tiercast_protocol.content.times import DEADLINE, PREPARE_BY
+from tiercast_protocol.content.jobs.times import DEADLINE, PREPARE_BY
 
 
 def missed(

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import jobtypes
-from tiercast_protocol.content.receipt import STATES
-from tiercast_protocol.content.target import union
+from tiercast_protocol.content.jobs import jobtypes
+from tiercast_protocol.content.jobs.receipt import STATES
+from tiercast_protocol.content.jobs.target import union
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import targets
 from tiercast_server.jobs.rows import Job

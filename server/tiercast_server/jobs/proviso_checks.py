@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tiercast_protocol.content import provisos
-from tiercast_protocol.content.check import MACHINE, packed
-from tiercast_protocol.content.definition import Definition, parse_definition
-from tiercast_protocol.content.jobtypes import OFFER
-from tiercast_protocol.content.replacing import ANY
-from tiercast_protocol.content.versions import PLAIN
+from tiercast_protocol.content.facts.versions import PLAIN
+from tiercast_protocol.content.jobs import provisos
+from tiercast_protocol.content.jobs.jobtypes import OFFER
+from tiercast_protocol.content.package.check import MACHINE, packed
+from tiercast_protocol.content.package.definition import Definition, parse_definition
+from tiercast_protocol.content.package.replacing import ANY
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import calendar
 

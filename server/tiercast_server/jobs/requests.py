@@ -18,8 +18,8 @@ from typing import Any
 from sqlalchemy import RowMapping, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import jobtypes
-from tiercast_protocol.content.jobnames import number_of
+from tiercast_protocol.content.jobs import jobtypes
+from tiercast_protocol.content.jobs.jobnames import number_of
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
 from tiercast_server.database.tables import job_requests

@@ -15,9 +15,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import breaker, jobtypes, phases, provisos, times
-from tiercast_protocol.content.receipt import STATES
-from tiercast_protocol.content.vouching import SITE
+from tiercast_protocol.content.jobs import breaker, jobtypes, provisos, times
+from tiercast_protocol.content.jobs.receipt import STATES
+from tiercast_protocol.content.jobs.vouching import SITE
+from tiercast_protocol.content.package import phases
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import terms
 from tiercast_server import group_windows

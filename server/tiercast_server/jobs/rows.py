@@ -15,10 +15,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, func, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import jobtypes, phases
-from tiercast_protocol.content.jobnames import number_of
-from tiercast_protocol.content.order import CANCEL, FORCE, SOME
-from tiercast_protocol.content.receipt import STATES
+from tiercast_protocol.content.jobs import jobtypes
+from tiercast_protocol.content.jobs.jobnames import number_of
+from tiercast_protocol.content.jobs.order import CANCEL, FORCE, SOME
+from tiercast_protocol.content.jobs.receipt import STATES
+from tiercast_protocol.content.package import phases
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
 from tiercast_server import group_wakes, handover, site_jobs

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 
-from tiercast_protocol.content import jobtypes
+from tiercast_protocol.content.jobs import jobtypes
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_server.database.tables import job_requests, jobs, targets

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import provisos
+from tiercast_protocol.content.jobs import provisos
 from tiercast_server.database.rollout_tables import rollout_jobs
 from tiercast_server.database.tables import targets
 from tiercast_server.jobs import rows as job_rows

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from tiercast_protocol.content import times
+from tiercast_protocol.content.jobs import times
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer.overlap import Limit
 

@@ -15,8 +15,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import chosen
-from tiercast_protocol.content.receipt import STATES
+from tiercast_protocol.content.jobs import chosen
+from tiercast_protocol.content.jobs.receipt import STATES
 from tiercast_server.database.tables import hops, placings, targets
 from tiercast_server.database.tables import nodes as nodes_table
 from tiercast_server.jobs import skipped

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from tiercast_protocol.content import actions
+from tiercast_protocol.content.package import actions
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.config import parse_duration, parse_rate, parse_size
 from tiercast_protocol.transfer.terms import JOB_WORDS

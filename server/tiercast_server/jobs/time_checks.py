@@ -1,7 +1,7 @@
 """What can't work of a job's times: refused when it is ordered, with the figures.  Pure.
 
 Rules (docs/jobs.md, "Times")
-- Single values are checked where they are read (`content/times.py`); here they meet the clock, the type, the expiry,
+- Single values are checked where they are read (`content/jobs/times.py`); here they meet the clock, the type, the expiry,
   the package, and the links on the way as far as their terms are known.
 - Only what is impossible is refused: what merely may be late is shown when it is.
 - Local windows are judged by this server's clock and zone; each node keeps them by its own.
@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from difflib import get_close_matches
 
-from tiercast_protocol.content import jobtypes, times
-from tiercast_protocol.content.results import RESULTS
-from tiercast_protocol.content.times import Times
+from tiercast_protocol.content.jobs import jobtypes, times
+from tiercast_protocol.content.jobs.results import RESULTS
+from tiercast_protocol.content.jobs.times import Times
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import calendar
 from tiercast_protocol.transfer.overlap import Limit, room

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from tiercast_protocol.content import times
+from tiercast_protocol.content.jobs import times
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import calendar
 from tiercast_protocol.transfer.cutting import LARGEST_FRAME

@@ -16,8 +16,8 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_gateway.why.reasons import decoded
-from tiercast_protocol.content.reason import Reason, words
-from tiercast_protocol.content.receipt import STATES
+from tiercast_protocol.content.jobs.reason import Reason, words
+from tiercast_protocol.content.jobs.receipt import STATES
 from tiercast_server.database.site_tables import unwoken
 from tiercast_server.database.tables import targets
 from tiercast_server.jobs.life import CloseTargets

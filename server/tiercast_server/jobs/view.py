@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlalchemy import select
 
-from tiercast_protocol.content import jobtypes
-from tiercast_protocol.content.receipt import Receipt
-from tiercast_protocol.content.vouching import SITE
+from tiercast_protocol.content.jobs import jobtypes
+from tiercast_protocol.content.jobs.receipt import Receipt
+from tiercast_protocol.content.jobs.vouching import SITE
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
 from tiercast_server import why

@@ -18,8 +18,8 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_mqtt.password import hash_password
-from tiercast_protocol.content.credential import Credential, Token, sign_credential
-from tiercast_protocol.content.joining import join_password, join_user
+from tiercast_protocol.content.trust.credential import Credential, Token, sign_credential
+from tiercast_protocol.content.trust.joining import join_password, join_user
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import Admitted, Dismissed, EnrolReply, EnrolRequest, TokenIssued

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from tiercast_mqtt.password import parse_hash
-from tiercast_protocol.content.joining import check_key, check_proof
-from tiercast_protocol.content.keys import KEY_SIZE
+from tiercast_protocol.content.trust.joining import check_key, check_proof
+from tiercast_protocol.content.trust.keys import KEY_SIZE
 from tiercast_protocol.errors import SignatureInvalid
 from tiercast_protocol.wire.messages import EnrolRequest
 from tiercast_server.nodes.nodes import Node

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tiercast_protocol.content.digest import digest_of
+from tiercast_protocol.content.sealed.digest import digest_of
 from tiercast_protocol.errors import UsageError
 
 #: Most candidates beside the parent.

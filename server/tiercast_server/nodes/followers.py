@@ -18,8 +18,8 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import jobtypes
-from tiercast_protocol.content.target import names_of
+from tiercast_protocol.content.jobs import jobtypes
+from tiercast_protocol.content.jobs.target import names_of
 from tiercast_protocol.errors import UsageError
 from tiercast_server import site_jobs
 from tiercast_server.database.tables import jobs, targets

@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.parents import MOST_CANDIDATES, Placing, open_placing
+from tiercast_protocol.content.trust.parents import MOST_CANDIDATES, Placing, open_placing
 from tiercast_protocol.errors import ProtocolError, SignatureInvalid, UsageError
 from tiercast_protocol.wire.moving import Placed
 from tiercast_server.changes import Changes

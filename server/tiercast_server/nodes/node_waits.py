@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.reason import read, shown
-from tiercast_protocol.content.waiting import KINDS
+from tiercast_protocol.content.jobs.reason import read, shown
+from tiercast_protocol.content.jobs.waiting import KINDS
 from tiercast_server.database.tables import jobs, targets
 from tiercast_server.jobs.rows import OPEN_STATES
 

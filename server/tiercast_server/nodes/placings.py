@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.digest import digest_of
-from tiercast_protocol.content.parents import Candidate, Parents, sign_parents
+from tiercast_protocol.content.sealed.digest import digest_of
+from tiercast_protocol.content.trust.parents import Candidate, Parents, sign_parents
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import Admitted, Dismissed
 from tiercast_protocol.wire.moving import ParentsTold

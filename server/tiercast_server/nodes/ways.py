@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tiercast_protocol.content import jobtypes, times
+from tiercast_protocol.content.jobs import jobtypes, times
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer.overlap import Limit
 from tiercast_protocol.transfer.terms import link_words

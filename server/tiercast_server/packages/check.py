@@ -12,9 +12,9 @@ import asyncio
 from collections.abc import Iterable
 from typing import Protocol
 
-from tiercast_protocol.content.chunk import unseal
-from tiercast_protocol.content.definition import canonical, parse_definition
-from tiercast_protocol.content.manifest import Root, TreeCheck, decode_list, decode_root
+from tiercast_protocol.content.package.definition import canonical, parse_definition
+from tiercast_protocol.content.sealed.chunk import unseal
+from tiercast_protocol.content.sealed.manifest import Root, TreeCheck, decode_list, decode_root
 from tiercast_protocol.errors import (
     ChunkCorrupt,
     ChunkMissing,

@@ -2,7 +2,7 @@
 
 Rules (docs/jobs.md, "Conditions")
 - Of a package that several need, the newest version is taken that satisfies all of them, in the order of its own
-  versions (`content/versions.py`); then the revision counts.
+  versions (`content/facts/versions.py`); then the revision counts.
 - What stands on a machine, or is on its way there, and satisfies, is left alone, and what that one needs as well.
 - What can't be satisfied, goes in a circle or can't stand side by side is refused with the names of all involved.
 - Dependencies come before their dependents.
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cmp_to_key
 
-from tiercast_protocol.content.versions import PLAIN, Requirement, compare
+from tiercast_protocol.content.facts.versions import PLAIN, Requirement, compare
 from tiercast_protocol.errors import UsageError
 
 #: Versions of packages on a machine, installed or on their way.

@@ -16,8 +16,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.definition import Definition, canonical
-from tiercast_protocol.content.versions import Requirement, read_requirement
+from tiercast_protocol.content.facts.versions import Requirement, read_requirement
+from tiercast_protocol.content.package.definition import Definition, canonical
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import packages
 from tiercast_server.nodes.nearness import suggestion

@@ -16,8 +16,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.definition import parse_definition
-from tiercast_protocol.content.versions import PLAIN, Requirement, read_requirement
+from tiercast_protocol.content.facts.versions import PLAIN, Requirement, read_requirement
+from tiercast_protocol.content.package.definition import parse_definition
 from tiercast_server.database.tables import jobs, packages, targets
 from tiercast_server.jobs.checks import Request
 from tiercast_server.jobs.proviso_checks import INSTALLING

@@ -14,8 +14,8 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.definition import parse_definition
-from tiercast_protocol.content.versions import read_requirement
+from tiercast_protocol.content.facts.versions import read_requirement
+from tiercast_protocol.content.package.definition import parse_definition
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import jobs, packages, targets
 from tiercast_server.jobs.rows import OPEN_STATES

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tiercast_protocol.content.manifest import Entry, Kind, Root, order_key
+from tiercast_protocol.content.sealed.manifest import Entry, Kind, Root, order_key
 from tiercast_protocol.node import fetch
 from tiercast_protocol.node.chunks.port import ChunkStore
 from tiercast_server.packages.check import LibraryStore

@@ -19,8 +19,8 @@ from typing import Any
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.digest import DIGEST_SIZE
-from tiercast_protocol.content.manifest import Root
+from tiercast_protocol.content.sealed.digest import DIGEST_SIZE
+from tiercast_protocol.content.sealed.manifest import Root
 from tiercast_protocol.errors import ChunkCorrupt, StoreFull, UsageError
 from tiercast_server.database.tables import jobs, package_chunks, packages
 from tiercast_server.packages.cabinets import check_cabinet

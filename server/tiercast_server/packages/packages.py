@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.manifest import valid_version
+from tiercast_protocol.content.sealed.manifest import valid_version
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import packages
 from tiercast_server.nodes.nearness import suggestion

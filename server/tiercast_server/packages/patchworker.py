@@ -19,11 +19,11 @@ import sys
 from contextlib import suppress
 from typing import Any, BinaryIO
 
-from tiercast_protocol.content.chunk import unseal
-from tiercast_protocol.content.digest import Digest
-from tiercast_protocol.content.manifest import decode_list, decode_root
-from tiercast_protocol.content.patchmake import make_patch
-from tiercast_protocol.content.patchplan import Side
+from tiercast_protocol.content.patches.patchmake import make_patch
+from tiercast_protocol.content.patches.patchplan import Side
+from tiercast_protocol.content.sealed.chunk import unseal
+from tiercast_protocol.content.sealed.digest import Digest
+from tiercast_protocol.content.sealed.manifest import decode_list, decode_root
 from tiercast_protocol.errors import ChunkMissing, TiercastError
 from tiercast_protocol.wire import codec
 

@@ -19,9 +19,9 @@ from typing import Any, Protocol
 import msgspec
 from sqlalchemy import select
 
-from tiercast_protocol.content.definition import Definition, parse_definition
-from tiercast_protocol.content.filegroups import group_for
-from tiercast_protocol.content.variables import resolve
+from tiercast_protocol.content.package.definition import Definition, parse_definition
+from tiercast_protocol.content.package.filegroups import group_for
+from tiercast_protocol.content.package.variables import resolve
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import inventory
 from tiercast_server.packages.packages import find_sealed

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from tiercast_protocol.content.definition import parse_definition
-from tiercast_protocol.content.digest import DIGEST_SIZE
+from tiercast_protocol.content.package.definition import parse_definition
+from tiercast_protocol.content.sealed.digest import DIGEST_SIZE
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, ProtocolError, UsageError
 from tiercast_protocol.node import fetch
 from tiercast_protocol.node.control.verbs import Call

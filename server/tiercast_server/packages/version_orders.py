@@ -13,8 +13,8 @@ from collections.abc import Collection
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import provisos
-from tiercast_protocol.content.versions import ORDERS, PLAIN
+from tiercast_protocol.content.facts.versions import ORDERS, PLAIN
+from tiercast_protocol.content.jobs import provisos
 from tiercast_server.database.tables import packages
 from tiercast_server.parts import parts
 

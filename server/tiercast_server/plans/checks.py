@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tiercast_protocol.content.times import read as read_times
+from tiercast_protocol.content.jobs.times import read as read_times
 from tiercast_protocol.errors import UsageError
 from tiercast_server.jobs.checks import MAX_EXPIRY_S
 from tiercast_server.jobs.time_checks import Plan, check_times

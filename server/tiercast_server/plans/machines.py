@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import jobtypes
+from tiercast_protocol.content.jobs import jobtypes
 from tiercast_protocol.errors import UsageError
 from tiercast_server.jobs import life as job_life
 from tiercast_server.jobs import rows as job_rows

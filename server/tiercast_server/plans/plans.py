@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import jobtypes
+from tiercast_protocol.content.jobs import jobtypes
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_protocol.node.kernel import Peer

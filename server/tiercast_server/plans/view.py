@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from tiercast_protocol.content.reason import shown as reason_shown
+from tiercast_protocol.content.jobs.reason import shown as reason_shown
 from tiercast_server.changes import Changes
 from tiercast_server.jobs import rows as job_rows
 from tiercast_server.jobs import skipped

@@ -13,7 +13,7 @@ from collections import Counter
 from typing import Any
 
 from tiercast_gateway.why import why
-from tiercast_protocol.content.reason import Reason, because, shown
+from tiercast_protocol.content.jobs.reason import Reason, because, shown
 from tiercast_protocol.errors import UsageError
 from tiercast_server.jobs import rows as job_rows
 from tiercast_server.plans import rows as plan_rows

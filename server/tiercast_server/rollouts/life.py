@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from tiercast_protocol.content.breaker import WHOLE, Limit
+from tiercast_protocol.content.jobs.breaker import WHOLE, Limit
 
 State = Literal["running", "paused", "stopping", "cancelling", "expiring", "done", "stopped", "cancelled", "expired"]
 FINAL: frozenset[State] = frozenset({"done", "stopped", "cancelled", "expired"})

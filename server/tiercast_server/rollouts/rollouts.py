@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import phases
+from tiercast_protocol.content.package import phases
 from tiercast_protocol.errors import UsageError
 from tiercast_server import group_windows
 from tiercast_server.changes import Changes

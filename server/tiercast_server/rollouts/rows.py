@@ -16,8 +16,8 @@ import msgspec
 from sqlalchemy import RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.breaker import BAD
-from tiercast_protocol.content.receipt import STATES
+from tiercast_protocol.content.jobs.breaker import BAD
+from tiercast_protocol.content.jobs.receipt import STATES
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
 from tiercast_server.database.rollout_tables import rollout_jobs, rollout_members, rollouts

@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from tiercast_protocol.content import phases
-from tiercast_protocol.content.receipt import STATES
+from tiercast_protocol.content.jobs.receipt import STATES
+from tiercast_protocol.content.package import phases
 from tiercast_protocol.errors import UsageError
 
 _WHOLE = 100

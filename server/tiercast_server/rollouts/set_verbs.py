@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tiercast_protocol.content import jobtypes, phases
+from tiercast_protocol.content.jobs import jobtypes
+from tiercast_protocol.content.package import phases
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_server.jobs import rows as job_rows

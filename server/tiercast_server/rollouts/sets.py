@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import phases
+from tiercast_protocol.content.package import phases
 from tiercast_server.database.tables import targets
 from tiercast_server.jobs import rows as job_rows
 from tiercast_server.jobs.life import CloseTargets, Counted

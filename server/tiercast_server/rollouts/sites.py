@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import breaker as b
+from tiercast_protocol.content.jobs import breaker as b
 from tiercast_protocol.errors import MessageInvalid, ProtocolError, SignatureInvalid
 from tiercast_protocol.wire.site import BreakersOpened, BreakerTold
 from tiercast_server import handover

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal
 
-from tiercast_protocol.content.breaker import Limit
+from tiercast_protocol.content.jobs.breaker import Limit
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_server.jobs.checks import MAX_EXPIRY_S, Request

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content.breaker import BAD, WHOLE
-from tiercast_protocol.content.reason import Reason, because, shown
-from tiercast_protocol.content.receipt import STATES
+from tiercast_protocol.content.jobs.breaker import BAD, WHOLE
+from tiercast_protocol.content.jobs.reason import Reason, because, shown
+from tiercast_protocol.content.jobs.receipt import STATES
 from tiercast_server.database.rollout_tables import rollout_jobs
 from tiercast_server.database.tables import targets
 from tiercast_server.jobs import skipped

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tiercast_protocol.content import jobtypes, provisos
-from tiercast_protocol.content.breaker import FORMERS, MOST_FORMERS
-from tiercast_protocol.content.replacing import ANY
+from tiercast_protocol.content.jobs import jobtypes, provisos
+from tiercast_protocol.content.jobs.breaker import FORMERS, MOST_FORMERS
+from tiercast_protocol.content.package.replacing import ANY
 from tiercast_server import group_windows
 from tiercast_server.database.rollout_tables import rollout_jobs, rollout_members
 from tiercast_server.database.tables import nodes as nodes_table

@@ -16,9 +16,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from tiercast_protocol.content import target
-from tiercast_protocol.content.breaker import WHOLE
-from tiercast_protocol.content.target import Expression
+from tiercast_protocol.content.jobs import target
+from tiercast_protocol.content.jobs.breaker import WHOLE
+from tiercast_protocol.content.jobs.target import Expression
 from tiercast_protocol.errors import UsageError
 
 MOST = 50

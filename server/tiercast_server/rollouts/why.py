@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from tiercast_gateway.why import why
-from tiercast_protocol.content.reason import Reason, shown
+from tiercast_protocol.content.jobs.reason import Reason, shown
 from tiercast_protocol.errors import UsageError
 from tiercast_server.region import Region
 from tiercast_server.rollouts import rows as rollout_rows

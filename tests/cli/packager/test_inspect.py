@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tiercast_cli.packager.inspect import inspect
-from tiercast_protocol.content.definition import parse_definition
+from tiercast_protocol.content.package.definition import parse_definition
 from tiercast_protocol.errors import UsageError
 
 TEXT = """\

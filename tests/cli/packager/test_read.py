@@ -9,9 +9,9 @@ import pytest
 
 from tiercast_cli.packager.read import TreeReader
 from tiercast_cli.packager.scan import Found, scan
-from tiercast_protocol.content.chunking import TC1
-from tiercast_protocol.content.digest import digest_of
-from tiercast_protocol.content.manifest import Entry, Kind, check_entries
+from tiercast_protocol.content.sealed.chunking import TC1
+from tiercast_protocol.content.sealed.digest import digest_of
+from tiercast_protocol.content.sealed.manifest import Entry, Kind, check_entries
 from tiercast_protocol.errors import UsageError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tiercast_cli.packager.scan import scan
-from tiercast_protocol.content.manifest import Kind
+from tiercast_protocol.content.sealed.manifest import Kind
 from tiercast_protocol.errors import UsageError
 
 

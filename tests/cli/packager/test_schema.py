@@ -6,8 +6,8 @@ import json
 from dataclasses import fields
 
 from tiercast_cli.packager.schema import schema
-from tiercast_protocol.content.actiontypes import TYPES
-from tiercast_protocol.content.definition import Definition
+from tiercast_protocol.content.package.actiontypes import TYPES
+from tiercast_protocol.content.package.definition import Definition
 
 
 def test_keys_are_those_of_a_definition() -> None:

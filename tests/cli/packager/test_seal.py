@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from tiercast_cli.packager.seal import BATCH_BYTES, Batch, Sealed, TreeSealer, seal_tree
-from tiercast_protocol.content.chunk import MAX_RAW, unseal
-from tiercast_protocol.content.definition import Definition
-from tiercast_protocol.content.filegroups import FileGroup
-from tiercast_protocol.content.manifest import Kind, TreeCheck, decode_list, decode_root
-from tiercast_protocol.content.programs import Program
+from tiercast_protocol.content.package.definition import Definition
+from tiercast_protocol.content.package.filegroups import FileGroup
+from tiercast_protocol.content.package.programs import Program
+from tiercast_protocol.content.sealed.chunk import MAX_RAW, unseal
+from tiercast_protocol.content.sealed.manifest import Kind, TreeCheck, decode_list, decode_root
 from tiercast_protocol.errors import UsageError
 
 DEFINITION = Definition("editor", "1.0", revision=2, description="An editor.")
@@ -200,7 +200,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from tiercast_cli.packager.seal import seal_tree
-from tiercast_protocol.content.definition import Definition
+from tiercast_protocol.content.package.definition import Definition
 sealed = seal_tree(Path(sys.argv[1]), Definition("a", "1"), lambda batch: [None for _ in batch.stored()])
 assert sealed.root.size > 250_000_000
 for line in open("/proc/self/status"):

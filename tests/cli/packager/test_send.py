@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tiercast_cli.packager.send import MESSAGE_BYTES, build_package, load_definition
-from tiercast_protocol.content.chunk import unseal
-from tiercast_protocol.content.definition import Definition
-from tiercast_protocol.content.manifest import decode_root
+from tiercast_protocol.content.package.definition import Definition
+from tiercast_protocol.content.sealed.chunk import unseal
+from tiercast_protocol.content.sealed.manifest import decode_root
 from tiercast_protocol.errors import ConfigError, UsageError
 
 

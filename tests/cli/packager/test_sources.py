@@ -9,7 +9,7 @@ import pytest
 from tiercast_cli.packager.inspect import inspect
 from tiercast_cli.packager.scan import scan
 from tiercast_cli.packager.sources import check_sources
-from tiercast_protocol.content.definition import parse_definition
+from tiercast_protocol.content.package.definition import parse_definition
 from tiercast_protocol.errors import UsageError
 
 HEAD = 'name = "app"\nversion = "1"\n[[action]]\n'

@@ -9,7 +9,7 @@ import pytest
 
 from tiercast_cli.packager.schema import schema
 from tiercast_cli.packager.template import SCHEMA_FILE, template
-from tiercast_protocol.content.definition import Definition, parse_definition
+from tiercast_protocol.content.package.definition import Definition, parse_definition
 
 
 @pytest.mark.parametrize("name", ["editor", 'a"b'])

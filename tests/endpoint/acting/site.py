@@ -14,9 +14,9 @@ from tiercast_endpoint.acting.native import Tools
 from tiercast_endpoint.acting.prefix import Prefix
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.schema import SCHEMA
-from tiercast_protocol.content.actiontypes import Action
-from tiercast_protocol.content.definition import parse_definition
-from tiercast_protocol.content.handler import Handler
+from tiercast_protocol.content.package.actiontypes import Action
+from tiercast_protocol.content.package.definition import parse_definition
+from tiercast_protocol.content.package.handler import Handler
 from tiercast_protocol.node.database import Database
 
 Snapshot = dict[str, tuple[object, ...]]

@@ -10,7 +10,7 @@ import pytest
 from tests.endpoint.acting.site import Lab, act, lab
 
 from tiercast_endpoint.acting.prefix import ActError
-from tiercast_protocol.content.actiontypes import Action
+from tiercast_protocol.content.package.actiontypes import Action
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="accounts are root's")
 

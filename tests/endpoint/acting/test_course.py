@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tiercast_endpoint.acting.course import before, course
 from tiercast_endpoint.acting.effects import DO, DONE, READY, TAKE, Acted, Effect
-from tiercast_protocol.content.actiontypes import Action
+from tiercast_protocol.content.package.actiontypes import Action
 
 names = st.lists(st.sampled_from("abcdefg"), unique=True)
 

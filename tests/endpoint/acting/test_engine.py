@@ -17,7 +17,7 @@ from tests.endpoint.acting.site import Lab, act, lab, snapshot
 
 from tiercast_endpoint.acting import changes, effects
 from tiercast_endpoint.acting.prefix import ActError
-from tiercast_protocol.content.actiontypes import Action
+from tiercast_protocol.content.package.actiontypes import Action
 
 
 def tar(files: dict[str, bytes]) -> bytes:

@@ -14,7 +14,7 @@ from tests.endpoint.acting.site import Lab, act, lab, snapshot
 from tiercast_endpoint.acting.installers import msi_command
 from tiercast_endpoint.acting.native import Tools
 from tiercast_endpoint.acting.prefix import ActError
-from tiercast_protocol.content.handler import Handler
+from tiercast_protocol.content.package.handler import Handler
 
 needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="no dpkg here")
 

@@ -10,7 +10,7 @@ from tests.endpoint.acting.site import act
 from tiercast_endpoint.acting.native import Native, Site, Tools
 from tiercast_endpoint.acting.natives import NATIVES
 from tiercast_endpoint.acting.prefix import Prefix
-from tiercast_protocol.content.actiontypes import NATIVE, TYPES
+from tiercast_protocol.content.package.actiontypes import NATIVE, TYPES
 
 
 def site(prefix: Path, tools: Tools) -> Site:

@@ -15,7 +15,7 @@ from tests.endpoint.lab import Agent, Region, agent_over, pack
 from tests.endpoint.two import root_half
 
 from tiercast_endpoint.acting import archive
-from tiercast_protocol.content.programs import Program
+from tiercast_protocol.content.package.programs import Program
 
 FILES: dict[str, bytes | str | None] = {
     "etc": None,

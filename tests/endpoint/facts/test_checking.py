@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.endpoint.lab import Agent, Content, Package, pack
 
-from tiercast_protocol.content.check import Check, packed
+from tiercast_protocol.content.package.check import Check, packed
 
 USUAL: dict[str, Any] = {"every_s": 1}
 

@@ -9,7 +9,7 @@ from tiercast_endpoint.facts import informing, inventory, lists
 from tiercast_endpoint.jobs import journal
 from tiercast_endpoint.settings import InventorySettings, Settings
 from tiercast_endpoint.trees import holdings
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.joined import Enrolled
 from tiercast_protocol.node.post import Post

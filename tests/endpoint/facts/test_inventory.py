@@ -19,9 +19,9 @@ from tiercast_endpoint.facts.ownfacts import OwnFacts
 from tiercast_endpoint.jobs import journal
 from tiercast_endpoint.trees import holdings
 from tiercast_endpoint.trees.holdings import Installed
-from tiercast_protocol.content import software
-from tiercast_protocol.content.inventory import Inventory, open_inventory
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.facts import software
+from tiercast_protocol.content.facts.inventory import Inventory, open_inventory
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.database import Database

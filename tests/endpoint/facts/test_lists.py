@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tiercast_endpoint.facts import lists
 from tiercast_endpoint.facts.lists import Listed, after
-from tiercast_protocol.content import software
+from tiercast_protocol.content.facts import software
 from tiercast_protocol.node.database import Database
 
 

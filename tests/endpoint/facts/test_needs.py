@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tiercast_endpoint.facts.needs import Bringer, lack
-from tiercast_protocol.content.reason import freed, todo, words
-from tiercast_protocol.content.versions import read_requirement
+from tiercast_protocol.content.facts.versions import read_requirement
+from tiercast_protocol.content.jobs.reason import freed, todo, words
 
 B2 = read_requirement("b >= 2")
 

@@ -9,7 +9,7 @@ import pytest
 from tiercast_endpoint.halves.borrowed import AskedFetcher, Borrowed
 from tiercast_endpoint.halves.line import Line, Refusal
 from tiercast_endpoint.threads import in_thread
-from tiercast_protocol.content.chunk import seal
+from tiercast_protocol.content.sealed.chunk import seal
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, StoreFull
 
 DIGEST, STORED = seal(b"content" * 100)

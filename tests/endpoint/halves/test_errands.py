@@ -13,9 +13,9 @@ from tests.endpoint.lab import Region, agent_over, pack
 from tests.endpoint.two import Other, asking, root_half
 
 from tiercast_endpoint.halves.line import Line, Refusal
-from tiercast_protocol.content.check import Check
-from tiercast_protocol.content.confirmed import Confirmation
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.package.check import Check
+from tiercast_protocol.content.package.confirmed import Confirmation
+from tiercast_protocol.content.trust.keys import PrivateKey
 
 FILES: dict[str, bytes | str | None] = {"health.sh": b'#!/bin/sh\necho "$TIERCAST_VERSION"; exit 0\n'}
 CONFIRM = Confirmation(argv=("./health.sh",), timeout_s=30, within_s=60, every_s=1)

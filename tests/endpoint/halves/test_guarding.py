@@ -12,7 +12,7 @@ from tests.endpoint.lab import Package, Region, pack
 from tests.endpoint.two import Other, asking, root_half
 
 from tiercast_endpoint.halves.line import Line
-from tiercast_protocol.content.order import Order
+from tiercast_protocol.content.jobs.order import Order
 
 FILES: dict[str, bytes | str | None] = {"data": b"x" * 1000}
 

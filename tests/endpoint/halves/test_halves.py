@@ -15,8 +15,8 @@ from tests.endpoint.two import root_half
 from tiercast_endpoint.halves import halves
 from tiercast_endpoint.jobs.story import Step
 from tiercast_endpoint.trees import holdings
-from tiercast_protocol.content.actions import argv_text
-from tiercast_protocol.content.programs import Program
+from tiercast_protocol.content.package.actions import argv_text
+from tiercast_protocol.content.package.programs import Program
 
 BIG = os.urandom(1_200_000)
 FILES: dict[str, bytes | str | None] = {"bin": None, "bin/tool.sh": b"#!/bin/sh\necho $TIERCAST_VERSION\n", "big": BIG}

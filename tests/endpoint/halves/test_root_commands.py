@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from tiercast_endpoint.halves import trusted
 from tiercast_endpoint.settings import Settings
 from tiercast_endpoint.terminal import app
-from tiercast_protocol.content.digest import digest_of
+from tiercast_protocol.content.sealed.digest import digest_of
 from tiercast_protocol.node import config, joined, settings_file
 
 

@@ -16,10 +16,10 @@ from tests.endpoint.lab import Region, pack
 from tests.endpoint.two import Other, asking, root_half
 
 from tiercast_endpoint.halves.line import Line, Refusal
-from tiercast_protocol.content.chunk import pack as stored_form
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.order import Order
-from tiercast_protocol.content.programs import Program
+from tiercast_protocol.content.jobs.order import Order
+from tiercast_protocol.content.package.programs import Program
+from tiercast_protocol.content.sealed.chunk import pack as stored_form
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.wire import codec
 
 HOUR = 3_600_000

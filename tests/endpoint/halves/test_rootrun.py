@@ -18,7 +18,7 @@ from tests.endpoint.two import USER
 from tiercast_endpoint.halves import rootrun, trusted
 from tiercast_endpoint.halves.trusted import RootSettings
 from tiercast_endpoint.jobs.story import Step
-from tiercast_protocol.content.programs import Program
+from tiercast_protocol.content.package.programs import Program
 from tiercast_protocol.errors import StateError, UsageError
 from tiercast_protocol.node.config import Duration, Size
 

@@ -19,7 +19,7 @@ from tests.endpoint.lab import Agent, Region, agent_over
 from tiercast_endpoint.jobs import journal, programs
 from tiercast_endpoint.jobs.actions import Actions
 from tiercast_endpoint.owner import messages
-from tiercast_protocol.content.actions import argv_text
+from tiercast_protocol.content.package.actions import argv_text
 from tiercast_protocol.errors import StoreFull
 from tiercast_protocol.wire.messages import StatusRecord
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiercast_endpoint.jobs.confirm import Confirm, Confirmed, Count, GoBack, Keep, Tried, TryAt
-from tiercast_protocol.content.confirmed import Confirmation
+from tiercast_protocol.content.package.confirmed import Confirmation
 
 TERMS = Confirmation(("/bin/true",), within_s=600, every_s=30)
 NEEDS = replace(TERMS, needs_gateway=True, outage_s=86_400)

@@ -16,8 +16,8 @@ from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.jobs.story import Step
 from tiercast_endpoint.schema import SCHEMA
 from tiercast_endpoint.trees.selection import Selection
-from tiercast_protocol.content.confirmed import Confirmation
-from tiercast_protocol.content.definition import Definition
+from tiercast_protocol.content.package.confirmed import Confirmation
+from tiercast_protocol.content.package.definition import Definition
 from tiercast_protocol.node.database import Database
 
 JOB = Job("j1", 1, "install", "app", "2", 1, b"r" * 32, 1, 9, "c", "installing", 1, n=1, tree="tree")

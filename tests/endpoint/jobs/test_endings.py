@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tiercast_endpoint.jobs import endings
 from tiercast_endpoint.jobs.story import Outcome, Snapshot, Step
-from tiercast_protocol.content.results import RESULTS
+from tiercast_protocol.content.jobs.results import RESULTS
 
 
 def test_every_ending_stands_in_the_catalogue() -> None:

@@ -13,7 +13,7 @@ from tiercast_endpoint.jobs.further import Further, take
 from tiercast_endpoint.jobs.install import Outcome, Snapshot
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.jobs.orders import Accepted, Refused, Stale
-from tiercast_protocol.content.order import Order
+from tiercast_protocol.content.jobs.order import Order
 
 ORDER = Order(
     region="r", epoch=1, job="j1", revision=2, type="install", package="app", version="2", package_revision=1,

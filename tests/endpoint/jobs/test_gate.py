@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiercast_endpoint.jobs.gate import Gate, share_of
-from tiercast_protocol.content import times as t
-from tiercast_protocol.content.reason import words
+from tiercast_protocol.content.jobs import times as t
+from tiercast_protocol.content.jobs.reason import words
 from tiercast_protocol.transfer import calendar
 
 BERLIN = ZoneInfo("Europe/Berlin")

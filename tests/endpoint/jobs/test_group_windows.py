@@ -11,9 +11,9 @@ from tiercast_endpoint.jobs import group_windows
 from tiercast_endpoint.jobs.gate import Gate
 from tiercast_endpoint.jobs.group_windows import GroupWindows
 from tiercast_endpoint.jobs.orders import Identity
-from tiercast_protocol.content.groupwindows import GroupWindows as Said
-from tiercast_protocol.content.groupwindows import sign_windows
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.jobs.groupwindows import GroupWindows as Said
+from tiercast_protocol.content.jobs.groupwindows import sign_windows
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import MessageInvalid, SignatureInvalid
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.transfer import calendar

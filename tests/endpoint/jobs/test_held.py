@@ -28,8 +28,8 @@ from tiercast_endpoint.jobs.install import (
     TurnCame,
 )
 from tiercast_endpoint.jobs.story import Plan
-from tiercast_protocol.content.breaker import ROLLOUT
-from tiercast_protocol.content.reason import Reason, because
+from tiercast_protocol.content.jobs.breaker import ROLLOUT
+from tiercast_protocol.content.jobs.reason import Reason, because
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire.site import HeldRollout, StartsHeld
 

@@ -46,8 +46,8 @@ from tiercast_endpoint.jobs.install import (
     TimeCame,
     TurnCame,
 )
-from tiercast_protocol.content import times as t
-from tiercast_protocol.content.reason import because
+from tiercast_protocol.content.jobs import times as t
+from tiercast_protocol.content.jobs.reason import because
 from tiercast_protocol.transfer import calendar
 
 FINAL = {"rejected", "done", "failed", "interrupted", "cancelled", "expired"}

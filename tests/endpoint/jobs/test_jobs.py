@@ -14,7 +14,7 @@ from tests.endpoint.lab import Agent, Region, agent_over, pack
 from tiercast_endpoint.jobs import run, turns
 from tiercast_endpoint.trees import holdings
 from tiercast_endpoint.trees.materials import Limits
-from tiercast_protocol.content.programs import Program
+from tiercast_protocol.content.package.programs import Program
 from tiercast_protocol.transfer import calendar
 from tiercast_protocol.wire.messages import StatusRecord
 

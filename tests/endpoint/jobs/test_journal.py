@@ -12,7 +12,7 @@ from tiercast_endpoint.jobs import former
 from tiercast_endpoint.jobs import journal as j
 from tiercast_endpoint.jobs.install import Outcome, Plan, Snapshot, Step
 from tiercast_endpoint.trees import holdings
-from tiercast_protocol.content.receipt import ProgramResult
+from tiercast_protocol.content.jobs.receipt import ProgramResult
 
 JOB = j.Job("j1", 1, "install", "hello", "1.0", 1, b"r" * 32, 1, 2, "cause", "ordered", 3, options={"force": True})
 

@@ -7,7 +7,7 @@ import pytest
 from tests.endpoint.lab import Region, pack
 
 from tiercast_endpoint.jobs.orders import Accepted, Refused, Repeated, Seen, Stale, judge, open_bundle
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import MessageInvalid, SignatureInvalid
 from tiercast_protocol.wire.messages import OrderBundle
 

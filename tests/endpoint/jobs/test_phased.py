@@ -33,7 +33,7 @@ from tiercast_endpoint.jobs.install import (
     TurnCame,
 )
 from tiercast_endpoint.jobs.phased import STANDING, entered, with_step
-from tiercast_protocol.content.phases import ACCEPT, COMMIT, PREPARE, STEPS, UNDO, further
+from tiercast_protocol.content.package.phases import ACCEPT, COMMIT, PREPARE, STEPS, UNDO, further
 
 
 @dataclass

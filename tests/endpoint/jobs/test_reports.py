@@ -12,7 +12,7 @@ from tiercast_endpoint.jobs import former, journal, reports
 from tiercast_endpoint.jobs.install import Outcome
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.jobs.reports import EVERY_S, LONGEST_S, MOMENT_S, Progress, Reporter, Soon, pauses_for
-from tiercast_protocol.content.receipt import open_receipt
+from tiercast_protocol.content.jobs.receipt import open_receipt
 from tiercast_protocol.node.database import Database
 
 

@@ -19,8 +19,8 @@ from tiercast_endpoint.trees import holdings
 from tiercast_endpoint.trees.assemble import Assembler
 from tiercast_endpoint.trees.materials import Limits
 from tiercast_endpoint.trees.treewriter import TreeWriter
-from tiercast_protocol.content.chunk import seal
-from tiercast_protocol.content.programs import Program
+from tiercast_protocol.content.package.programs import Program
+from tiercast_protocol.content.sealed.chunk import seal
 
 BIG = os.urandom(300_000)
 FILES: dict[str, bytes | str | None] = {"big": BIG, "small": b"small"}

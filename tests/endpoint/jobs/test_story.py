@@ -16,7 +16,7 @@ from tiercast_endpoint.jobs.story import (
     Snapshot,
     Step,
 )
-from tiercast_protocol.content.receipt import STATES
+from tiercast_protocol.content.jobs.receipt import STATES
 
 
 def test_every_step_is_told_and_may_fail() -> None:

@@ -6,9 +6,9 @@ import pytest
 from tests.support.hop import order_for
 
 from tiercast_endpoint.jobs.terms import MOST_JOBS, Terms
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.order import Order, open_order
-from tiercast_protocol.content.shape import Shape, sign_shape
+from tiercast_protocol.content.jobs.order import Order, open_order
+from tiercast_protocol.content.jobs.shape import Shape, sign_shape
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import SignatureInvalid
 from tiercast_protocol.transfer.policy import JobPolicy
 from tiercast_protocol.wire.messages import JobShape

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tiercast_endpoint.jobs.events import StepFailed
 from tiercast_endpoint.jobs.story import Outcome, Plan, Snapshot, Step
 from tiercast_endpoint.jobs.tries import failed_with, next_try
-from tiercast_protocol.content.times import Times, Tries
+from tiercast_protocol.content.jobs.times import Times, Tries
 
 TWICE = Times(transfer=Tries(2), installation=Tries(2))
 FULL = Outcome("failed", "disk.full")

@@ -17,7 +17,7 @@ from tiercast_endpoint.jobs.install import STATE_OF, Step
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.jobs.run import Run
 from tiercast_endpoint.jobs.turns import AT_ONCE, Lane, lane_of
-from tiercast_protocol.content.programs import Program
+from tiercast_protocol.content.package.programs import Program
 
 
 async def test_what_is_prepared_passes_a_long_fetch_of_its_package_and_of_others(

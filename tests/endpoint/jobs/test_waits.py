@@ -6,8 +6,8 @@ from tiercast_endpoint.jobs.events import Judged, Rest, Seek, Tell
 from tiercast_endpoint.jobs.gate import Gate
 from tiercast_endpoint.jobs.story import Outcome, Snapshot, Step
 from tiercast_endpoint.jobs.waits import Waits
-from tiercast_protocol.content import times
-from tiercast_protocol.content.reason import because
+from tiercast_protocol.content.jobs import times
+from tiercast_protocol.content.jobs.reason import because
 
 HELD = because("owner.held", by="alice")
 

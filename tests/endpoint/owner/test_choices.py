@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tiercast_endpoint.owner import choices
 from tiercast_endpoint.owner.choices import ALL, Choice, Terms, says
-from tiercast_protocol.content.provisos import Provisos
+from tiercast_protocol.content.jobs.provisos import Provisos
 from tiercast_protocol.errors import UsageError
 
 HOUR = 3_600_000

@@ -8,7 +8,7 @@ from tiercast_endpoint.jobs.install import Snapshot, Step
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.owner.choices import Choice
 from tiercast_endpoint.owner.feed import MOST, Feed, of_job
-from tiercast_protocol.content.reason import because, packed
+from tiercast_protocol.content.jobs.reason import because, packed
 
 JOB = Job(
     *("j1", 1, "install", "hello", "1.0", 1, b"", 0, 10**13, "", "fetching", 0),

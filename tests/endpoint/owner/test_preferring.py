@@ -16,8 +16,8 @@ from tests.endpoint.lab import Agent, Region, agent_over, pack
 from tiercast_endpoint.jobs.gate import Gate
 from tiercast_endpoint.owner.choices import Choice, Terms
 from tiercast_endpoint.owner.preferring import NO_WISH, wish
-from tiercast_protocol.content.provisos import Provisos
-from tiercast_protocol.content.times import SHUTDOWN, Times
+from tiercast_protocol.content.jobs.provisos import Provisos
+from tiercast_protocol.content.jobs.times import SHUTDOWN, Times
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import calendar
 

@@ -11,8 +11,8 @@ import pytest
 
 from tiercast_endpoint.trees.ahead import LOOK_SECONDS, Ahead, Machine, Progress
 from tiercast_endpoint.trees.assemble import Assembler
-from tiercast_protocol.content.digest import digest_of
-from tiercast_protocol.content.manifest import Entry, Kind, Part, Root
+from tiercast_protocol.content.sealed.digest import digest_of
+from tiercast_protocol.content.sealed.manifest import Entry, Kind, Part, Root
 from tiercast_protocol.errors import ChunkMissing
 
 CHUNKS = {digest_of(data): data for data in (os.urandom(128 << 10) for _ in range(20))}

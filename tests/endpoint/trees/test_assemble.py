@@ -10,8 +10,8 @@ import pytest
 
 from tiercast_endpoint.trees.assemble import Assembler
 from tiercast_endpoint.trees.tree import TreeError
-from tiercast_protocol.content.digest import digest_of
-from tiercast_protocol.content.manifest import Entry, Kind, Part, Root
+from tiercast_protocol.content.sealed.digest import digest_of
+from tiercast_protocol.content.sealed.manifest import Entry, Kind, Part, Root
 from tiercast_protocol.errors import ChunkMissing, ProtocolError
 
 DATA = b"0123456789"

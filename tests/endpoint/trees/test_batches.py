@@ -9,8 +9,8 @@ import pytest
 from tiercast_endpoint.trees.batches import BATCH_BYTES, TOGETHER, Write, cut, groups, running, write_batch
 from tiercast_endpoint.trees.tree import TreeError
 from tiercast_endpoint.trees.treewriter import TreeWriter
-from tiercast_protocol.content.digest import digest_of
-from tiercast_protocol.content.manifest import Entry, Kind, Part
+from tiercast_protocol.content.sealed.digest import digest_of
+from tiercast_protocol.content.sealed.manifest import Entry, Kind, Part
 
 
 def a_file(path: str, *parts: Part, digest: bytes = b"") -> Entry:

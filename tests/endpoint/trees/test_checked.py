@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tiercast_endpoint.trees.checked import differences, first_difference
-from tiercast_protocol.content.digest import digest_of
-from tiercast_protocol.content.manifest import Entry, Kind
+from tiercast_protocol.content.sealed.digest import digest_of
+from tiercast_protocol.content.sealed.manifest import Entry, Kind
 
 ENTRIES = [
     Entry("a", Kind.FOLDER, 0o755),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiercast_endpoint.trees.growing import GrowingFile
-from tiercast_protocol.content.digest import digest_of
+from tiercast_protocol.content.sealed.digest import digest_of
 from tiercast_protocol.transfer.ranges import RangeSet
 
 PART = 1000

@@ -11,7 +11,7 @@ import pytest
 from tests.endpoint.lab import Agent, Region, agent_over, pack
 
 from tiercast_endpoint.jobs.steps import Limits
-from tiercast_protocol.content.chunk import seal
+from tiercast_protocol.content.sealed.chunk import seal
 from tiercast_protocol.errors import StoreFull
 from tiercast_protocol.node.chunks.port import Taken
 

@@ -11,7 +11,7 @@ import pytest
 from tests.endpoint.lab import Agent, Package, Region, agent_over, pack
 
 from tiercast_endpoint.trees import holdings
-from tiercast_protocol.content.programs import Program
+from tiercast_protocol.content.package.programs import Program
 from tiercast_protocol.errors import ChunkMissing
 from tiercast_protocol.node.chunks.port import Taken
 

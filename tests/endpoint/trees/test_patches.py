@@ -9,12 +9,12 @@ from tests.endpoint.lab import Agent, Package, Region, agent_over, pack
 from tests.support.sealed import like_code, shifted
 
 from tiercast_endpoint.trees import holdings
-from tiercast_protocol.content import patchmake
-from tiercast_protocol.content.chunk import unseal
-from tiercast_protocol.content.filegroups import FileGroup
-from tiercast_protocol.content.manifest import decode_list, decode_root
-from tiercast_protocol.content.patchmake import make_patch
-from tiercast_protocol.content.patchplan import Side
+from tiercast_protocol.content.package.filegroups import FileGroup
+from tiercast_protocol.content.patches import patchmake
+from tiercast_protocol.content.patches.patchmake import make_patch
+from tiercast_protocol.content.patches.patchplan import Side
+from tiercast_protocol.content.sealed.chunk import unseal
+from tiercast_protocol.content.sealed.manifest import decode_list, decode_root
 from tiercast_protocol.wire.messages import PatchOffer
 
 ONE: dict[str, bytes | str | None] = {"tool": like_code(1, 400_000), "readme": b"read me"}

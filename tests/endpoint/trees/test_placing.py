@@ -14,7 +14,7 @@ import pytest
 from tiercast_endpoint.trees import holdings
 from tiercast_endpoint.trees.growing import GrowingFile
 from tiercast_endpoint.trees.placing import Place, Placing
-from tiercast_protocol.content.chunk import seal
+from tiercast_protocol.content.sealed.chunk import seal
 from tiercast_protocol.errors import ChunkCorrupt
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.database import Database

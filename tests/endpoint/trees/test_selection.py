@@ -7,9 +7,9 @@ from pathlib import Path
 from tests.endpoint.acting.site import act
 from tests.endpoint.lab import Agent, Region, agent_over, pack
 
-from tiercast_protocol.content.filegroups import FileGroup
-from tiercast_protocol.content.programs import Program
-from tiercast_protocol.content.variables import Variable
+from tiercast_protocol.content.package.filegroups import FileGroup
+from tiercast_protocol.content.package.programs import Program
+from tiercast_protocol.content.package.variables import Variable
 
 ARM = FileGroup("arm", "arm", 'architecture == "aarch64"')
 PC = FileGroup("pc", "amd64", 'architecture == "x86_64"')

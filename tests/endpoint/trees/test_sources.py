@@ -9,8 +9,8 @@ import pytest
 
 from tiercast_endpoint.trees import holdings
 from tiercast_endpoint.trees.sources import Sources, rows_of
-from tiercast_protocol.content.digest import digest_of
-from tiercast_protocol.content.manifest import Entry, Kind, Part
+from tiercast_protocol.content.sealed.digest import digest_of
+from tiercast_protocol.content.sealed.manifest import Entry, Kind, Part
 from tiercast_protocol.errors import ChunkMissing
 from tiercast_protocol.node.database import Database
 

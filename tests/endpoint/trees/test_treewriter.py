@@ -9,7 +9,7 @@ import pytest
 
 from tiercast_endpoint.trees.tree import ALL_MODES, TreeError, paths_of
 from tiercast_endpoint.trees.treewriter import TreeWriter
-from tiercast_protocol.content.digest import digest_of
+from tiercast_protocol.content.sealed.digest import digest_of
 from tiercast_protocol.transfer.ranges import RangeSet
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from tiercast_endpoint.trees.walk import LARGE, Walk, is_large
-from tiercast_protocol.content.digest import digest_of
-from tiercast_protocol.content.manifest import Entry, Kind, Part
+from tiercast_protocol.content.sealed.digest import digest_of
+from tiercast_protocol.content.sealed.manifest import Entry, Kind, Part
 
 A, B, C, P = (digest_of(name) for name in (b"a", b"b", b"c", b"pack"))
 HALF = LARGE // 2

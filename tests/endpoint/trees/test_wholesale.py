@@ -14,8 +14,8 @@ from tiercast_endpoint.trees.assemble import Assembler
 from tiercast_endpoint.trees.tree import TreeError
 from tiercast_endpoint.trees.treewriter import TreeWriter
 from tiercast_endpoint.trees.wholesale import Wholesale
-from tiercast_protocol.content.digest import Digest, digest_of
-from tiercast_protocol.content.manifest import Entry, Kind, Part, Root
+from tiercast_protocol.content.sealed.digest import Digest, digest_of
+from tiercast_protocol.content.sealed.manifest import Entry, Kind, Part, Root
 from tiercast_protocol.node.chunks.port import Reading
 from tiercast_protocol.transfer.ranges import RangeSet
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tiercast_gateway.children import membership
 from tiercast_gateway.children.membership import Asked, Ended, Event, Machine, Membership, Ordered, meant, windows
-from tiercast_protocol.content.vouching import Definition, Group
+from tiercast_protocol.content.jobs.vouching import Definition, Group
 from tiercast_protocol.errors import UsageError
 
 FACTS = (

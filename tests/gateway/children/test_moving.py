@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.support.hop import HASH, REGION, FakeAbove, order_for, parent_node
 
 from tiercast_gateway.subtree import SubTree
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.parents import Placing, sign_placing
+from tiercast_protocol.content.trust.keys import PrivateKey
+from tiercast_protocol.content.trust.parents import Placing, sign_placing
 from tiercast_protocol.errors import ProtocolError
 from tiercast_protocol.wire.messages import Admitted, OrderBundle, Status, StatusRecord
 from tiercast_protocol.wire.moving import Below, Left, Placed

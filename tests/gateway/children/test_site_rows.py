@@ -8,7 +8,7 @@ from tests.gateway.children.test_sitegroups import site_order
 
 from tiercast_gateway.children import site_rows
 from tiercast_gateway.children.site_rows import SiteJob
-from tiercast_protocol.content.order import Order
+from tiercast_protocol.content.jobs.order import Order
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire import codec
 

@@ -12,12 +12,12 @@ import pytest
 from tests.support.hop import HASH, REGION, FakeAbove, parent_node, until
 
 from tiercast_gateway.subtree import SubTree
-from tiercast_protocol.content import merkle
-from tiercast_protocol.content import vouching as v
-from tiercast_protocol.content.inventory import Facts, Inventory, sign_inventory
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.order import Order, open_order, sign_order
-from tiercast_protocol.content.regrouped import Regrouped, sign_regrouped
+from tiercast_protocol.content.facts.inventory import Facts, Inventory, sign_inventory
+from tiercast_protocol.content.jobs import vouching as v
+from tiercast_protocol.content.jobs.order import Order, open_order, sign_order
+from tiercast_protocol.content.jobs.regrouped import Regrouped, sign_regrouped
+from tiercast_protocol.content.sealed import merkle
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import SignatureInvalid
 from tiercast_protocol.wire.facts import Inventories, InventoryEntry
 from tiercast_protocol.wire.messages import Admitted, OrderTarget

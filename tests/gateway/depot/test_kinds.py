@@ -12,9 +12,9 @@ from tests.support.sealed import sealed
 
 from tiercast_gateway.depot import kinds
 from tiercast_gateway.depot.kinds import Kinds
-from tiercast_protocol.content.filegroups import FileGroup
-from tiercast_protocol.content.inventory import Inventory
-from tiercast_protocol.content.manifest import Root
+from tiercast_protocol.content.facts.inventory import Inventory
+from tiercast_protocol.content.package.filegroups import FileGroup
+from tiercast_protocol.content.sealed.manifest import Root
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire import codec
 

@@ -10,7 +10,7 @@ from tests.support.hop import FakeAbove, made_package, parent_node
 from tiercast_gateway.depot import media
 from tiercast_gateway.depot.media import MediaVerbs
 from tiercast_gateway.subtree import SubTree
-from tiercast_protocol.content.chunk import seal
+from tiercast_protocol.content.sealed.chunk import seal
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_protocol.node.kernel import Peer

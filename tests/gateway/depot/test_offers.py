@@ -9,7 +9,7 @@ from tests.support.hop import order_for
 from tests.support.sealed import like_code, offer_of, sealed, shifted
 
 from tiercast_gateway.depot.offers import MOST, WITH_AN_ORDER, Offers, waiting_children
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire.messages import PatchOffer

@@ -17,9 +17,9 @@ from tests.support.sealed import SealedPackage, like_code, offer_of, sealed, shi
 from tiercast_gateway.depot.depot import Depot
 from tiercast_gateway.depot.offers import Offers
 from tiercast_gateway.depot.patches import Patches
-from tiercast_protocol.content import patchmake
-from tiercast_protocol.content.filegroups import FileGroup
-from tiercast_protocol.content.manifest import Root
+from tiercast_protocol.content.package.filegroups import FileGroup
+from tiercast_protocol.content.patches import patchmake
+from tiercast_protocol.content.sealed.manifest import Root
 from tiercast_protocol.errors import ChunkMissing
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire.messages import PatchOffer

@@ -8,7 +8,7 @@ from tests.support.depots import until_told
 from tests.support.hop import FakeAbove, gateway_node, made_package, parent_node, until
 
 from tiercast_gateway.verbs import add_common_verbs
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.node.control.verbs import Verbs
 
 KEY = PrivateKey.generate()

@@ -15,8 +15,8 @@ from tests.support.hop import FakeAbove, until
 from tiercast_gateway.children.routes import Routes
 from tiercast_gateway.facts.drift import Drift, standing
 from tiercast_gateway.facts.inventories import Inventories
-from tiercast_protocol.content.assigned import Rule, wants
-from tiercast_protocol.content.inventory import Facts, Inventory
+from tiercast_protocol.content.facts.inventory import Facts, Inventory
+from tiercast_protocol.content.jobs.assigned import Rule, wants
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_protocol.node.database import Database

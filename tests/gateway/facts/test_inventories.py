@@ -12,9 +12,9 @@ from tests.support.hop import FakeAbove, until
 from tiercast_gateway.children.routes import Routes
 from tiercast_gateway.facts import software_rows
 from tiercast_gateway.facts.inventories import Inventories
-from tiercast_protocol.content import software
-from tiercast_protocol.content.inventory import Facts, Inventory, sign_inventory
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.facts import software
+from tiercast_protocol.content.facts.inventory import Facts, Inventory, sign_inventory
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire.facts import Inventories as Said
 from tiercast_protocol.wire.facts import InventoryAsk, InventoryEntry, InventorySame, SoftwareList

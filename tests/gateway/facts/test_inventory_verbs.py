@@ -9,9 +9,9 @@ import pytest
 from tiercast_gateway.facts import inventories as kept
 from tiercast_gateway.facts import software_rows
 from tiercast_gateway.facts.inventory_verbs import InventoryVerbs
-from tiercast_protocol.content import software
-from tiercast_protocol.content.inventory import Facts, Inventory, sign_inventory
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.facts import software
+from tiercast_protocol.content.facts.inventory import Facts, Inventory, sign_inventory
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_protocol.node.database import Database

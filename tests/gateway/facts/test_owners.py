@@ -10,7 +10,7 @@ import pytest
 
 from tiercast_gateway.facts.owners import Owners
 from tiercast_gateway.tables import SCHEMA
-from tiercast_protocol.content.chosen import Chosen, packed
+from tiercast_protocol.content.jobs.chosen import Chosen, packed
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_protocol.node.database import Database

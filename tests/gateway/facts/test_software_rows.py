@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tiercast_gateway.facts import software_rows
-from tiercast_protocol.content import software
+from tiercast_protocol.content.facts import software
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire.facts import SoftwareList
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiercast_gateway.orders.breaker import Breaker, Counted, Event, Hold, Kept, Release, Resumed, Tell
-from tiercast_protocol.content.breaker import Limit
+from tiercast_protocol.content.jobs.breaker import Limit
 
 COUNTS = st.tuples(st.integers(0, 12), st.integers(0, 12)).map(lambda two: Counted(min(two), max(1, *two)))
 EVENTS = st.lists(st.one_of(COUNTS, st.integers(0, 5).map(Resumed)), max_size=30)

@@ -10,8 +10,8 @@ import pytest
 from tests.support.hop import FakeAbove, admitted, gateway_node, order_for, parent_node, until
 
 from tiercast_gateway.subtree import SubTree
-from tiercast_protocol.content import breaker as b
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.jobs import breaker as b
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import SignatureInvalid, UsageError
 from tiercast_protocol.wire.messages import Status, StatusRecord
 from tiercast_protocol.wire.site import BreakersOpened, BreakerTold, HeldRollout, StartsHeld

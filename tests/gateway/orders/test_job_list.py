@@ -10,7 +10,7 @@ from tests.support.hop import FakeAbove, order_for, parent_node
 
 from tiercast_gateway.orders.job_list import Wanted, closing, find, wanted_of
 from tiercast_gateway.subtree import SubTree
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_protocol.node.kernel import Peer

@@ -9,8 +9,8 @@ from tests.support.hop import order_for
 
 from tiercast_gateway.children.routes import Routes
 from tiercast_gateway.orders.orders import Orders, OwnOrder
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.order import Order
+from tiercast_protocol.content.jobs.order import Order
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import SignatureInvalid
 from tiercast_protocol.node.database import Database, Unit
 from tiercast_protocol.wire import codec

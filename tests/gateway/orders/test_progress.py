@@ -12,8 +12,8 @@ from tests.support.hop import made_package, order_for, until
 
 from tiercast_gateway.depot.depot import Depot
 from tiercast_gateway.orders.progress import Progress
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.order import Order
+from tiercast_protocol.content.jobs.order import Order
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire import codec

@@ -16,9 +16,9 @@ from tiercast_gateway.orders import pruning
 from tiercast_gateway.orders.pruning import Pruning
 from tiercast_gateway.subtree import SubTree
 from tiercast_gateway.why.verbs import WhyVerbs
-from tiercast_protocol.content.inventory import Inventory, sign_inventory
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.order import Order, sign_order
+from tiercast_protocol.content.facts.inventory import Inventory, sign_inventory
+from tiercast_protocol.content.jobs.order import Order, sign_order
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.facts import Inventories, InventoryEntry
 from tiercast_protocol.wire.messages import OrderBundle

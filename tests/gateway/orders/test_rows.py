@@ -7,8 +7,8 @@ from functools import partial
 from tests.support.hop import order_for
 
 from tiercast_gateway.orders import rows as order_rows
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.order import Order
+from tiercast_protocol.content.jobs.order import Order
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import OrderBundle

@@ -16,11 +16,11 @@ from tiercast_gateway.depot.depot import Depot
 from tiercast_gateway.orders import work
 from tiercast_gateway.orders.orders import OwnOrder
 from tiercast_gateway.orders.work import Identity, OwnWork
-from tiercast_protocol.content.filegroups import FileGroup
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.manifest import Root
-from tiercast_protocol.content.order import Order
-from tiercast_protocol.content.receipt import open_receipt
+from tiercast_protocol.content.jobs.order import Order
+from tiercast_protocol.content.jobs.receipt import open_receipt
+from tiercast_protocol.content.package.filegroups import FileGroup
+from tiercast_protocol.content.sealed.manifest import Root
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import ChunkMissing
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.database import Database

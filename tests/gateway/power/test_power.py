@@ -11,7 +11,7 @@ import pytest
 from tiercast_gateway.config import GatewaySettings
 from tiercast_gateway.power.power import Asleep, PowerSettings, WakeOnLan, _of
 from tiercast_gateway.power.waking import Limits
-from tiercast_protocol.content.power import magic_packet
+from tiercast_protocol.content.jobs.power import magic_packet
 from tiercast_protocol.errors import ConfigError, UsageError
 from tiercast_protocol.node import config
 

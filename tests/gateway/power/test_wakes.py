@@ -17,8 +17,8 @@ from tiercast_gateway.power.power import Asleep, PowerSettings
 from tiercast_gateway.power.wakes import Wakes
 from tiercast_gateway.steering import said as s
 from tiercast_gateway.steering.said import Said
-from tiercast_protocol.content.inventory import Facts, Inventory
-from tiercast_protocol.content.order import Order
+from tiercast_protocol.content.facts.inventory import Facts, Inventory
+from tiercast_protocol.content.jobs.order import Order
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.config import Duration
 from tiercast_protocol.node.control.verbs import Call

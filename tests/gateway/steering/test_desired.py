@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tiercast_gateway.steering.desired import OUTPUT, Budget, Desired, JobTerms, LinkTerms, changes, desired
 from tiercast_gateway.steering.holds import Hold
-from tiercast_protocol.content.reason import words
+from tiercast_protocol.content.jobs.reason import words
 from tiercast_protocol.transfer import calendar
 from tiercast_protocol.transfer import events as t
 from tiercast_protocol.transfer.policy import JobPolicy, LinkPolicy, Pace

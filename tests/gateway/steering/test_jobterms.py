@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tests.support.hop import FakeAbove, admitted, order_for, parent_node
 
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.shape import Shape, sign_shape
+from tiercast_protocol.content.jobs.shape import Shape, sign_shape
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.transfer.policy import JobPolicy
 from tiercast_protocol.wire.messages import JobShape
 

@@ -13,9 +13,9 @@ from tests.support.hop import FakeAbove, admitted, child_node, chunks, gateway_n
 
 from tiercast_gateway.steering.holds import Hold
 from tiercast_gateway.subtree import SubTree
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.reason import words
-from tiercast_protocol.content.shape import Shape, sign_shape
+from tiercast_protocol.content.jobs.reason import words
+from tiercast_protocol.content.jobs.shape import Shape, sign_shape
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import SignatureInvalid, UsageError
 from tiercast_protocol.transfer.policy import LinkPolicy, Pace
 from tiercast_protocol.wire.messages import HoldEntry, Holds, JobShape

@@ -8,7 +8,7 @@ import pytest
 from tests.support.hop import FakeAbove, admitted, parent_node
 
 from tiercast_gateway.steering.holds import Hold
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire.messages import HoldEntry, Holds
 

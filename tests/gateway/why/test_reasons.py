@@ -15,8 +15,8 @@ from tiercast_gateway.power.waking import Connected, Wanted
 from tiercast_gateway.steering.desired import Desired
 from tiercast_gateway.steering.holds import Hold
 from tiercast_gateway.why.reasons import CODE_OF, PASSING, Reasons, decoded, encoded, reason_of
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.reason import Reason, because, words
+from tiercast_protocol.content.jobs.reason import Reason, because, words
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import StoreFull
 from tiercast_protocol.transfer import adaptive, gates, views
 from tiercast_protocol.transfer.policy import JobPolicy, LinkPolicy, Pace

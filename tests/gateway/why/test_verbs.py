@@ -12,8 +12,8 @@ from tests.support.hop import FakeAbove, admitted, order_for, parent_node, until
 
 from tiercast_gateway.subtree import SubTree
 from tiercast_gateway.why.verbs import WhyVerbs
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.reason import because, shown
+from tiercast_protocol.content.jobs.reason import because, shown
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_protocol.node.kernel import Peer

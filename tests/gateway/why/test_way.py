@@ -11,7 +11,7 @@ from tests.support.hop import FakeAbove, admitted, order_for, parent_node
 
 from tiercast_gateway.subtree import SubTree
 from tiercast_gateway.why.verbs import WhyVerbs
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.whyabove import VERB
 from tiercast_protocol.wire.envelope import wrap

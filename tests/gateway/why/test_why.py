@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiercast_gateway.why.why import Target, chain, ended, first_of, grouped, result, way_of
-from tiercast_protocol.content.reason import Reason, because
-from tiercast_protocol.content.receipt import STATES
-from tiercast_protocol.content.waiting import KINDS
+from tiercast_protocol.content.jobs.reason import Reason, because
+from tiercast_protocol.content.jobs.receipt import STATES
+from tiercast_protocol.content.jobs.waiting import KINDS
 
 PARENTS = {"pc": "low", "low": "mid", "mid": "server", "loop": "pool", "pool": "loop"}
 SHUT = because("window.shut", node="server", peer="mid", window="daily")

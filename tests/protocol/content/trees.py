@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from tiercast_protocol.content.digest import EMPTY
-from tiercast_protocol.content.manifest import Entry, Kind, Part, order_key
+from tiercast_protocol.content.sealed.digest import EMPTY
+from tiercast_protocol.content.sealed.manifest import Entry, Kind, Part, order_key
 
 
 def made_tree(seed: int, folders: int = 6, files: int = 12) -> list[Entry]:

@@ -18,9 +18,9 @@ import pytest
 
 from authority import Authority
 from tiercast_mqtt.password import hash_password, verify_password
-from tiercast_protocol.content.credential import Credential, Token, sign_credential
-from tiercast_protocol.content.joining import check_key, check_proof, join_password, join_user
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.credential import Credential, Token, sign_credential
+from tiercast_protocol.content.trust.joining import check_key, check_proof, join_password, join_user
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node import enrol, joined
 from tiercast_protocol.node.access import render_acl, render_users

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tiercast_protocol.content.chunk import MAX_STORED, seal
+from tiercast_protocol.content.sealed.chunk import MAX_STORED, seal
 from tiercast_protocol.errors import ChunkMissing, MessageInvalid, UsageError
 from tiercast_protocol.node.giving import ANSWER_BYTES, MOST_DIGESTS, Taking, give
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from tests.support.hop import chunks, until
 
-from tiercast_protocol.content.chunk import verify
+from tiercast_protocol.content.sealed.chunk import verify
 from tiercast_protocol.errors import ChunkCorrupt, StoreFull
 from tiercast_protocol.node.chunks.port import Taken
 from tiercast_protocol.node.landing import BATCH, Landing

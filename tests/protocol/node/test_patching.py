@@ -10,10 +10,10 @@ import pytest
 import zstandard
 from tests.support.sealed import SealedPackage, like_code, patch_between, sealed, shifted
 
-from tiercast_protocol.content import patch as p
-from tiercast_protocol.content import patchmake, patchplan
-from tiercast_protocol.content.chunk import pack, seal, unseal
-from tiercast_protocol.content.digest import digest_of
+from tiercast_protocol.content.patches import patch as p
+from tiercast_protocol.content.patches import patchmake, patchplan
+from tiercast_protocol.content.sealed.chunk import pack, seal, unseal
+from tiercast_protocol.content.sealed.digest import digest_of
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, MessageInvalid, StoreFull
 from tiercast_protocol.node.fetch import package_digests
 from tiercast_protocol.node.patching import Patcher

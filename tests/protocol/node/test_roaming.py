@@ -13,8 +13,8 @@ import pytest
 from tests.support.hop import HASH, PASSWORD, REGION, FakeAbove, parent_node, until
 
 from tiercast_gateway.subtree import SubTree
-from tiercast_protocol.content.keys import PrivateKey
-from tiercast_protocol.content.parents import Candidate, Parents, sign_parents
+from tiercast_protocol.content.trust.keys import PrivateKey
+from tiercast_protocol.content.trust.parents import Candidate, Parents, sign_parents
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node import standing
 from tiercast_protocol.node.address import TlsFiles

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import StateError
 from tiercast_protocol.node import standing
 from tiercast_protocol.node.hop import Parent

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tiercast_protocol.content.reason import because, shown
+from tiercast_protocol.content.jobs.reason import because, shown
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node import whyabove
 from tiercast_protocol.node.whyabove import WhyAbove, asked, more, told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import SignatureInvalid
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.drift import Assigned, DriftTold

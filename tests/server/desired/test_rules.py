@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiercast_protocol.content.assigned import Rule, wants
+from tiercast_protocol.content.jobs.assigned import Rule, wants
 from tiercast_server.desired.rules import choice, contradictions, latest
 
 LIBRARY = ["1", "1.5", "2", "3"]

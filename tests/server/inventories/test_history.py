@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiercast_protocol.content import software as lists
+from tiercast_protocol.content.facts import software as lists
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire.facts import SoftwareList
 from tiercast_server.inventories import history as inventory_history

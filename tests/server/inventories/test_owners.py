@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tiercast_protocol.content.chosen import Chosen, packed
+from tiercast_protocol.content.jobs.chosen import Chosen, packed
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_protocol.node.kernel import Peer

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from tiercast_protocol.content import software as lists
-from tiercast_protocol.content.condition import compile_condition
+from tiercast_protocol.content.facts import software as lists
+from tiercast_protocol.content.facts.condition import compile_condition
 from tiercast_protocol.wire.facts import InventoryAsk, SoftwareList
 from tiercast_server.database.tables import software_lists
 from tiercast_server.inventories import software

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tiercast_protocol.content.receipt import Receipt
+from tiercast_protocol.content.jobs.receipt import Receipt
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
 from tiercast_server.database.tables import targets

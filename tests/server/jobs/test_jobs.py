@@ -106,7 +106,7 @@ async def test_a_replaced_node_gets_a_new_order_and_its_old_key_proves_nothing(w
 
 
 def _bundles(world: Any) -> list[tuple[int, list[str]]]:
-    from tiercast_protocol.content.order import open_order  # noqa: PLC0415 - only here
+    from tiercast_protocol.content.jobs.order import open_order  # noqa: PLC0415 - only here
 
     return [
         (open_order(b.order, b.signature, world.region.key.public).revision, [t.node for t in b.targets])

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiercast_protocol.content.receipt import STATES
+from tiercast_protocol.content.jobs.receipt import STATES
 from tiercast_server.jobs.life import (
     GRACE_MS,
     CancelAsked,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tiercast_gateway.why.reasons import encoded
-from tiercast_protocol.content.reason import because
+from tiercast_protocol.content.jobs.reason import because
 from tiercast_protocol.wire.messages import StatusRecord
 from tiercast_server.jobs import likewise
 from tiercast_server.why import JobWhy

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiercast_protocol.content.order import open_order
+from tiercast_protocol.content.jobs.order import open_order
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire.messages import OrderBundle
 from tiercast_server.jobs.parts import Part, below, chosen

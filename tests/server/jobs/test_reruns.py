@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete
 
-from tiercast_protocol.content.order import open_order
+from tiercast_protocol.content.jobs.order import open_order
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire.messages import OrderBundle
 from tiercast_server.database.tables import packages

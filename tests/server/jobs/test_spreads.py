@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiercast_protocol.content import times
+from tiercast_protocol.content.jobs import times
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.transfer import calendar
 from tiercast_protocol.transfer.overlap import Limit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tiercast_gateway.why.reasons import encoded
-from tiercast_protocol.content.reason import because
+from tiercast_protocol.content.jobs.reason import because
 from tiercast_server.jobs import unwoken
 from tiercast_server.jobs.life import GRACE_MS
 

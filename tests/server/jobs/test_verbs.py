@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tiercast_protocol.content.definition import Definition, canonical
-from tiercast_protocol.content.variables import Variable
+from tiercast_protocol.content.package.definition import Definition, canonical
+from tiercast_protocol.content.package.variables import Variable
 from tiercast_protocol.errors import UsageError
 from tiercast_server.jobs.verbs import JobVerbs
 from tiercast_server.packages.values import Values

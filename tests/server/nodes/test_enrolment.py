@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import select
 
 from tiercast_mqtt.password import verify_password
-from tiercast_protocol.content.credential import open_credential
-from tiercast_protocol.content.joining import join_password, make_request
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.credential import open_credential
+from tiercast_protocol.content.trust.joining import join_password, make_request
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire.messages import Admitted, Dismissed, EnrolReply, TokenIssued
 from tiercast_server.database.tables import nodes, tokens

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiercast_mqtt.password import hash_password
-from tiercast_protocol.content.credential import Token
-from tiercast_protocol.content.joining import make_request
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.trust.credential import Token
+from tiercast_protocol.content.trust.joining import make_request
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_server.nodes.enrolment_rules import Accept, IssuedToken, Refuse, Repeat, judge
 from tiercast_server.nodes.nodes import Node
 

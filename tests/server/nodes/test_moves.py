@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tiercast_protocol.content.parents import Parents, Placing, open_parents, sign_placing
+from tiercast_protocol.content.trust.parents import Parents, Placing, open_parents, sign_placing
 from tiercast_protocol.errors import ProtocolError, SignatureInvalid, UsageError
 from tiercast_protocol.wire.messages import Admitted, Dismissed
 from tiercast_protocol.wire.moving import ParentsTold, Placed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiercast_protocol.content.reason import because, packed
+from tiercast_protocol.content.jobs.reason import because, packed
 from tiercast_server.nodes.node_waits import waits
 
 

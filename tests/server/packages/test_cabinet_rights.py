@@ -8,7 +8,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from tiercast_protocol.content.definition import Definition, canonical
+from tiercast_protocol.content.package.definition import Definition, canonical
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_protocol.node.kernel import Peer

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiercast_protocol.content.versions import read_requirement
+from tiercast_protocol.content.facts.versions import read_requirement
 from tiercast_protocol.errors import UsageError
 from tiercast_server.packages.closure import Candidate, Need, newest, resolve
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiercast_protocol.content.definition import Definition, canonical
+from tiercast_protocol.content.package.definition import Definition, canonical
 from tiercast_server.packages.definition_check import check
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tiercast_protocol.content.definition import Definition, canonical
+from tiercast_protocol.content.package.definition import Definition, canonical
 from tiercast_protocol.errors import UsageError
 from tiercast_server.jobs.checks import Request
 

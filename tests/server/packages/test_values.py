@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tiercast_protocol.content.definition import Definition, canonical
-from tiercast_protocol.content.filegroups import FileGroup
-from tiercast_protocol.content.variables import Variable
+from tiercast_protocol.content.package.definition import Definition, canonical
+from tiercast_protocol.content.package.filegroups import FileGroup
+from tiercast_protocol.content.package.variables import Variable
 from tiercast_protocol.errors import UsageError
 from tiercast_server.packages.values import MOST_NODES, Values
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiercast_protocol.content.definition import Definition, canonical
+from tiercast_protocol.content.package.definition import Definition, canonical
 from tiercast_server.jobs.checks import Request
 from tiercast_server.packages.version_orders import in_options, order_in, orders_of
 

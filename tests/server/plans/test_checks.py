@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tiercast_protocol.content import times
+from tiercast_protocol.content.jobs import times
 from tiercast_protocol.errors import UsageError
 from tiercast_server.plans.checks import MOST_STEPS, Timed, check_all_times, of_step, read_steps, waits_for
 from tiercast_server.plans.life import Step

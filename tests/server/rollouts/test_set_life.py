@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiercast_protocol.content.phases import ACCEPT, COMMIT, PREPARE, UNDO, further
+from tiercast_protocol.content.package.phases import ACCEPT, COMMIT, PREPARE, UNDO, further
 from tiercast_protocol.errors import UsageError
 from tiercast_server.rollouts.set_life import OrderStep, Said, SetLife, Tallied, Tally, tally
 

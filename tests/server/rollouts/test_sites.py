@@ -6,8 +6,8 @@ from typing import Any
 
 from tests.server.rollouts.test_rollouts import region_of, shown, start
 
-from tiercast_protocol.content import breaker as b
-from tiercast_protocol.content.keys import PrivateKey
+from tiercast_protocol.content.jobs import breaker as b
+from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.wire.site import BreakersOpened, BreakerTold
 from tiercast_server.rollouts.sites import Sites
 

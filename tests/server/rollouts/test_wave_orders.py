@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from tiercast_protocol.content.definition import Definition, canonical
+from tiercast_protocol.content.package.definition import Definition, canonical
 from tiercast_server.database.rollout_tables import rollout_members
 from tiercast_server.jobs import rows as job_rows
 from tiercast_server.rollouts import rows as rollout_rows

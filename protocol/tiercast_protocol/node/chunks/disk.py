@@ -18,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from tiercast_protocol.content.digest import Digest
+from tiercast_protocol.content.sealed.digest import Digest
 from tiercast_protocol.errors import StoreFull, TiercastError
 from tiercast_protocol.node.chunks import index, upkeep
 from tiercast_protocol.node.chunks.ballast import Ballast

@@ -22,8 +22,8 @@ from typing import TypeVar
 
 import structlog
 
-from tiercast_protocol.content.chunk import proved, unpacked, unseal, verify
-from tiercast_protocol.content.digest import Digest
+from tiercast_protocol.content.sealed.chunk import proved, unpacked, unseal, verify
+from tiercast_protocol.content.sealed.digest import Digest
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, StoreFull, TiercastError
 from tiercast_protocol.node.chunks import index, upkeep
 from tiercast_protocol.node.chunks.index import Place

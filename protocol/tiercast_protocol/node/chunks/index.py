@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from tiercast_protocol.content.digest import Digest
+from tiercast_protocol.content.sealed.digest import Digest
 
 #: Digests of one look-up; every SQLite takes 999 parameters.
 _LOOKUP = 512

@@ -1,7 +1,7 @@
 """What a chunk store is.
 
 Rules
-- What goes in and out is the stored form (content/chunk.py), verbatim; what comes out was verified against its
+- What goes in and out is the stored form (content/sealed/chunk.py), verbatim; what comes out was verified against its
   digest since it was last read from a disk or a peer.
 - `ChunkMissing` is control flow (ask the next one), `ChunkCorrupt` never is.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from tiercast_protocol.content.digest import Digest
+from tiercast_protocol.content.sealed.digest import Digest
 from tiercast_protocol.errors import ChunkCorrupt, StoreFull
 
 #: What became of a chunk: new here (True), held before (False), or what `put` would raise for it.

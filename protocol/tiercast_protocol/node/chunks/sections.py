@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tiercast_protocol.content.digest import Digest
+from tiercast_protocol.content.sealed.digest import Digest
 from tiercast_protocol.errors import StoreFull
 from tiercast_protocol.node.chunks.index import Place
 from tiercast_protocol.node.files import File, Files

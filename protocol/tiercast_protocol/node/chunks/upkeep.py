@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
-from tiercast_protocol.content.chunk import unseal, verify
-from tiercast_protocol.content.digest import Digest
+from tiercast_protocol.content.sealed.chunk import unseal, verify
+from tiercast_protocol.content.sealed.digest import Digest
 from tiercast_protocol.errors import ChunkCorrupt
 from tiercast_protocol.node.chunks.index import Place, gaps
 from tiercast_protocol.node.chunks.sections import Sections

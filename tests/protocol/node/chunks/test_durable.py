@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tiercast_protocol.content.chunk import seal, unseal
+from tiercast_protocol.content.sealed.chunk import seal, unseal
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing, StoreFull
 from tiercast_protocol.node.chunks import durable, upkeep
 from tiercast_protocol.node.chunks.disk import DiskStore

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tiercast_protocol.content.chunk import seal
+from tiercast_protocol.content.sealed.chunk import seal
 from tiercast_protocol.errors import ChunkCorrupt, ChunkMissing
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.chunks.port import ChunkStore, WritableStore

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tiercast_protocol.content.chunk import seal
+from tiercast_protocol.content.sealed.chunk import seal
 from tiercast_protocol.errors import ChunkCorrupt
 from tiercast_protocol.node.chunks import upkeep
 from tiercast_protocol.node.chunks.index import Place

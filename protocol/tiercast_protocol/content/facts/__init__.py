@@ -1,0 +1,1 @@
+"""What machines are and have, and what can be asked of it: inventories, conditions, orders of versions."""

@@ -1,0 +1,1 @@
+"""What a package says: its definition, actions, checks, variables and file groups."""
