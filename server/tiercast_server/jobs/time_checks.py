@@ -1,8 +1,8 @@
 """What can't work of a job's times: refused when it is ordered, with the figures.  Pure.
 
 Rules (docs/jobs.md, "Times")
-- Single values are checked where they are read (`content/jobs/times.py`); here they meet the clock, the type, the expiry,
-  the package, and the links on the way as far as their terms are known.
+- Single values are checked where they are read (`content/jobs/times.py`); here they meet the clock, the type, the
+  expiry, the package, and the links on the way as far as their terms are known.
 - Only what is impossible is refused: what merely may be late is shown when it is.
 - Local windows are judged by this server's clock and zone; each node keeps them by its own.
 """
