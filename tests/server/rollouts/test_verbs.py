@@ -9,6 +9,7 @@ import pytest
 
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Verbs
+from tiercast_server.jobs.verbs import JobVerbs
 from tiercast_server.rollouts.life import WHOLE, Rules
 from tiercast_server.rollouts.verbs import add_rollout_verbs, rules_of
 
@@ -55,10 +56,11 @@ class Desk:
     region: Any
     rollouts: Any
     patches: Patches
+    jobs: Any
 
 
 async def test_a_rollout_from_its_start_to_its_undo(world: Any, call: Any) -> None:
-    verbs, desk = Verbs(), Desk(world.region, world.rollouts, Patches())
+    verbs, desk = Verbs(), Desk(world.region, world.rollouts, Patches(), JobVerbs(world.jobs, world.view))
     add_rollout_verbs(verbs, desk, lambda handler: handler)  # type: ignore[arg-type] - what they need of a desk
 
     async def do(verb: str, **args: Any) -> Any:
