@@ -23,6 +23,7 @@ GONE = "taken away"
 
 class _Account(Native):
     file, add, delete = "", "", ""
+    shared = "there"
 
     def _rows(self, file: str, parts: int) -> Iterator[list[str]]:
         try:

@@ -167,6 +167,20 @@ def acted(connection: sqlite3.Connection, package: str) -> list[Acted]:
     ]
 
 
+def inherit(connection: Connection, effect: Effect, *, brought: bool) -> str:
+    """The package that names the same; "" for none.  Of what this one `brought`, that one goes back to before it."""
+    row = connection.execute(
+        "SELECT package FROM acted WHERE identity=? AND package<>? ORDER BY package LIMIT 1",
+        (effect.identity, effect.package),
+    ).fetchone()
+    if row is None:
+        return ""
+    if brought:
+        state = msgspec.msgpack.encode(effect.state)
+        connection.execute("UPDATE acted SET state=? WHERE identity=? AND package=?", (state, effect.identity, row[0]))
+    return str(row[0])
+
+
 def move_acted(connection: Connection, package: str, tree: str) -> None:
     """The sources of what the installed version did lie in this tree."""
     connection.execute("UPDATE acted SET tree=? WHERE package=? AND tree<>?", (tree, package, tree))

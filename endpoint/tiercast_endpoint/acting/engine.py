@@ -290,7 +290,7 @@ class Engine:
             if effect.phase == e.RUNNING and not await native.again():
                 raise _interrupted(effect, "The undo of ")
             await self._db.write(lambda connection: e.save(connection, effect, e.RUNNING))
-            told.append(await native.remove(effect.state))
+            told.append(await self._remove(effect, native))
         await in_thread(self._changer.switch, effect.changes)
         if native is not None:
             await native.settle(effect.state)
@@ -304,7 +304,7 @@ class Engine:
         replaces = effect.kind == e.DO and effect.old is not None
         if native is not None and effect.kind == e.DO and not replaces:
             await self._go_back(effect, native, "The undo of ")
-            told.append(await native.remove(effect.state))
+            told.append(await self._remove(effect, native))
         told += await in_thread(self._changer.restore, effect.changes, switched=effect.phase != e.BEGUN)
         if native is None:
             return told
@@ -318,6 +318,12 @@ class Engine:
         else:
             await native.settle(effect.state)
         return told
+
+    async def _remove(self, effect: e.Effect, native: Native) -> str:
+        brought = not effect.state.get(native.shared)
+        if native.shared and (heir := await self._db.write(lambda c: e.inherit(c, effect, brought=brought))):
+            return f"left to the package {heir!r}, which names it too"
+        return await native.remove(effect.state)
 
     async def _go_back(self, effect: e.Effect, native: Native, what: str = "") -> None:
         """Journal that the program which takes an action back begins; one that had begun is not begun again."""

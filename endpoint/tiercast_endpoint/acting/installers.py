@@ -38,6 +38,8 @@ def verified(line: str) -> tuple[str, str] | None:
 class _Installer(Native):
     """An installer with a database of its own."""
 
+    shared = "version"
+
     async def version(self) -> str:
         """The version that is there, whole; "" for none."""
         raise NotImplementedError

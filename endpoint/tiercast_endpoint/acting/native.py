@@ -3,7 +3,8 @@
 Rules
 - `look` says what the machine is like before; that is journaled, and what `remove` goes back to.
 - `do` may be done again only where `again` says so; what was begun and not seen to end is `interrupted` otherwise.
-- What was on the machine before the package came (a user, a .deb of somebody else's) is left when the package goes.
+- What was on the machine before the package came (a user, a .deb of somebody else's) is left when the package goes, and
+  what another package names as well (`shared`) goes with the last of them.
 """
 
 from __future__ import annotations
@@ -75,6 +76,9 @@ class Site:
 
 class Native:
     """One native action at a site; this one does nothing."""
+
+    #: Where several packages may name the same, the key of `State` that says it was there before; else "".
+    shared = ""
 
     def __init__(self, action: Action, site: Site) -> None:
         self._action, self._site = action, site

@@ -1,8 +1,8 @@
 """Packages as rows: how a human's words name one, and what is shown of it.
 
 Rules
-- A reference is "name", "name=version" or "name=version/revision".  What it leaves open is the newest:
-  the last registered, the highest revision.
+- A reference is "name", "name=version" or "name=version/revision".  What it leaves open is the newest: the highest
+  version in the package's own order, then the highest revision.  What an older version is built for does not change it.
 - An entry may stand before its content; it has no root then and no job can use it.
 """
 
@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cmp_to_key
 from typing import Any
 
 from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tiercast_protocol.content.facts.versions import compare
 from tiercast_protocol.content.sealed.manifest import valid_version
 from tiercast_protocol.errors import UsageError
 from tiercast_server.database.tables import packages
@@ -23,6 +25,7 @@ from tiercast_server.nodes.nodes import check_name
 from tiercast_server.packages import cabinet_rights
 from tiercast_server.packages.cabinet_rights import REGION, Caller
 from tiercast_server.packages.cabinets import check_cabinet
+from tiercast_server.packages.version_orders import orders_of
 from tiercast_server.region import Region
 
 
@@ -125,8 +128,12 @@ async def matching(connection: AsyncConnection, reference: str) -> list[Package]
             what=f"There is no {reference}.",
             todo=f"There is: {', '.join(sorted(row.reference for row in rows))}.",
         )
-    newest = (lambda row: (row.revision, row.id)) if version else (lambda row: (row.id, row.revision))
-    return sorted(found, key=newest, reverse=True)
+    order = (await orders_of(connection, [name]))[name]
+
+    def older(one: Package, other: Package) -> int:
+        return compare(one.version, other.version, order) or one.revision - other.revision or one.id - other.id
+
+    return sorted(found, key=cmp_to_key(older), reverse=True)
 
 
 async def find_sealed(connection: AsyncConnection, reference: str) -> Package:

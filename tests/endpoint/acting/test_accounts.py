@@ -121,3 +121,21 @@ async def test_a_user_of_the_package_follows_its_newer_versions_and_goes_back_wi
     assert done.actions[0].did == "changed: home"
     await site.settled(4, "one")
     assert accounts(site) == ACCOUNTS
+
+
+@pytest.mark.parametrize("first", ["app", "other"])
+async def test_a_user_that_two_packages_name_goes_with_the_last_of_them(site: Lab, first: str) -> None:
+    second = {"app": "other", "other": "app"}[first]
+    await site.settled(1, "one", user("both"), package="app")
+    done = await site.settled(2, "one", user("both"), package="other")
+    assert done.actions[0].did == "was there, as it is to be; left as it is"
+    made = row(site, "both")
+    # A removal that goes wrong later and is undone changes nothing of it.
+    await site.apply(3, "one", package=first)
+    await site.revert(3, "one", package=first)
+    assert row(site, "both") == made
+    done = await site.settled(4, "one", package=first)
+    assert done.actions[-1].did == f"taken back; left to the package {second!r}, which names it too"
+    assert row(site, "both") == made
+    await site.settled(5, "one", package=second)
+    assert accounts(site) == ACCOUNTS

@@ -9,17 +9,17 @@ from tiercast_server.packages import packages
 
 
 async def test_what_is_left_open_is_the_newest(world: Any) -> None:
-    await world.package("app", "1", {"a": b"1"})
-    await world.package("app", "2", {"a": b"2"})
-    await world.package("app", "1", {"a": b"1 again"}, revision=2)
+    await world.package("app", "1.9", {"a": b"1"})
+    await world.package("app", "1.10", {"a": b"2"})
+    await world.package("app", "1.9", {"a": b"1 again"}, revision=2)
     async with world.region.db.read() as connection:
         found = {
             reference: (await packages.find_sealed(connection, reference)).reference
-            for reference in ("app", "app=1", "app=1/1", "app=2")
+            for reference in ("app", "app=1.9", "app=1.9/1", "app=1.10")
         }
-    assert found == {"app": "app=1/2", "app=1": "app=1/2", "app=1/1": "app=1/1", "app=2": "app=2/1"}
-    shown = await packages.show(world.region, "app=2")
-    assert (shown["version"], len(shown["versions"])) == ("2", 3)
+    assert found == {"app": "app=1.10/1", "app=1.9": "app=1.9/2", "app=1.9/1": "app=1.9/1", "app=1.10": "app=1.10/1"}
+    shown = await packages.show(world.region, "app=1.9")
+    assert (shown["version"], shown["versions"]) == ("1.9", ["app=1.10/1", "app=1.9/2", "app=1.9/1"])
 
 
 @pytest.mark.parametrize("reference", ["", "=1", "app=", "app=1/x", "app=1/"])
