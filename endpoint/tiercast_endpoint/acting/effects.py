@@ -55,6 +55,8 @@ CREATE TABLE acted (
 
 #: Phases of an effect, in their order; the texts stand in journals.  `back`: what takes it back was started.
 BEGUN, READY, RUNNING, DONE, BACK = "begun", "ready", "running", "done", "back"
+#: It could not be taken back, which the job is still to tell when it ends.
+LOST = "lost"
 DO, TAKE = "do", "take"
 #: Kinds of what is owned besides those of images: a folder put there whole, a file of settings, a file beside another.
 WHOLE, SETTINGS, BESIDE = "whole", "settings", "beside"
@@ -117,7 +119,8 @@ class Effect:
 
 
 def begin(connection: sqlite3.Connection, job: int, effect: Effect) -> Effect:
-    """Journal an effect before anything of it is done."""
+    """Journal an effect before anything of it is done; what ended jobs could not take back has been told by then."""
+    connection.execute("DELETE FROM effect WHERE phase=? AND job IN (SELECT n FROM job WHERE finished>0)", (LOST,))
     cursor = connection.execute(
         "INSERT INTO effect (job, phase, body) VALUES (?,?,?)", (job, effect.phase, msgspec.msgpack.encode(effect))
     )
@@ -136,19 +139,30 @@ def save(connection: sqlite3.Connection, effect: Effect, phase: str) -> Effect:
     return effect
 
 
-def undone(connection: sqlite3.Connection, effect: Effect) -> None:
-    """The effect was taken back, or never came to anything."""
+def undone(connection: sqlite3.Connection, effect: Effect, failed: str = "") -> None:
+    """The effect was taken back, or never came to anything; why it could not be (`failed`) is kept to be told."""
     _own(connection, effect.package, effect.now, effect.was)
     _unset_acted(connection, effect.package, effect.identity)
     if effect.old is not None:
         _put_acted(connection, effect.old)
-    connection.execute("DELETE FROM effect WHERE n=?", (effect.n,))
+    if failed:
+        lost = Effect(effect.kind, effect.package, effect.identity, effect.action, effect.tree, effect.position)
+        body = msgspec.msgpack.encode(replace(lost, did=failed, phase=LOST))
+        connection.execute("UPDATE effect SET phase=?, body=? WHERE n=?", (LOST, body, effect.n))
+    else:
+        connection.execute("DELETE FROM effect WHERE n=?", (effect.n,))
 
 
 def of_job(connection: sqlite3.Connection, job: int) -> list[Effect]:
-    """The effects of a job, in order of doing."""
-    rows = connection.execute("SELECT n, phase, body FROM effect WHERE job=? ORDER BY n", (job,))
+    """The effects of a job that stand, in order of doing."""
+    rows = connection.execute("SELECT n, phase, body FROM effect WHERE job=? AND phase<>? ORDER BY n", (job, LOST))
     return [_effect(*row) for row in rows]
+
+
+def lost(connection: sqlite3.Connection, job: int) -> list[str]:
+    """Of each effect of a job that could not be taken back, why, in the order in which that was tried."""
+    rows = connection.execute("SELECT n, phase, body FROM effect WHERE job=? AND phase=? ORDER BY n DESC", (job, LOST))
+    return [_effect(*row).did for row in rows]
 
 
 def accept(connection: sqlite3.Connection, job: int) -> None:

@@ -150,29 +150,32 @@ class Engine:
         await in_thread(self._make_keep)
         run = JobRunner(self._db, job, self._prefix, self._trees.place(job.tree))
         done.programs = run.results
-        failed: list[str] = []
+        # What an earlier life could not take back is told as well.
+        failed = await self._db.read(lambda connection: e.lost(connection, job.n))
         for effect in reversed(await self._effects(job)):
             async with self._one:
                 started = time.monotonic()
                 shown = unpack_actions(effect.action)[0].shown
+                why = ""
                 try:
                     told = "; ".join(["taken back", *await self._back(effect, run)])
                 except (ActError, OSError) as error:
                     if isinstance(error, OSError) and is_full(error):
                         raise  # there will be room: what is left stands in the journal, and is taken back then
                     log.warning("action not taken back", job=job.job, action=shown, error=str(error))
-                    failed.append(f"{shown}: {error}")
+                    why = f"{shown}: {error}"
+                    failed.append(why)
                     told = f"not taken back: {error}"
-                await self._undone(effect)
+                await self._undone(effect, why)
                 done.actions.append(ActionResult(action=shown, did=told, seconds=_since(started)))
         await self._unkeep()
         return failed
 
-    async def _undone(self, effect: e.Effect) -> None:
-        """Journal that it was taken back, however long that takes: a program that did it may not run twice."""
+    async def _undone(self, effect: e.Effect, failed: str) -> None:
+        """Journal that it was taken back or why not, however long it takes: a program that did it may not run twice."""
         while True:
             try:
-                await self._db.write(lambda connection: e.undone(connection, effect))
+                await self._db.write(lambda connection: e.undone(connection, effect, failed))
             except StoreFull as error:
                 log.warning("no room for the journal", detail=str(error))
                 await asyncio.sleep(_ROOM_S)

@@ -16,14 +16,14 @@ from pathlib import Path
 import msgspec
 
 from tiercast_endpoint.acting.changes import Changer
-from tiercast_endpoint.acting.effects import BEGUN, DO, READY, Effect
+from tiercast_endpoint.acting.effects import BEGUN, DO, LOST, READY, Effect
 from tiercast_endpoint.acting.prefix import Prefix
 from tiercast_endpoint.jobs.story import Snapshot, Step
 from tiercast_protocol.content.package.actionread import unpack_actions
 from tiercast_protocol.content.package.actiontypes import PLACED
 
 _OPEN = """SELECT j.snapshot, e.phase, e.body FROM effect e JOIN job j ON j.n = e.job
- WHERE j.finished = 0 ORDER BY e.job DESC, e.n DESC"""
+ WHERE j.finished = 0 AND e.phase <> ? ORDER BY e.job DESC, e.n DESC"""
 
 
 def recover(database: Path, prefix: Path, keep: Path) -> list[str]:
@@ -58,7 +58,7 @@ def recover(database: Path, prefix: Path, keep: Path) -> list[str]:
 def _effects(database: Path) -> list[tuple[Snapshot, str, bytes]]:
     connection = sqlite3.connect(f"file:{database}?mode=rw", uri=True)
     try:
-        rows = connection.execute(_OPEN).fetchall()
+        rows = connection.execute(_OPEN, (LOST,)).fetchall()
         return [(msgspec.msgpack.decode(row[0], type=Snapshot), row[1], row[2]) for row in rows]
     except (sqlite3.OperationalError, msgspec.DecodeError):
         return []

@@ -16,6 +16,8 @@ AFTER = e.Owned("/a", "app", "path:/a", FILE, Image(FILE, kept="k1"), Image(FILE
 def database() -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:")
     connection.executescript(e.SCHEMA)
+    connection.execute("CREATE TABLE job (n INTEGER PRIMARY KEY, finished INTEGER NOT NULL DEFAULT 0)")
+    connection.execute("INSERT INTO job (n) VALUES (7), (8)")
     return connection
 
 
@@ -40,6 +42,21 @@ def test_what_is_begun_and_taken_back_leaves_what_was() -> None:
     assert e.owned_by(db, "app", "path:/a") == [BEFORE]
     assert e.of_job(db, 7) == []
     assert e.kept_names(db) == {"k1"}
+
+
+def test_what_could_not_be_taken_back_is_kept_until_its_job_has_told_it() -> None:
+    db = database()
+    e._put_acted(db, OLD)
+    one = e.save(db, e.begin(db, 7, effect(old=OLD)), e.BACK)
+    e.undone(db, one, "program x: unknown")
+    assert (e.of_job(db, 7), e.lost(db, 7), e.lost(db, 8)) == ([], ["program x: unknown"], [])
+    assert e.acted(db, "app") == [OLD]
+    assert e.kept_names(db) == set()
+    e.begin(db, 8, effect())
+    assert e.lost(db, 7) == ["program x: unknown"]
+    db.execute("UPDATE job SET finished=1 WHERE n=7")
+    e.begin(db, 8, effect())
+    assert e.lost(db, 7) == []
 
 
 def test_what_is_accepted_stays() -> None:

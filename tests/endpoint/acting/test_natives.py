@@ -11,6 +11,7 @@ import pytest
 from tests.endpoint.acting.site import Lab, act, lab, snapshot
 
 from tiercast_endpoint.acting import natives
+from tiercast_endpoint.acting.engine import Done
 from tiercast_endpoint.acting.native import Tools
 from tiercast_endpoint.acting.prefix import ActError
 
@@ -143,6 +144,24 @@ async def test_a_program_that_was_cut_off_is_interrupted_and_never_run_twice(sit
         await site.apply(1, "one", act("program", name="do", argv=["./do.sh"]))
     assert (caught.value.code, caught.value.state) == ("program.interrupted", "interrupted")
     await site.revert(1, "one")
+    assert (site.top / "ran").read_text() == "x\n"
+
+
+async def test_an_undo_that_was_cut_off_is_told_by_whichever_life_ends_the_job(site: Lab) -> None:
+    site.files(
+        "one", {"do.sh": b"#!/bin/sh\n:\n", "undo.sh": b"#!/bin/sh\necho x >> $TIERCAST_PREFIX/ran; sleep 1000\n"}
+    )
+    await site.apply(1, "one", act("program", name="do", argv=["./do.sh"], undo=["./undo.sh"]))
+    task = asyncio.get_running_loop().create_task(site.revert(1, "one"))
+    async with asyncio.timeout(60):
+        while not (site.top / "ran").exists():  # noqa: ASYNC110 - no event for us
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task])
+    for _ in range(2):  # the second finds that it was not known, and ends before its job has written that down
+        site.new()
+        failed = await site.engine.revert(site.job(1, "one"), Done())
+        assert [one.startswith("program do: ") for one in failed] == [True], failed
     assert (site.top / "ran").read_text() == "x\n"
 
 
