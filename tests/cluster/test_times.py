@@ -76,7 +76,7 @@ def test_a_job_whose_time_has_not_come_holds_up_no_other_of_the_same_content(sit
     now = site.cli("job", "install", "twice", "--on", "pc-2")["job"]
     until(lambda: states(site, now) == {"pc-2": "done"}, "the other is installed", 30)
     assert_installed(site, ["pc-2"], "twice", source)
-    assert states(site, later) == {"pc-1": "waiting"}
+    assert states(site, later)["pc-1"] in {"ordered", "waiting"}  # the second once the agent has said so itself
     asked(site, "job.cancel", job=later)
 
 
