@@ -10,33 +10,17 @@ from typing import Annotated
 
 import typer
 
-from tiercast_cli import (
-    actions,
-    assignments,
-    cabinets,
-    depots,
-    desired,
-    drafts,
-    groups,
-    history,
-    inventories,
-    jobs,
-    ledgers,
-    links,
-    nodes,
-    owners,
-    packages,
-    plans,
-    power,
-    rollouts,
-    why,
-)
-from tiercast_cli.contents import add_contents
-from tiercast_cli.endings import add_endings
-from tiercast_cli.examples import add_examples
-from tiercast_cli.options import set_socket
-from tiercast_cli.sets import add_sets
-from tiercast_cli.suspensions import add_suspensions
+from tiercast_cli.jobs import actions, drafts, history, jobs, why
+from tiercast_cli.jobs.contents import add_contents
+from tiercast_cli.jobs.endings import add_endings
+from tiercast_cli.jobs.sets import add_sets
+from tiercast_cli.jobs.suspensions import add_suspensions
+from tiercast_cli.library import cabinets, depots, packages
+from tiercast_cli.links import ledgers, links
+from tiercast_cli.nodes import groups, inventories, nodes, owners, power
+from tiercast_cli.said.examples import add_examples
+from tiercast_cli.said.options import set_socket
+from tiercast_cli.wanted import assignments, desired, plans, rollouts
 
 _EPILOG = """\b
 Examples:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tiercast_cli.desired import STATES
-from tiercast_cli.desiredfiles import document_of, text_of
+from tiercast_cli.wanted.desired import STATES
+from tiercast_cli.wanted.desiredfiles import document_of, text_of
 
 PAGE = (Path(__file__).parents[2] / "docs/desired-state.md").read_text("utf-8")
 

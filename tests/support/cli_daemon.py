@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tiercast_cli.__main__ import app
-from tiercast_cli.session import session
+from tiercast_cli.talk.session import session
 from tiercast_protocol.node.control.server import ControlServer
 from tiercast_protocol.node.control.verbs import Call, Verbs
 

@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from tiercast_cli import words
 from tiercast_cli.packager.seal import Batch, TreeSealer
 from tiercast_cli.packager.template import SCHEMA_FILE
+from tiercast_cli.shown import words
 from tiercast_protocol.content.package.definition import Definition, canonical, parse_definition
 from tiercast_protocol.content.sealed.digest import Digest
 from tiercast_protocol.errors import UsageError

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tiercast_cli import words
+from tiercast_cli.shown import words
 from tiercast_protocol.content.jobs import chosen
 from tiercast_server.jobs import targets as job_targets
 from tiercast_server.jobs.targets import Wanted

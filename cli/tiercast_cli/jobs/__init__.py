@@ -1,0 +1,1 @@
+"""`tiercast job`: jobs of every type, drafts, files, ends, and why they wait."""

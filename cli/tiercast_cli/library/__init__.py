@@ -1,0 +1,1 @@
+"""The library: packages and definitions, cabinets, depots and media."""

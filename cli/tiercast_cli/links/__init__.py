@@ -1,0 +1,1 @@
+"""Links between parents and children, and the books of what went over them."""

@@ -1,0 +1,1 @@
+"""What may be said: options of many commands, lengths, times, terms, targets."""

@@ -1,0 +1,1 @@
+"""What is shown: words, figures, tables, bars, and jobs as they move."""

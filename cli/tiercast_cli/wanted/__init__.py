@@ -1,0 +1,1 @@
+"""What is wanted over time: rollouts, plans, assignments, and the desired state in one file."""
