@@ -96,6 +96,9 @@ class Assembler:
         self._case_collisions = case_collisions
         self._many = False
         self._writer: TreeWriter | None = None
+        #: No batch is being written.
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._batches: _Batches | None = None
         self._ready: Ready | None = None
         self.written = 0
@@ -161,8 +164,9 @@ class Assembler:
                 batch = await self._write_stretches(batch)
                 continue
             # Both are waited for whatever becomes of the other: nothing goes on behind a step that has failed.
+            self._idle.clear()
             wrote, following = await asyncio.gather(
-                in_thread(write_batch, writer, batch), _next(batches), return_exceptions=True
+                self._write_batch(writer, batch), _next(batches), return_exceptions=True
             )
             if isinstance(wrote, BaseException):
                 raise wrote
@@ -173,6 +177,12 @@ class Assembler:
             self._count(wrote)
             batch = following
         return batch is None
+
+    async def _write_batch(self, writer: TreeWriter, batch: list[Write]) -> int:
+        try:
+            return await in_thread(write_batch, writer, batch)
+        finally:
+            self._idle.set()
 
     async def end(self) -> None:
         """Write the rest and sync everything.  Raises as `run`."""
@@ -268,7 +278,8 @@ class Assembler:
                 yield []
             if self._wholesale is not None and self._ready is None:
                 if batch.steps:
-                    yield batch.take()  # its folders come before the files of this list
+                    yield batch.take()
+                await self._idle.wait()  # folders of a batch that is being written come before those of this list
                 for stretch in await in_thread(self._take_in, self._wholesale, entries, check, seen):
                     yield stretch
                 continue

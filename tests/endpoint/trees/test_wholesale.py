@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tiercast_endpoint.trees import assemble as assemble_module
 from tiercast_endpoint.trees import wholesale
 from tiercast_endpoint.trees.assemble import Assembler
+from tiercast_endpoint.trees.batches import Write
 from tiercast_endpoint.trees.tree import TreeError
 from tiercast_endpoint.trees.treewriter import TreeWriter
-from tiercast_endpoint.trees.wholesale import Wholesale
+from tiercast_endpoint.trees.wholesale import Stretch, Wholesale
 from tiercast_protocol.content.sealed.digest import Digest, digest_of
 from tiercast_protocol.content.sealed.manifest import Entry, Kind, Part, Root
 from tiercast_protocol.node.chunks.port import Reading
@@ -201,3 +203,42 @@ def test_nothing_is_written_through_a_planted_link(tmp_path: Path) -> None:
         with pytest.raises(TreeError):
             work.write(stretch.entries, chunks.reading(stretch.digests))
     assert list(outside.iterdir()) == []
+
+
+async def test_folders_of_a_batch_that_is_being_written_come_before_those_of_the_next_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tree that was begun while its chunks still came, and is ended when all are here."""
+    began = threading.Event()
+    write, take_in = assemble_module.write_batch, Wholesale.take_in
+
+    def slow(writer: TreeWriter, batch: list[Write]) -> int:
+        began.wait(0.2)  # who comes too early has the time to
+        return write(writer, batch)
+
+    def told(self: Wholesale, entries: Sequence[Entry]) -> list[Stretch]:
+        began.set()
+        return take_in(self, entries)
+
+    monkeypatch.setattr(assemble_module, "write_batch", slow)
+    monkeypatch.setattr(Wholesale, "take_in", told)
+    (tmp_path / "t").mkdir(mode=0o700)
+    chunks = Chunks()
+    lists = [
+        [Entry("a", Kind.FOLDER, 0o755), *(a_small(f"a/f{number:03}", number) for number in range(90))],
+        [a_large("a/g"), Entry("a/h", Kind.FOLDER, 0o755), a_small("a/h/x", 3)],
+    ]
+
+    async def each() -> AsyncIterator[Sequence[Entry]]:
+        for one in lists:
+            yield one
+
+    assembler = Assembler(tmp_path / "t", chunks.read, reading=chunks.reading)
+    try:
+        await assembler.begin(a_root(lists), each())
+        assert not await assembler.advance(lambda digests: set(digests) <= {digest_of(PACK)})
+        await assembler.end()
+    finally:
+        await assembler.close()
+    assert (tmp_path / "t/a/h/x").read_bytes() == PACK[3:53]
+    assert len(list((tmp_path / "t/a").iterdir())) == 92
