@@ -87,8 +87,8 @@ async def connected() -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def _carried() -> AsyncIterator[None]:
-    """With the socket of another machine, where one was named."""
-    if not session.host:
+    """With the socket of another machine, where one was named and something is asked there."""
+    if not session.host or session.collected is not None:
         yield
         return
     from tiercast_cli.talk import hosts  # noqa: PLC0415 - late, see the rules

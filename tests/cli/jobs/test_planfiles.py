@@ -56,6 +56,13 @@ def test_steps_are_what_their_commands_would_ask(tmp_path: Path) -> None:
     assert session.collected is None
 
 
+def test_no_step_logs_in_at_another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan of forty steps is read before anything is asked: not with forty logins, and with no daemon there."""
+    monkeypatch.setenv("TIERCAST_SSH", "false")
+    session.host = "ssh://server"
+    assert len(plan_of(write(tmp_path, PLAN))["steps"]) == 3
+
+
 def test_the_plan_on_the_page_can_be_read(tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs/jobs.md").read_text("utf-8")
     block = page.partition("\n## Plans\n")[2].partition("```toml\n")[2].partition("```")[0]
