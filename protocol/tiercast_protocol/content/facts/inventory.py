@@ -15,9 +15,8 @@ from typing import TypeAlias
 import msgspec
 
 from tiercast_protocol.content.sealed.digest import DIGEST_SIZE
-from tiercast_protocol.content.trust.keys import PrivateKey, verify
-from tiercast_protocol.errors import MessageInvalid
-from tiercast_protocol.wire import codec
+from tiercast_protocol.content.trust.keys import PrivateKey
+from tiercast_protocol.content.trust.signed import opened, signed
 from tiercast_protocol.wire.topics import valid_name
 
 DOMAIN = "tiercast inventory 1"
@@ -132,8 +131,7 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def sign_inventory(inventory: Inventory, key: PrivateKey) -> tuple[bytes, bytes]:
     """The inventory's bytes and the node's signature of them."""
-    data = codec.encode(inventory)
-    return data, key.sign(DOMAIN, data)
+    return signed(inventory, DOMAIN, key)
 
 
 def open_inventory(data: bytes, signature: bytes, public_key: bytes) -> Inventory:
@@ -143,8 +141,4 @@ def open_inventory(data: bytes, signature: bytes, public_key: bytes) -> Inventor
         SignatureInvalid: not signed by this key.
         MessageInvalid: signed, and yet nothing that this node can read.
     """
-    verify(public_key, DOMAIN, data, signature)
-    try:
-        return codec.decode(data, Inventory)
-    except MessageInvalid as error:
-        raise MessageInvalid(error.reason, "inventory") from error
+    return opened(Inventory, DOMAIN, data, signature, public_key, "inventory")

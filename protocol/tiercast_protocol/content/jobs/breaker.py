@@ -15,9 +15,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tiercast_protocol.content.trust.keys import PrivateKey, verify
-from tiercast_protocol.errors import MessageInvalid
-from tiercast_protocol.wire import codec
+from tiercast_protocol.content.trust.keys import PrivateKey
+from tiercast_protocol.content.trust.signed import opened, signed
 from tiercast_protocol.wire.topics import valid_name
 
 TRIP_DOMAIN, AGAIN_DOMAIN = "tiercast breaker 1", "tiercast rollout again 1"
@@ -126,8 +125,7 @@ class Again(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def sign_trip(trip: Trip, key: PrivateKey) -> tuple[bytes, bytes]:
     """The word's bytes and the gateway's signature of them."""
-    data = codec.encode(trip)
-    return data, key.sign(TRIP_DOMAIN, data)
+    return signed(trip, TRIP_DOMAIN, key)
 
 
 def open_trip(data: bytes, signature: bytes, public_key: bytes) -> Trip:
@@ -137,23 +135,14 @@ def open_trip(data: bytes, signature: bytes, public_key: bytes) -> Trip:
         SignatureInvalid: not signed by this key.
         MessageInvalid: signed, and yet nothing that this node can read.
     """
-    verify(public_key, TRIP_DOMAIN, data, signature)
-    try:
-        return codec.decode(data, Trip)
-    except MessageInvalid as error:
-        raise MessageInvalid(error.reason, "breaker") from error
+    return opened(Trip, TRIP_DOMAIN, data, signature, public_key, "breaker")
 
 
 def sign_again(again: Again, key: PrivateKey) -> tuple[bytes, bytes]:
     """The word's bytes and the region's signature of them."""
-    data = codec.encode(again)
-    return data, key.sign(AGAIN_DOMAIN, data)
+    return signed(again, AGAIN_DOMAIN, key)
 
 
 def open_again(data: bytes, signature: bytes, region_key: bytes) -> Again:
     """The word in `data`, proved to be the region's; errors as `open_trip`."""
-    verify(region_key, AGAIN_DOMAIN, data, signature)
-    try:
-        return codec.decode(data, Again)
-    except MessageInvalid as error:
-        raise MessageInvalid(error.reason, "breaker") from error
+    return opened(Again, AGAIN_DOMAIN, data, signature, region_key, "breaker")

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import msgspec
 
-from tiercast_protocol.content.trust.keys import PrivateKey, verify
-from tiercast_protocol.errors import MessageInvalid
-from tiercast_protocol.wire import codec
+from tiercast_protocol.content.trust.keys import PrivateKey
+from tiercast_protocol.content.trust.signed import opened, signed
 from tiercast_protocol.wire.topics import valid_name
 
 DOMAIN = "tiercast group windows 1"
@@ -41,8 +40,7 @@ class GroupWindows(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 def sign_windows(windows: GroupWindows, key: PrivateKey) -> tuple[bytes, bytes]:
     """The list's bytes and the region's signature of them."""
-    data = codec.encode(windows)
-    return data, key.sign(DOMAIN, data)
+    return signed(windows, DOMAIN, key)
 
 
 def open_windows(data: bytes, signature: bytes, region_key: bytes) -> GroupWindows:
@@ -52,8 +50,4 @@ def open_windows(data: bytes, signature: bytes, region_key: bytes) -> GroupWindo
         SignatureInvalid: not signed by this key.
         MessageInvalid: signed, and yet nothing that this node can read.
     """
-    verify(region_key, DOMAIN, data, signature)
-    try:
-        return codec.decode(data, GroupWindows)
-    except MessageInvalid as error:
-        raise MessageInvalid(error.reason, "windows") from error
+    return opened(GroupWindows, DOMAIN, data, signature, region_key, "windows")

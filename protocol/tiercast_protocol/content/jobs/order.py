@@ -18,9 +18,8 @@ from tiercast_protocol.content.jobs import jobtypes
 from tiercast_protocol.content.sealed import merkle
 from tiercast_protocol.content.sealed.digest import DIGEST_SIZE, Digest
 from tiercast_protocol.content.sealed.manifest import valid_version
-from tiercast_protocol.content.trust.keys import PrivateKey, verify
-from tiercast_protocol.errors import MessageInvalid
-from tiercast_protocol.wire import codec
+from tiercast_protocol.content.trust.keys import PrivateKey
+from tiercast_protocol.content.trust.signed import opened, signed
 from tiercast_protocol.wire.messages import OrderTarget
 from tiercast_protocol.wire.topics import valid_name
 
@@ -98,8 +97,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def sign_order(order: Order, key: PrivateKey) -> tuple[bytes, bytes]:
     """The order's bytes and the region's signature of them."""
-    data = codec.encode(order)
-    return data, key.sign(DOMAIN, data)
+    return signed(order, DOMAIN, key)
 
 
 def open_order(data: bytes, signature: bytes, region_public_key: bytes) -> Order:
@@ -109,11 +107,7 @@ def open_order(data: bytes, signature: bytes, region_public_key: bytes) -> Order
         SignatureInvalid: not signed by this key.
         MessageInvalid: signed, and yet no order that this node can read.
     """
-    verify(region_public_key, DOMAIN, data, signature)
-    try:
-        return codec.decode(data, Order)
-    except MessageInvalid as error:
-        raise MessageInvalid(error.reason, "order") from error
+    return opened(Order, DOMAIN, data, signature, region_public_key, "order")
 
 
 def check_target(order: Order, target: OrderTarget, public_key: bytes, generation: int) -> None:

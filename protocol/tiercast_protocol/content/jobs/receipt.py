@@ -11,9 +11,8 @@ from __future__ import annotations
 import msgspec
 
 from tiercast_protocol.content.sealed.digest import Digest
-from tiercast_protocol.content.trust.keys import PrivateKey, verify
-from tiercast_protocol.errors import MessageInvalid
-from tiercast_protocol.wire import codec
+from tiercast_protocol.content.trust.keys import PrivateKey
+from tiercast_protocol.content.trust.signed import opened, signed
 from tiercast_protocol.wire.topics import valid_name
 
 DOMAIN = "tiercast receipt 1"
@@ -100,8 +99,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def sign_receipt(receipt: Receipt, key: PrivateKey) -> tuple[bytes, bytes]:
     """The receipt's bytes and the endpoint's signature of them."""
-    data = codec.encode(receipt)
-    return data, key.sign(DOMAIN, data)
+    return signed(receipt, DOMAIN, key)
 
 
 def open_receipt(data: bytes, signature: bytes, public_key: bytes) -> Receipt:
@@ -111,8 +109,4 @@ def open_receipt(data: bytes, signature: bytes, public_key: bytes) -> Receipt:
         SignatureInvalid: not signed by this key.
         MessageInvalid: signed, and yet no receipt that this node can read.
     """
-    verify(public_key, DOMAIN, data, signature)
-    try:
-        return codec.decode(data, Receipt)
-    except MessageInvalid as error:
-        raise MessageInvalid(error.reason, "receipt") from error
+    return opened(Receipt, DOMAIN, data, signature, public_key, "receipt")

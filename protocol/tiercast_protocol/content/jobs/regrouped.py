@@ -10,9 +10,9 @@ from __future__ import annotations
 import msgspec
 
 from tiercast_protocol.content.jobs.vouching import Definition
-from tiercast_protocol.content.trust.keys import PrivateKey, verify
+from tiercast_protocol.content.trust.keys import PrivateKey
+from tiercast_protocol.content.trust.signed import opened, signed
 from tiercast_protocol.errors import MessageInvalid
-from tiercast_protocol.wire import codec
 
 DOMAIN = "tiercast site groups 1"
 
@@ -46,8 +46,7 @@ class Regrouped(msgspec.Struct, frozen=True, kw_only=True):
 
 def sign_regrouped(word: Regrouped, key: PrivateKey) -> tuple[bytes, bytes]:
     """The word's bytes and the region's signature of them."""
-    data = codec.encode(word)
-    return data, key.sign(DOMAIN, data)
+    return signed(word, DOMAIN, key)
 
 
 def open_regrouped(data: bytes, signature: bytes, region_key: bytes) -> Regrouped:
@@ -57,10 +56,6 @@ def open_regrouped(data: bytes, signature: bytes, region_key: bytes) -> Regroupe
         SignatureInvalid: not signed by this key.
         MessageInvalid: signed, and yet nothing that this node can read.
     """
-    verify(region_key, DOMAIN, data, signature)
-    try:
-        word = codec.decode(data, Regrouped)
-    except MessageInvalid as error:
-        raise MessageInvalid(error.reason, "regrouped") from error
+    word = opened(Regrouped, DOMAIN, data, signature, region_key, "regrouped")
     word.said  # noqa: B018 - what can't be read is refused here
     return word

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import msgspec
 
-from tiercast_protocol.content.trust.keys import PrivateKey, verify
-from tiercast_protocol.errors import MessageInvalid
+from tiercast_protocol.content.trust.keys import PrivateKey
+from tiercast_protocol.content.trust.signed import opened, signed
 from tiercast_protocol.transfer.terms import JOB_WORDS
-from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.topics import valid_name
 
 DOMAIN = "tiercast shape 1"
@@ -39,8 +38,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def sign_shape(shape: Shape, key: PrivateKey) -> tuple[bytes, bytes]:
     """The bytes of the terms and the region's signature of them."""
-    data = codec.encode(shape)
-    return data, key.sign(DOMAIN, data)
+    return signed(shape, DOMAIN, key)
 
 
 def open_shape(data: bytes, signature: bytes, region_public_key: bytes) -> Shape:
@@ -50,8 +48,4 @@ def open_shape(data: bytes, signature: bytes, region_public_key: bytes) -> Shape
         SignatureInvalid: not signed by this key.
         MessageInvalid: signed, and yet no terms that this node can read.
     """
-    verify(region_public_key, DOMAIN, data, signature)
-    try:
-        return codec.decode(data, Shape)
-    except MessageInvalid as error:
-        raise MessageInvalid(error.reason, "shape") from error
+    return opened(Shape, DOMAIN, data, signature, region_public_key, "shape")

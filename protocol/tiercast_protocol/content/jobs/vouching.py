@@ -17,6 +17,7 @@ import msgspec
 from tiercast_protocol.content.jobs.order import Order
 from tiercast_protocol.content.sealed import merkle
 from tiercast_protocol.content.trust.keys import PrivateKey, verify
+from tiercast_protocol.content.trust.signed import signed
 from tiercast_protocol.errors import MessageInvalid, SignatureInvalid
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import OrderTarget
@@ -108,8 +109,7 @@ def voucher_leaf(name: str, public_key: bytes, generation: int) -> bytes:
 
 def sign_voucher(voucher: Voucher, key: PrivateKey) -> tuple[bytes, bytes]:
     """The voucher's bytes and the gateway's signature of them."""
-    data = codec.encode(voucher)
-    return data, key.sign(DOMAIN, data)
+    return signed(voucher, DOMAIN, key)
 
 
 def open_voucher(data: bytes, signature: bytes) -> Voucher:

@@ -15,7 +15,8 @@ import binascii
 import msgspec
 
 from tiercast_protocol.content.sealed.digest import digest_of
-from tiercast_protocol.content.trust.keys import KEY_SIZE, PrivateKey, verify
+from tiercast_protocol.content.trust.keys import KEY_SIZE, PrivateKey
+from tiercast_protocol.content.trust.signed import opened, signed
 from tiercast_protocol.errors import MessageInvalid, UsageError
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.topics import valid_name
@@ -57,8 +58,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def sign_credential(credential: Credential, key: PrivateKey) -> tuple[bytes, bytes]:
     """The credential's bytes and the region's signature of them."""
-    data = codec.encode(credential)
-    return data, key.sign(DOMAIN, data)
+    return signed(credential, DOMAIN, key)
 
 
 def open_credential(data: bytes, signature: bytes, region_public_key: bytes) -> Credential:
@@ -68,11 +68,7 @@ def open_credential(data: bytes, signature: bytes, region_public_key: bytes) -> 
         SignatureInvalid: not signed by this key.
         MessageInvalid: signed, and yet no credential that this node can read.
     """
-    verify(region_public_key, DOMAIN, data, signature)
-    try:
-        return codec.decode(data, Credential)
-    except MessageInvalid as error:
-        raise MessageInvalid(error.reason, "credential") from error
+    return opened(Credential, DOMAIN, data, signature, region_public_key, "credential")
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import msgspec
 
-from tiercast_protocol.content.trust.keys import PrivateKey, verify
-from tiercast_protocol.errors import MessageInvalid
-from tiercast_protocol.wire import codec
+from tiercast_protocol.content.trust.keys import PrivateKey
+from tiercast_protocol.content.trust.signed import opened, signed
 from tiercast_protocol.wire.topics import valid_name
 
 PARENTS_DOMAIN = "tiercast parents 1"
@@ -95,8 +94,7 @@ class Placing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def sign_parents(parents: Parents, key: PrivateKey) -> tuple[bytes, bytes]:
     """The list's bytes and the region's signature of them."""
-    data = codec.encode(parents)
-    return data, key.sign(PARENTS_DOMAIN, data)
+    return signed(parents, PARENTS_DOMAIN, key)
 
 
 def open_parents(data: bytes, signature: bytes, region_key: bytes) -> Parents:
@@ -106,17 +104,12 @@ def open_parents(data: bytes, signature: bytes, region_key: bytes) -> Parents:
         SignatureInvalid: not signed by this key.
         MessageInvalid: signed, and yet nothing that this node can read.
     """
-    verify(region_key, PARENTS_DOMAIN, data, signature)
-    try:
-        return codec.decode(data, Parents)
-    except MessageInvalid as error:
-        raise MessageInvalid(error.reason, "parents") from error
+    return opened(Parents, PARENTS_DOMAIN, data, signature, region_key, "parents")
 
 
 def sign_placing(placing: Placing, key: PrivateKey) -> tuple[bytes, bytes]:
     """The placing's bytes and the node's signature of them."""
-    data = codec.encode(placing)
-    return data, key.sign(PLACING_DOMAIN, data)
+    return signed(placing, PLACING_DOMAIN, key)
 
 
 def open_placing(data: bytes, signature: bytes, public_key: bytes) -> Placing:
@@ -126,8 +119,4 @@ def open_placing(data: bytes, signature: bytes, public_key: bytes) -> Placing:
         SignatureInvalid: not signed by this key.
         MessageInvalid: signed, and yet nothing that this node can read.
     """
-    verify(public_key, PLACING_DOMAIN, data, signature)
-    try:
-        return codec.decode(data, Placing)
-    except MessageInvalid as error:
-        raise MessageInvalid(error.reason, "placing") from error
+    return opened(Placing, PLACING_DOMAIN, data, signature, public_key, "placing")
