@@ -104,7 +104,9 @@ def options(
     set_socket(socket, host)
 
 
-@app.command()
+@app.command(
+    epilog="\b\nExamples:\n  tiercast status\n  tiercast --socket /var/lib/tiercast/gateway/control.sock status\n"
+)
 def status(*, json: Annotated[bool, typer.Option("--json", help="One line of JSON instead of text.")] = False) -> None:
     """Look inside the daemon at the socket: broker, depot, children."""
     nodes.status(json=json)

@@ -21,12 +21,12 @@ States = Annotated[
     list[str] | None, typer.Option("--state", metavar="STATE", help="Only targets in this state; may be repeated.")
 ]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="The newest so many.")]
-_JOB = """\\b
+_JOB = """\b
 Examples:
   tiercast job history j-17
   tiercast job history j-17 --state failed --since 7d --json
 """
-_NODE = """\\b
+_NODE = """\b
 Examples:
   tiercast node history pc-1
   tiercast node history pc-1 --state failed --since 30d

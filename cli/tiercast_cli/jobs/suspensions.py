@@ -23,7 +23,7 @@ from tiercast_protocol.errors import UsageError
 Until = Annotated[str, typer.Option("--until", metavar="TIME", help="Ends by itself: 18:00, or 2026-12-24 18:00.")]
 For = Annotated[str, typer.Option("--for", metavar="TIME", help="Ends by itself after so long: 30m, 2h.")]
 
-_SET = """\\b
+_SET = """\b
 Examples:
   tiercast job set j-17 --priority 9 --rate unlimited
   tiercast job set j-17 --window "mon-fri 22:00-06:00" --segment none --pause none

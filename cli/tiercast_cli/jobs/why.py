@@ -19,7 +19,7 @@ from tiercast_cli.talk.session import ask, emit, run
 
 #: Lines of a whole job.
 LINES = 5
-_EPILOG = """\\b
+_EPILOG = """\b
 Examples:
   tiercast why j-17
   tiercast why j-17 pc-1

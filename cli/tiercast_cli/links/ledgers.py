@@ -51,11 +51,13 @@ def show(
         if json:
             emit({**answer, "rows": rows})
             return
+        if answer["links"] and (job or since):
+            print("Every link with all its jobs, as far back as its books go:")
         _print_links(answer["links"])
         if file is not None:
             print(f"{words.count(len(rows), 'row')} in {file}")
             return
-        print(_summary(rows))
+        print(_summary(rows) if rows else _nothing(job, since))
         if answer.get("more"):
             print("Only the newest rows were added up; --csv FILE writes all of them.")
 
@@ -123,6 +125,12 @@ def _print_links(links: list[dict[str, Any]]) -> None:
     print()
 
 
+def _nothing(job: str, since: str) -> str:
+    """What stands where no row does."""
+    parts = [f" of job {job}" if job else "", f" of the last {since}" if since else ""]
+    return f"No bytes{''.join(parts)} stand in this ledger."
+
+
 def _summary(rows: list[dict[str, Any]]) -> str:
     """The rows with hours and sessions added up."""
     sums: dict[tuple[str, str, str, str], list[int]] = {}
@@ -131,7 +139,15 @@ def _summary(rows: list[dict[str, Any]]) -> str:
         for place, key in enumerate(("bytes", "frames", "chunks")):
             one[place] += row[key]
     table = [
-        (side, link or "-", job or "-", reason, words.size(one[0]), str(one[1] or "-"), str(one[2] or "-"))
+        (
+            side,
+            link or "-",
+            job or "-",
+            reason,
+            words.size(one[0]) if one[0] else "-",
+            str(one[1] or "-"),
+            str(one[2] or "-"),
+        )
         for (side, link, job, reason), one in sorted(sums.items())
     ]
     return words.table(("side", "link", "job", "reason", "bytes", "frames", "chunks"), table)

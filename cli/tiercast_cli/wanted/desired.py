@@ -21,6 +21,7 @@ Examples:
   tiercast apply -f region.toml --dry-run
   tiercast apply -f region.toml --prune --confirm 240
   tiercast apply --again 12
+
 \b
 A file:
   [group.sales]

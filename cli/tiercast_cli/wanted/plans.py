@@ -27,6 +27,7 @@ _RUN = """\b
 Examples:
   tiercast plan run night.toml
   tiercast plan run - --json
+
 \b
 A plan:
   [[step]]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from tiercast_protocol.content.jobs.jobnames import named
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.kernel import TcpInfo
 from tiercast_protocol.node.ledger import CAME, KERNEL, Key, Ledger, shown
@@ -99,14 +100,17 @@ class Arrivals:
 
     async def show(self, args: dict[str, Any]) -> dict[str, Any]:
         """What came here, by hour, job and reason."""
-        return {"node": self._upstream.me, "links": [], **await page(self._ledger, args)}
+        link = args.get("link", "")
+        return {"node": self._upstream.me, "links": [], **await page(self._ledger, args, str(link))}
 
 
 async def page(ledger: Ledger, args: dict[str, Any], link: str = "") -> dict[str, Any]:
-    """The newest rows that a question's `job`, `since` and `before` name, and whether there are more."""
+    """The newest rows that a question's `job`, `since` and `before` name (a job by its number too); are there more?"""
     job, since, before = args.get("job") or None, args.get("since", 0), args.get("before", 0)
     if not (job is None or isinstance(job, str)) or type(since) is not int or type(before) is not int:
         raise UsageError("argument.invalid", "job must be text, since and before whole numbers", "ledger.show")
     await ledger.write()
+    if job is not None:
+        job = named(job, await ledger.jobs()) or job
     rows = await ledger.rows(link=link, job=job, since=since, before=before, limit=MOST_ROWS + 1)
     return {"rows": [shown(row) for row in rows[-MOST_ROWS:]], "more": len(rows) > MOST_ROWS}

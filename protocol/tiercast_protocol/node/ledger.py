@@ -210,6 +210,14 @@ class Ledger:
 
         return await self._db.read(unit)
 
+    async def jobs(self) -> set[str]:
+        """The jobs of which there are rows."""
+
+        def unit(connection: sqlite3.Connection) -> set[str]:
+            return {str(row[0]) for row in connection.execute("SELECT DISTINCT job FROM entries WHERE job != ''")}
+
+        return await self._db.read(unit)
+
     async def totals(self, *, side: str = "", link: str = "") -> list[Row]:
         """All that is kept, hours added up (a row's hour is the first); of this side and link only, "" is all."""
 

@@ -45,6 +45,19 @@ def test_links_and_rows_are_shown_and_added_up(daemon: Daemon) -> None:
     assert len(daemon.json("ledger", "show")["rows"]) == 2
 
 
+def test_what_has_no_bytes_shows_none_and_a_job_without_rows_is_said(daemon: Daemon) -> None:
+    daemon.answers["ledger.show"] = {
+        "node": "mid", "links": [a_link()], "more": False,
+        "rows": [a_row(1, side="depot", link="", reason="from above", bytes=0, frames=0, chunks=7)],
+    }  # fmt: skip
+    said = daemon.run("ledger", "show", "--job", "j1")
+    assert "0 B" not in said[said.index("SIDE") :]
+    assert "Every link with all its jobs" in said
+    assert "Every link" not in daemon.run("ledger", "show")
+    daemon.answers["ledger.show"] = {"node": "mid", "links": [], "more": False, "rows": []}
+    assert "No bytes of job j9 of the last 2h stand" in daemon.run("ledger", "show", "--job", "j9", "--since", "2h")
+
+
 def test_every_row_is_written_whatever_the_pages(daemon: Daemon, tmp_path: Path) -> None:
     rows = [a_row(hour, session=str(n)) for hour in range(1, 6) for n in range(2)]
 

@@ -38,6 +38,19 @@ def test_each_help_shows_an_example_that_can_be_typed(path: tuple[str, ...]) -> 
         ALL[path].make_context(path[-1], words[len(path) :])  # raises where it would be refused
 
 
+@pytest.mark.parametrize(
+    "path", [*((name,) for name in ("why", "apply", "diff", "export", "status")), *ALL], ids=" ".join
+)
+def test_each_help_is_laid_out_line_by_line(path: tuple[str, ...]) -> None:
+    command = ROOT
+    for name in path:
+        command = command.commands[name]
+    shown = command.get_help(command.context_class(command, info_name=path[-1]))
+    assert "\\b" not in shown
+    assert "\b" not in shown
+    assert re.search(r"^  (Examples?:|  ?tiercast )", shown, re.MULTILINE), shown
+
+
 def test_the_table_names_commands_only() -> None:
     assert {tuple(key.split()) for key in EXAMPLES} <= set(ALL)
 

@@ -58,6 +58,15 @@ async def test_what_came_is_booked_by_what_became_of_it_and_the_jobs(ledger: Led
     shown = await arrivals.show({"job": "j1"})
     assert [(row["reason"], row["bytes"]) for row in shown["rows"]] == [("stored", 70)]
     assert (await arrivals.show({"since": 1 << 50}))["rows"] == []
+    assert (await arrivals.show({"job": "j1", "link": "another"}))["rows"] == []
+
+
+async def test_a_job_of_the_ledger_is_named_by_its_number(ledger: Ledger) -> None:
+    ledger.add(Key("came", "top", "stored", job="j17-a0b1"), 9)
+    arrivals = Arrivals(ledger, FakeUpstream())  # type: ignore[arg-type]
+    for called in ("17", "j-17", "j17-a0b1"):
+        assert [row["job"] for row in (await arrivals.show({"job": called}))["rows"]] == ["j17-a0b1"]
+    assert (await arrivals.show({"job": "j-18"}))["rows"] == []
     with pytest.raises(UsageError):
         await arrivals.show({"since": "yesterday"})
 
