@@ -216,6 +216,13 @@ def print_halves(status: dict[str, Any]) -> None:
         typer.echo(f"version   refused: {update['refused']}.  {update['why']}")
 
 
+def print_todo(told: dict[str, Any], job: str) -> None:
+    """What the owner can do about it, and what he can ask an administrator for."""
+    for who, key in (("you", "todo"), ("an administrator", "administrator")):
+        if told.get(key):
+            typer.echo(f"    {who} can: {told[key].replace('JOB', job)}")
+
+
 def print_above(rows: list[dict[str, Any]], job: str) -> None:
     """What those above know of why a job waits."""
     for one in rows:

@@ -177,7 +177,7 @@ class Agent:
         verbs = Verbs()
         for part in (readings, owner, informer, dozing, steps, restarts):
             part.register(verbs)
-        watching.register(verbs, jobs, why.why)
+        watching.register(verbs, jobs, why.to_owner)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._until_stopped(jobs))
             tasks.create_task(self._restart.wait(jobs.quiet))

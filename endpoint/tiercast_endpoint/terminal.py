@@ -203,11 +203,11 @@ def why(
         for reason in one["chain"]:
             print(f"  {reason['code']}: {reason['says']}{_since(reason['since'])}")
             print(f"    freed when {reason['freed'].replace('JOB', one['job'])}")
-            if reason["todo"]:
-                print(f"    you can: {reason['todo'].replace('JOB', one['job'])}")
+            commands.print_todo(reason, one["job"])
         if result := one["result"]:
             code = f" ({result['code']})" if result["code"] else ""
             print(f"  ended {result['state']}{code}: {result['detail'] or result['means']}")
+            commands.print_todo(result, one["job"])
     commands.print_above(found.get("above") or [], id_)
 
 
@@ -314,14 +314,17 @@ def _state_option(state: Path | None) -> str:
     return f" --state {state}" if state is not None else ""
 
 
+def _start_it(state: Path | None) -> str:
+    return f"Start it with `tiercast-endpoint run{_state_option(state)}`, or name its folder with --state."
+
+
 def _ask(state: Path | None, verb: str, *, json: bool, **args: Any) -> Any:
     found: list[Any] = []
 
     async def work() -> None:
         from tiercast_protocol.node.control.client import connect
 
-        todo = "Start it with `tiercast-endpoint run`, or name its folder with --state."
-        async with connect(_place(state).socket, todo=todo) as client:
+        async with connect(_place(state).socket, todo=_start_it(state)) as client:
             found.append(await client.call(verb, **args))
 
     _run(work, json=json)
@@ -332,8 +335,7 @@ def _follow(state: Path | None, verb: str, each: Callable[[Any], None], *, json:
     async def work() -> None:
         from tiercast_protocol.node.control.client import connect
 
-        todo = "Start it with `tiercast-endpoint run`, or name its folder with --state."
-        async with connect(_place(state).socket, todo=todo) as client:
+        async with connect(_place(state).socket, todo=_start_it(state)) as client:
             async for item in client.stream(verb):
                 each(item)
 

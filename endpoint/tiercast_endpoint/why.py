@@ -5,7 +5,7 @@ Rules
 - What stops the step goes before the step: a parent that can't be reached while chunks are missing, a journal without
   room.  What lies above the machine is known above it.
 - Asked at the machine's own socket for one job, it adds what those above know of it (`above`), while they can be
-  reached.
+  reached.  There it speaks to the machine's owner (`owner/can.py`), elsewhere to an administrator.
 - A job that has ended waits for nothing; that its receipt was not acknowledged yet is said beside its result.
 """
 
@@ -19,6 +19,7 @@ from tiercast_endpoint.jobs import journal
 from tiercast_endpoint.jobs.called import called
 from tiercast_endpoint.jobs.install import PROGRAMS, RESTING, Step
 from tiercast_endpoint.jobs.journal import Job
+from tiercast_endpoint.owner import can
 from tiercast_protocol.content.jobs.reason import Reason, because, read, shown
 from tiercast_protocol.content.jobs.results import RESULTS
 from tiercast_protocol.content.jobs.waiting import KINDS
@@ -174,7 +175,11 @@ class Why:
         if name and self._above is not None:
             own = [reason for one in found["jobs"] for reason in one["chain"]]
             found["above"] = more(own, await self._above.ask(name, me))
-        return found
+        return _to_owner(found)
+
+    async def to_owner(self, args: dict[str, Any]) -> dict[str, Any]:
+        """As `why`, told to the machine's owner."""
+        return _to_owner(await self.why(args))
 
     async def why(self, args: dict[str, Any]) -> dict[str, Any]:
         """Why one job, or every open one, has not ended."""
@@ -221,6 +226,14 @@ class Why:
             "chain": [shown(reason) for reason in told],
             "result": result,
         }
+
+
+def _to_owner(found: dict[str, Any]) -> dict[str, Any]:
+    jobs = [
+        {**one, "chain": [can.shown(reason) for reason in one["chain"]], "result": can.ended(one["result"])}
+        for one in found["jobs"]
+    ]
+    return {**found, "jobs": jobs}
 
 
 def asks(post: Post, upstream: Upstream) -> WhyAbove:

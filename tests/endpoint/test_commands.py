@@ -85,3 +85,13 @@ def test_what_differs_is_listed_and_ends_with_1() -> None:
     assert result.exit_code == 1
     assert "a/b  was changed" in result.output
     assert CliRunner().invoke(app, ["reboot", "--later", "soon"]).exit_code == 2
+
+
+def test_what_can_be_done_is_told_for_the_owner_and_for_whom_he_can_ask(capsys: pytest.CaptureFixture[str]) -> None:
+    commands.print_todo({"todo": "tiercast-endpoint release JOB", "administrator": "tiercast job cancel JOB"}, "j1")
+    assert capsys.readouterr().out.splitlines() == [
+        "    you can: tiercast-endpoint release j1",
+        "    an administrator can: tiercast job cancel j1",
+    ]
+    commands.print_todo({"todo": "", "administrator": ""}, "j1")
+    assert capsys.readouterr().out == ""

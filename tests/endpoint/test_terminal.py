@@ -26,4 +26,4 @@ def test_an_agent_that_does_not_run_is_named_with_what_to_do(tmp_path: Path) -> 
     done = CliRunner().invoke(terminal.app, ["status", "--state", str(tmp_path), "--json"])
     assert done.exit_code == 3
     assert "daemon.unreachable" in done.output
-    assert "tiercast-endpoint run" in done.output
+    assert f"tiercast-endpoint run --state {tmp_path}" in done.output

@@ -87,6 +87,13 @@ async def test_the_socket_tells_of_one_job_or_of_all_open_ones(db: Database) -> 
     assert told["node"] == "pc"
     assert [[reason["code"] for reason in job["chain"]] for job in told["jobs"]] == [["parent.lost", "fetch"], ["turn"]]
     assert told["jobs"][0]["chain"][0]["since"] == 8
+    first = [(await ask({}))["jobs"][0]["chain"][0] for ask in (why.why, why.to_owner, why.at_socket)]
+    assert [reason["todo"].rpartition(": ")[2] for reason in first] == [
+        "tiercast node candidates pc",
+        "tiercast-endpoint parents",
+        "tiercast-endpoint parents",
+    ]
+    assert "tiercast node candidates" in first[1]["administrator"]
     assert told["jobs"][0]["chain"][0]["says"] == "pc can't reach its parent low"
     ended = replace(
         (await db.read(lambda c: journal.revisions(c, "j1")))[0],
@@ -101,6 +108,8 @@ async def test_the_socket_tells_of_one_job_or_of_all_open_ones(db: Database) -> 
     await post.send("low", Status(records=[ended.record("pc")]), cause="j1")
     found = (await why.why({"job": "j1"}))["jobs"][0]
     assert [reason["says"] for reason in found["chain"]] == ["has ended, and low has not acknowledged the receipt yet"]
+    found = (await why.at_socket({"job": "j1"}))["jobs"][0]["result"]
+    assert found["todo"] == "Free the room that is named, and ask an administrator to order it again."
     for wrong in ({"job": "j9"}, {"job": 5}):
         with pytest.raises(UsageError):
             await why.why(wrong)

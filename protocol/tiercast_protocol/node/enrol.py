@@ -117,7 +117,8 @@ def check_token(token: Token, *, role: str, name: str, now_ms: int) -> Token:
         raise UsageError(
             code="token.expired",
             what=f"The token's time ended {minutes} minutes ago by this machine's clock.",
-            todo=f"Ask for a new one (`tiercast node invite {token.name}`), and look whether the clock is right.",
+            todo=f"Ask the region's administrator for a new one (`tiercast node invite {token.name}`), and look whether"
+            " the clock is right.",
         )
     return token
 
@@ -152,7 +153,7 @@ def _refused(reply: EnrolReply, token: Token) -> UsageError:
         code=reply.code or "enrol.refused",
         what=f'The region refused "{token.name}": {reply.reason or "no reason was given"}.',
         where=token.url,
-        todo=f"Ask for a new token with `tiercast node invite {token.name}`.",
+        todo=f"Ask the region's administrator for a new token (`tiercast node invite {token.name}`).",
     )
 
 
@@ -241,7 +242,7 @@ class _Asking:
                 code="token.refused",
                 what="The parent's broker does not take this token: it was used, it was replaced, or its time is over.",
                 where=token.url,
-                todo=f"Ask for a new one with `tiercast node invite {token.name}`.",
+                todo=f"Ask the region's administrator for a new one (`tiercast node invite {token.name}`).",
             )
         if self._asked:
             return UsageError(

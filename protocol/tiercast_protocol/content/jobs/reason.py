@@ -89,19 +89,19 @@ def words(reason: Reason) -> str:
     if text := reason.get(_TEXT):
         return str(text)
     kind = KINDS.get(reason.code)
-    return (_fill(kind.says, reason) if kind is not None else "") or reason.code
+    return (filled(kind.says, reason) if kind is not None else "") or reason.code
 
 
 def freed(reason: Reason) -> str:
     """Which event frees it."""
     kind = KINDS.get(reason.code)
-    return _fill(kind.freed, reason) if kind is not None else "?"
+    return filled(kind.freed, reason) if kind is not None else "?"
 
 
 def todo(reason: Reason) -> str:
     """What a person can do; "" for nothing but to wait."""
     kind = KINDS.get(reason.code)
-    return _fill(kind.todo, reason) if kind is not None else ""
+    return filled(kind.todo, reason) if kind is not None else ""
 
 
 def kind_of(reason: Reason) -> Kind | None:
@@ -124,8 +124,8 @@ def shown(reason: Reason) -> dict[str, Any]:
     }
 
 
-def _fill(template: str, reason: Reason) -> str:
-    """`{name:form}` are figures; a part in [brackets] is left out where one of its figures is missing."""
+def filled(template: str, reason: Reason) -> str:
+    """A template with the reason's figures: `{name:form}`; a part in [brackets] is left out where one is missing."""
     values: dict[str, Fact] = {
         **dict(reason.facts),
         _NODE: reason.node,

@@ -202,7 +202,7 @@ KINDS: dict[str, Kind] = {
         (ENDPOINT,),
         "waits for its turn[: {before} is before it for the same package][: {busy:n} other jobs are at work]",
         "the jobs before it have ended",
-        "[tiercast why {before}][tiercast-endpoint jobs shows the others]",
+        "[tiercast why {before}][on the machine, tiercast-endpoint jobs shows the {busy:n} others]",
     ),
     "plan": Kind(
         (ENDPOINT,), "looks at what it holds and what is missing", "root and lists of the package are here", moves=True
