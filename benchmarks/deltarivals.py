@@ -9,10 +9,13 @@ Rules
 
 from __future__ import annotations
 
+import filecmp
 import os
 import re
 import shutil
 import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness import note
@@ -20,6 +23,12 @@ from region import RegionError
 
 #: casync's default, and the same four times as large.
 CHUNKS = ("16384:65536:262144", "65536:262144:1048576")
+#: What is run, as people are told; FILE stands for each file.
+COMMANDS = {
+    "casync": "casync make --store=STORE --chunk-size=SIZE --without=all INDEX TREE (SIZE: {} or {})".format(*CHUNKS),
+    "rsync": "rsync -rlpcz --delete --no-whole-file --stats NEW/ OLD/",
+    "zstd": "zstd -19 --long=27 --patch-from=OLD/FILE NEW/FILE",
+}
 _NUMBERS = re.compile(r"\d+(?:[._-]\d+)*")
 
 
@@ -66,23 +75,22 @@ def rsync(old: Path, new: Path, folder: Path) -> int:
 
 
 def patches(old: Path, new: Path, folder: Path) -> int:
-    """Bytes of `zstd -19 --patch-from` for every file that is not the same."""
+    """Bytes of `zstd -19 --patch-from` for every file that is not the same; two files at a time."""
     by_plain = {_plain(path, old): path for path in sorted(old.rglob("*")) if path.is_file()}
-    total = 0
-    for path in sorted(new.rglob("*")):
-        if path.is_symlink() or not path.is_file():
-            continue
+
+    def patch(path: Path) -> int:
         pair = old / path.relative_to(new)
         base = pair if pair.is_file() else by_plain.get(_plain(path, new))
-        data = path.read_bytes()
-        if not data or (base is not None and base.read_bytes() == data):
-            continue
-        out = folder / "patch.zst"
+        if not path.stat().st_size or (base is not None and filecmp.cmp(base, path, shallow=False)):
+            return 0
         reference = [f"--patch-from={base}"] if base is not None and base.stat().st_size else []
-        command = ["zstd", "-q", "-f", "-19", "--long=27", *reference, str(path), "-o", str(out)]
-        subprocess.run(command, check=True, capture_output=True)
-        total += out.stat().st_size
-    return total
+        with tempfile.NamedTemporaryFile(dir=folder) as out:
+            command = ["zstd", "-q", "-f", "-19", "--long=27", *reference, str(path), "-o", out.name]
+            subprocess.run(command, check=True, capture_output=True)
+            return Path(out.name).stat().st_size
+
+    with ThreadPoolExecutor(max_workers=2) as some:
+        return sum(some.map(patch, [path for path in new.rglob("*") if path.is_file() and not path.is_symlink()]))
 
 
 def _plain(path: Path, top: Path) -> str:
