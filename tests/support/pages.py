@@ -3,7 +3,7 @@
 Rules
 - Every line in a code block that begins with a command of ours is typed, in the order of the page; only what `Typed`
   says of a line is other than "it ends with 0 and prints something".  What is said of a line that the page does not
-  have fails the test, and so does a line that is to be left out without a `Because`.
+  have fails the test.
 - Files come from the page: a code block whose first line is a comment with a file's name is that file.
 - Of a line only what must be this region's is exchanged: ids that a region gives, sockets, days that are over by now,
   and programs of the machine, which are stand-ins.  One that has none fails the test: nothing of this machine runs.
@@ -12,7 +12,6 @@ Rules
 
 from __future__ import annotations
 
-import enum
 import re
 import shlex
 import shutil
@@ -42,12 +41,6 @@ _ID = re.compile(r"\b([jpr]\d*-?[0-9a-z]+-[0-9a-f]{4,})\b")
 _BOUND_S = 90.0
 
 
-class Because(enum.Enum):
-    """Why a command of a page can't be typed in a region on one machine."""
-
-    SECOND_SITE = "it names a machine that is not of this region"
-
-
 @dataclass(frozen=True, slots=True)
 class Typed:
     """What there is to be said of one line of a page.
@@ -60,7 +53,6 @@ class Typed:
         exit: how it ends.
         again: what it is to print comes with the next word of a machine: it is typed until then.
         endless: it runs until somebody stops it: it is stopped once it printed the first pattern of `shows`.
-        left_out: it is not typed.
     """
 
     before: Callable[[Typist], object] | None = None
@@ -70,7 +62,6 @@ class Typed:
     exit: int = 0
     again: bool = False
     endless: bool = False
-    left_out: Because | None = None
 
 
 PLAIN = Typed()
@@ -178,8 +169,6 @@ class Typist:
         return job
 
     def _typed(self, line: str, said: Typed) -> None:
-        if said.left_out is not None:
-            return
         try:
             if said.before is not None:
                 said.before(self)

@@ -41,12 +41,9 @@ from tiercast_protocol.content.package.actiontypes import NATIVE, Action
 from tiercast_protocol.content.package.handler import Handler
 from tiercast_protocol.errors import StoreFull
 from tiercast_protocol.node.database import Database
-from tiercast_protocol.node.files import is_full
+from tiercast_protocol.node.files import ROOM_AGAIN_S, is_full
 
 log = structlog.get_logger(__name__)
-
-#: Seconds between two tries to write to a full disk.
-_ROOM_S = 2.0
 
 
 class Trees(Protocol):
@@ -178,7 +175,7 @@ class Engine:
                 await self._db.write(lambda connection: e.undone(connection, effect, failed))
             except StoreFull as error:
                 log.warning("no room for the journal", detail=str(error))
-                await asyncio.sleep(_ROOM_S)
+                await asyncio.sleep(ROOM_AGAIN_S)
             else:
                 return
 

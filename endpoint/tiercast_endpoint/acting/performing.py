@@ -38,13 +38,11 @@ from tiercast_protocol.content.package.handler import Handler
 from tiercast_protocol.errors import StoreFull, TiercastError
 from tiercast_protocol.node import fetch
 from tiercast_protocol.node.database import Database
-from tiercast_protocol.node.files import is_full
+from tiercast_protocol.node.files import ROOM_AGAIN_S, is_full
 
 log = structlog.get_logger(__name__)
 
 Progress = Callable[[int, int], None]
-#: Seconds between two tries to take something back on a full disk.
-_ROOM_S = 2.0
 
 
 class _Trees:
@@ -185,7 +183,7 @@ class Acting:
             except Exception as error:  # noqa: BLE001 - as above
                 failure = _failure(Step.REVERT, error, job)
                 if failure.code == "disk.full":
-                    await asyncio.sleep(_ROOM_S)
+                    await asyncio.sleep(ROOM_AGAIN_S)
                     continue
                 failed = [failure.detail]
             break

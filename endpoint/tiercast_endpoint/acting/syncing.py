@@ -9,14 +9,13 @@ Rules
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Iterable
 from contextlib import suppress
 
 from tiercast_endpoint.acting.prefix import Prefix
+from tiercast_protocol.node.files import sync_file_system
 
-_libc = ctypes.CDLL(None, use_errno=True)
 #: From so many files on, one sync of the whole file system is less work than one for each.
 _MANY = 64
 
@@ -37,9 +36,9 @@ def sync_files(prefix: Prefix, files: Iterable[tuple[str, str]], whole: Iterable
     for folder in sorted({*built, *(folder for folder, _ in staged)}):
         with prefix.folder_of(f"{folder}/.", mounted=True) as (fd, _):
             device = os.fstat(fd).st_dev
-            if device not in devices and _libc.syncfs(fd) != 0:
-                raise OSError(ctypes.get_errno(), "syncfs")
-            devices.add(device)
+            if device not in devices:
+                sync_file_system(fd)
+                devices.add(device)
 
 
 def sync_folders(prefix: Prefix, paths: Iterable[str]) -> None:

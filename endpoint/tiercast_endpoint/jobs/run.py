@@ -32,6 +32,7 @@ from tiercast_endpoint.threads import in_thread
 from tiercast_protocol.content.jobs.reason import Reason
 from tiercast_protocol.errors import StoreFull
 from tiercast_protocol.node.database import Database, Unit
+from tiercast_protocol.node.files import ROOM_AGAIN_S
 
 log = structlog.get_logger(__name__)
 
@@ -92,8 +93,7 @@ class _Said:
     """What was written down of its state is to be told now."""
 
 
-#: Seconds between two tries to write to a full disk; what goes back, or has been done, is tried until there is room.
-_ROOM_S = 2.0
+#: What goes back, or has been done, is tried until there is room.
 _FINISHING = frozenset({i.Step.REVERT, i.Step.UNDO, i.Step.SETTLE, i.Step.DELETE})
 T = TypeVar("T")
 
@@ -253,7 +253,7 @@ class Run:
     async def _without_room(self, detail: str) -> None:
         log.warning("no room to go on", job=self.job.job, detail=detail)
         self.no_room = True
-        await asyncio.sleep(_ROOM_S)
+        await asyncio.sleep(ROOM_AGAIN_S)
 
     async def _next(self) -> i.Event | _Answered | _Progressed | _Said | _Further:
         while True:

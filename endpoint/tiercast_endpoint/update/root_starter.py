@@ -33,7 +33,7 @@ _CODE = ("", "lib", "lib/tiercast_endpoint")
 def main(words: Sequence[str] | None = None) -> None:
     """Become the root half with this command line."""
     args = list(sys.argv[1:] if words is None else words)
-    state = _state(args)
+    state = starter.state_folder(args) or Path(os.environ.get("TIERCAST_ROOT_STATE") or "/var/lib/tiercast/root")
     root = Path(starter.settings(state, "root.toml").get("install_root") or "/nonexistent")
     link, record, tree = alone(root, starter.installed(root, PACKAGE)), trial.Record(), ""
     try:
@@ -86,15 +86,6 @@ def _ours(path: Path, *, shared: bool = False) -> bool:
     if shared and at.st_mode & stat.S_ISVTX:
         open_ = 0
     return stat.S_ISDIR(at.st_mode) and at.st_uid in {0, os.geteuid()} and not open_
-
-
-def _state(args: Sequence[str]) -> Path:
-    for at, word in enumerate(args):
-        if word == "--state" and at + 1 < len(args):
-            return Path(args[at + 1])
-        if word.startswith("--state="):
-            return Path(word.removeprefix("--state="))
-    return Path(os.environ.get("TIERCAST_ROOT_STATE") or "/var/lib/tiercast/root")
 
 
 if __name__ == "__main__":

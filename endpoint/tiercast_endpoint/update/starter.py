@@ -37,7 +37,7 @@ _SETTING = re.compile(r'(?m)^(install_root|agent_package|agent_trial) = "([^"\n]
 def main(words: Sequence[str] | None = None) -> None:
     """Become the agent with this command line."""
     args = list(sys.argv[1:] if words is None else words)
-    state = _state(args)
+    state = state_folder(args) or _usual_state()
     said = settings(state)
     root = Path(said.get("install_root") or "/nonexistent")
     file = state / FILE
@@ -58,6 +58,16 @@ def main(words: Sequence[str] | None = None) -> None:
         environment["PYTHONPATH"] = os.pathsep.join([str(root / tree / "lib"), *([before] if before else [])])
     # the same interpreter with our own words, no shell
     os.execve(sys.executable, [sys.executable, "-m", "tiercast_endpoint", *args], environment)  # noqa: S606
+
+
+def state_folder(args: Sequence[str]) -> Path | None:
+    """The folder that a command line names after `--state`, if it does; all other words are left to the agent."""
+    for at, word in enumerate(args):
+        if word == "--state" and at + 1 < len(args):
+            return Path(args[at + 1])
+        if word.startswith("--state="):
+            return Path(word.removeprefix("--state="))
+    return None
 
 
 def load(file: Path) -> trial.Record:
@@ -165,12 +175,7 @@ def _end(agent: int) -> None:
             time.sleep(0.1)
 
 
-def _state(args: Sequence[str]) -> Path:
-    for at, word in enumerate(args):
-        if word == "--state" and at + 1 < len(args):
-            return Path(args[at + 1])
-        if word.startswith("--state="):
-            return Path(word.removeprefix("--state="))
+def _usual_state() -> Path:
     home = os.environ.get("TIERCAST_HOME") or "/var/lib/tiercast"
     return Path(os.environ.get("TIERCAST_ENDPOINT_STATE") or Path(home) / "endpoint")
 

@@ -22,6 +22,8 @@ _FALLOC_KEEP_SIZE, _FALLOC_PUNCH_HOLE = 1, 2
 _SYNC_FILE_RANGE_WRITE = 2
 #: Parts of one vectored write; the system's limit is 1,024.
 _MOST_PARTS = 512
+#: Seconds between two tries to write to a full disk, for what is tried until there is room.
+ROOM_AGAIN_S = 2.0
 _libc = ctypes.CDLL(None, use_errno=True)
 _fallocate = getattr(_libc, "fallocate64", None) or getattr(_libc, "fallocate", None)
 _sync_file_range = getattr(_libc, "sync_file_range", None)
@@ -261,7 +263,8 @@ def begin_write_back(fd: int, offset: int, size: int) -> None:
 def sync_file_system(fd: int) -> None:
     """All that was written to the file system on which `fd` lies is safe when this returns.
 
-    Only where `SYNCS_FILE_SYSTEMS`.  Raises OSError for whatever failed since `fd` was opened.
+    Raises OSError for whatever failed since `fd` was opened, or where there is no such call; only where
+    `SYNCS_FILE_SYSTEMS` is what failed told at all.
     """
     if _syncfs is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))

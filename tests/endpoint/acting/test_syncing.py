@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from tiercast_endpoint.acting import syncing
 from tiercast_endpoint.acting.prefix import Prefix
+from tiercast_protocol.node import files
 
 
 class Disk:
@@ -24,6 +27,7 @@ class Disk:
 
     def syncfs(self, fd: int) -> int:
         self.whole.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
+        ctypes.set_errno(errno.EIO)
         return self._answer
 
 
@@ -31,7 +35,7 @@ class Disk:
 def _disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     disk = Disk()
     monkeypatch.setattr(os, "fsync", disk.fsync)
-    monkeypatch.setattr(syncing, "_libc", disk)
+    monkeypatch.setattr(files, "_syncfs", disk.syncfs)
     return disk
 
 
@@ -55,6 +59,6 @@ def test_names_by_their_folders_and_none_of_what_is_gone(tmp_path: Path, disk: D
 
 
 def test_a_disk_that_can_not_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(syncing, "_libc", Disk(answer=-1))
-    with pytest.raises(OSError, match="syncfs"):
+    monkeypatch.setattr(files, "_syncfs", Disk(answer=-1).syncfs)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
         syncing.sync_files(Prefix(tmp_path), [], [""])

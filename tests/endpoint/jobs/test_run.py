@@ -27,7 +27,7 @@ async def test_no_chunk_of_a_durable_section_is_fetched_again(tmp_path: Path, re
 async def test_a_full_disk_holds_the_journal_and_then_goes_on(
     tmp_path: Path, region: Region, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "_ROOM_S", 0.01)
+    monkeypatch.setattr(run, "ROOM_AGAIN_S", 0.01)
     refusals = iter([StoreFull(1, 0, "disk")] * 3)
     async with agent_over(tmp_path / "agent", region, chunks=ONE.chunks) as agent:
         write = Database.write
