@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tiercast_endpoint import commands, recover_commands
+from tiercast_endpoint import commands, parent_commands, recover_commands
 from tiercast_endpoint.halves import root_commands
 from tiercast_endpoint.owner import choice_commands, owner_commands
 
@@ -276,34 +276,6 @@ def _read_end(until: str, for_: str, command: str, *, json: bool) -> int:
     return ends[0]
 
 
-@app.command()
-def parents(*, state: State = None, json: Json = False) -> None:
-    """Show below whom this machine is, where it belongs, and where else it may go."""
-    _show_parents(_ask(state, "parents", json=json), json=json)
-
-
-@app.command("move-to")
-def move_to(
-    parent: Annotated[str, typer.Argument(metavar="PARENT", help="One of those that `parents` lists.")],
-    *,
-    state: State = None,
-    json: Json = False,
-) -> None:
-    """Go below another of the parents that the region allows, as soon as that one has a place."""
-    _show_parents(_ask(state, "parents.move", json=json, parent=parent), json=json)
-
-
-def _show_parents(found: dict[str, Any], *, json: bool) -> None:
-    if json:
-        _emit({"parents": found})
-        return
-    state = "connected" if found["connected"] else "not connected"
-    print(f"parent      {found['parent']} at {found['url']}, {state}: {found['waiting'] or found['reason']}")
-    print(f"home        {found['home']}")
-    others = ", ".join(f"{one['name']} at {one['url']}" for one in found["candidates"])
-    print(f"candidates  {others or 'none'}")
-
-
 def _place(state: Path | None) -> Any:
     from tiercast_protocol.node.places import place
 
@@ -385,6 +357,7 @@ def _size(size: int) -> str:
 
 
 commands.register(app, _ask, _emit)
+parent_commands.register(app, _ask, _emit)
 choice_commands.register(app, _ask, _emit, _read_end)
 owner_commands.register(app, _ask, _emit, _follow)
 root_commands.register(app, _run, _emit)

@@ -1,8 +1,8 @@
 """What can be asked of the agent: over its control socket, and over the tree.
 
 Rules
-- Only looking: what is done here is ordered by the region.  But for two things that are its owner's: below which of the
-  parents that the region allows the machine is, and which messages were read.
+- Only looking: what is done here is ordered by the region.  But for three things that are its owner's: below which of
+  the parents that the region allows the machine is, where one of them is now, and which messages were read.
 - The same readings answer the socket's verbs and the tree's questions.
 - Every verb stands in one table with the role that it needs.
 """
@@ -35,6 +35,10 @@ class Parenting(Protocol):
 
     def choose(self, name: str) -> None:
         """Go below `name`."""
+        ...
+
+    async def point(self, text: str, name: str) -> dict[str, Any]:
+        """A parent's new address, from a human."""
         ...
 
     def shown(self) -> dict[str, Any]:
@@ -82,6 +86,7 @@ class Readings:
         for name, reading in {**self.table, **self.at_socket}.items():
             verbs.add(name, "viewer", _as_handler(reading))
         verbs.add("parents.move", "operator", self._move)
+        verbs.add("parents.set", "operator", self._set_parent)
         verbs.add("messages.read", "operator", self._read_messages)
 
     async def _messages(self, args: dict[str, Any]) -> list[dict[str, object]]:
@@ -113,6 +118,10 @@ class Readings:
         """Go below another of its candidates: the owner's wish, so never over the tree."""
         self._roaming.choose(call.text("parent"))
         return self._roaming.shown()
+
+    async def _set_parent(self, call: Call) -> dict[str, Any]:
+        """A parent's new address, which counts when the parent there proves itself; never over the tree."""
+        return await self._roaming.point(call.text("address"), call.text("name", ""))
 
     async def answer(self, envelope: Envelope) -> Answer:
         """The answer to a question that came over the tree."""

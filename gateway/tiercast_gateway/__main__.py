@@ -14,6 +14,8 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from tiercast_gateway import parent_commands
+
 T = TypeVar("T")
 
 app = typer.Typer(
@@ -125,6 +127,9 @@ def _run(what: Coroutine[Any, Any, T]) -> T:
     except (UsageError, StateError) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(exit_code_for(error))
+
+
+parent_commands.register(app, _run)
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from tiercast_gateway.depot.marks import Marks
 from tiercast_gateway.subtree import SubTree, open_subtree
 from tiercast_gateway.subtree_config import SubTreeConfig
 from tiercast_gateway.verbs import add_common_verbs, add_parent_verbs
+from tiercast_protocol.content.trust.proving import Prover
 from tiercast_protocol.node import config, joined, lifecycle, logs, standing
 from tiercast_protocol.node.arrivals import Arrivals
 from tiercast_protocol.node.control.server import ControlServer
@@ -115,6 +116,7 @@ def subtree_config(me: Enrolled, settings: GatewaySettings, folder: Path) -> Sub
         region_key=me.region_key,
         key=me.key,
         generation=me.generation,
+        prover=Prover(me.region, me.name, me.key, me.credential, me.signature),
         broker=settings.broker,
         quota=settings.depot.quota or None,
         reserve=settings.depot.reserve,

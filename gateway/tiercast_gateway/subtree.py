@@ -105,7 +105,9 @@ class SubTree:
         self.enrolment = Enrolment(db, broker)
         self.offers = Offers(db)
         self.placings = Placings(db)
-        self.lodging = Lodging(db, self.enrolment, above, Guests(config.guests, config.guests_per_minute))
+        self.lodging = Lodging(
+            db, self.enrolment, above, Guests(config.guests, config.guests_per_minute), config.prover
+        )
         self.moves = Moves(self)
         self.depot = Depot(
             store,

@@ -12,6 +12,7 @@ from pathlib import Path
 from tiercast_gateway.depot.marks import Marks
 from tiercast_gateway.power.power import PowerSettings
 from tiercast_protocol.content.trust.keys import PrivateKey
+from tiercast_protocol.content.trust.proving import Prover
 from tiercast_protocol.node.brokers import BrokerConfig
 
 MIB = 1 << 20
@@ -26,6 +27,7 @@ class SubTreeConfig:
         folder: state folder; `depot/`, `broker/` and `node.db` are made in it.
         region_key: the region's public key, which signs orders.
         key, generation: this node's own key pair and the generation of its name; None on the server.
+        prover: proves to children who this node is.
         broker: settings of this node's own broker.
         quota: most bytes of chunks; None is what the disk has.
         reserve: bytes to leave free on the disk.
@@ -43,6 +45,7 @@ class SubTreeConfig:
     region_key: bytes
     key: PrivateKey | None = None
     generation: int = 0
+    prover: Prover | None = None
     broker: BrokerConfig = field(default_factory=BrokerConfig)
     quota: int | None = None
     reserve: int = 64 * MIB

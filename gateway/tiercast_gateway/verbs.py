@@ -98,6 +98,11 @@ def add_parent_verbs(verbs: Verbs, tree: SubTree, roaming: Roaming) -> None:
         roaming.choose(call.text("parent"))
         return roaming.shown()
 
+    async def set_address(call: Call) -> dict[str, Any]:
+        """A parent's new address, from a human: it counts when the parent there proves itself."""
+        return await roaming.point(call.text("address"), call.text("name", ""))
+
+    verbs.add("parents.set", "operator", set_address)
     verbs.add("parents", "viewer", _routed(tree, parents))
     verbs.add("parents.move", "operator", move_to)
     tree.queries.add("parents", partial(_answer, "parents", parents))

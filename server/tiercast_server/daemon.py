@@ -19,6 +19,7 @@ from tiercast_gateway.subtree_config import SubTreeConfig
 from tiercast_gateway.why.reasons import encoded, lasting
 from tiercast_protocol.content.jobs import jobtypes
 from tiercast_protocol.content.trust.keys import PrivateKey
+from tiercast_protocol.content.trust.proving import Prover
 from tiercast_protocol.node import config, lifecycle, logs
 from tiercast_protocol.node.control.server import ControlServer
 from tiercast_protocol.node.control.verbs import Verbs
@@ -161,6 +162,7 @@ def _subtree_config(region: Region, settings: ServerSettings, here: Place) -> Su
         role="server",
         folder=here.folder,
         region_key=region.key.public,
+        prover=Prover(region.name, region.server, region.key),
         broker=settings.broker,
         quota=settings.library.quota or None,
         reserve=settings.library.reserve,

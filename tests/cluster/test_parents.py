@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,44 @@ def test_a_new_machine_at_the_old_address_has_its_children_without_a_word(tmp_pa
         region.start(new)
         until(lambda: online_below(region, "n1", "north"), "n1 is below the new machine")
         source = random_tree(tmp_path / "small", seed=4, files=5, size=1 << 20)
+        build(region, source, "small", "1.0")
+        assert region.cli("job", "install", "small", "--on", "n1", "--watch")["job"]["counts"] == {"done": 1}
+        assert_installed(region, ["n1"], "small", source)
+
+
+@pytest.mark.long
+def test_an_address_that_nobody_could_tell_is_told_by_hand_and_proved(tmp_path: Path) -> None:
+    """The gateway's machine got another address while the endpoint was off, and no other candidate lives."""
+    with running() as region:
+        region.add_server()
+        for name in ("north", "other"):
+            region.add_gateway(name)
+        region.add_endpoint("n1", "north")
+        region.cli("node", "candidates", "n1", "--set", "other")
+        until(lambda: [c["name"] for c in parents(region, "n1")["candidates"]] == ["other"], "n1 has its list")
+        for name in ("n1", "other", "north"):
+            region.kill(name, signal.SIGTERM)
+        north, old = region.daemons["north"], region.daemons["north"].port
+        settings = north.folder / "gateway.toml"
+        north.port = free_port()
+        settings.write_text(settings.read_text("utf-8").replace(f":{old}", f":{north.port}"), "utf-8")
+        region.start(north)
+        region.start(region.daemons["n1"])
+        until(
+            lambda: [one["said"] for one in parents(region, "n1")["tried"] if "refused" in one["said"]], "it was tried"
+        )
+        shown = parents(region, "n1")
+        assert {one["name"] for one in shown["tried"]} == {"north", "other"}
+        assert "tiercast-endpoint parent set HOST:PORT" in shown["todo"]
+        at = ("--state", str(region.daemons["n1"].folder), "--json")
+        server = region.daemons["server"].port
+        for wrong, code in ((old, "parent.unreachable"), (server, "parent.unreachable")):
+            run = region.tool("tiercast_endpoint", "parent", "set", f"127.0.0.1:{wrong}", *at, check=False)
+            assert json.loads(run.stdout)["error"]["code"] == code
+        run = region.tool("tiercast_endpoint", "parent", "set", f"127.0.0.1:{north.port}", *at)
+        found = json.loads(run.stdout)["parents"]
+        assert (found["connected"], found["parent"], found["todo"]) == (True, "north", "")
+        source = random_tree(tmp_path / "small", seed=5, files=5, size=1 << 20)
         build(region, source, "small", "1.0")
         assert region.cli("job", "install", "small", "--on", "n1", "--watch")["job"]["counts"] == {"done": 1}
         assert_installed(region, ["n1"], "small", source)

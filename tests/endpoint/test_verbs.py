@@ -89,6 +89,7 @@ async def test_the_tree_and_the_socket_read_the_same(readings: Readings) -> None
     # below which parent the machine is and what was read is its owner's word; never over the tree
     assert {name: verb.role for name, verb in verbs.table.items()} == reading | {
         "parents.move": "operator",
+        "parents.set": "operator",
         "messages.read": "operator",
     }
 

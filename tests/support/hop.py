@@ -24,6 +24,7 @@ from tiercast_protocol.content.sealed import merkle
 from tiercast_protocol.content.sealed.chunk import seal
 from tiercast_protocol.content.sealed.manifest import Entry, Kind, Part, Root, cut_lists, encode_root
 from tiercast_protocol.content.trust.keys import PrivateKey
+from tiercast_protocol.content.trust.proving import Prover
 from tiercast_protocol.node.arrivals import Arrivals
 from tiercast_protocol.node.brokers import BrokerConfig
 from tiercast_protocol.node.chunks.disk import DiskStore
@@ -119,6 +120,7 @@ async def parent_node(
     name: str = "parent",
     key: PrivateKey | None = None,
     own_key: PrivateKey | None = None,
+    prover: Prover | None = None,
 ) -> AsyncIterator[SubTree]:
     """A sub-tree of its own, with these children admitted, connected to its broker."""
     config = SubTreeConfig(
@@ -129,6 +131,7 @@ async def parent_node(
         region_key=(key or PrivateKey.generate()).public,
         key=own_key,
         generation=1,
+        prover=prover,
         broker=BrokerConfig(mode=kind, listen=listen),
         reserve=0,
     )

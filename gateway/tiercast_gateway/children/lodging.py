@@ -5,6 +5,7 @@ Rules
 - A guest without a place is not heard, but for its question; its `Hello` is a question.
 - A node that is cut off lets nobody in, for it could bring them nothing; nor whoever stands above it, for that would be
   a circle.  Own children are always let in, whatever the places.
+- Whoever asks for it is told by a proof who answers, whether or not there is a place.
 """
 
 from __future__ import annotations
@@ -19,19 +20,24 @@ import structlog
 from tiercast_gateway.above import Above
 from tiercast_gateway.children.enrolment import Enrolment
 from tiercast_gateway.children.guests import MOST_FILLER, Answer, Guests
+from tiercast_protocol.content.trust.proving import Prover
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire.moving import GuestAnswered, GuestAsked
 
 log = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 5.0
+#: Bytes of a question that are said back.
+MOST_NONCE = 16
 
 
 class Lodging:
     """The guests of one node; `on_freed(names)` is told of those who lost their place."""
 
-    def __init__(self, db: Database, enrolment: Enrolment, above: Above, guests: Guests) -> None:
-        self._db, self._enrolment, self._above = db, enrolment, above
+    def __init__(
+        self, db: Database, enrolment: Enrolment, above: Above, guests: Guests, prover: Prover | None = None
+    ) -> None:
+        self._db, self._enrolment, self._above, self._prover = db, enrolment, above, prover
         self.guests = guests
         self.refused = 0
         self.on_freed: Callable[[list[str]], Awaitable[None]] | None = None
@@ -70,8 +76,10 @@ class Lodging:
             )
         self.refused += not said.granted
         filler = os.urandom(min(max(asked.size, 0), MOST_FILLER)) if said.granted else b""
+        nonce = asked.nonce[:MOST_NONCE]
+        proof = self._prover.prove(name, nonce) if asked.prove and self._prover is not None else None
         return GuestAnswered(
-            nonce=asked.nonce[:16], granted=said.granted, wait=said.wait, reason=said.reason, filler=filler
+            nonce=nonce, granted=said.granted, wait=said.wait, reason=said.reason, filler=filler, proof=proof
         )
 
     def came(self, name: str) -> None:

@@ -95,6 +95,8 @@ class ControlLink:
         self._publishing: dict[asyncio.Future[None], float] = {}
         self._patience: asyncio.TimerHandle | None = None
         self._stood = False
+        #: Why the last attempt failed, for humans; "" since the broker was reached.
+        self.problem = ""
         self.up = asyncio.Event()
 
     @property
@@ -115,7 +117,7 @@ class ControlLink:
                 await self._once()
             except (aiomqtt.MqttError, OSError, BrokerLost) as error:
                 refused, stood = refused_login(error), self._stood
-                pause = self._pauses.next(refused=refused)
+                pause, self.problem = self._pauses.next(refused=refused), str(error) or type(error).__name__
                 event = "connection lost" if stood else "broker refuses the login" if refused else "broker not reached"
                 log.warning(event, url=self.url, client=self._client_id, error=str(error), again_in=round(pause, 1))
             await asyncio.sleep(pause)
@@ -204,7 +206,7 @@ class ControlLink:
             _write_directly(client)
             client._disconnected.add_done_callback(lambda _: self._lost())  # noqa: SLF001 - its only word of it
             self._client = client
-            self._stood = True
+            self._stood, self.problem = True, ""
             self.up.set()
             began = asyncio.get_running_loop().time()
             _connects.add(label=self._client_id)

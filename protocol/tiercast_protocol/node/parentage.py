@@ -8,6 +8,7 @@ Rules
   those of like cost the fastest, and home before all.
 - A place is taken before the move.  Whoever has no place for us says when to ask again, and is asked no earlier.
 - While a parent is away something is always under way: a question, a move, or a timer.
+- An address that a human said counts once the parent there has proved itself; the region's next list may name another.
 - Late answers, and answers of who was not asked, change nothing.
 """
 
@@ -85,11 +86,18 @@ class OwnerChose:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressProved:
+    """`parent` proved that it is at this address, which a human said."""
+
+    parent: Parent
+
+
+@dataclass(frozen=True, slots=True)
 class TimerFired:
     """The time asked for by `WakeAt` has come; too early or twice is harmless."""
 
 
-Event = ParentConnected | ParentLost | ParentRefused | ParentsSet | Answered | OwnerChose | TimerFired
+Event = ParentConnected | ParentLost | ParentRefused | ParentsSet | Answered | OwnerChose | AddressProved | TimerFired
 
 
 # -- commands --------------------------------------------------------------------------------------------
@@ -154,7 +162,8 @@ class Parentage:
         self._home_at: float | None = None
         self._pause = FIRST_PAUSE
         self._not_before: dict[str, float] = {}
-        self._refusals: dict[str, str] = {}
+        #: What each said that let us in nowhere, for humans.
+        self.refusals: dict[str, str] = {}
         self._wanted = ""
         #: The present parent, where that has no place for us; it may be asked like any other.
         self._turned_away = ""
@@ -166,6 +175,7 @@ class Parentage:
             ParentsSet: self._set,
             Answered: self._answered,
             OwnerChose: self._chose,
+            AddressProved: self._proved,
             TimerFired: lambda _event, now: self._due(now),
         }
 
@@ -201,7 +211,7 @@ class Parentage:
     def _refused(self, event: ParentRefused, now: float) -> list[Command]:
         name = self.standing.present.name
         self._connected, self._turned_away = False, name
-        self._not_before[name], self._refusals[name] = now + event.wait, event.reason
+        self._not_before[name], self.refusals[name] = now + event.wait, event.reason
         self.waiting = f"{name}: {event.reason}"
         return self._seek(now) if self._round is None else []
 
@@ -222,6 +232,18 @@ class Parentage:
         self._wanted = event.name
         return self._ask([choice], "owner", now, enter=event.name)
 
+    def _proved(self, event: AddressProved, now: float) -> list[Command]:
+        parent, before = event.parent, self.standing
+        self.standing = before.with_address(parent)
+        self._not_before.pop(parent.name, None)
+        self.refusals.pop(parent.name, None)
+        commands: list[Command] = [Remember(self.standing)] if self.standing != before else []
+        if self._connected or parent == before.present:
+            return commands
+        if parent.name == before.present.name:
+            return commands + self._move(parent, "its address is another now", now)
+        return commands + self._ask([Choice(parent)], "owner", now, enter=parent.name)
+
     def _answered(self, event: Answered, now: float) -> list[Command]:
         asked = self._round
         if asked is None or event.number != asked.number or event.name not in asked.open:
@@ -229,7 +251,7 @@ class Parentage:
         asked.open.discard(event.name)
         if not event.granted:
             self._not_before[event.name] = now + (event.wait or UNREACHED_SECONDS)
-            self._refusals[event.name] = event.reason or "no answer"
+            self.refusals[event.name] = event.reason or "no answer"
         elif asked.entering:
             return self._entered(asked, now)
         else:
@@ -244,7 +266,7 @@ class Parentage:
                 return []
             for name in asked.open:
                 self._not_before[name] = now + UNREACHED_SECONDS
-                self._refusals[name] = "no answer"
+                self.refusals[name] = "no answer"
             asked.open.clear()
             return self._next(asked, now)
         if not self._connected and self._seek_at is not None and now >= self._seek_at:
@@ -310,7 +332,7 @@ class Parentage:
         earliest = min((self._not_before.get(name, now) for name in others), default=now)
         self._seek_at = max(earliest, now + self._pause * (0.5 + self._rng.random()))
         self._pause = min(2 * self._pause, MOST_PAUSE)
-        why = "; ".join(f"{name}: {self._refusals[name]}" for name in others if name in self._refusals)
+        why = "; ".join(f"{name}: {self.refusals[name]}" for name in others if name in self.refusals)
         self.waiting = f"{present} is away" + (f"; {why}" if why else "; nobody else lets this node in")
         return []
 

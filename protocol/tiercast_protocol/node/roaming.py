@@ -29,6 +29,7 @@ from tiercast_protocol.node.address import TlsFiles
 from tiercast_protocol.node.asking import ask_for_place
 from tiercast_protocol.node.hop import Parent
 from tiercast_protocol.node.joined import Enrolled
+from tiercast_protocol.node.pointing import parent_at, prove, what_to_do
 from tiercast_protocol.node.post import Post
 from tiercast_protocol.node.standing import Choice, Kept, Policy
 from tiercast_protocol.node.upstream import Upstream
@@ -41,6 +42,8 @@ log = structlog.get_logger(__name__)
 #: Said anew to every parent, so not carried from one to the next.
 SAID_ANEW = ("status.v1",)
 _AGAIN_S = 2.0
+#: How long whoever said an address waits to hear that the parent is there.
+_COMING_S = 10.0
 #: Most nodes named in one message; more follow in further ones of the same number.
 MOST_BELOW = 5000
 
@@ -92,8 +95,8 @@ class Roaming:
         self._events: asyncio.Queue[p.Event] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
         self._asking: asyncio.TaskGroup | None = None
-        upstream.on_up = lambda: self._events.put_nowait(p.ParentConnected())
-        upstream.on_down = lambda: self._events.put_nowait(p.ParentLost())
+        self._came = asyncio.Event()
+        upstream.on_up, upstream.on_down = self._up, self._down
         upstream.on_refused = lambda reason, wait: self._events.put_nowait(p.ParentRefused(reason, wait))
         upstream.on_moved = self._between
         post.on("parents.v1", self._on_parents)
@@ -130,6 +133,21 @@ class Roaming:
             )
         self._events.put_nowait(p.OwnerChose(name))
 
+    async def point(self, text: str, name: str) -> dict[str, Any]:
+        """A human says that `name` ("": home) is at this address: what came of it, once it has proved itself.
+
+        Raises:
+            UsageError: no address, nobody there, or not proved.
+        """
+        parent = parent_at(text, name, self.machine.standing)
+        await prove(parent, self._me, self._tls)
+        log.info("parent.proved", parent=parent.name, url=parent.url)
+        self._events.put_nowait(p.AddressProved(parent))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_COMING_S):
+                await self._came.wait()
+        return {"proved": {"name": parent.name, "url": parent.url}} | self.shown()
+
     def shown(self) -> dict[str, Any]:
         """What `parents` shows."""
         now = self.machine.standing
@@ -140,11 +158,24 @@ class Roaming:
             "connected": self._upstream.connected,
             "reason": now.reason,
             "waiting": self.machine.waiting,
+            "tried": self._tried(),
+            "todo": "" if self._upstream.connected else what_to_do(now, self._me.role),
             "called": now.called,
             "candidates": [
                 {"name": one.parent.name, "url": one.parent.url, "cost": one.cost} for one in now.candidates
             ],
         }
+
+    def _tried(self) -> list[dict[str, str]]:
+        """What came of each parent that this node may be below, while it has none."""
+        now = self.machine.standing
+        if self._upstream.connected:
+            return []
+        said = self.machine.refusals | {now.present.name: self._upstream.hop.control.problem or "no word of it yet"}
+        known = {one.parent.name: one.parent.url for one in (now.home, *now.candidates)} | {
+            now.present.name: now.present.url
+        }
+        return [{"name": name, "url": url, "said": said.get(name, "not asked yet")} for name, url in known.items()]
 
     # -- what the region says ------------------------------------------------------------------------
 
@@ -165,6 +196,16 @@ class Roaming:
         await self._save()
         candidates = tuple(map(_choice, parents.candidates))
         self._events.put_nowait(p.ParentsSet(Choice(Parent(parents.home.name, url)), candidates, parents.called))
+
+    # -- the parent comes and goes ----------------------------------------------------------------------
+
+    def _up(self) -> None:
+        self._came.set()
+        self._events.put_nowait(p.ParentConnected())
+
+    def _down(self) -> None:
+        self._came.clear()
+        self._events.put_nowait(p.ParentLost())
 
     # -- the machine ---------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ Rules
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -74,6 +74,20 @@ class Standing:
     called: int = 0
     obeyed: int = 0
     reason: str = ""
+
+    def address_of(self, name: str) -> str:
+        """Where the parent `name` is known to be; "" where it is not known."""
+        known = (self.home.parent, *(one.parent for one in self.candidates), self.present)
+        return next((parent.url for parent in known if parent.name == name), "")
+
+    def with_address(self, parent: Parent) -> Standing:
+        """With `parent` at this address wherever it is named; a candidate more, where it is not."""
+        home, *others = (
+            replace(one, parent=parent) if one.parent.name == parent.name else one
+            for one in (self.home, *self.candidates)
+        )
+        known = parent.name in {one.parent.name for one in (home, *others)}
+        return replace(self, home=home, candidates=tuple(others) if known else (*others, Choice(parent)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tiercast_protocol.content.trust.proving import Proof
 from tiercast_protocol.wire.root import Message
 
 
@@ -47,11 +48,15 @@ class Left(Message, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class GuestAsked(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """Up from a node that looks for a parent: is there a place?  `enter` takes it, `size` asks for bytes to measure."""
+    """Up from a node that looks for a parent: is there a place?
+
+    `enter` takes it, `size` asks for bytes to measure, `prove` for a proof of who answers.
+    """
 
     nonce: bytes
     enter: bool = False
     size: int = 0
+    prove: bool = False
 
 
 class GuestAnswered(Message, frozen=True, kw_only=True, omit_defaults=True):
@@ -62,3 +67,4 @@ class GuestAnswered(Message, frozen=True, kw_only=True, omit_defaults=True):
     wait: int = 0
     reason: str = ""
     filler: bytes = b""
+    proof: Proof | None = None

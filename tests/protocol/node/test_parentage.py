@@ -270,3 +270,38 @@ def test_any_story_leaves_it_with_a_parent_or_a_reason_and_something_under_way(
             feed(p.ParentConnected())
     assert up
     assert machine.waiting == ""
+
+
+def at(parent: Parent, url: str = "mqtt://elsewhere:1") -> Parent:
+    return Parent(parent.name, url)
+
+
+def test_a_proved_address_of_the_parent_that_is_away_is_gone_to_at_once() -> None:
+    machine = node()
+    machine.handle(p.ParentLost(), now=0.0)
+    commands = machine.handle(p.AddressProved(at(HOME)), now=1.0)
+    assert [c.standing.present for c in commands if isinstance(c, p.Move)] == [at(HOME)]
+    assert machine.standing.home.parent == at(HOME)
+    assert machine.at_home
+
+
+def test_a_proved_address_of_another_is_asked_for_a_place_and_of_one_who_was_not_known_too() -> None:
+    for parent in (at(A), Parent("new", "mqtt://new:1")):
+        machine = node()
+        machine.handle(p.ParentLost(), now=0.0)
+        asks = asked(machine.handle(p.AddressProved(parent), now=1.0))
+        assert [(ask.parent, ask.enter) for ask in asks.values()] == [(parent, True)]
+        moves = [c for c in machine.handle(answer(asks[parent.name]), now=2.0) if isinstance(c, p.Move)]
+        assert moves[0].standing.present == parent
+
+
+def test_a_parent_that_is_there_is_not_left_for_a_proved_address() -> None:
+    machine = node()
+    machine.handle(p.ParentConnected(), now=0.0)
+    commands = machine.handle(p.AddressProved(at(A)), now=1.0)
+    assert [type(c) for c in commands] == [p.Remember]
+    commands = machine.handle(p.AddressProved(at(HOME)), now=2.0)
+    assert [type(c) for c in commands] == [p.Remember]
+    assert machine.standing.present == HOME
+    commands = machine.handle(p.ParentLost(), now=3.0)  # lost: it is at the address that was said
+    assert [c.standing.present for c in commands if isinstance(c, p.Move)] == [at(HOME)]

@@ -13,8 +13,10 @@ import pytest
 from tests.support.hop import HASH, PASSWORD, REGION, FakeAbove, parent_node, until
 
 from tiercast_gateway.subtree import SubTree
+from tiercast_protocol.content.trust.credential import Credential, sign_credential
 from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.content.trust.parents import Candidate, Parents, sign_parents
+from tiercast_protocol.content.trust.proving import Prover
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node import standing
 from tiercast_protocol.node.address import TlsFiles
@@ -130,7 +132,8 @@ async def test_a_child_goes_elsewhere_says_so_first_and_comes_home_when_called(t
             await west.post.send("pc", parents(west_url, east.broker.children_url), to="pc")
             await until(lambda: len(node.roaming.machine.standing.candidates) == 1)
             await west.post.send("pc", parents("mqtt://thief:1", "", key=MINE), to="pc")  # nobody's word
-        await node.post.send("west", Answer(query=b"q"), to="server")  # waits, and goes along
+            node.post.peer_down("west")  # else it might get out in the last moment
+            await node.post.send("west", Answer(query=b"q"), to="server")  # waits, and goes along
         await until(lambda: east.children.online("pc"), 30)
         await until(lambda: Status in heard(above_east) and len(above_east.forwarded) == 1)
         said = heard(above_east)
@@ -168,3 +171,51 @@ async def test_after_a_restart_it_is_where_it_was(tmp_path: Path) -> None:
                 assert node.roaming.shown()["parent"] == "east"
                 assert not west.children.online("pc")
                 await until(lambda: heard(above).count(Placed) >= 2)
+
+
+def prover(name: str, region: PrivateKey = REGION_KEY) -> Prover:
+    key = PrivateKey.generate()
+    credential = Credential(
+        region=REGION,
+        name=name,
+        role="gateway",
+        parent="server",
+        public_key=key.public,
+        generation=2,
+        issued=1,
+        server="server",
+    )
+    return Prover(REGION, name, key, *sign_credential(credential, region))
+
+
+async def test_home_at_a_new_address_is_found_by_a_humans_word_and_a_stranger_there_is_not(tmp_path: Path) -> None:
+    """The node was off when home's machine got another address, and nobody else lives."""
+    async with AsyncExitStack() as stack:
+        thief = await stack.enter_async_context(
+            parent_node(tmp_path / "thief", name="west", children=[], prover=prover("west", PrivateKey.generate()))
+        )
+        old = await stack.enter_async_context(parent_node(tmp_path / "old", name="west", children=[]))
+        west = await stack.enter_async_context(
+            parent_node(tmp_path / "new", name="west", children=[], prover=prover("west"))
+        )
+        for one in (thief, old, west):
+            await admit(one, guest=False)
+        async with roaming_node(tmp_path, "mqtt://127.0.0.1:1") as node:
+            await until(lambda: bool(node.upstream.hop.control.problem))
+            shown = node.roaming.shown()
+            assert [one["url"] for one in shown["tried"]] == ["mqtt://127.0.0.1:1"]
+            assert shown["tried"][0]["said"] not in {"", "no word of it yet"}
+            assert "parent set HOST:PORT" in shown["todo"]
+            with pytest.raises(UsageError, match="can't be reached"):
+                await node.roaming.point("127.0.0.1:1", "")
+            for wrong, why in ((thief, "not what its signer signed"), (old, "no proof of who it is")):
+                with pytest.raises(UsageError, match=why):
+                    await node.roaming.point(wrong.broker.children_url, "")
+            assert not node.upstream.connected
+            shown = await node.roaming.point(west.broker.children_url.removeprefix("mqtt://"), "")
+            assert shown["proved"] == {"name": "west", "url": west.broker.children_url}
+            assert (shown["connected"], shown["parent"]) == (True, "west")
+            assert (shown["tried"], shown["todo"]) == ([], "")
+        async with roaming_node(tmp_path, "mqtt://127.0.0.1:1") as node:  # it is remembered
+            await until(lambda: west.children.online("pc"))
+        assert not thief.children.online("pc")
