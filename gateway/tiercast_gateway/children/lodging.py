@@ -20,7 +20,7 @@ import structlog
 from tiercast_gateway.above import Above
 from tiercast_gateway.children.enrolment import Enrolment
 from tiercast_gateway.children.guests import MOST_FILLER, Answer, Guests
-from tiercast_protocol.content.trust.proving import Prover
+from tiercast_protocol.content.trust.proving import NO_PROOF, Prover
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.wire.moving import GuestAnswered, GuestAsked
 
@@ -77,7 +77,7 @@ class Lodging:
         self.refused += not said.granted
         filler = os.urandom(min(max(asked.size, 0), MOST_FILLER)) if said.granted else b""
         nonce = asked.nonce[:MOST_NONCE]
-        proof = self._prover.prove(name, nonce) if asked.prove and self._prover is not None else None
+        proof = self._prover.prove(name, nonce) if asked.prove and self._prover is not None else NO_PROOF
         return GuestAnswered(
             nonce=nonce, granted=said.granted, wait=said.wait, reason=said.reason, filler=filler, proof=proof
         )

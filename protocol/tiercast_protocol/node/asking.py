@@ -124,7 +124,7 @@ async def _ask(
 
 def _proved(said: Said, answer: GuestAnswered, check: Callable[..., None]) -> Said:
     """`said`, when its sender proves itself; else what is wrong with it."""
-    if answer.proof is None:
+    if not answer.proof.signature:
         return Said(granted=False, reason="it gave no proof of who it is: its version may be too old", heard=True)
     try:
         check(answer.proof)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tiercast_protocol.content.trust.proving import Proof
+from tiercast_protocol.content.trust.proving import NO_PROOF, Proof
 from tiercast_protocol.wire.root import Message
 
 
@@ -67,4 +67,4 @@ class GuestAnswered(Message, frozen=True, kw_only=True, omit_defaults=True):
     wait: int = 0
     reason: str = ""
     filler: bytes = b""
-    proof: Proof | None = None
+    proof: Proof = NO_PROOF

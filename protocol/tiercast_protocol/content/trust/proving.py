@@ -24,11 +24,18 @@ _PARENTS = frozenset({"server", "gateway"})
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The parent's signature; `credential` and the region's signature of it, unless the region's own key signed."""
+    """The parent's signature; `credential` and the region's signature of it, unless the region's own key signed.
 
-    signature: bytes
+    Without a signature it is none.
+    """
+
+    signature: bytes = b""
     credential: bytes = b""
     credential_signature: bytes = b""
+
+
+#: What whoever was not asked for a proof, or knows none, gives.
+NO_PROOF = Proof()
 
 
 @dataclass(frozen=True, slots=True)
