@@ -1,5 +1,7 @@
 """A region without a network: a real database and real keys, and a tree that only notes what it is told."""
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -383,13 +385,26 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file at the newest schema to copy from: the steps themselves are another test's matter."""
+    path = tmp_path_factory.mktemp("ground") / "region.db"
+
+    async def migrate() -> None:
+        async with Database.open(path):
+            pass
+
+    asyncio.run(migrate())
+    return path
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewDatabase]:
     """Gives places for databases, a new one each time: files, or databases at a server."""
     with ExitStack() as stack:
         if request.param == "sqlite":
-            numbers = count()
-            yield lambda: tmp_path / f"region{next(numbers)}.db"
+            numbers, ground = count(), request.getfixturevalue("ground")
+            yield lambda: shutil.copyfile(ground, tmp_path / f"region{next(numbers)}.db")
         else:
             server: Postgres = request.getfixturevalue("postgres")
             yield lambda: stack.enter_context(server.database())

@@ -1,6 +1,8 @@
 """A PostgreSQL server of the tests' own: in a folder of its own, on a socket in it, gone with the process.
 
 Rules
+- However the process ends, the kernel ends the server with it: by the signal upon which it drops its connections and
+  its shared memory at once (SIGQUIT).  A folder of which that was the end is removed by the next one that starts.
 - Nothing of a server that the machine may run is touched: other folder, no port, other socket.
 - It refuses to run as root, so as root it runs as the user that its package made.
 - Each test gets a database of its own, copied from one that stands at the newest schema.
@@ -11,17 +13,24 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
+from tiercast_protocol.node.child import tied
 from tiercast_server.database.engine import Database
 
 _USER = "postgres"
 _GROUND = "ground"
+_PREFIX = "tcpg"
+_PATIENCE_S = 60
+#: A folder younger than this may be one that is being made.
+_YOUNG_S = 600
 
 
 def programs() -> Path | None:
@@ -92,27 +101,44 @@ def running() -> Iterator[Postgres]:
     bin_folder = programs()
     if bin_folder is None:
         raise RuntimeError("the tests need PostgreSQL: install the package postgresql")
-    as_user = ["setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--init-groups"] if os.geteuid() == 0 else []
-    folder = Path(tempfile.mkdtemp(prefix="tcpg", dir="/tmp"))
+    owner = [f"--reuid={_USER}", f"--regid={_USER}", "--init-groups"] if os.geteuid() == 0 else []
+    sweep()
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp"))
     try:
-        if as_user:
+        if owner:
             shutil.chown(folder, _USER, _USER)
         data = folder / "data"
-        _run(
-            [*as_user, bin_folder / "initdb", "-D", data, "-U", _USER, "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
-        )
+        make = [bin_folder / "initdb", "-D", data, "-U", _USER, "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
+        subprocess.run(["setpriv", *owner, *make], check=True, stdout=subprocess.DEVNULL, cwd="/")
         # Set up without syncing, for a test's database is worth nothing; what runs says that it syncs, and does.
-        options = f"-c listen_addresses= -c unix_socket_directories={folder} -c max_connections=50 -c jit=off"
-        log = folder / "log"
-        control = [*as_user, bin_folder / "pg_ctl", "-D", data, "-w", "-l", log]
-        _run([*control, "-o", options, "start"])
+        options = ("listen_addresses=", f"unix_socket_directories={folder}", "max_connections=50", "jit=off")
+        # Changing the user lets go of the tie, so it is made again behind that.
+        tie = [shutil.which("setpriv") or "/usr/bin/setpriv", *owner, "--pdeathsig=QUIT"]
+        command = [*tie, bin_folder / "postgres", "-D", data, *(word for option in options for word in ("-c", option))]
+        with (folder / "log").open("w") as log:
+            server = subprocess.Popen(tied([*map(str, command)]), stdout=log, stderr=log, cwd="/")
         try:
+            _await_ready(server, folder)
             yield Postgres(bin_folder, folder)
         finally:
-            _run([*control, "-m", "immediate", "stop"])
+            server.send_signal(signal.SIGQUIT)
+            server.wait(_PATIENCE_S)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(command: list[str | Path]) -> None:
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
+def _await_ready(server: subprocess.Popen[bytes], folder: Path) -> None:
+    """Return when it takes connections: the last line of its own file says so."""
+    own, until = folder / "data/postmaster.pid", time.monotonic() + _PATIENCE_S
+    while not (own.exists() and own.read_text().rstrip().endswith("ready")):
+        if server.poll() is not None or time.monotonic() > until:
+            raise RuntimeError(f"PostgreSQL does not start: {(folder / 'log').read_text()}")
+        time.sleep(0.01)
+
+
+def sweep() -> None:
+    """Remove the folders of servers that ended with their process; none of a living one, nor of one being made."""
+    for folder in Path("/tmp").glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _YOUNG_S and not (folder / "data/postmaster.pid").exists():
+                shutil.rmtree(folder, ignore_errors=True)
