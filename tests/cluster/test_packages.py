@@ -104,3 +104,12 @@ def test_from_a_definition_with_mistakes_to_a_machine(tmp_path: Path) -> None:
         assert (row["state"], row["code"]) == ("rejected", "replace.refused")
         diff = region.cli("package", "diff", "editor=1.9", "editor=2.0")["diff"]
         assert [one["path"] for one in diff["paths"]["changed"]] == ["elsewhere/large", "readme"]
+
+        (older / "readme").write_text("mended")
+        text = (older / "package.toml").read_text()
+        (older / "package.toml").write_text(text.replace('"1.9"', '"2.0"\nrevision = 2'))
+        region.cli("package", "build", str(older))
+        tested = region.cli("package", "test", "editor", "--on", "pc-1")
+        assert (tested["package"], tested["before"]) == ("editor=2.0/2", "editor=2.0/1")
+        assert tested["test"]["node"] == "pc-1"
+        assert (region.apps("pc-1") / "editor/readme").read_text() == "2.0", "what was mended, and then what was there"

@@ -3,7 +3,9 @@
 Rules
 - Everything is an ordinary job with a signed receipt; nothing is believed that no receipt says.
 - What stood there before comes back: the version that was there, or none, and so with what the package needed and was
-  brought with it.  `--keep` leaves it all, and is no test; nor is a version that stands there already.
+  brought with it.  `--keep` leaves it all, and is no test; nor is a package that stands there already.  Another
+  revision of the version that stands is another package: what was mended is tested over what it mends.
+- What could not be put back is not begun.
 - Interrupted or failed, nothing is written down; what was begun goes on as jobs do.
 """
 
@@ -47,9 +49,10 @@ def try_out(
         show: dict[str, Any] = await ask("package.show", package=package)
         reference = f"{show['package']}={show['version']}/{show['revision']}"
         before = await _standing(show["package"], on)
-        if before == show["version"]:
+        if before in {reference, f"{show['package']}={show['version']}"}:
             raise _there(before, on)
         needs = await _needs(reference, on)
+        await _at_hand([before, *needs.values()], on)
         came = await _job(reference, on, "install", json=json)
         result: dict[str, Any] = {"package": reference, "node": on, "before": before, "installed": came}
         if not _well(came):
@@ -70,21 +73,40 @@ def try_out(
 
 
 async def _standing(name: str, on: str) -> str:
-    return str((await ask("package.standing", package=name, node=on))["version"])
+    """The package that stands there, with its revision where the region knows it; "" for none."""
+    found = await ask("package.standing", package=name, node=on)
+    if not found["version"]:
+        return ""
+    return f"{name}={found['version']}" + (f"/{found['revision']}" if found.get("revision") else "")
 
 
-def _there(version: str, on: str) -> Exception:
+async def _at_hand(formers: list[str], on: str) -> None:
+    """Refuse what could not be undone: a former version that the library has no more."""
+    from tiercast_protocol.errors import UsageError  # noqa: PLC0415 - late
+
+    for former in filter(None, formers):
+        try:
+            await ask("package.show", package=former)
+        except UsageError as error:
+            raise UsageError(
+                code="test.former",
+                what=f"{former} stands on {on}, and could not be put back: {error.what}",
+                todo=f"Build it again, or name a machine without it, or remove it from {on}. Nothing was done.",
+            ) from error
+
+
+def _there(reference: str, on: str) -> Exception:
     from tiercast_protocol.errors import UsageError  # noqa: PLC0415 - late
 
     return UsageError(
         code="test.there",
-        what=f"{version} stands on {on} already: a test installs it and takes it back.",
+        what=f"{reference} stands on {on} already: a test installs it and takes it back.",
         todo=f"Name a machine where it is not, or remove it from {on} first. Nothing was done.",
     )
 
 
 async def _needs(reference: str, on: str) -> dict[str, str]:
-    """What is brought with it, in the order of installation, and the version of each that stands there; "" for none."""
+    """What is brought with it, in the order of installation, and what of each stands there; "" for none."""
     found = await ask("job.create", **_asked(reference, on, "install"), dry_run=True)
     names = [str(one["package"]).partition("=")[0] for one in found.get("needs") or []]
     return {name: await _standing(name, on) for name in names}
@@ -92,7 +114,7 @@ async def _needs(reference: str, on: str) -> dict[str, str]:
 
 async def _undo(name: str, before: str, on: str, *, json: bool) -> dict[str, Any]:
     if before:
-        return await _job(f"{name}={before}", on, "install", json=json)
+        return await _job(before, on, "install", json=json)
     return await _job(name, on, "remove", json=json)
 
 

@@ -4,6 +4,7 @@ Rules
 - Two words count: the newest receipt of a job that installed or removed it, and what the machine said of itself.  Of
   the two it is the later one, both by the machine's own clock.
 - Nothing known is: it is not there.
+- Machines say versions; the revision is that of the newest job that brought this version and ended well.
 """
 
 from __future__ import annotations
@@ -42,3 +43,16 @@ async def versions(connection: AsyncConnection, package: str, names: Collection[
             if at > found[node][0]:
                 found[node] = (at, msgspec.json.decode(facts, type=_Said).packages.get(package, ""))
     return {name: version for name, (_, version) in found.items()}
+
+
+async def revision(connection: AsyncConnection, package: str, version: str, node: str) -> int:
+    """The revision of the `version` that stands on the node; 0 where no job of this region brought it."""
+    brought = (
+        select(jobs.c.package_revision)
+        .join(targets, jobs.c.id == targets.c.job)
+        .where(jobs.c.package == package, jobs.c.version == version, jobs.c.type.in_(INSTALLING))
+        .where(targets.c.node == node, targets.c.state == "done", targets.c.code != "condition.skipped")
+        .order_by(targets.c.at.desc())
+        .limit(1)
+    )
+    return int(await connection.scalar(brought) or 0)

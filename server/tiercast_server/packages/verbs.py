@@ -44,11 +44,13 @@ class PackageVerbs:
             tested = await package_tests.of(connection, meant)
         return found | ({"tested": tested} if tested else {})
 
-    async def standing(self, call: Call) -> dict[str, str]:
-        """Which version of a package stands on a node, as far as the region knows; "" for none."""
+    async def standing(self, call: Call) -> dict[str, Any]:
+        """Which version stands on a node, as far as the region knows, "" for none; revision 0 is not known."""
         name, node = call.text("package"), call.text("node")
         async with self._region.db.read() as connection:
-            return {"version": (await standing.versions(connection, name, [node]))[node]}
+            version = (await standing.versions(connection, name, [node]))[node]
+            revision = await standing.revision(connection, name, version, node) if version else 0
+        return {"version": version, "revision": revision}
 
     async def tested(self, call: Call) -> dict[str, Any]:
         """Write down that a package was tested, by the job that installed it and the one that took it back."""

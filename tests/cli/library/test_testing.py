@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from cli_daemon import Daemon
+from tiercast_protocol.errors import UsageError
 
 PACKAGE = {"package": "editor", "version": "2.1", "revision": 1}
 DONE = {"job": "j", "state": "done", "counts": {"done": 1}, "targets": [], "hops": [], "type": "install"}
 
 
 def prepare(
-    daemon: Daemon, before: str = "", failing: str = "", needs: dict[str, str] | None = None
+    daemon: Daemon,
+    before: str = "",
+    failing: str = "",
+    needs: dict[str, str] | None = None,
+    revision: int = 0,
 ) -> list[dict[str, Any]]:
     standing = {"editor": before, **(needs or {})}
     ordered: list[dict[str, Any]] = []
@@ -29,7 +34,7 @@ def prepare(
 
     daemon.answers |= {
         "package.show": PACKAGE,
-        "package.standing": lambda args: {"version": standing[args["package"]]},
+        "package.standing": lambda args: {"version": standing[args["package"]], "revision": revision},
         "job.create": create,
         "job.receipt": receipt,
         "package.tested": {"package": "editor=2.1/1", "job": "j1", "undo": "j2", "node": "pc-1"},
@@ -86,3 +91,26 @@ def test_what_stands_there_already_is_not_tested(daemon: Daemon) -> None:
     ordered = prepare(daemon, before="2.1")
     error = daemon.json("package", "test", "editor", "--on", "pc-1", code=1)["error"]
     assert (error["code"], ordered) == ("test.there", [])
+    ordered = prepare(daemon, before="2.1", revision=1)
+    error = daemon.json("package", "test", "editor", "--on", "pc-1", code=1)["error"]
+    assert (error["code"], ordered) == ("test.there", [])
+
+
+def test_another_revision_of_what_stands_is_tested_and_the_former_comes_back(daemon: Daemon) -> None:
+    ordered = prepare(daemon, before="2.1", revision=7)
+    said = daemon.run("package", "test", "editor", "--on", "pc-1")
+    assert [one["package"] for one in ordered] == ["editor=2.1/1", "editor=2.1/7"]
+    assert "editor=2.1/7 stands there again" in said
+
+
+def test_what_could_not_be_put_back_is_not_begun(daemon: Daemon) -> None:
+    ordered = prepare(daemon, before="1.9")
+
+    def show(args: dict[str, Any]) -> dict[str, Any]:
+        if args["package"] != "editor":
+            raise UsageError("package.unknown", "There is no editor=1.9.")
+        return PACKAGE
+
+    daemon.answers["package.show"] = show
+    error = daemon.json("package", "test", "editor", "--on", "pc-1", code=1)["error"]
+    assert (error["code"], ordered) == ("test.former", [])

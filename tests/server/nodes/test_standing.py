@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiercast_server.nodes.standing import versions
+from tiercast_server.nodes.standing import revision, versions
 
 
 async def held(world: Any) -> dict[str, str]:
@@ -27,3 +27,24 @@ async def test_the_later_word_counts(world: Any) -> None:
     job = await world.job("remove", targets=("pc1",))
     await world.intake.take([world.record(job, "pc1", "done")])
     assert await held(world) == {"pc1": "", "pc2": "7"}
+
+
+async def test_the_revision_is_that_of_the_job_that_brought_the_version(world: Any) -> None:
+    async def told(version: str = "1") -> int:
+        async with world.region.db.read() as connection:
+            return await revision(connection, "app", version, "pc1")
+
+    await world.package("app", "1")
+    await world.package("app", "1", {"a": b"mended"}, 2)
+    await world.join("pc1")
+    assert await told() == 0
+    job = await world.job(package="app=1/1", targets=("pc1",))
+    await world.intake.take([world.record(job, "pc1", "done")])
+    assert await told() == 1
+    job = await world.job(package="app=1/2", targets=("pc1",))
+    await world.intake.take([world.record(job, "pc1", "failed")])
+    assert await told() == 1
+    world.now[0] += 1
+    job = await world.job(package="app=1/2", targets=("pc1",))
+    await world.intake.take([world.record(job, "pc1", "done")])
+    assert (await told(), await told("7")) == (2, 0)
