@@ -104,7 +104,9 @@ class SteeringVerbs:
     async def _suspend(self, call: Call, job: str, names: list[str]) -> dict[str, Any]:
         until, by = until_of(call), f"{call.user}@{self._region.server}"
         suspensions = self._below.subtree.steering.suspensions
-        await suspensions.suspend([Hold(job, name, until, by) for name in names or [""]])
+        await suspensions.suspend(
+            [Hold(job, name, until, by, of=name or self._region.server) for name in names or [""]]
+        )
         return {"job": job, "nodes": names, "until": until}
 
     async def _resume(self, job: str, names: list[str]) -> dict[str, Any]:
@@ -112,4 +114,5 @@ class SteeringVerbs:
         held = [Hold(job, name) for name in names]
         if job and not names:
             held = [Hold(job, hold["node"]) for hold in suspensions.shown() if hold["job"] == job]
-        return {"job": job, "nodes": names, "resumed": await suspensions.resume(held)}
+        resumed = await suspensions.resume(held)
+        return {"job": job, "nodes": names, "resumed": resumed, "still": suspensions.still(job, names)}

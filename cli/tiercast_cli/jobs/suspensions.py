@@ -23,6 +23,9 @@ from tiercast_protocol.errors import UsageError
 Until = Annotated[str, typer.Option("--until", metavar="TIME", help="Ends by itself: 18:00, or 2026-12-24 18:00.")]
 For = Annotated[str, typer.Option("--for", metavar="TIME", help="Ends by itself after so long: 30m, 2h.")]
 
+#: Suspensions that are named where something goes on and others still hold it.
+_MOST = 3
+
 _SET = """\b
 Examples:
   tiercast job set j-17 --priority 9 --rate unlimited
@@ -134,7 +137,7 @@ def holds(*, node: At = "", json: Json = False) -> None:
         rows = [
             (
                 one["job"] or "all jobs",
-                f"the link to {one['node']}" if one["link"] else one["node"] or "everything below",
+                _of(one),
                 words.moment(one["until"]) if one["until"] else "it is resumed",
                 one["by"],
             )
@@ -151,8 +154,24 @@ def _say(result: dict[str, Any], what: str, done: str, *, json: bool) -> None:
         return
     where = f" for {', '.join(result['nodes'])}" if any(result.get("nodes") or []) and "job" in result else ""
     until = f" until {words.moment(result['until'])}" if result.get("until") else ""
-    note = "" if result.get("resumed", 1) else " (it was not suspended from here)"
-    print(f"{what} {done}{where if result.get('job') else ''}{until}{note}.")
+    if result.get("resumed", 1):
+        print(f"{what} {done}{where if result.get('job') else ''}{until}.")
+    else:
+        print(f"{what} was not suspended from here{where if result.get('job') else ''}: nothing is changed.")
+    if still := result.get("still"):
+        print(f"Still suspended: {'; '.join(_held(one) for one in still[:_MOST])}.")
+        if len(still) > _MOST:
+            print("All of them: tiercast node holds")
+
+
+def _held(one: dict[str, Any]) -> str:
+    """A suspension in words."""
+    until = f" until {words.moment(one['until'])}" if one["until"] else ""
+    return f"{one['job'] or 'all jobs'}, {_of(one)}, by {one['by']}{until}"
+
+
+def _of(one: dict[str, Any]) -> str:
+    return f"the link to {one['node']}" if one["link"] else one["node"] or "everything below"
 
 
 def add_suspensions(job: typer.Typer, link: typer.Typer, node: typer.Typer) -> None:

@@ -124,7 +124,7 @@ def desired(
     for job, said in jobs.items():
         _job(found, job, said, wall)
     for hold in holds:
-        reason = because("suspended", by=hold.by, until=hold.until)
+        reason = _suspended(hold)
         if hold.job and hold.node == "":
             found.silent.setdefault((hold.job, None), reason)
         for child in children:
@@ -174,6 +174,13 @@ def _job(found: Desired, job: str, said: JobTerms, wall: float) -> None:
     for child, budget in said.budgets.items():
         if (spent := budget.reason) is not None:
             found.silent[job, child] = spent
+
+
+def _suspended(hold: Hold) -> Reason:
+    what = "link" if hold.link else "job" if hold.job else "node" if hold.of else None
+    # a link is resumed from above too, through the node that holds it; all else where it was said
+    at = None if hold.link else hold.by.rpartition("@")[2]
+    return because("suspended", by=hold.by, until=hold.until, what=what, of=hold.of if what == "node" else None, at=at)
 
 
 def _rate(rate: float | None, windows: tuple[Window, ...], wall: float) -> tuple[float | None, Reason | None]:

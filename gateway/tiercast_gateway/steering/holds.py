@@ -31,6 +31,7 @@ class Hold:
         until: milliseconds since 1970; 0 is until it is resumed.
         by: who said so, and where.
         link: only the link to `node`, nothing below.
+        of: the node as it was named where it was said; "" for who was told by an older node.
     """
 
     job: str = ""
@@ -38,6 +39,7 @@ class Hold:
     until: int = 0
     by: str = ""
     link: bool = False
+    of: str = ""
 
     @property
     def name(self) -> str:
@@ -55,12 +57,12 @@ class Hold:
 
 def of_body(body: Mapping[str, Any]) -> Hold:
     """What was kept."""
-    return Hold(body["job"], body["node"], body["until"], body["by"], body["link"])
+    return Hold(body["job"], body["node"], body["until"], body["by"], body["link"], body.get("of", ""))
 
 
 def of_entries(entries: Iterable[HoldEntry]) -> list[Hold]:
     """What a parent said, as far as it can be meant."""
-    return [Hold(e.job[:255], e.node[:255], max(0, e.until), e.by[:255]) for e in entries][:MOST_HOLDS]
+    return [Hold(e.job[:255], e.node[:255], max(0, e.until), e.by[:255], of=e.of[:255]) for e in entries][:MOST_HOLDS]
 
 
 def standing(holds: Iterable[Hold], me: str, now_ms: int) -> list[Hold]:
@@ -93,5 +95,5 @@ def below(holds: Sequence[Hold], child: str, via: Callable[[str], str | None]) -
         known = found.get(key)
         # of two that say the same, the one that lasts
         if known is None or (known.until and (not hold.until or hold.until > known.until)):
-            found[key] = HoldEntry(job=hold.job, node=node, until=hold.until, by=hold.by)
+            found[key] = HoldEntry(job=hold.job, node=node, until=hold.until, by=hold.by, of=hold.of)
     return [found[key] for key in sorted(found)][:MOST_HOLDS]

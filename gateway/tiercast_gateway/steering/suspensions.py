@@ -96,6 +96,16 @@ class Suspensions:
             if not hold.until or hold.until > now
         ]
 
+    def still(self, job: str, nodes: Sequence[str]) -> list[dict[str, Any]]:
+        """What still holds up the job ("" is every job) at these nodes (none is anywhere), as `shown`."""
+        ways = {"", *nodes, *(self._tree.routes.via(node) for node in nodes if node)}
+        everywhere = not nodes or "" in nodes
+        return [
+            one
+            for one in self.shown()
+            if one["job"] in {"", job} and (one["node"] in ways or (everywhere and bool(job) and one["job"] == job))
+        ]
+
     async def tell_below(self) -> None:
         """Say to each gateway below what it has not heard yet."""
         async with self._telling:
@@ -127,7 +137,7 @@ class Suspensions:
 
 
 def _plain(entry: HoldEntry) -> list[Any]:
-    return [entry.job, entry.node, entry.until, entry.by]
+    return [entry.job, entry.node, entry.until, entry.by, entry.of]
 
 
 def _now_ms() -> int:

@@ -111,7 +111,9 @@ class SteeringVerbs:
     async def resume_link(self, call: Call) -> dict[str, Any]:
         """The link goes on."""
         child = call.text("child")
-        return {"child": child, "resumed": await self._tree.steering.suspensions.resume([Hold("", child, link=True)])}
+        suspensions = self._tree.steering.suspensions
+        resumed = await suspensions.resume([Hold("", child, link=True)])
+        return {"child": child, "resumed": resumed, "still": suspensions.still("", [child])}
 
     # -- nodes and jobs --------------------------------------------------------------------------------
 
@@ -146,15 +148,18 @@ class SteeringVerbs:
     async def _suspend(self, call: Call, job: str, nodes: list[str]) -> dict[str, Any]:
         until = until_of(call)
         names = [self._here(name) for name in nodes] or [""]
-        await self._tree.steering.suspensions.suspend([Hold(job, name, until, self._by(call)) for name in names])
+        await self._tree.steering.suspensions.suspend(
+            [Hold(job, name, until, self._by(call), of=name or self._tree.name) for name in names]
+        )
         return {"job": job, "nodes": names, "until": until}
 
     async def _resume(self, job: str, nodes: list[str]) -> dict[str, Any]:
         names = [self._here(name) for name in nodes]
-        held = [Hold(job, name) for name in names]
+        held, suspensions = [Hold(job, name) for name in names], self._tree.steering.suspensions
         if job and not nodes:
-            held = [Hold(job, hold["node"]) for hold in self._tree.steering.suspensions.shown() if hold["job"] == job]
-        return {"job": job, "nodes": names, "resumed": await self._tree.steering.suspensions.resume(held)}
+            held = [Hold(job, hold["node"]) for hold in suspensions.shown() if hold["job"] == job]
+        resumed = await suspensions.resume(held)
+        return {"job": job, "nodes": names, "resumed": resumed, "still": suspensions.still(job, names)}
 
     def _no_job(self, call: Call) -> UsageError:
         return UsageError(

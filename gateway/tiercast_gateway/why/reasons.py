@@ -14,17 +14,17 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tiercast_gateway.steering.desired import OUTPUT, Desired
 from tiercast_protocol.content.jobs.reason import Reason, because, facts_of, read
 from tiercast_protocol.transfer import adaptive, gates, views
+from tiercast_protocol.transfer.policy import Pace
 
 if TYPE_CHECKING:
     from tiercast_gateway.subtree import SubTree
-    from tiercast_protocol.transfer.policy import Pace
     from tiercast_protocol.transfer.views import JobView, LaneView
 
 EVERY_SECONDS = 1.0
@@ -77,32 +77,47 @@ def reason_of(
         return None
     if view.reason == views.FROM_ABOVE and above is not None:
         return above
-    if (terms := _terms(view, said, child, job)) is not None:
+    if (terms := _terms(view, lane, said, job)) is not None:
         return terms
+    return _seen(view, lane)
+
+
+def _seen(view: JobView, lane: LaneView) -> Reason:
+    """What the machine sees, where no terms say it."""
     code = CODE_OF.get(view.reason, "sending")
     if code == "priority":
         first = ", ".join(sorted(one.job for one in lane.jobs if one.priority > view.priority and one.state != "done"))
         return because(code, first=first or "a job of higher priority")
-    return because(code, asks=child) if code in {"pause", "rate"} else because(code)
+    if code == "yields" and lane.slowed is not None:
+        return because(code, rate=int(lane.slowed), queueing=round(1000 * (lane.queueing or 0)))
+    return because(code)
 
 
-def _terms(view: JobView, said: Desired, child: str, job: str) -> Reason | None:
-    """The strictest of the terms under which it goes on slowly."""
-    paces = [policy.pace for policy in (said.jobs.get(job), said.links.get(child), said.links.get(OUTPUT)) if policy]
-    split = _first(paces, lambda pace: pace.segment)
-    interval = _first(paces, lambda pace: pace.frames)
-    rates = [pace.rate for pace in paces if pace.rate]
-    if split is not None and view.reason in {"", gates.SEGMENT_PAUSE, gates.RATE}:
-        long = split.pause >= _LONG_PAUSE and view.until is not None
+def _terms(view: JobView, lane: LaneView, said: Desired, job: str) -> Reason | None:
+    """The strictest of the terms under which it goes on slowly, and whose they are."""
+    policy, output = said.jobs.get(job), said.links.get(OUTPUT)
+    whose = {
+        "job": policy.pace if policy is not None else Pace(),
+        "child": lane.wish,
+        "link": lane.pace,
+        "output": output.pace if output is not None else Pace(),
+    }
+    split = max(whose, key=lambda one: _silence(whose[one].pause, whose[one].segment))
+    interval = max(whose, key=lambda one: _silence(whose[one].frame_pause, whose[one].frames))
+    rate = min(whose, key=lambda one: whose[one].rate or float("inf"))
+    if (pace := whose[split]).segment and view.reason in {"", gates.SEGMENT_PAUSE, gates.RATE}:
+        long = pace.pause >= _LONG_PAUSE and view.until is not None
         then = view.sent.segments + 1 if long else None
-        return because("pause", pause=split.pause, segment=split.segment, next=then)
-    if interval is not None and view.reason in {"", gates.INTERVAL_PAUSE, gates.RATE}:
-        return because("pause", frame_pause=interval.frame_pause * 1000, frames=interval.frames)
-    return because("rate", rate=min(rates)) if rates and view.reason in {"", gates.RATE, views.CREDIT} else None
+        return because("pause", pause=pace.pause, segment=pace.segment, next=then, terms=split)
+    if (pace := whose[interval]).frames and view.reason in {"", gates.INTERVAL_PAUSE, gates.RATE}:
+        return because("pause", frame_pause=pace.frame_pause * 1000, frames=pace.frames, terms=interval)
+    most = whose[rate].rate
+    return because("rate", rate=most, terms=rate) if most and view.reason in {"", gates.RATE, views.CREDIT} else None
 
 
-def _first(paces: Iterable[Pace], of: Callable[[Pace], object]) -> Pace | None:
-    return next((pace for pace in paces if of(pace)), None)
+def _silence(pause: float, after: int | None) -> float:
+    """How strict a pause is: seconds per byte, or per frame."""
+    return pause / after if after else 0.0
 
 
 class Reasons:

@@ -34,13 +34,26 @@ YIELDS = "yields to others (adaptive)"
 class Adaptive:
     """The rate of one link, from its round trips; a gate of that link."""
 
-    __slots__ = ("_base", "_bucket", "_last_base", "_least", "_next", "_period_at", "_told", "floor", "rate")
+    __slots__ = (
+        "_base",
+        "_bucket",
+        "_last_base",
+        "_least",
+        "_next",
+        "_period_at",
+        "_told",
+        "floor",
+        "queueing",
+        "rate",
+    )
 
     def __init__(self) -> None:
         #: Bytes per second not to go below; None is `LEAST_FLOOR`.
         self.floor: float | None = None
         #: Bytes per second that it lets go; None is at will.
         self.rate: float | None = None
+        #: Seconds that the last round trip stood in a queue.
+        self.queueing = 0.0
         self._bucket = TokenBucket()
         self._base = self._last_base = float("inf")
         self._least = float("inf")
@@ -61,6 +74,7 @@ class Adaptive:
             return None
         base = min(self._base, self._last_base)
         queueing, self._least = self._least - base, float("inf")
+        self.queueing = queueing
         self._next = now + max(STEP, 2 * base)
         self._set(self._wish(flow, queueing), now)
         return self._word(queueing, base)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tiercast_protocol.transfer.cutting import frame_size
 from tiercast_protocol.transfer.events import Child, Job
 from tiercast_protocol.transfer.gates import NEVER, why
+from tiercast_protocol.transfer.policy import Pace
 from tiercast_protocol.transfer.queues import JobBytes, Queue
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ PRIORITY = "priority"
 SUSPENDED = "suspended"
 METERED = "metered"
 PARKED = "no progress"
+_FREE = Pace()
 
 
 @dataclass(slots=True)
@@ -64,7 +66,11 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class LaneView:
-    """A lane as status shows it.  `rate` is the measured bytes per second, `cap` the configured one."""
+    """A lane as status shows it.
+
+    `rate` is the measured bytes per second, `cap` the configured one; `pace` is what holds of the parent's terms and of
+    the child's `wish` together; `slowed` is the rate that it yields to, `queueing` the seconds that it saw for that.
+    """
 
     child: Child
     state: str
@@ -80,6 +86,10 @@ class LaneView:
     group: int | None
     sent: LaneBytes
     jobs: tuple[JobView, ...] = ()
+    pace: Pace = _FREE
+    wish: Pace = _FREE
+    slowed: float | None = None
+    queueing: float | None = None
 
 
 def lane_view(lane: Lane, output: Link, now: float) -> LaneView:
@@ -114,6 +124,10 @@ def lane_view(lane: Lane, output: Link, now: float) -> LaneView:
             jobs={view.job: view.sent for view in jobs},
         ),
         jobs=jobs,
+        pace=link.gates.pace,
+        wish=link.wish,
+        slowed=link.adaptive.rate if link.adaptive is not None else None,
+        queueing=link.adaptive.queueing if link.adaptive is not None else None,
     )
 
 

@@ -226,13 +226,14 @@ class Status(Message, frozen=True, kw_only=True, omit_defaults=True):
 class HoldEntry(Message, frozen=True, kw_only=True, omit_defaults=True):
     """One suspension: of `job` ("" is all), for `node` below the receiver ("" is everything below it).
 
-    `until` 0 is until it is resumed; `by` says who suspended, and where.
+    `until` 0 is until it is resumed; `by` says who suspended, and where; `of` the node that was named there.
     """
 
     job: str = ""
     node: str = ""
     until: int = 0
     by: str = ""
+    of: str = ""
 
 
 class Holds(Message, frozen=True, kw_only=True, omit_defaults=True):

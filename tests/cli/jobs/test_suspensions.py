@@ -16,7 +16,13 @@ def test_a_job_is_suspended_where_it_is_said_and_resumed(daemon: Daemon) -> None
     assert "for pc-1, berlin" in daemon.run("job", "suspend", "j1", "--on", "pc-1", "--below", "berlin")
     assert daemon.asked[-1] == ("job.suspend", {"job": "j1", "nodes": ["pc-1", "berlin"], "until": 0})
     daemon.answers["job.resume"] = {"job": "j1", "nodes": [], "resumed": 0}
-    assert "not suspended from here" in daemon.run("job", "resume", "j1")
+    assert daemon.run("job", "resume", "j1") == "Job j1 was not suspended from here: nothing is changed.\n"
+    held = {"job": "", "node": "berlin", "until": 0, "by": "root@server", "link": False}
+    daemon.answers["job.resume"] = {"job": "j1", "nodes": ["pc-1"], "resumed": 1, "still": [held]}
+    said = daemon.run("job", "resume", "j1", "--on", "pc-1")
+    assert said == "Job j1 goes on for pc-1.\nStill suspended: all jobs, berlin, by root@server.\n"
+    daemon.answers["job.resume"] = {"job": "j1", "nodes": [], "resumed": 1, "still": [held] * 4}
+    assert "All of them: tiercast node holds" in daemon.run("job", "resume", "j1")
 
 
 def test_nodes_and_links_are_suspended_for_a_time(daemon: Daemon) -> None:

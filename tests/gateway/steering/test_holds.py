@@ -14,7 +14,7 @@ VIA = {"mid": "mid", "pc": "pc", "low": "mid", "deep": "mid"}
 
 def test_below_is_told_what_covers_it_or_something_there() -> None:
     found = [
-        Hold(node="mid", by="a"),
+        Hold(node="mid", by="a", of="mid"),
         Hold("j1", "low", until=5),
         Hold("j2", ""),
         Hold("", "pc"),
@@ -22,7 +22,7 @@ def test_below_is_told_what_covers_it_or_something_there() -> None:
         Hold("j9", "stranger"),
     ]
     assert h.below(found, "mid", VIA.get) == [
-        HoldEntry(by="a"),
+        HoldEntry(by="a", of="mid"),
         HoldEntry(job="j1", node="low", until=5),
         HoldEntry(job="j2"),
     ]

@@ -97,9 +97,18 @@ async def test_everything_below_or_one_job_of_it(top: SubTree) -> None:
     await socket.call("job.suspend", job="j1")
     await socket.call("job.suspend", job="j1", nodes=["two"])
     assert set(top.steering.now.silent) == {("j1", None), ("j1", "two")}
-    assert (await socket.call("job.resume", job="j1", nodes=["two"]))["resumed"] == 1
+    resumed = await socket.call("job.resume", job="j1", nodes=["two"])
+    assert resumed["resumed"] == 1
+    assert [(one["job"], one["node"]) for one in resumed["still"]] == [("j1", "")], "it is suspended everywhere too"
     await socket.call("job.suspend", job="j1", nodes=["one"])
-    assert (await socket.call("job.resume", job="j1"))["resumed"] == 2, "wherever it was suspended"
+    await socket.call("link.suspend", child="two")
+    resumed = await socket.call("node.resume", name="one")
+    assert (resumed["resumed"], [one["node"] for one in resumed["still"]]) == (0, []), "the job's is the job's"
+    resumed = await socket.call("node.resume", name="two")
+    assert [one["link"] for one in resumed["still"]] == [True], "the link to it is suspended"
+    assert (await socket.call("link.resume", child="two"))["still"] == []
+    resumed = await socket.call("job.resume", job="j1")
+    assert (resumed["resumed"], resumed["still"]) == (2, []), "wherever it was suspended"
     assert not top.steering.now.silent
 
 

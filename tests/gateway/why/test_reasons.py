@@ -12,17 +12,18 @@ from hypothesis import strategies as st
 from tests.support.hop import FakeAbove, child_node, chunks, order_for, parent_node, until
 
 from tiercast_gateway.power.waking import Connected, Wanted
-from tiercast_gateway.steering.desired import Desired
+from tiercast_gateway.steering.desired import OUTPUT, Desired
 from tiercast_gateway.steering.holds import Hold
 from tiercast_gateway.why.reasons import CODE_OF, PASSING, Reasons, decoded, encoded, reason_of
-from tiercast_protocol.content.jobs.reason import Reason, because, words
+from tiercast_protocol.content.jobs.reason import Reason, because, todo, words
 from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import StoreFull
 from tiercast_protocol.transfer import adaptive, gates, views
-from tiercast_protocol.transfer.policy import JobPolicy, LinkPolicy, Pace
+from tiercast_protocol.transfer.policy import JobPolicy, LinkPolicy, Pace, stricter
 from tiercast_protocol.transfer.queues import JobBytes
 from tiercast_protocol.transfer.views import JobView, LaneBytes, LaneView
 
+FREE = Pace()
 KEY = PrivateKey.generate()
 ABOVE = because("parent.lost", peer="top")
 
@@ -31,7 +32,7 @@ def a_view(reason: str, job: str = "j1", priority: int = 5) -> JobView:
     return JobView(job, priority, 3, JobBytes(), "waiting" if reason else "sending", reason, None)
 
 
-def a_lane(*jobs: JobView) -> LaneView:
+def a_lane(*jobs: JobView, pace: Pace = FREE, wish: Pace = FREE, slowed: float | None = None) -> LaneView:
     return LaneView(
         child="pc",
         state="active",
@@ -47,6 +48,10 @@ def a_lane(*jobs: JobView) -> LaneView:
         group=None,
         sent=LaneBytes(),
         jobs=jobs,
+        pace=pace,
+        wish=wish,
+        slowed=slowed,
+        queueing=None if slowed is None else 0.25,
     )
 
 
@@ -67,7 +72,11 @@ def test_what_the_machine_sees_is_said_in_words() -> None:
     assert code(views.PARKED) == "lane.parked"
     assert code(gates.SPENT) == "budget.spent"
     assert found_for(views.PRIORITY) == because("priority", first="j2")
-    assert found_for(gates.RATE) == because("rate", asks="pc")
+    assert found_for(gates.RATE) == because("rate")
+    slow = reason_of(
+        a_lane(view := a_view(adaptive.YIELDS), slowed=5e4), view, Desired(), child="pc", job="j1", above=None
+    )
+    assert slow == because("yields", rate=50_000, queueing=250)
 
 
 def test_everything_that_the_machine_calls_a_reason_has_a_code() -> None:
@@ -94,12 +103,41 @@ def test_everything_that_the_machine_calls_a_reason_has_a_code() -> None:
     ],
 )
 def test_terms_are_one_reason_whatever_the_moment(pace: Pace, reasons: list[str], text: str) -> None:
-    for said in (Desired(jobs={"j1": JobPolicy(pace)}), Desired(links={"pc": LinkPolicy(pace)})):
+    whole = {
+        "job": (Desired(jobs={"j1": JobPolicy(pace)}), Pace(), Pace()),
+        "link": (Desired(), pace, Pace()),
+        "output": (Desired(links={OUTPUT: LinkPolicy(pace)}), Pace(), Pace()),
+        "child": (Desired(), pace, pace),
+    }
+    for whose, (said, merged, wish) in whole.items():
         for reason in reasons:
             view = a_view(reason)
-            found = reason_of(a_lane(view), view, said, child="pc", job="j1", above=None)
+            lane = a_lane(view, pace=merged, wish=wish)
+            found = reason_of(lane, view, said, child="pc", job="j1", above=None)
             assert found is not None
-            assert words(found) == text
+            found = found.at(node="low", peer="pc")
+            assert words(found) == text + (", as pc asks" if whose == "child" else "")
+            assert dict(found.facts)["terms"] == whose
+            assert {
+                "job": "tiercast job set JOB --",
+                "link": "tiercast link set pc --node low --",
+                "output": "tiercast link set --output --node low --",
+                "child": "on pc: ",
+            }[whose] in todo(found)
+            assert ("interval-frames" in todo(found)) is (pace.frames is not None and whose != "child")
+
+
+def test_the_strictest_of_several_terms_is_told_and_whose_it_is() -> None:
+    """A child that asks for more silence than the job is the reason, whatever the job says."""
+    mild, strict = Pace(segment=1 << 20, pause=1.0, rate=9e6), Pace(segment=1 << 16, pause=30.0, rate=1e6)
+    for job, wish, whose in ((mild, strict, "child"), (strict, mild, "job")):
+        said, view = Desired(jobs={"j1": JobPolicy(job)}), a_view(gates.SEGMENT_PAUSE)
+        found = reason_of(a_lane(view, pace=wish, wish=wish), view, said, child="pc", job="j1", above=None)
+        assert found == because("pause", pause=30.0, segment=1 << 16, terms=whose)
+        mixed = stricter(Pace(segment=1 << 16, pause=1.0), Pace(segment=1 << 20, pause=30.0))
+        lane = a_lane(view, pace=mixed, wish=Pace(segment=1 << 20, pause=30.0))
+        found = reason_of(lane, view, Desired(), child="pc", job="j1", above=None)
+        assert found == because("pause", pause=30.0, segment=1 << 16, terms="link")
 
 
 def test_what_was_said_goes_before_what_is_seen() -> None:

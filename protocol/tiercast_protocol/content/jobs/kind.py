@@ -3,7 +3,8 @@
 Rules
 - `says`, `freed` and `todo` are templates: `{name}` or `{name:form}` is a figure; `node`, `peer`, `since` and `until`
   are those of the reason; forms are bytes, rate, s (seconds), at (a moment), n (a number).  A part in [brackets] is
-  left out where a figure in it is missing.  JOB in a command is the job's id: whoever shows it knows it.
+  left out where a figure in it is missing, [name? ...], [!name? ...] and [name=value? ...], or several of these with
+  commas between, where that is not so.  JOB in a command is the job's id: whoever shows it knows it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass, field
 
 ENDPOINT, GATEWAY, SERVER = "endpoint", "gateway", "server"
 _FIELD = re.compile(r"\{(\w+)(?::\w+)?\}")
+WHEN = re.compile(r"^((?:!?\w+(?:=\w+)?,?)+)\? ")
+_PART = re.compile(r"\[([^\]]*)\]")
 _OWN = frozenset({"node", "peer", "since", "until"})
 
 
@@ -42,5 +45,8 @@ class Kind:
 
     def __post_init__(self) -> None:
         """The figures are those of the templates, and what else was named."""
-        found = frozenset(_FIELD.findall(self.says + self.freed + self.todo)) | self.more
+        text = self.says + self.freed + self.todo
+        asked = [when[1] for part in _PART.findall(text) if (when := WHEN.match(part))]
+        named = {name.lstrip("!").partition("=")[0] for names in asked for name in names.split(",")}
+        found = frozenset(_FIELD.findall(text)) | named | self.more
         object.__setattr__(self, "fields", found - _OWN)

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+from tiercast_protocol.content.jobs.kind import WHEN
 from tiercast_protocol.content.jobs.waiting import KINDS, Kind
 
 Fact: TypeAlias = "str | int | float"
@@ -135,10 +136,21 @@ def filled(template: str, reason: Reason) -> str:
     }
     parts: list[str] = []
     for optional, plain in _PIECE.findall(template):
+        when = WHEN.match(optional)
+        if when is not None and not all(_holds(one, values) for one in when[1].split(",")):
+            continue
+        optional = optional[when.end() :] if when is not None else optional  # noqa: PLW2901 - the condition is read
         if optional and not all(values.get(name) for name, _ in _FIELD.findall(optional)):
             continue
         parts.append(_FIELD.sub(lambda found: _form(values.get(found[1], ""), found[2] or ""), optional or plain))
     return "".join(parts)
+
+
+def _holds(condition: str, values: Mapping[str, Fact]) -> bool:
+    """Whether `name`, `!name` or `name=value` is so."""
+    name, equals, wanted = condition.lstrip("!").partition("=")
+    value = values.get(name)
+    return (str(value) == wanted if equals else bool(value)) is not condition.startswith("!")
 
 
 def _form(value: Fact, form: str) -> str:

@@ -22,7 +22,9 @@ KINDS: dict[str, Kind] = {
         (GATEWAY, SERVER),
         "suspended[ by {by}][ until {until:at}]",
         "whoever suspended it resumes it[, or it is {until:at}]",
-        "tiercast job resume JOB, tiercast node resume {peer}, or tiercast link resume {peer} --node {node}",
+        "[!what? tiercast job resume JOB, tiercast node resume {peer}, or tiercast link resume {peer} --node {node}]"
+        "[what=job? tiercast job resume JOB][what=node? tiercast node resume {of}]"
+        "[what=link? tiercast link resume {peer} --node {node}][, at {at}]",
     ),
     "window.shut": Kind(
         (ENDPOINT, GATEWAY, SERVER),
@@ -52,16 +54,26 @@ KINDS: dict[str, Kind] = {
     "pause": Kind(
         (GATEWAY, SERVER),
         "[{pause:s} of pause after each {segment:bytes}][{frame_pause:n} ms of pause after each {frames:n} frames]"
-        "[{asks} asks for pauses][; segment {next:n} follows]",
+        "[terms=child? , as {peer} asks][; segment {next:n} follows]",
         "the pause ends, after which the next part is sent",
-        "tiercast job set JOB --segment none --pause none",
+        "[!terms? tiercast job set JOB --segment none --pause none]"
+        "[terms=job,segment? tiercast job set JOB --segment none --pause none]"
+        "[terms=job,frames? tiercast job set JOB --interval-frames none --interval-pause none]"
+        "[terms=link,segment? tiercast link set {peer} --node {node} --segment none --pause none]"
+        "[terms=link,frames? tiercast link set {peer} --node {node} --interval-frames none --interval-pause none]"
+        "[terms=output,segment? tiercast link set --output --node {node} --segment none --pause none]"
+        "[terms=output,frames? tiercast link set --output --node {node} --interval-frames none --interval-pause none]"
+        "[terms=child? on {peer}: segment and pause in the transfer table of its settings]",
         moves=True,
     ),
     "rate": Kind(
         (GATEWAY, SERVER),
-        "[{rate:rate} at most][{asks} asks for a limit]",
+        "[{rate:rate} at most][terms=child? , as {peer} asks]",
         "what is left has been sent at that rate",
-        "tiercast job set JOB --rate none, or tiercast link set {peer} --node {node} --rate none",
+        "[!terms? tiercast job set JOB --rate none, or tiercast link set {peer} --node {node} --rate none]"
+        "[terms=job? tiercast job set JOB --rate none][terms=link? tiercast link set {peer} --node {node} --rate none]"
+        "[terms=output? tiercast link set --output --node {node} --rate none]"
+        "[terms=child? on {peer}: rate in the transfer table of its settings]",
         moves=True,
     ),
     **MACHINE,
@@ -115,7 +127,7 @@ KINDS: dict[str, Kind] = {
     ),
     "yields": Kind(
         (GATEWAY, SERVER),
-        "the link to {peer} yields to other traffic (adaptive)",
+        "the link to {peer} yields to other traffic (adaptive)[: {rate:rate}][, {queueing:n} ms of queueing]",
         "the other traffic ends",
         "tiercast link set {peer} --node {node} --no-adaptive",
         moves=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +23,14 @@ def test_a_reason_says_what_frees_it_and_what_a_person_can_do() -> None:
     assert words(reason).startswith("suspended by anna@server until 2027-01-15")
     assert freed(reason).startswith("whoever suspended it resumes it, or it is 2027")
     assert "tiercast link resume pc-1 --node berlin" in todo(reason)
+    said: dict[str, Any] = {"by": "anna@server", "at": "server"}
+    for what, then in (
+        ("job", "tiercast job resume JOB, at server"),
+        ("node", "tiercast node resume berlin, at server"),
+        ("link", "tiercast link resume pc-1 --node low, at server"),
+    ):
+        of = "berlin" if what == "node" else None
+        assert todo(because("suspended", node="low", peer="pc-1", what=what, of=of, **said)) == then
     body = shown(reason)
     assert (body["code"], body["node"], body["since"], body["facts"]) == (
         "suspended",
