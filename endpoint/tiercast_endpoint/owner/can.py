@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tiercast_protocol.content.jobs.reason import Reason, filled, todo
+from tiercast_protocol.content.jobs.reason import filled, meant_by, todo
 
 #: The machine's own commands: a text that names one already speaks to the owner.
 _OWN = "tiercast-endpoint"
@@ -98,14 +98,7 @@ ENDED: Mapping[str, str] = {
 
 def shown(reason: Mapping[str, Any]) -> dict[str, Any]:
     """A reason as `reason.shown` gives it, told to the machine's owner."""
-    meant = Reason(
-        reason["code"],
-        reason["node"],
-        reason["peer"],
-        reason["since"],
-        reason["until"],
-        tuple(sorted(reason["facts"].items())),
-    )
+    meant = meant_by(reason)
     own = filled(WAITING.get(meant.code, ""), meant)
     return {**reason, "todo": own, "administrator": _asked_for(todo(meant))}
 

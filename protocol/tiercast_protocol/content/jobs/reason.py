@@ -210,6 +210,12 @@ def read(code: str, said: object, *, node: str = "", peer: str = "", since: int 
     )
 
 
+def meant_by(said: Mapping[str, Any]) -> Reason:
+    """The reason of which `shown` made this."""
+    facts = tuple(sorted(said["facts"].items()))
+    return Reason(said["code"], said["node"], said["peer"], said["since"], said["until"], facts)
+
+
 def told(code: str, detail: str) -> str:
     """The detail of a record in words: of a reason those of the catalogue, of anything else itself."""
     return words(read(code, detail)) if code in KINDS else detail

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiercast_protocol.content.jobs.reason import Reason, because, freed, packed, read, shown, todo, words
+from tiercast_protocol.content.jobs.reason import Reason, because, freed, meant_by, packed, read, shown, todo, words
 from tiercast_protocol.content.jobs.waiting import KINDS
 
 facts = st.text(max_size=9) | st.integers(-(1 << 52), 1 << 52) | st.floats(-1e9, 1e9)
@@ -72,6 +72,7 @@ def test_every_code_has_words_and_travels(code: str, data: st.DataObject, since:
     assert freed(reason)
     assert isinstance(todo(reason), str)
     assert read(*packed(reason), node="low") == reason
+    assert meant_by(shown(reason)) == reason
 
 
 @given(st.text(), anything)
