@@ -6,6 +6,7 @@ Rules
   room.  What lies above the machine is known above it.
 - Asked at the machine's own socket for one job, it adds what those above know of it (`above`), while they can be
   reached.  There it speaks to the machine's owner (`owner/can.py`), elsewhere to an administrator.
+- A cancel is no job: what goes on although it was cancelled says so as the first reason of the job itself.
 - A job that has ended waits for nothing; that its receipt was not acknowledged yet is said beside its result.
 """
 
@@ -20,6 +21,7 @@ from tiercast_endpoint.jobs.called import called
 from tiercast_endpoint.jobs.install import PROGRAMS, RESTING, Step
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.owner import can
+from tiercast_protocol.content.jobs.order import CANCEL
 from tiercast_protocol.content.jobs.reason import Reason, because, read, shown
 from tiercast_protocol.content.jobs.results import RESULTS
 from tiercast_protocol.content.jobs.waiting import KINDS
@@ -198,8 +200,16 @@ class Why:
                 )
             jobs = [one for one in jobs if not one.finished] or jobs[-1:]
         machine, looks = self._machine(), self._looks()
+        going_on = {one.job for one in jobs if one.type != CANCEL and not one.finished}
+        cancels = {one.job: one for one in jobs if one.type == CANCEL and one.job in going_on}
+        jobs = [one for one in jobs if cancels.get(one.job) != one]
+        among = [one for one in among if one.type != CANCEL]
         told = [
-            self._shown(one, chain(one, among, machine, looks.get((one.job, one.revision), Look())))
+            self._shown(
+                one,
+                _of_cancel(cancels.get(one.job), machine)
+                + chain(one, among, machine, looks.get((one.job, one.revision), Look())),
+            )
             for one in jobs[:_MOST]
         ]
         ended = {one.cause: row for one, row in zip(jobs, told, strict=False) if one.finished}
@@ -234,6 +244,13 @@ def _to_owner(found: dict[str, Any]) -> dict[str, Any]:
         for one in found["jobs"]
     ]
     return {**found, "jobs": jobs}
+
+
+def _of_cancel(cancel: Job | None, machine: Machine) -> list[Reason]:
+    """Why the job goes on although it is cancelled, where the cancel says it."""
+    if cancel is None or cancel.code not in KINDS:
+        return []
+    return [read(cancel.code, cancel.detail, node=machine.me, peer=machine.me, since=cancel.at)]
 
 
 def asks(post: Post, upstream: Upstream) -> WhyAbove:

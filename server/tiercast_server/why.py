@@ -268,5 +268,6 @@ def _head(job: Job) -> dict[str, Any]:
         "package": job.package,
         "version": job.version,
         "state": job.state,
+        "cancelling": job.cancelling,
         "expires": job.expires,
     }

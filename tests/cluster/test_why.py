@@ -3,7 +3,8 @@
 Every tier is asked about the target, and about itself: also the one that is the cause.
 
 Twelve causes: window shut, link capped, parent gone, condition false, disk short, deferred by the owner, suspended,
-gate shut, breaker open, chunk missing upstream, endpoint absent, dependency failed.
+gate shut, breaker open, chunk missing upstream, endpoint absent, dependency failed; and a cancel that lets a program
+finish.
 """
 
 from __future__ import annotations
@@ -130,6 +131,18 @@ def test_each_cause_of_waiting_is_named_at_every_tier(tmp_path: Path) -> None:
         shown = told(region, job, "pc-1")["chain"][0]
         assert (shown["until"], shown["facts"]["times"]) == (until_, 1)
         asked(region, "job.cancel", job=job)
+
+        # a program that is let finish, though its job is cancelled
+        options = {"argv": '["/bin/sleep","600"]', "run_timeout_s": 600}
+        job = asked(region, "job.create", type="run", targets=["pc-1"], options=options)["job"]
+        first(region, job, "pc-1", "program", pc_1="pc-1")
+        asked(region, "job.cancel", job=job)
+        first(region, job, "pc-1", "cancel.waits", server="pc-1", mid="pc-1", pc_1="pc-1")
+        shown = told(region, job, "pc-1")["chain"][0]
+        assert shown["facts"]["program"] == "/bin/sleep 600"
+        assert "--force" in shown["todo"]
+        asked(region, "job.cancel", job=job, force=True)
+        until(lambda: asked(region, "job.show", job=job)["state"] == "cancelled", "it was killed", 60)
 
         # a gate that is shut, a breaker that is open, and what a failed package means for one that needs it
         waves = ("--target", "node pc-1, pc-2", "--wave", "node pc-2", "--wave", "rest")

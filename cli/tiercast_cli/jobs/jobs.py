@@ -252,7 +252,7 @@ def list_(
                 j["job"],
                 j["type"],
                 words.subject(j),
-                "cancelling" if j.get("cancelling") and j["state"] == "open" else j["state"],
+                words.state_of(j),
                 j["targets"],
                 _counts(j),
                 j.get("folder", ""),  # a gateway knows neither
@@ -291,7 +291,7 @@ def show(
         if "request" in found:
             _show_draft(found)
             return
-        print(f"job {found['job']}  {found['type']} {words.subject(found)}  {found['state']}")
+        print(f"job {found['job']}  {found['type']} {words.subject(found)}  {words.state_of(found)}")
         by = found.get("by") or "-"
         print(f"ordered {words.moment(found['created'])} by {by}, expires {words.moment(found['expires'])}")
         if found.get("note"):

@@ -65,7 +65,7 @@ def lines(found: Body, job: str, now: float, *, everything: bool = False) -> lis
     head = [f"assignment {found['assignment']}: {found['says']}"] if "assignment" in found else []
     if found["type"] != "assignment":
         about = " ".join(part for part in (found["type"], words.subject(found)) if part)
-        head.append(f"job {found['job']}: {about}, {found['state']}")
+        head.append(f"job {found['job']}: {about}, {words.state_of(found)}")
     if "chain" in found:
         head += of_target(found, found["target"], job, now)
     head += _above(found, now)

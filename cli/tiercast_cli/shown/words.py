@@ -120,6 +120,11 @@ def subject(job: dict[str, Any]) -> str:
     return text if len(text) <= _COLUMN else f"{text[: _COLUMN - 3]}..."
 
 
+def state_of(job: dict[str, Any]) -> str:
+    """The state of a job, as people are to read it: one that was cancelled and has not ended is not merely open."""
+    return "cancelling" if job.get("cancelling") and job["state"] == "open" else str(job["state"])
+
+
 def print_map(values: dict[str, Any]) -> None:
     """Print what is set in `values`, a line each; lists and maps in one line."""
     for key, value in sorted(values.items()):

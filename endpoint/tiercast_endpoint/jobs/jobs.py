@@ -6,7 +6,7 @@ Rules
 - Who waits for a time has no turn: others of the package go before it, and it comes after those that are there when its
   time comes.
 - The root of what is ordered is asked for as soon as the order is journaled, whatever else is written down first.
-- A cancel ends when what it cancels has ended, and says how that was.
+- A cancel ends when what it cancels has ended (`cancelling.py`).
 - At start every open job goes on where its journal says, and every receipt that may not be in the outbox goes there.
 """
 
@@ -16,14 +16,13 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Protocol
 
 import structlog
 
 from tiercast_endpoint.facts.checking import Checking
 from tiercast_endpoint.facts.judging import Judge
-from tiercast_endpoint.jobs import further, journal
+from tiercast_endpoint.jobs import cancelling, further, journal
 from tiercast_endpoint.jobs.gate import NO_WISH, Gate, Preferred, share_of
 from tiercast_endpoint.jobs.group_windows import Windows, read_windows
 from tiercast_endpoint.jobs.install import (
@@ -32,7 +31,6 @@ from tiercast_endpoint.jobs.install import (
     RESTING,
     RUN,
     STATE_OF,
-    CancelAsked,
     HeldBack,
     Outcome,
     Plan,
@@ -254,7 +252,7 @@ class Jobs:
             raise RuntimeError("orders before run()")
         self.idle.clear()
         if job.type == o.CANCEL:
-            self._tasks.create_task(self._cancel(job))
+            self._tasks.create_task(self._cancel(job, crowd))
             return
         if job.snapshot.outcome is not None and job.snapshot.step is Step.END:
             # Refused when it came, or over but for its receipt.
@@ -331,27 +329,9 @@ class Jobs:
 
     # -- cancels and refusals ------------------------------------------------------------------------------
 
-    async def _cancel(self, cancel: Job) -> None:
-        running = [
-            run for (job, revision), run in self._runs.items() if job == cancel.job and revision < cancel.revision
-        ]
-        for run in running:
-            run.put(CancelAsked(force=cancel.options.get(o.FORCE) is True))
-        for run in running:
-            await run.ended.wait()
-        earlier = await self._db.read(lambda connection: journal.revisions(connection, cancel.job))
-        ended = [job for job in earlier if job.revision < cancel.revision and job.finished]
-        outcome = Outcome("cancelled", "cancel.unknown", "The job had not come here.")
-        if ended:
-            last = ended[-1]
-            outcome = Outcome(last.state, last.code, last.detail)
-            if last.state != "cancelled":
-                outcome = replace(
-                    outcome, code="cancel.late", detail=f"It had ended before: {last.state} {last.code}".strip()
-                )
-            cancel = replace(cancel, started=last.started, programs=last.programs, package=last.package)
-            cancel = replace(cancel, version=last.version, root=last.root)
-        await self._reporter.final(cancel, outcome)
+    async def _cancel(self, order: Job, crowd: int) -> None:
+        running = [run for (job, revision), run in self._runs.items() if job == order.job and revision < order.revision]
+        await cancelling.cancel(order, running, self._db, self._reporter, crowd=crowd)
         self._rest()
 
     async def _end(self, job: Job, outcome: Outcome) -> None:

@@ -35,6 +35,7 @@ WAITING: Mapping[str, str] = {
     "install": "",
     "remove": "",
     "program": "wait: it ends by itself, or is ended when its time is over",
+    "cancel.waits": "wait: it ends by itself, or is ended when its time is over",
     "journal.full": "free room on the disk of this machine",
     "receipt.unheard": "see whether the parent is reached: tiercast-endpoint status",
     "breaker.open": "",

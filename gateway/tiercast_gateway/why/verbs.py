@@ -21,6 +21,7 @@ from tiercast_gateway.why import reasons, why
 from tiercast_gateway.why.way import not_below
 from tiercast_gateway.why.why import Said, Target
 from tiercast_protocol.content.jobs.jobnames import named, number_of
+from tiercast_protocol.content.jobs.order import CANCEL
 from tiercast_protocol.content.jobs.reason import Reason, because, shown
 from tiercast_protocol.content.jobs.receipt import RELAY_STATES
 from tiercast_protocol.errors import UsageError
@@ -41,8 +42,6 @@ class Ordered:
     via: str
     revision: int
     type: str
-    package: str
-    version: str
     expires: int
 
 
@@ -109,12 +108,11 @@ class WhyVerbs:
             for target in targets
         }
         one = next(iter(ordered.values()))
+        about = await tree.db.read(lambda c: _about(c, job))
         head = {
             "node": tree.name,
             "job": job,
-            "type": one.type,
-            "package": one.package,
-            "version": one.version,
+            **about,
             "expires": one.expires,
         }
         if only:
@@ -188,7 +186,7 @@ class WhyVerbs:
             return because("route.unknown", node=me, peer=target.node)
         if row.via in unheard:
             return because("order.unheard", node=me, peer=row.via, since=unheard[row.via])
-        return None
+        return because(why.CANCEL, node=me, peer=target.node) if row.type == CANCEL else None
 
     async def _unheard(self, job: str) -> dict[str, int]:
         """By child: since when an order of the job lies here for it."""
@@ -210,11 +208,17 @@ def _called(connection: Connection, asked: str) -> str:
 
 def _ordered(c: Connection, job: str) -> dict[str, Ordered]:
     rows = c.execute(
-        "SELECT t.node, t.via, t.revision, o.type, o.package, o.version, o.expires FROM order_targets t"
+        "SELECT t.node, t.via, t.revision, o.type, o.expires FROM order_targets t"
         " JOIN orders o USING (job, revision) WHERE t.job = ? ORDER BY t.revision",
         (job,),
     )
     return {node: Ordered(*rest) for node, *rest in rows}
+
+
+def _about(c: Connection, job: str) -> dict[str, str]:
+    """What the job does: by its first order, unless that is a cancel that came alone."""
+    query = "SELECT type, package, version FROM orders WHERE job = ? ORDER BY type = ?, revision"
+    return dict(zip(("type", "package", "version"), c.execute(query, (job, CANCEL)).fetchone(), strict=True))
 
 
 def _parents(me: str, ordered: Mapping[str, Ordered], said: Said) -> dict[str, str]:

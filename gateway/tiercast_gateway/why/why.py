@@ -33,6 +33,9 @@ _UNHEARD = because("order.way")
 #: States in which the transfer matters, so that what is said of the links on the way does.
 _TRANSFER = frozenset({"ordered", "waiting", "fetching"})
 _LONGEST_WAY = 64
+#: A job that is cancelled waits for nothing else any more; what targets say although it is.
+CANCEL = "cancel.way"
+SINCE_CANCEL = frozenset({"cancel.waits", "node.not-joined"})
 #: Names that a group gives as examples, and places.
 EXAMPLES = 5
 
@@ -71,12 +74,13 @@ def chain(target: Target, parents: Mapping[str, str], said: Said, first: Reason 
         target: the target.
         parents: the parent of every node on its way; the topmost has none.
         said: what the tiers say of their children.
-        first: what is known of the whole job: it stands in for the target's own silence.
+        first: what is known of the whole job: it stands in for the target's own silence, and a cancel for its word
+            from before.
     """
     if target.final:
         return []
     own = own_word(target)
-    if first is not None and not target.code:
+    if first is not None and (not target.code or (first.code == CANCEL and target.code not in SINCE_CANCEL)):
         own = first.at(peer=target.node)
     found = _on_the_way(target.node, parents, said)
     cuts = [reason for reason in reversed(found) if _cuts(reason)]

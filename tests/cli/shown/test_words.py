@@ -9,6 +9,12 @@ from hypothesis import strategies as st
 from tiercast_cli.shown import words
 
 
+def test_a_cancelled_job_that_has_not_ended_is_cancelling() -> None:
+    assert words.state_of({"state": "open", "cancelling": True}) == "cancelling"
+    assert words.state_of({"state": "cancelled", "cancelling": True}) == "cancelled"
+    assert words.state_of({"state": "open"}) == "open"
+
+
 @pytest.mark.parametrize(
     ("count", "text"),
     [

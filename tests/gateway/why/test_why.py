@@ -49,6 +49,8 @@ def test_what_holds_for_the_job_stands_in_for_silence() -> None:
     found = chain(Target("pc", "fetching"), PARENTS, {}, way)
     assert [(reason.code, reason.peer) for reason in found] == [("cancel.way", "pc")]
     assert codes(Target("pc", "waiting", "node.not-joined"), {}, way) == ["node.not-joined"]
+    assert codes(Target("pc", "staged", "time.install"), {}, way) == ["cancel.way"], "it waits for that no more"
+    assert codes(Target("pc", "running", "cancel.waits"), {}, way) == ["cancel.waits"], "it said why it goes on"
     assert codes(Target("pc", "done"), {}, way) == []
 
 

@@ -177,7 +177,7 @@ KINDS: dict[str, Kind] = {
         moves=True,
     ),
     "cancel.way": Kind(
-        (SERVER,),
+        (GATEWAY, SERVER),
         "the job is cancelled, and {peer} has not said yet how it ended there",
         "the receipt of {peer} comes",
         "see whether it is there: tiercast node show {peer}",
@@ -231,7 +231,7 @@ KINDS: dict[str, Kind] = {
         (ENDPOINT,),
         "a program of the job runs[: {program}]",
         "it ends[, or is killed after {timeout:s}]",
-        "look at it on the machine; tiercast job cancel JOB acts when it has ended",
+        "look at it on the machine; tiercast job cancel JOB lets it finish, with --force it is killed",
         moves=True,
     ),
     "install": Kind((ENDPOINT,), "is being installed[ ({step})]", "the step ends", moves=True),

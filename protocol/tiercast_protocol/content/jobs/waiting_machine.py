@@ -36,6 +36,15 @@ MACHINE: dict[str, Kind] = {
         "the pause ends[ at {until:at}]",
         "mend what failed meanwhile, or tiercast job cancel JOB",
     ),
+    # -- asked to end, and not at once ------------------------------------------------------------------
+    "cancel.waits": Kind(
+        (ENDPOINT,),
+        "[the job is cancelled; what runs of it since {began:at} is let finish: {program}]"
+        "[the cancel came too late, while it was {late}: it ends as it would have]",
+        "that has ended[, or is killed at {until:at}]",
+        "[to kill {program}: tiercast job cancel JOB --force]",
+        moves=True,
+    ),
     # -- left to the machine and its owner by the order --------------------------------------------------
     "condition.false": Kind(
         (ENDPOINT, GATEWAY, SERVER),
