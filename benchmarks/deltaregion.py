@@ -21,6 +21,8 @@ from region import Region, RegionError
 from staged import cpu_seconds
 
 MIB = 1 << 20
+#: A link that carried nothing for so long is quiet.
+QUIET_S = 0.5
 
 
 class Upgrades:
@@ -80,9 +82,16 @@ class Upgrades:
         if job["job"]["state"] != "done":
             raise RegionError(f"the job ended badly: {job}")
         took = time.monotonic() - began
-        # the last status and its acknowledgement are under way when the server knows the end
-        time.sleep(1.0)
-        return self.meter.bytes()["server -> gateway"], took
+        return self._quiet("server -> gateway"), took
+
+    def _quiet(self, link: str) -> int:
+        """The link's bytes once it is quiet: the last status is still under way when the server knows the end."""
+        carried, since = -1, time.monotonic()
+        while time.monotonic() - since < QUIET_S:
+            if (now := self.meter.bytes()[link]) != carried:
+                carried, since = now, time.monotonic()
+            time.sleep(0.05)
+        return carried
 
     def patched(self, name: str, version: str) -> dict[str, Any]:
         """What came of the patch, once it is made."""

@@ -104,6 +104,12 @@ def counts_of(database: Path, job: str) -> dict[str, int]:
         return dict(db.execute("SELECT state, count(*) FROM targets WHERE job = ? GROUP BY state", (job,)).fetchall())
 
 
+def orders_at(database: Path, job: str) -> int:
+    """How many targets' orders of a job a gateway has."""
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as db:
+        return int(db.execute("SELECT count(*) FROM order_targets WHERE job = ?", (job,)).fetchone()[0])
+
+
 async def until_done(database: Path, job: str, size: int, began: float) -> float:
     """Wait until all receipts of a job are committed; seconds until the first was.  Raises RegionError."""
     first = 0.0

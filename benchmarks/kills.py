@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from crowds import Crowds
-from field import Field, counts_of, create, prove, until_done
+from field import PATIENCE_S, Field, counts_of, create, orders_at, prove, until_done
 from harness import note
+from region import RegionError
 from tiercast_protocol.node.control.client import connect
 
 VICTIMS = ("broker", "gateway", "server")
@@ -55,7 +56,7 @@ async def returned(field: Field, crowds: Crowds, size: int) -> dict[str, float]:
     await crowds.tell("leave")
     await crowds.connected(0)
     job = await create(field, "returned", size)
-    await asyncio.sleep(1.0)
+    await _ordered(field, job, size)
     began = time.monotonic()
     await crowds.tell("come")
     await crowds.connected(size)
@@ -65,6 +66,15 @@ async def returned(field: Field, crowds: Crowds, size: int) -> dict[str, float]:
     lost, doubled = size - prove(field.database, job), (await crowds.effects())[job] - size
     note(f"{size} came back at one moment: connected after {connected:.1f} s, done after {seconds:.1f} s")
     return {"connected_seconds": connected, "seconds": seconds, "lost": float(lost), "doubled": float(doubled)}
+
+
+async def _ordered(field: Field, job: str, size: int) -> None:
+    """Wait until the orders of all targets lie at their gateways.  Raises RegionError."""
+    deadline = time.monotonic() + PATIENCE_S
+    while sum(orders_at(field.region.daemons[name].folder / "node.db", job) for name in field.gateways) < size:
+        if time.monotonic() > deadline:
+            raise RegionError(f"after {PATIENCE_S:.0f} s the gateways do not have all orders of {job}")
+        await asyncio.sleep(0.05)
 
 
 async def _reached(database: Path, job: str, size: int, parts: tuple[float, float]) -> None:

@@ -13,9 +13,11 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +35,10 @@ PACKAGES = {
     "ip": "iproute2",
     "rsync": "rsync",
 }
+#: How long what was started may take until it listens.
+_READY_S = 10.0
+#: The group that a receiver joins when it listens, as the kernel shows it: it says nothing itself.
+_UFTP_GROUP = f"{int.from_bytes(socket.inet_aton('230.4.4.1'), sys.byteorder):08X}"
 
 
 def install() -> None:
@@ -109,11 +115,8 @@ class Nginx:
         self.process = subprocess.Popen(command, env=environment)
         # a name that is not there: any answer will do, and a cache stays cold
         probe = [*inside(self.space), "curl", "-sI", "-o", "/dev/null", f"http://{self.host}:{self.port}/-"]
-        for _ in range(100):
-            if subprocess.run(probe, stdout=subprocess.DEVNULL, check=False).returncode == 0:
-                return self
-            time.sleep(0.05)
-        raise RegionError("nginx does not answer")
+        _await(lambda: subprocess.run(probe, stdout=subprocess.DEVNULL, check=False).returncode == 0, "nginx")
+        return self
 
     def __exit__(self, *_: object) -> None:
         if self.process is not None:
@@ -208,7 +211,8 @@ class Uftp:
             self.lines["uftpd"] = " ".join(command)
             space = ["ip", "netns", "exec", f"{self._tag}n{number}"]
             self._daemons.append(subprocess.Popen([*space, *command], stderr=subprocess.DEVNULL))
-        time.sleep(0.5)  # until the receivers listen: they say nothing when they do
+        for daemon in self._daemons:
+            _await(lambda pid=daemon.pid: _UFTP_GROUP in Path(f"/proc/{pid}/net/igmp").read_text(), "uftpd")
         command = ["uftp", "-I", "eth0", "-R", str(rate_kbps), "-B", "8388608", str(self.source)]
         self.lines["uftp"] = " ".join(command)
         used, before = _children_cpu(), sum(cpu_seconds(daemon.pid) for daemon in self._daemons)
@@ -232,6 +236,23 @@ class Uftp:
         self._daemons.clear()
 
 
+def _await(ready: Callable[[], bool], what: str) -> None:
+    """Ask until it is ready for us.  Raises RegionError."""
+    deadline = time.monotonic() + _READY_S
+    while not ready():
+        if time.monotonic() > deadline:
+            raise RegionError(f"{what} does not listen after {_READY_S:.0f} s")
+        time.sleep(0.02)
+
+
+def _connects(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 def _ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True, capture_output=True)
 
@@ -245,7 +266,7 @@ def rsync(folder: Path, source: Path) -> Iterator[tuple[str, int]]:
     command = ["rsync", "--daemon", "--no-detach", f"--config={config}", f"--port={port}", "--address=127.0.0.1"]
     process = subprocess.Popen(command)
     try:
-        time.sleep(0.3)  # until it listens
+        _await(lambda: _connects(port), "rsync")
         yield f"rsync://127.0.0.1:{port}/bulk/{source.name}", process.pid
     finally:
         process.terminate()

@@ -22,6 +22,7 @@ from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.giving import VERB, give
+from tiercast_protocol.node.metrics import METRICS
 from tiercast_protocol.wire.envelope import Envelope
 from tiercast_protocol.wire.messages import Answer, Query, body_of
 
@@ -150,9 +151,9 @@ class Readings:
         return {"chunks": chunks, "bytes": size, "installed": int(any(tree.root == root for tree in trees))}
 
     async def _status(self, args: dict[str, Any]) -> dict[str, Any]:
-        """Who the agent is, whether its parent is there, what it holds and does."""
+        """Who the agent is, whether its parent is there, what it holds and does, and what it counted."""
         del args
-        return await self._state()
+        return await self._state() | {"counters": METRICS.snapshot()}
 
     async def _packages(self, args: dict[str, Any]) -> list[dict[str, Any]]:
         """What is installed."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tiercast_gateway.depot import holdings
 from tiercast_gateway.steering.desired import OUTPUT
 from tiercast_protocol import __version__
+from tiercast_protocol.node.metrics import METRICS
 from tiercast_protocol.wire.messages import CATALOGUE
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def snapshot(tree: SubTree, *, with_children: bool = True) -> dict[str, Any]:
         "patches": tree.patches.shown(),
         "messages": {word: tree.post.counts[word] for word in MESSAGES},
         "received": {kind: tree.post.counts[kind] for kind in sorted(CATALOGUE) if tree.post.counts[kind]},
+        "counters": METRICS.snapshot(),
         "pid": os.getpid(),
     }
 

@@ -24,6 +24,7 @@ import structlog
 
 from tiercast_protocol.errors import BrokerLost, ChunkCorrupt, ChunkMissing, MessageInvalid
 from tiercast_protocol.node.leases import CHILD
+from tiercast_protocol.node.metrics import METRICS
 from tiercast_protocol.transfer import events as t
 from tiercast_protocol.transfer.books import SentBooks
 from tiercast_protocol.transfer.sender import Sender
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from tiercast_protocol.node.link import BulkLink
 
 log = structlog.get_logger(__name__)
+_bad_reports = METRICS.counter("bulk_reports_bad_total", "reports of children that could not be read, by child")
 
 Digest = bytes
 Say = Callable[[str, Message], Awaitable[None]]
@@ -76,7 +78,7 @@ class Streams:
         say: Say,
         lane_of: Callable[[str], bytes],
     ) -> None:
-        self.bytes_out = self.frames_out = self.bad_reports = 0
+        self.bytes_out = self.frames_out = 0
         self.lane_states: dict[str, str] = {}
         self._me, self._topics, self._depot = me, topics, depot
         self._ask_above, self._drop_above = ask_above, drop_above
@@ -125,7 +127,7 @@ class Streams:
         try:
             report = codec.decode(frame.unguarded(payload), Report)
         except MessageInvalid as error:
-            self.bad_reports += 1
+            _bad_reports.add(label=child)
             log.warning("report.invalid", child=child, reason=error.reason)
             return
         self.feed(t.ReportReceived(child, report))

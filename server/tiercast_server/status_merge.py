@@ -12,7 +12,7 @@ Rules
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tiercast_protocol.content.jobs.receipt import RELAY_STATES, STATES
 from tiercast_protocol.wire.messages import StatusRecord
@@ -84,10 +84,3 @@ def merge(held: Standing, record: StatusRecord, *, proved: bool) -> Standing | N
     if held.final and not held.proved:
         return said if said.final else None
     return said if said.rank > held.rank else None
-
-
-def conclude(held: Standing, state: str, code: str, detail: str, *, now: int) -> Standing | None:
-    """The region's own word where a target can or will say nothing; None where it already ended."""
-    if held.final:
-        return None
-    return replace(held, state=state, code=code, detail=detail, at=now, proved=False, receipt=b"", signature=b"")

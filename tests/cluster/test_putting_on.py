@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,8 +41,8 @@ pytestmark = [
 SSHD = """
 Port {port}
 ListenAddress 127.0.0.1
-HostKey /root/host
-AuthorizedKeysFile /root/.ssh/authorized_keys
+HostKey /etc/reached/host
+AuthorizedKeysFile /etc/reached/authorized_keys
 PermitRootLogin prohibit-password
 PasswordAuthentication no
 UsePAM no
@@ -86,7 +87,8 @@ every = "5s"
 
 def libraries(folder: Path) -> Path:
     """What the agent's base install needs, as our environment has it."""
-    todo = [Requirement(line) for line in metadata.requires("tiercast") or () if "extra ==" not in line]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    todo = [Requirement(line) for line in project["dependencies"]]
     done: set[str] = set()
     while todo:
         one = todo.pop()
@@ -143,11 +145,12 @@ def reached(folder: Path) -> Iterator[Reached]:
     port = free_port()
     (folder / "sshd_config").write_text(SSHD.format(port=port))
     with Machine(folder / "m") as made:
-        for name, to in (("host", "host"), ("key.pub", ".ssh/authorized_keys"), ("sshd_config", "sshd_config")):
-            made.copy(folder / name, f"/root/{to}")
-        made.run("chmod", "-R", "go-rwx", "/root")
+        for name, to in (("host", "host"), ("key.pub", "authorized_keys"), ("sshd_config", "sshd_config")):
+            made.copy(folder / name, f"/etc/reached/{to}")
+        made.run("chmod", "-R", "go-rwx", "/etc/reached")
         made.run("mkdir", "-p", "/run/sshd")
-        made.run("systemd-run", "-q", "--unit=test-sshd", "/usr/sbin/sshd", "-D", "-e", "-f", "/root/sshd_config")
+        command = ("/usr/sbin/sshd", "-D", "-e", "-f", "/etc/reached/sshd_config")
+        made.run("systemd-run", "-q", "--unit=test-sshd", *command)
         one = Reached(made, port, folder / "key")
         until(lambda: not ssh(one, "true").returncode, "its sshd lets us in", 30)
         yield one

@@ -15,8 +15,6 @@ from tiercast_endpoint.terminal import app
 FOLDER = Path(__file__).parents[2] / "deploy" / "ansible"
 ROLE = FOLDER / "roles" / "tiercast_endpoint"
 FILES = sorted(FOLDER.rglob("*.yml"))
-#: Of Ansible itself, and what a task has registered.
-GIVEN = {"inventory_hostname_short"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: str(path.relative_to(FOLDER)))

@@ -12,6 +12,7 @@ from tiercast_protocol.content.package.programs import Program
 from tiercast_protocol.content.sealed.chunk import seal
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Verbs
+from tiercast_protocol.node.metrics import METRICS
 from tiercast_protocol.wire.envelope import wrap
 from tiercast_protocol.wire.messages import Answer, Query
 
@@ -81,7 +82,9 @@ async def test_mistakes_are_told(readings: Readings, verb: str, args: dict[str, 
 
 
 async def test_the_tree_and_the_socket_read_the_same(readings: Readings) -> None:
-    assert (await ask(readings, "status")).result == {"name": "pc1"}
+    said: dict[str, Any] = (await ask(readings, "status")).result
+    assert said["name"] == "pc1"
+    assert said["counters"] == METRICS.snapshot()
     assert (await ask(readings, "packages")).result == await readings.table["packages"]({})
     verbs = Verbs()
     readings.register(verbs)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
-import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,10 +89,3 @@ async def asking(path: Path, chunks: dict[bytes, bytes] | None = None) -> AsyncI
             yield line
         finally:
             line.close()
-
-
-def closed_by_peer(sock: socket.socket) -> bool:
-    """Whether the other side has ended the connection without a word."""
-    with suppress(OSError):
-        return sock.recv(1) == b""
-    return True

@@ -25,4 +25,5 @@ async def test_it_is_plain_and_follows_what_happens(tmp_path: Path) -> None:
             for part in (snapshot.snapshot(tree), await snapshot.depot(tree), snapshot.links(tree)):
                 assert codec.decode_plain(codec.encode(part)) == part
             assert snapshot.usage(tree)["chunks"] == len(held)
+            assert snapshot.snapshot(tree)["counters"]["bulk_connects_total"] > 0
         await until(lambda: not snapshot.children(tree)[0]["online"])

@@ -13,6 +13,7 @@ from tests.support.hop import FakeAbove, child_node, chunks, parent_node, until
 
 from tiercast_protocol.errors import ChunkMissing
 from tiercast_protocol.node.broker import free_port
+from tiercast_protocol.node.metrics import METRICS
 from tiercast_protocol.transfer.events import LinkPolicySet, ReportReceived
 from tiercast_protocol.transfer.policy import LinkPolicy, Pace
 from tiercast_protocol.wire import frame
@@ -180,8 +181,10 @@ async def test_damaged_bytes_are_thrown_away_and_fetched_again(tmp_path: Path, k
         piece = Piece(digest, len(lie), 0, len(lie))
         topic = parent.topics.bulk(parent.name, "one")
         await parent.streams._bulk.publish(topic, frame.pieces_head([piece]), lie)
+        bad = METRICS.counter("bulk_frames_bad_total", "")
+        before = bad.value
         await parent.streams._bulk.publish(topic, b"T2 no frame at all")
-        await until(lambda: child.upstream.rejected == 1 and child.upstream.bad_frames == 1)
+        await until(lambda: child.upstream.rejected == 1 and bad.value == before + 1)
         above.library[digest] = stored
         await above.give([digest])
         async with asyncio.timeout(60):

@@ -32,7 +32,7 @@ from tiercast_protocol.transfer import calendar
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import OrderBundle, OrderTarget, StatusRecord
 from tiercast_server.jobs import life as jl
-from tiercast_server.status_merge import Standing, conclude, merge
+from tiercast_server.status_merge import Standing, merge
 
 HOUR = 3_600_000
 START = 400_000 * HOUR  # a whole hour, far from 1970, so that clocks may be set back
@@ -388,8 +388,9 @@ class Region:
                 case jl.CloseTargets(state, code, detail, never_ordered, nodes):
                     for node, held in job.standing.items():
                         meant = (not nodes or node in nodes) and not (never_ordered and node in job.ordered)
-                        if meant and (said := conclude(held, state, code, detail, now=now)):
-                            job.standing[node] = said
+                        if meant and not held.final:
+                            closed = replace(held, state=state, code=code, detail=detail, at=now)
+                            job.standing[node] = replace(closed, proved=False, receipt=b"", signature=b"")
                     queue += job.life.handle(jl.Counted(self.counts(name)), now=now)
                 case jl.Close(state):
                     assert state == jl.closing_state(self.counts(name))

@@ -208,26 +208,6 @@ class TreeSealer:
         return stored
 
 
-def seal_tree(
-    folder: Path,
-    definition: Definition,
-    sink: Callable[[Batch], None],
-    *,
-    parameters: Parameters = TC1,
-    level: int = LEVEL,
-    exclude: Collection[str] = (),
-) -> Sealed:
-    """Give every distinct chunk of the package to `sink`, batch by batch, the root last.
-
-    Raises:
-        UsageError: the folder or the definition can't be packaged; the root was not given to `sink` then.
-    """
-    sealer = TreeSealer(folder, definition, parameters=parameters, level=level, exclude=exclude)
-    for batch in sealer.batches():
-        sink(batch)
-    return sealer.sealed
-
-
 def check_programs(definition: Definition, found: Iterable[Found], folder: Path, wrong: Wrong = refuse) -> None:
     """Refuse a definition whose programs are not in the tree, as files that can be run, on every machine it is for.
 

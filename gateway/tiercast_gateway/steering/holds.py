@@ -74,11 +74,6 @@ def standing(holds: Iterable[Hold], me: str, now_ms: int) -> list[Hold]:
     ]
 
 
-def next_end(holds: Iterable[Hold]) -> int:
-    """When the first of them ends, in milliseconds since 1970; 0 for never."""
-    return min((hold.until for hold in holds if hold.until), default=0)
-
-
 def below(holds: Sequence[Hold], child: str, via: Callable[[str], str | None]) -> list[HoldEntry]:
     """What the gateway `child` is told; `via` gives the child behind which a node is."""
     found: dict[tuple[str, str], HoldEntry] = {}

@@ -29,7 +29,7 @@ from tiercast_protocol.errors import ConfigError, StateError, TiercastError, Usa
 
 log = structlog.get_logger()
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_JOB_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
 
 class Stop(Exception):

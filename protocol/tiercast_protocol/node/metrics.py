@@ -1,4 +1,4 @@
-"""Counters and gauges of this process.
+"""Counters of this process.
 
 Rules
 - A name is declared once, with a sentence that says what it counts; names are `part_what_unit`.
@@ -8,7 +8,6 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -32,28 +31,21 @@ class Counter:
 
 @dataclass(slots=True)
 class Metrics:
-    """All counters and gauges of one process."""
+    """All counters of one process."""
 
     counters: dict[str, Counter] = field(default_factory=dict)
-    gauges: dict[str, Callable[[], float]] = field(default_factory=dict)
 
     def counter(self, name: str, doc: str) -> Counter:
         """The counter `name`, made at its first mention."""
         return self.counters.setdefault(name, Counter(name, doc))
 
-    def gauge(self, name: str, read: Callable[[], float]) -> None:
-        """`name` is what `read()` gives at the time of the snapshot; a second one of that name replaces the first."""
-        self.gauges[name] = read
-
-    def snapshot(self) -> dict[str, float | dict[str, int]]:
+    def snapshot(self) -> dict[str, int | dict[str, int]]:
         """Every value by name; a counter with labels also as `<name>_by`."""
-        found: dict[str, float | dict[str, int]] = {}
+        found: dict[str, int | dict[str, int]] = {}
         for counter in self.counters.values():
             found[counter.name] = counter.value
             if counter.by:
                 found[counter.name + "_by"] = dict(counter.by)
-        for name, read in self.gauges.items():
-            found[name] = read()
         return dict(sorted(found.items()))
 
 

@@ -16,12 +16,11 @@ from pathlib import Path
 
 #: Longest path used for a UNIX socket; the kernel's limit is 107, and a broker may append to it.
 MAX_SOCKET_PATH = 100
-DAEMONS = ("server", "gateway", "endpoint")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The folder of one daemon (`daemon` is one of DAEMONS) and the files in it that others look for."""
+    """The folder of one daemon (`daemon`: server, gateway or endpoint) and the files in it that others look for."""
 
     daemon: str
     folder: Path

@@ -25,6 +25,7 @@ from tiercast_protocol.errors import ChunkMissing, MessageInvalid, StoreFull, Ti
 from tiercast_protocol.node.grouptopics import GroupTopics
 from tiercast_protocol.node.hop import Caller, Hop, Parent
 from tiercast_protocol.node.landing import Landing
+from tiercast_protocol.node.metrics import METRICS
 from tiercast_protocol.node.wishes import Wishes
 from tiercast_protocol.transfer import events as t
 from tiercast_protocol.transfer.counters import ReceiverCounters
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from tiercast_protocol.transfer.policy import JobPolicy
 
 log = structlog.get_logger(__name__)
+_bad_frames = METRICS.counter("bulk_frames_bad_total", "frames of a parent that could not be read")
 
 Digest = bytes
 #: How the reason of an absence begins that ends when somebody frees a disk, and the seconds until it is asked again.
@@ -89,7 +91,7 @@ class Upstream:
         gather: float = 0.0,
     ) -> None:
         self.me = me
-        self.bytes_in = self.chunks_in = self.bad_frames = self.rejected = 0
+        self.bytes_in = self.chunks_in = self.rejected = 0
         #: Why nothing comes though the parent is there; "" when there is no such reason.
         self.waiting = ""
         #: Gives what `Hello` says of the link: nothing (0), that it is metered (1), that all jobs may use it (2).
@@ -299,7 +301,7 @@ class Upstream:
         try:
             pieces, mark = frame.parse(view)
         except MessageInvalid as error:
-            self.bad_frames += 1
+            _bad_frames.add()
             log.warning("frame.invalid", peer=self.parent, reason=error.reason)
             return
         if mark is not None:

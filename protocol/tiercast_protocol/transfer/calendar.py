@@ -24,7 +24,6 @@ from tiercast_protocol.errors import UsageError
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _EVERY_DAY = frozenset(range(7))
 _DAY_MINUTES = 24 * 60
-_DAY = 86_400.0
 #: Windows recur every week; a day more for those that began before.
 _LOOK_DAYS = 8
 MOST_WINDOWS = 64

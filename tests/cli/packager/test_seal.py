@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tiercast_cli.packager.seal import BATCH_BYTES, Batch, Sealed, TreeSealer, seal_tree
+from tiercast_cli.packager.seal import BATCH_BYTES, Batch, Sealed, TreeSealer
 from tiercast_protocol.content.package.definition import Definition
 from tiercast_protocol.content.package.filegroups import FileGroup
 from tiercast_protocol.content.package.programs import Program
@@ -38,6 +38,13 @@ def made(top: Path, seed: int = 1, files: int = 80, *, backwards: bool = False) 
         if folder.is_dir() and not folder.is_symlink():
             folder.chmod(0o755)
     return top
+
+
+def seal_tree(top: Path, definition: Definition, sink: Callable[[Batch], object], **options: Any) -> Sealed:
+    sealer = TreeSealer(top, definition, **options)
+    for batch in sealer.batches():
+        sink(batch)
+    return sealer.sealed
 
 
 def seal(top: Path, definition: Definition = DEFINITION, **options: object) -> tuple[Sealed, dict[bytes, bytes]]:
@@ -196,13 +203,14 @@ def test_stopping_early_leaves_no_thread(tmp_path: Path) -> None:
 
 PEAK = """
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from tiercast_cli.packager.seal import seal_tree
+from tiercast_cli.packager.seal import TreeSealer
 from tiercast_protocol.content.package.definition import Definition
-sealed = seal_tree(Path(sys.argv[1]), Definition("a", "1"), lambda batch: [None for _ in batch.stored()])
-assert sealed.root.size > 250_000_000
+sealer = TreeSealer(Path(sys.argv[1]), Definition("a", "1"))
+for batch in sealer.batches():
+    for stored in batch.stored():
+        pass
+assert sealer.sealed.root.size > 250_000_000
 for line in open("/proc/self/status"):
     if line.startswith("VmHWM"):
         print(line.split()[1])
@@ -291,11 +299,14 @@ x = { default = "1" }
 SEAL = """
 import sys
 from pathlib import Path
-from tiercast_cli.packager.seal import seal_tree
+from tiercast_cli.packager.seal import TreeSealer
 from tiercast_cli.packager.send import load_definition
 folder = Path(sys.argv[1])
 wanted = load_definition(None, folder, name="", version="", revision=0)
-print(seal_tree(folder, wanted, lambda batch: None, exclude=["package.toml"]).digest.hex())
+sealer = TreeSealer(folder, wanted, exclude=["package.toml"])
+for batch in sealer.batches():
+    pass
+print(sealer.sealed.digest.hex())
 """
 
 

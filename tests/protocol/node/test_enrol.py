@@ -40,7 +40,6 @@ class FakeRegion:
     says: dict[str, object] = field(default_factory=dict)
     signed_by: PrivateKey | None = None
     requests: list[EnrolRequest] = field(default_factory=list)
-    acks: int = 0
 
     def reply(self, request: EnrolRequest) -> EnrolReply:
         check_key(request)
@@ -68,7 +67,6 @@ class FakeRegion:
                 assert isinstance(message.payload, bytes)
                 envelope = open_(message.payload)
                 if envelope.kind == "ack.v1":
-                    self.acks += 1
                     continue
                 request = body_of(envelope, EnrolRequest)
                 self.requests.append(request)

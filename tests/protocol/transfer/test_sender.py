@@ -20,7 +20,6 @@ from tiercast_protocol.wire.messages import Piece, Report
 
 WINDOW = 1 << 20
 D = [bytes([n + 1]) * 32 for n in range(12)]
-PACES = [Pace(), Pace(rate=1e5), Pace(segment=4096, pause=1.0), Pace(frames=2, frame_pause=0.5)]
 SIZES = {digest: 1000 + 7000 * n for n, digest in enumerate(D)}
 
 

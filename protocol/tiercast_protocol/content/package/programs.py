@@ -37,11 +37,6 @@ class Program:
     idempotent: bool = False
     output_limit: int = DEFAULT_OUTPUT
 
-    @property
-    def path_in_tree(self) -> str | None:
-        """The program's path inside the tree; None when it is absolute."""
-        return self.argv[0].removeprefix("./") if self.argv[0].startswith("./") else None
-
 
 def read_program(parent: Reader, key: str) -> Program | None:
     """The program in the table `[key]`; None where there is none."""

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from tiercast_protocol.errors import SignatureInvalid, StateError
 
-KEY_SIZE, SIGNATURE_SIZE = 32, 64
+KEY_SIZE = 32
 _FIRST_LINE = "tiercast private key 1"
 
 

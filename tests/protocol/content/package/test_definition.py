@@ -191,11 +191,6 @@ def test_timeouts(text: str, seconds: int) -> None:
     assert parsed.timeout_s == seconds
 
 
-def test_where_a_program_is() -> None:
-    assert Program(("./hooks/x.sh",)).path_in_tree == "hooks/x.sh"
-    assert Program(("/bin/true",)).path_in_tree is None
-
-
 def test_too_long_in_all() -> None:
     many = ", ".join(f'"{"y" * 4000}"' for _ in range(20))
     with pytest.raises(ConfigError, match="too long"):

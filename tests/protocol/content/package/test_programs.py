@@ -26,8 +26,3 @@ def test_read_and_written() -> None:
 @pytest.mark.parametrize("argv", ['["sh"]', '["../x"]', "[]", '"x"', '["./"]', '["/bin/a\\u0000"]', "[1]"])
 def test_refused(argv: str) -> None:
     assert read(f"[run_after]\nargv = {argv}")[1][0] == "run_after.argv"
-
-
-def test_path_in_tree() -> None:
-    assert Program(("./hooks/x",)).path_in_tree == "hooks/x"
-    assert Program(("/bin/x",)).path_in_tree is None

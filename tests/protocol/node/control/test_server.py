@@ -8,7 +8,7 @@ import pwd
 import resource
 import socket
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,6 @@ from tiercast_protocol.node.control.client import connect
 from tiercast_protocol.node.control.server import ControlServer
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.metrics import METRICS
-
-Serve = Callable[..., Awaitable[ControlServer]]
 
 
 class Story:
