@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiercast_cli.packager.seal import seal_tree
+from tiercast_cli.packager.seal import TreeSealer
 from tiercast_protocol.content.package.definition import Definition
 from tiercast_protocol.content.package.filegroups import FileGroup
 from tiercast_protocol.content.patches.patchmake import make_patch
@@ -48,10 +48,10 @@ def sealed(
         (top / path).parent.mkdir(parents=True, exist_ok=True)
         (top / path).write_bytes(data)
     chunks: dict[bytes, bytes] = {}
-    made = seal_tree(
-        top, Definition(name=name, version=version, files=files), lambda batch: chunks.update(batch.stored())
-    )
-    return SealedPackage(made.digest, made.root, chunks)
+    sealer = TreeSealer(top, Definition(name=name, version=version, files=files))
+    for batch in sealer.batches():
+        chunks.update(batch.stored())
+    return SealedPackage(sealer.sealed.digest, sealer.sealed.root, chunks)
 
 
 def patch_between(base: SealedPackage, result: SealedPackage) -> tuple[bytes, dict[bytes, bytes]]:
