@@ -96,7 +96,7 @@ def words(reason: Reason) -> str:
 def freed(reason: Reason) -> str:
     """Which event frees it."""
     kind = KINDS.get(reason.code)
-    return filled(kind.freed, reason) if kind is not None else "?"
+    return (filled(kind.freed, reason) if kind is not None else "") or "?"
 
 
 def todo(reason: Reason) -> str:
