@@ -26,6 +26,7 @@ from typing import Any, Self
 import structlog
 
 from tiercast_protocol.errors import ConfigError, StateError, TiercastError, UsageError
+from tiercast_protocol.node.allocator import large_blocks_apart
 
 log = structlog.get_logger()
 
@@ -76,6 +77,7 @@ def run_daemon(main: Callable[[contextlib.AsyncExitStack], Awaitable[object]]) -
 
     An error that a human can mend is written to stderr as it is; any other is logged with its traceback.
     """
+    large_blocks_apart()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_live(main))
