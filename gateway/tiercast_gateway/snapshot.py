@@ -8,16 +8,20 @@ Rules
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from tiercast_gateway.depot import holdings
 from tiercast_gateway.steering.desired import OUTPUT
 from tiercast_protocol import __version__
+from tiercast_protocol.content.jobs.reason import words
 from tiercast_protocol.node.metrics import METRICS
 from tiercast_protocol.wire.messages import CATALOGUE
 
 if TYPE_CHECKING:
+    from tiercast_gateway.steering.desired import Desired
     from tiercast_gateway.subtree import SubTree
+    from tiercast_protocol.transfer.policy import Pace
     from tiercast_protocol.transfer.views import LaneBytes, LaneView
 
 #: Of the outbox's and inbox's counts since this process began: envelopes, repeated ones too, and acknowledgements.
@@ -88,9 +92,11 @@ def children(tree: SubTree) -> list[dict[str, Any]]:
 def links(tree: SubTree) -> list[dict[str, Any]]:
     """The answer to `link.list`.
 
-    `rate` is what a link may carry, `together` all of them (0: unlimited); `measured` is what it carries.
+    `rate` is what a link may carry, `together` all of them (0: unlimited); `going` is what it carried in the last
+    seconds, `measured` how fast frames go while they go; `slowed` the rate that an adaptive link yields to.
     """
     lanes = {lane.child: lane for lane in tree.streams.machine.lanes()}
+    going = sending(tree)
     return [
         {
             "parent": tree.name,
@@ -100,31 +106,55 @@ def links(tree: SubTree) -> list[dict[str, Any]]:
             "rate": tree.steering.limit(child["name"]),
             "together": tree.steering.limit(OUTPUT),
             "measured": int((lane.rate if (lane := lanes.get(child["name"])) else None) or 0),
+            "going": going.get(child["name"], 0),
+            "rtt_ms": _thousand(lane.rtt) if lane else None,
+            "slowed": int(lane.slowed) if lane and lane.slowed is not None else None,
+            "queueing_ms": _thousand(lane.queueing) if lane and lane.slowed is not None else None,
+            "asked": _asked(lane.wish) if lane else {},
             "in_flight": child["in_flight"],
             "sent_bytes": child["sent_bytes"],
             "again_bytes": _again(lane.sent) if lane else 0,
             "why_again": _reasons(lane.sent) if lane else {},
-            "jobs": _jobs(lane) if lane else [],
+            "jobs": _jobs(lane, tree.steering.now) if lane else [],
             "terms": tree.steering.link(child["name"])["terms"],
         }
         for child in children(tree)
     ]
 
 
-def _jobs(lane: LaneView) -> list[dict[str, Any]]:
-    """What goes to the child, job by job, and why it does not."""
+def _jobs(lane: LaneView, said: Desired) -> list[dict[str, Any]]:
+    """What goes to the child, job by job, and why it does not: what was said goes before what the machine sees."""
     return [
         {
             "job": view.job,
             "priority": view.priority,
             "queued": view.queued,
             "state": view.state,
-            "reason": view.reason,
+            "reason": words(why) if view.queued and (why := said.why(lane.child, view.job)) else view.reason,
             "sent_bytes": view.sent.first + view.sent.lost + view.sent.repair + view.sent.failed,
             "segments": view.sent.segments,
+            "segment_bytes": view.sent.segment_bytes,
+            "segment": view.segment,
         }
         for view in lane.jobs
     ]
+
+
+def sending(tree: SubTree) -> dict[str, int]:
+    """Bytes per second that went to each child in the last seconds."""
+    streams = tree.streams
+    streams.going.look({lane.child: lane.charged for lane in streams.machine.lanes()}, time.monotonic())
+    return streams.going.rates()
+
+
+def _thousand(seconds: float | None) -> float | None:
+    return None if seconds is None else round(1000 * seconds, 1)
+
+
+def _asked(wish: Pace) -> dict[str, Any]:
+    """What the child asks for, as terms of a link are shown."""
+    found = {"segment": wish.segment, "pause": wish.pause or None, "rate": wish.rate}
+    return {key: value for key, value in found.items() if value}
 
 
 def _reasons(sent: LaneBytes) -> dict[str, int]:

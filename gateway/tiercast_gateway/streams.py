@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from tiercast_gateway.children.going import Going
 from tiercast_protocol.errors import BrokerLost, ChunkCorrupt, ChunkMissing, MessageInvalid
 from tiercast_protocol.node.leases import CHILD
 from tiercast_protocol.node.metrics import METRICS
@@ -84,6 +85,7 @@ class Streams:
         self._ask_above, self._drop_above = ask_above, drop_above
         self._say, self._lane_of = say, lane_of
         self.machine = Sender()
+        self.going = Going()
         #: What was published, by child and session; and what was asked for, by job, that lay here or came from above.
         self.books = SentBooks()
         self.lay_here: Counter[str] = Counter()

@@ -82,5 +82,5 @@ class Below:
         return [Child(c["name"], c["online"], c["since"]) for c in snapshot.children(self.subtree)]
 
     def sending_rate(self) -> int:
-        """Bytes per second that go to all children now."""
-        return int(sum(lane.rate or 0 for lane in self.subtree.streams.machine.lanes()))
+        """Bytes per second that went to all children in the last seconds."""
+        return sum(snapshot.sending(self.subtree).values())

@@ -42,7 +42,7 @@ Examples:
 
 @app.command("list")
 def list_(*, node: At = "", json: Json = False) -> None:
-    """List the links below a node: what went over them, and how fast they may be."""
+    """List the links below a node: how fast they may be and are, and what went over them."""
 
     async def work() -> None:
         links: list[dict[str, Any]] = await ask("link.list", node=node)
@@ -55,12 +55,13 @@ def list_(*, node: At = "", json: Json = False) -> None:
                 link["child"],
                 "online" if link["online"] else "offline",
                 words.rate(link["rate"]) if link.get("rate") else "unlimited",
+                words.rate(link.get("going") or 0),
                 words.size(link.get("sent_bytes", 0)),
                 link.get("lane", "-"),
             )
             for link in links
         ]
-        print(words.table(("parent", "child", "state", "rate", "sent", "lane"), rows))
+        print(words.table(("parent", "child", "state", "limit", "rate", "sent", "lane"), rows))
 
     run(work, as_json=json)
 
@@ -79,6 +80,8 @@ def show(child: Child = "", *, node: At = "", json: Json = False) -> None:
             print(f"  {key:>14}  {_term(key, value)}")
         if link["rate_now"] is not None:
             print(f"  {'now':>14}  {words.rate(link['rate_now']) if link['rate_now'] else 'nothing'}")
+        for line in _going(link):
+            print(line)
         if link["metered_now"]:
             print(f"  {'now':>14}  only jobs with --metered")
         if link["spent"]:
@@ -88,10 +91,13 @@ def show(child: Child = "", *, node: At = "", json: Json = False) -> None:
             print(f"  {'why':>14}  {link['shut']['code']}: {link['shut']['why']}")
         if jobs := [one for one in link.get("jobs") or [] if one["job"]]:
             rows = [
-                (one["job"], one["priority"], one["state"], one["queued"], words.size(one["sent_bytes"]), one["reason"])
+                (
+                    *(one["job"], one["priority"], one["state"], one["queued"], words.size(one["sent_bytes"])),
+                    *(_segments(one), one["reason"]),
+                )
                 for one in jobs
             ]
-            print(words.table(("job", "priority", "state", "chunks wanted", "sent", "why"), rows))
+            print(words.table(("job", "priority", "state", "chunks wanted", "sent", "segments", "why"), rows))
 
     run(work, as_json=json)
 
@@ -164,6 +170,29 @@ def remove_window(
         _told(await ask("link.window.remove", node=node, child=child, number=number), json=json)
 
     run(work, as_json=json)
+
+
+def _going(link: dict[str, Any]) -> list[str]:
+    """What the link does now, beside what was said of it."""
+    found = [
+        ("asked", f"{key} {_term(key, value)}, by {link['child']}") for key, value in (link.get("asked") or {}).items()
+    ]
+    if link.get("slowed") is not None:
+        waits = f"{link['queueing_ms']:g} ms of queueing" if link.get("queueing_ms") else "a queue"
+        found.append(("yields", f"{words.rate(link['slowed'])}, for {waits}"))
+    if link.get("going"):
+        found.append(("goes", words.rate(link["going"])))
+    if link.get("rtt_ms"):
+        found.append(("round trip", f"{link['rtt_ms']:g} ms"))
+    return [f"  {key:>14}  {value}" for key, value in found]
+
+
+def _segments(job: dict[str, Any]) -> str:
+    """How far it is in its segments: those that are over, and where it is in the next."""
+    if not job.get("segment"):
+        return "-"
+    part = f", {words.size(job['segment_bytes'])} of {words.size(job['segment'])}"
+    return f"{job['segments']}{part if job['segment_bytes'] < job['segment'] else ''}"
 
 
 def _told(link: dict[str, Any], *, json: bool) -> None:

@@ -170,7 +170,9 @@ class Reasons:
             await asyncio.sleep(max(EVERY_SECONDS, LOOK_SHARE * (time.monotonic() - began)))
 
     def _lanes(self) -> dict[str, LaneView]:
-        return {lane.child: lane for lane in self._tree.streams.machine.lanes()}
+        lanes = {lane.child: lane for lane in self._tree.streams.machine.lanes()}
+        self._tree.streams.going.look({child: lane.charged for child, lane in lanes.items()}, time.monotonic())
+        return lanes
 
     def _above(self) -> Reason:
         """Why chunks don't come here."""

@@ -53,6 +53,7 @@ class JobView:
         state: "sending", "waiting", or "done" when nothing is wanted.
         reason: why it waits: one of the reasons of `views` and `gates`; "" when it does not.
         until: when that ends by itself, on the machine's clock; None when it does not.
+        segment: bytes of a segment, where it goes in some: the job's own, else the link's; 0 where it does not.
     """
 
     job: Job
@@ -62,6 +63,7 @@ class JobView:
     state: str
     reason: str
     until: float | None
+    segment: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,9 @@ def _job_view(lane: Lane, queue: Queue, output: Link, now: float) -> JobView:
     reason, until = _why(lane, queue, output, now) if queue.wanted else ("", now)
     gates = queue.gates
     sent = replace(queue.bytes)
-    if gates is not None:
+    if gates is None or gates.split is None:
+        gates = lane.link.gates
+    if gates.split is not None:
         sent.segments, sent.segment_bytes = gates.segments, gates.segment_bytes
     return JobView(
         job=queue.job.name,
@@ -145,6 +149,7 @@ def _job_view(lane: Lane, queue: Queue, output: Link, now: float) -> JobView:
         state="done" if not queue.wanted else "waiting" if reason else "sending",
         reason=reason,
         until=until if now < until < NEVER else None,
+        segment=gates.split.segment if gates.split is not None else 0,
     )
 
 

@@ -45,8 +45,24 @@ def test_a_link_shows_why_nothing_goes(daemon: Daemon) -> None:
         metered_now=True,
         spent={"period": "2026-11", "bytes": 2_000_000_000, "seconds": 70.0},
         jobs=[
-            {"job": "j7", "priority": 9, "state": "waiting", "queued": 4, "sent_bytes": 2048, "reason": "budget spent"}
+            {"job": "j7", "priority": 9, "state": "waiting", "queued": 4, "sent_bytes": 2048, "reason": "budget spent"},
+            {
+                "job": "j8",
+                "priority": 5,
+                "state": "waiting",
+                "queued": 9,
+                "sent_bytes": 9,
+                "reason": "segment pause",
+                "segments": 23,
+                "segment_bytes": 1024,
+                "segment": 4096,
+            },
         ],
+        asked={"segment": 4096, "pause": 90},
+        slowed=50_000,
+        queueing_ms=250.0,
+        going=1_000_000,
+        rtt_ms=12.5,
         shut={"code": "budget.spent", "why": "2,000,000,000 of 2,000,000,000 bytes per month are spent"},
     )
     said = daemon.run("link", "show", "berlin")
@@ -57,6 +73,11 @@ def test_a_link_shows_why_nothing_goes(daemon: Daemon) -> None:
         "1 min 10 s in 2026-11",
         "budget.spent",
         "j7",
+        "23, 1.00 KiB of 4.00 KiB",
+        "segment 4.00 KiB, by berlin",
+        "50 kB/s, for 250 ms of queueing",
+        "goes  1 MB/s",
+        "12.5 ms",
     ):
         assert word in said
 

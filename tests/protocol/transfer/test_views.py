@@ -67,6 +67,7 @@ def test_credit_and_chunks_from_above_are_waited_for() -> None:
 def test_segments_and_bytes_are_counted_by_job() -> None:
     job = asked(e.JobPolicySet("job", JobPolicy(Pace(segment=50_000, pause=9.0))))
     assert job.sent == JobBytes(first=50_000, frames=job.sent.frames, segments=1, segment_bytes=50_000)
+    assert job.segment == 50_000
     assert job.queued == len(D) - 2
 
 
