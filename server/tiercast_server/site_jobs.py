@@ -17,7 +17,7 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content.jobs import target
-from tiercast_protocol.content.jobs.vouching import LONGEST, SITE, Definition, Group, definition_text
+from tiercast_protocol.content.jobs.vouching import SITE, Definition, Group, definition_text
 from tiercast_protocol.wire import codec
 from tiercast_protocol.wire.messages import OrderTarget, StatusRecord
 from tiercast_protocol.wire.site import SiteOrder
@@ -46,9 +46,10 @@ class Held:
 
 
 async def definition(connection: AsyncConnection, text: str, role: str, *, held_there: bool = False) -> str:
-    """What gateways are told of the target `text`; "" where they can't decide it.
+    """What gateways are to be told of the target `text`; "" where they can't decide it.
 
-    `held_there`: they hold it already, so also where nothing is left of its groups that they decide.
+    Longer than `vouching.LONGEST` it is not told.  `held_there`: they hold it already, so also where nothing is left
+    of its groups that they decide.
     """
     expression = target.parse_kept(text)
     names = target.names_of(expression, "group")
@@ -69,8 +70,7 @@ async def definition(connection: AsyncConnection, text: str, role: str, *, held_
     above: dict[str, list[str]] = {}
     for name in sorted(target.names_of(expression, "below")):
         above[name] = sorted({name} | (gateways & await below_all(connection, (name,))))
-    said = definition_text(Definition(target=text, groups=found, below=above))
-    return said if len(said) <= LONGEST else ""
+    return definition_text(Definition(target=text, groups=found, below=above))
 
 
 async def vouchers(connection: AsyncConnection, job: Job) -> list[Node]:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content.jobs import target
 from tiercast_protocol.content.jobs.regrouped import Regrouped, sign_regrouped
-from tiercast_protocol.content.jobs.vouching import SITE
+from tiercast_protocol.content.jobs.vouching import LONGEST, SITE
 from tiercast_protocol.wire.site import GroupsTold
 from tiercast_server import handover, site_jobs
 from tiercast_server.database.tables import nodes as nodes_table
@@ -36,8 +36,8 @@ async def regroup(region: Region, connection: AsyncConnection, names: Collection
         if held is None:
             continue
         text = await site_jobs.definition(connection, job.target, "endpoint", held_there=True)
-        if not text:
-            _log.warning("groups too long to be told", job=job.id)
+        if not text or len(text) > LONGEST:
+            _log.warning("groups too long to be told", job=job.id, characters=len(text), most=LONGEST)
             continue
         word = Regrouped(region=region.name, job=job.id, at=region.clock(), expires=job.expires, definition=text)
         data, signature = sign_regrouped(word, region.key)

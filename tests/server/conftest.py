@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert, select
 from tests.support.postgres import Postgres, running
 
 from tiercast_gateway.subtree import SubTree, open_subtree
@@ -44,6 +45,7 @@ from tiercast_protocol.wire.site import BreakersOpened, SiteOrder
 from tiercast_server.above import RegionAbove
 from tiercast_server.changes import Changes
 from tiercast_server.daemon import Parts
+from tiercast_server.database import tables
 from tiercast_server.database.engine import Database
 from tiercast_server.desired.assignments import Assignments
 from tiercast_server.groups import Groups
@@ -245,6 +247,15 @@ class World:
         credential = open_credential(reply.credential, reply.signature, self.region.key.public)
         self.nodes[name] = Joined(name, key, credential)
         return self.nodes[name]
+
+    async def many(self, count: int) -> list[str]:
+        """The names of so many endpoints that joined, written at once."""
+        joined = await self.join("one")
+        names = [f"workstation-{n:05}.berlin.example.com" for n in range(count)]
+        async with self.region.db.write() as connection:
+            row = (await connection.execute(select(tables.nodes).where(tables.nodes.c.name == joined.name))).one()
+            await connection.execute(insert(tables.nodes), [{**row._mapping, "name": name} for name in names])
+        return names
 
     async def package(
         self,

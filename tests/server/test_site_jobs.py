@@ -7,6 +7,7 @@ from typing import Any
 from tiercast_protocol.content.jobs import vouching as v
 from tiercast_protocol.content.jobs.order import CANCEL, open_order
 from tiercast_protocol.wire.site import SiteOrder
+from tiercast_server.jobs.jobs import Request
 
 
 async def region_of(world: Any) -> None:
@@ -74,3 +75,19 @@ async def test_a_cancel_ends_it_at_the_gateways_too(world: Any) -> None:
     assert (order.job, order.type, order.revision) == (job, CANCEL, 2)
     v.check_leaf(order, last.vouchers[0], world.nodes["far"].key.public, 1)
     await world.jobs.delete(job)
+
+
+async def test_a_target_too_long_to_be_told_is_ordered_and_the_answer_says_who_holds_it(world: Any) -> None:
+    await region_of(world)
+    names = await world.many(3_000)
+    assert (await world.groups.add("many", names[:2_999]))["members"] == 2_999, "by name, by command"
+    assert (await world.groups.join("many", names))["added"] == 1
+    made = await world.jobs.create(Request("install", "app", "anna", groups=("old", "many"), confirm=3_003))
+    assert (made["targets"], made["follows"], made["most_told"]) == (3_003, True, v.LONGEST)
+    assert made["untold"] > 3_000 * len(names[0])
+    await world.handover.drain()
+    assert world.tree.of(SiteOrder) == []
+    told = await world.jobs.create(Request("install", "app", "anna", groups=("old",)))
+    assert "untold" not in told
+    await world.handover.drain()
+    assert len(world.tree.of(SiteOrder)) == 1

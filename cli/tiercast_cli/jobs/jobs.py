@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tiercast_cli.jobs.remarks import remarks
 from tiercast_cli.jobs.sets import OF_STEPS, sets_of, sets_shown
 from tiercast_cli.said.durations import seconds_of
 from tiercast_cli.said.options import InPackage, Job, Json, Node, OnEndpoints, OnGateways, Package
@@ -174,8 +175,7 @@ async def made(job: dict[str, Any], what: str, *, watch: bool, json: bool) -> No
     if not json:
         print_needs(job.get("needs") or [])
         print(f"Job {job['job']}: {what} on {words.count(job['targets'], 'node')}.")
-        if over := job.get("fetch_spread_s"):
-            print(f"They begin to fetch spread over {words.span(over)}, so that no link on the way is asked for more.")
+        print("".join(f"{remark}\n" for remark in remarks(job)), end="")
     if watch:
         await _follow(job["job"], json=json)
     elif json:

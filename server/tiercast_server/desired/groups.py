@@ -9,6 +9,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
@@ -91,7 +92,7 @@ class GroupChanges:
             wrong.check(f"{where}.where", compile_condition, group.where)
         if group.install_window.strip():
             wrong.check(f"{where}.install_window", check_window, group.install_window, self._now)
-        if twice := sorted({name for name in group.members if group.members.count(name) > 1}):
+        if twice := sorted(name for name, times in Counter(group.members).items() if times > 1):
             wrong.add(f"{where}.members", f"named twice: {', '.join(twice[:10])}")
         known = await self._known()
         if strangers := sorted(set(group.members) - known):

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.content.jobs import jobtypes, provisos, times
 from tiercast_protocol.content.jobs.shape import Shape, sign_shape
 from tiercast_protocol.content.jobs.target import names_of
-from tiercast_protocol.content.jobs.vouching import SITE
+from tiercast_protocol.content.jobs.vouching import LONGEST, SITE
 from tiercast_protocol.content.package import phases
 from tiercast_protocol.transfer import terms
 from tiercast_protocol.transfer.overlap import Limit
@@ -167,7 +167,8 @@ class Jobs:
             return shown(picked, confirm=len(found) > self.confirm_above) | ({"refused": refused} if refused else {})
         check_count(request, len(found), self.confirm_above)
         id_, number = await requests.identity(connection, request.kept)
-        if follows and (told := await site_jobs.definition(connection, str(request.meant), kind.role)):
+        told = await site_jobs.definition(connection, str(request.meant), kind.role) if follows else ""
+        if told and len(told) <= LONGEST:
             options[SITE] = told
         if request.type in {"remove", jobtypes.VERIFY} and not split_reference(request.package)[1]:
             options.setdefault("any_version", True)
@@ -195,7 +196,8 @@ class Jobs:
         await requests.keep(connection, (id_, number), request.kept, request.by, now, draft=False)
         await job_rows.order(self._region, connection, job, "same", ())
         spread = {"fetch_spread_s": over} if (over := options.get(times.FETCH_SPREAD)) else {}
-        return spread | {"job": job.id, "targets": len(found), "follows": follows}
+        untold = {"untold": len(told), "most_told": LONGEST} if len(told) > LONGEST else {}
+        return spread | untold | {"job": job.id, "targets": len(found), "follows": follows}
 
     async def check_package(self, connection: AsyncConnection, request: Request, package: Package) -> None:
         """Refuse a package that whoever asks may not have, or that was to be tested first.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from tiercast_server.desired.changes import Mistakes
@@ -28,6 +29,25 @@ async def test_groups_are_added_changed_and_removed(world: Any) -> None:
         assert await changes.make(wanted, prune=True) == []
         assert [one.change for one in await changes.make([], prune=True)] == ["removed"] * 3
         assert await held(connection) == {}
+
+
+async def test_a_group_of_thousands_by_name_is_made_by_a_document(world: Any) -> None:
+    names = await world.many(3_000)
+    async with world.region.db.write() as connection:
+        wrong = Mistakes()
+        changes = GroupChanges(connection, 1, wrong)
+        wanted = Group("all", names)
+        assert [one.change for one in await changes.make([wanted], prune=True)] == ["added"]
+        assert (wrong.found, await held(connection)) == ([], {"all": wanted})
+        assert await changes.make([wanted], prune=True) == [], "apply of what stands changes nothing"
+        await changes.make([Group("all", [*names, names[7]])], prune=True)
+        assert wrong.found == [("group.all.members", f"named twice: {names[7]}")]
+        began = time.process_time()
+        assert (
+            await changes.make([Group("strange", [f"a-name-like-many-others-{n}" for n in range(20_000)])], prune=False)
+            == []
+        )
+        assert time.process_time() - began < 2, "a look among all of them for each would take longer than that"
 
 
 async def test_windows_of_groups_come_and_go_with_them(world: Any) -> None:
