@@ -48,7 +48,7 @@ def show(*, node: At = "", json: Json = False) -> None:
                     p["name"],
                     p["version"],
                     words.share(p.get("held", 0), p.get("total", 0)),
-                    "pinned" if p.get("pinned") else _kept(p.get("keep_until", 0)),
+                    ", ".join(filter(None, ("pinned" if p.get("pinned") else "", _kept(p.get("keep_until", 0))))),
                 )
                 for p in packages
             ]
@@ -57,6 +57,14 @@ def show(*, node: At = "", json: Json = False) -> None:
             print("\n".join(audits.lines(depot["audit"])))
 
     run(work, as_json=json)
+
+
+def _but(held: dict[str, Any]) -> str:
+    """What else keeps a package that is let go."""
+    if held.get("pinned"):
+        return " when its pin is gone: depot unpin"
+    kept = _kept(held.get("keep_until", 0))
+    return f" after that: it is {kept}" if kept else ""
 
 
 def _kept(until: int) -> str:
@@ -88,7 +96,7 @@ def keep(
     async def work() -> None:
         seconds = 0 if for_ == "0" else seconds_of(for_, "--for")
         result = await ask("depot.keep", package=package, seconds=seconds, node=node)
-        done = f"{package} stays for {for_}" if seconds else f"{package} may go"
+        done = f"{package} stays for {for_}" if seconds else f"{package} may go{_but(result or {})}"
         emit(result or {}) if json else print(f"{done}.")
 
     run(work, as_json=json)
@@ -281,6 +289,6 @@ def _held(node: dict[str, Any], total: int) -> tuple[str, str, str]:
 def _act(verb: str, done: str, *, json: bool, **args: object) -> None:
     async def work() -> None:
         result = await ask(verb, **args)
-        emit(result or {}) if json else print(f"{done}.")
+        emit(result or {}) if json else print(f"{done}{_but(result or {}) if verb == 'depot.unpin' else ''}.")
 
     run(work, as_json=json)

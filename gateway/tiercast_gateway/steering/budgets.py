@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from tiercast_protocol.transfer.terms import Quota
@@ -22,6 +22,13 @@ from tiercast_protocol.transfer.terms import Quota
 ALL = ""
 
 Pair = tuple[str, str]
+
+_OF_LINK = "|link"
+
+
+def of_link(job: str) -> str:
+    """What a link counts of one job stands beside what the job counts on it: both may have a budget."""
+    return f"{job}{_OF_LINK}"
 
 
 @dataclass(slots=True)
@@ -42,6 +49,16 @@ def period_of(per: str, wall: float) -> str:
         year, week, _ = here.isocalendar()
         return f"{year}-w{week:02}"
     return f"{here:%Y-%m}" if per == "month" else per
+
+
+def period_end(per: str, wall: float) -> float:
+    """When that period ends, in seconds since 1970; 0 for a job's, which has no other after it."""
+    day = datetime.fromtimestamp(wall).replace(hour=0, minute=0, second=0, microsecond=0)  # noqa: DTZ006
+    if per == "day":
+        return (day + timedelta(days=1)).timestamp()
+    if per == "week":
+        return (day + timedelta(days=7 - day.weekday())).timestamp()
+    return (day.replace(day=1) + timedelta(days=32)).replace(day=1).timestamp() if per == "month" else 0.0
 
 
 class Budgets:
@@ -76,8 +93,8 @@ class Budgets:
             last = self._last.get(pair, 0)
             grown = count - last if count >= last else count
             if grown:
-                child, _ = pair
-                for whole in {pair, (child, ALL), (ALL, ALL)}:
+                child, job = pair
+                for whole in {pair, (child, ALL), (ALL, ALL), (child, of_link(job)), (ALL, of_link(job))}:
                     more[whole] = more.get(whole, 0) + grown
         self._last = dict(counts)
         for pair, quota in quotas.items():
@@ -110,7 +127,7 @@ class Budgets:
 
     def forget(self, jobs: Iterable[str]) -> None:
         """These jobs are over."""
-        gone = set(jobs)
+        gone = {name for job in jobs for name in (job, of_link(job))}
         for pair in [pair for pair in self._spent if pair[1] in gone]:
             del self._spent[pair]
             self._unsaved.add(pair)

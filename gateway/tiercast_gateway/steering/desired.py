@@ -29,22 +29,35 @@ SAID_NOTHING, SAID_METERED, SAID_ALLOWED = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Bytes and seconds that may be used in one period, and what is used."""
+    """Bytes and seconds that may be used in one period, and what is used.
+
+    `ends` is when the period does (milliseconds since 1970; 0 for a job's), `whose` who gave it: job, link or output.
+    """
 
     per: str = "job"
     bytes: int | None = None
     seconds: int | None = None
     used_bytes: int = 0
     used_seconds: float = 0.0
+    ends: int = 0
+    whose: str = "job"
 
     @property
     def reason(self) -> Reason | None:
         """Why nothing goes any more; None while something is left."""
-        if self.bytes is not None and self.used_bytes >= self.bytes:
-            return because("budget.spent", used=self.used_bytes, limit=self.bytes, per=self.per)
-        if self.seconds is not None and self.used_seconds >= self.seconds:
-            return because("budget.spent", used_s=int(self.used_seconds), limit_s=self.seconds, per=self.per)
-        return None
+        bytes_out = self.bytes is not None and self.used_bytes >= self.bytes
+        if not bytes_out and (self.seconds is None or self.used_seconds < self.seconds):
+            return None
+        return because(
+            "budget.spent",
+            until=self.ends,
+            per=self.per,
+            terms=self.whose,
+            used=self.used_bytes if bytes_out else None,
+            limit=self.bytes if bytes_out else None,
+            used_s=None if bytes_out else int(self.used_seconds),
+            limit_s=None if bytes_out else self.seconds,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from tiercast_gateway.steering import said as s
-from tiercast_gateway.steering.budgets import ALL, Budgets, Pair
+from tiercast_gateway.steering.budgets import ALL, Budgets, Pair, of_link, period_end
 from tiercast_gateway.steering.desired import OUTPUT, Budget, Desired, JobTerms, LinkTerms, changes, desired
 from tiercast_gateway.steering.jobterms import JobBook
 from tiercast_gateway.steering.said import Said
@@ -175,11 +175,11 @@ class Steering:
         says = {child.name: child.metered for child in tree.children.all() if child.metered}
         after = desired(
             links={
-                child: self._link_terms(child, quotas, says.get(child, 0))
+                child: self._link_terms(child, quotas, says.get(child, 0), wall)
                 for child in sorted(self._links.keys() | says.keys())
                 if child == OUTPUT or child in names
             },
-            jobs={job: self._job_terms(job, words, names, quotas) for job, words in self.jobs.words().items()},
+            jobs={job: self._job_terms(job, words, names, quotas, wall) for job, words in self.jobs.words().items()},
             holds=self._holds,
             children=names,
             wall=wall,
@@ -205,9 +205,8 @@ class Steering:
             if link.quota.per != "job":
                 found[child, ALL] = link.quota
                 continue
-            for job in self.jobs.words():  # each of them may use so much over this link
-                for one in names if child == OUTPUT else [child]:
-                    found.setdefault((one, job), link.quota)
+            for job in self.jobs.words():  # each of them may use so much of this link, whatever it says itself
+                found[child, of_link(job)] = link.quota
         return found
 
     def _look(self, quotas: Mapping[Pair, Quota], wall: float) -> None:
@@ -223,20 +222,35 @@ class Steering:
             self._budgets.look(quotas, counts, wall=wall, passed=min(self._looked - before, 2 * LOOK))
         self._counting = bool(quotas)
 
-    def _budget(self, pair: Pair, quotas: Mapping[Pair, Quota]) -> Budget | None:
+    def _budget(self, pair: Pair, quotas: Mapping[Pair, Quota], whose: str, wall: float) -> Budget | None:
         quota = quotas.get(pair)
         if quota is None:
             return None
-        spent = self._budgets.spent(pair)
-        return Budget(quota.per, quota.bytes, quota.seconds, spent.bytes, spent.seconds)
+        spent, ends = self._budgets.spent(pair), int(period_end(quota.per, wall) * 1000)
+        return Budget(quota.per, quota.bytes, quota.seconds, spent.bytes, spent.seconds, ends, whose)
 
-    def _link_terms(self, child: str, quotas: Mapping[Pair, Quota], says: int) -> LinkTerms:
+    def _job_budget(self, child: str, job: str, quotas: Mapping[Pair, Quota], wall: float) -> Budget | None:
+        """Of the job's own budget and of those that the link and the output give each job, the one that is spent."""
+        found = [
+            budget
+            for pair, whose in (
+                ((child, job), "job"),
+                ((child, of_link(job)), "link"),
+                ((OUTPUT, of_link(job)), "output"),
+            )
+            if (budget := self._budget(pair, quotas, whose, wall)) is not None
+        ]
+        return next((budget for budget in found if budget.reason is not None), None)
+
+    def _link_terms(self, child: str, quotas: Mapping[Pair, Quota], says: int, wall: float) -> LinkTerms:
         words = self._links.get(child) or terms.link_words({})
-        budget = self._budget((child, ALL), quotas)
+        budget = self._budget((child, ALL), quotas, "link" if child != OUTPUT else "output", wall)
         return LinkTerms(words.pace, words.windows, words.metered, words.adaptive, budget, says)
 
-    def _job_terms(self, job: str, words: JobWords, names: list[str], quotas: Mapping[Pair, Quota]) -> JobTerms:
-        found = {child: self._budget((child, job), quotas) for child in names}
+    def _job_terms(
+        self, job: str, words: JobWords, names: list[str], quotas: Mapping[Pair, Quota], wall: float
+    ) -> JobTerms:
+        found = {child: self._job_budget(child, job, quotas, wall) for child in names}
         policy = words.policy
         if words.quota is not None and words.quota.per != "job":
             # The machine stops at the byte, but knows no periods: those are counted here, at every look.

@@ -18,7 +18,7 @@ def test_a_depot_is_shown_pinned_and_emptied(daemon: Daemon) -> None:
             "quota": 4096,
             "free": 1 << 20,
             "packages": [
-                {"name": "editor", "version": "2", "held": 50, "total": 100, "pinned": True},
+                {"name": "editor", "version": "2", "held": 50, "total": 100, "pinned": True, "keep_until": 1 << 43},
                 {"name": "pager", "version": "1", "held": 1, "total": 1, "keep_until": 1 << 43},
             ],
             "refused": {"a pin": 2048},
@@ -28,12 +28,16 @@ def test_a_depot_is_shown_pinned_and_emptied(daemon: Daemon) -> None:
     said = daemon.run("depot", "show", "--node", "berlin")
     assert "2.00 KiB of 4.00 KiB in 2 chunks" in said
     assert "50%" in said
-    assert "pinned" in said
+    assert "pinned, kept until 2248" in said
     assert "kept until 2248" in said
     assert "full: 2.00 KiB stay because of a pin" in said
     assert daemon.asked[0] == ("depot.show", {"node": "berlin"})
     assert "stays" in daemon.run("depot", "pin", "editor", "--node", "berlin")
-    assert "may go" in daemon.run("depot", "unpin", "editor")
+    assert daemon.run("depot", "unpin", "editor") == "editor may go.\n"
+    daemon.answers["depot.unpin"] = {"keep_until": 1 << 43}
+    assert "may go after that: it is kept until 2248" in daemon.run("depot", "unpin", "editor")
+    daemon.answers["depot.keep"] = {"pinned": True}
+    assert "when its pin is gone" in daemon.run("depot", "keep", "editor", "--for", "0")
     said = daemon.run("depot", "evict", "--bytes", "20KiB", "--dry-run")
     assert "1.00 KiB in 2 chunks would be freed" in said
     assert "old=1" in said
@@ -96,5 +100,5 @@ def test_who_holds_it_is_a_table_with_those_who_are_away(daemon: Daemon) -> None
 
 def test_media_is_for_the_machine_that_it_is_plugged_into(daemon: Daemon, tmp_path: Path) -> None:
     daemon.answers["status"] = {"name": "server"}
-    assert "seed.remote" in daemon.run("depot", "seed", str(tmp_path), "--node", "berlin", "--json", code=1)
+    assert "seed.remote" in daemon.run("depot", "seed", str(tmp_path), "--node", "berlin", "--json", code=2)
     assert "can't be read" in daemon.run("depot", "seed", str(tmp_path), code=1)

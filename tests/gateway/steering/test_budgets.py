@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from tiercast_gateway.steering.budgets import ALL, Budgets, period_of
+from tiercast_gateway.steering.budgets import ALL, Budgets, of_link, period_end, period_of
 from tiercast_protocol.transfer.terms import Quota
 
 NOON = datetime(2026, 11, 21, 12).timestamp()  # noqa: DTZ001 - days as people here count them
@@ -19,6 +19,27 @@ def test_periods_are_those_of_the_calendar_on_the_wall() -> None:
         "job",
     ]
     assert period_of("day", NOON + 12 * 3600) == "2026-11-22"
+
+
+def test_a_period_ends_where_the_next_begins() -> None:
+    for per in ("day", "week", "month"):
+        end = period_end(per, NOON)
+        assert period_of(per, end - 1) == period_of(per, NOON) != period_of(per, end)
+    assert period_end("job", NOON) == 0
+
+
+def test_what_a_link_gives_each_job_is_counted_beside_what_the_job_gives_itself() -> None:
+    quotas = {
+        ("pc", "j1"): Quota("day", 9000),
+        ("pc", of_link("j1")): Quota("job", 100),
+        (ALL, of_link("j1")): Quota("job", 1),
+    }
+    budgets = Budgets()
+    budgets.look(quotas, {("pc", "j1"): 300, ("two", "j1"): 50, ("pc", "j2"): 7}, wall=NOON, passed=1)
+    budgets.look(quotas, {("pc", "j1"): 320, ("two", "j1"): 50}, wall=NOON + DAY, passed=1)
+    assert [budgets.spent(pair).bytes for pair in quotas] == [20, 320, 370]
+    budgets.forget(["j1"])
+    assert [budgets.spent(pair).bytes for pair in quotas] == [0, 0, 0]
 
 
 def test_bytes_and_seconds_are_counted_over_lanes_and_processes() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tiercast_gateway.steering.desired import OUTPUT, Budget, Desired, JobTerms, LinkTerms, changes, desired
 from tiercast_gateway.steering.holds import Hold
-from tiercast_protocol.content.jobs.reason import words
+from tiercast_protocol.content.jobs.reason import freed, todo, words
 from tiercast_protocol.transfer import calendar
 from tiercast_protocol.transfer import events as t
 from tiercast_protocol.transfer.policy import JobPolicy, LinkPolicy, Pace
@@ -68,6 +68,23 @@ def test_what_is_spent_shuts() -> None:
     why = found.why("mid", "j1")
     assert why is not None
     assert "1,000 of 1,000 bytes per day" in words(why)
+    for budget, command, then in (
+        (Budget("job", bytes=1, used_bytes=1), "tiercast job set JOB --budget SIZE", "the budget is raised"),
+        (
+            Budget("day", bytes=1, used_bytes=1, ends=86_400_000, whose="link"),
+            "tiercast link set pc --node low",
+            "it is 1970",
+        ),
+        (
+            Budget("day", bytes=1, used_bytes=1, whose="output"),
+            "tiercast link set --output --node low",
+            "the next period",
+        ),
+    ):
+        assert budget.reason is not None
+        spent = budget.reason.at(node="low", peer="pc")
+        assert todo(spent).startswith(command)
+        assert freed(spent).startswith(then)
     assert found.why("mid", "j2") is None
 
 

@@ -222,6 +222,29 @@ async def test_a_budget_stops_a_job_and_is_spent_after_a_start_too(
             fetching.cancel()
 
 
+async def test_a_link_that_gives_each_job_less_than_the_job_itself_is_the_stricter(
+    top: SubTree, tmp_path: Path
+) -> None:
+    held = chunks(20, 50_000)
+    for digest, stored in held.items():
+        await top.depot.put(digest, stored)
+    options: dict[str, str | int | bool] = {"budget": 100_000_000, "rate": 1_000_000}
+    await top.take_order(order_for(KEY, {"pc": b"p" * 32}, root=ROOT, options=options))
+    await top.steering.set_link("pc", {"budget": 200_000, "per": "job"}, [])
+    async with (
+        child_node(tmp_path, "pc", top.broker.children_url, parent="top") as pc,
+        asyncio.TaskGroup() as tasks,
+    ):
+        await until(lambda: pc.upstream.connected)
+        fetching = tasks.create_task(pc.upstream.fetch(list(held), "j1"))
+        await until(lambda: ("j1", "pc") in top.steering.now.silent)
+        why = top.steering.now.silent["j1", "pc"]
+        assert "of 200,000 bytes per job" in words(why)
+        assert dict(why.facts)["terms"] == "link"
+        await top.steering.set_link("pc", {}, ["budget", "per"])
+        await fetching
+
+
 async def test_a_metered_link_serves_only_jobs_that_may_use_it(top: SubTree, tmp_path: Path) -> None:
     held = chunks(8, 50_000)
     digests = list(held)

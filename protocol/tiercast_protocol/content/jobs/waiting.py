@@ -36,8 +36,12 @@ KINDS: dict[str, Kind] = {
     "budget.spent": Kind(
         (GATEWAY, SERVER),
         "its budget is spent[: {used:n} of {limit:bytes} per {per}][: {used_s:n} of {limit_s:s} per {per}]",
-        "the next period begins, or the budget is raised",
-        "tiercast job set JOB --budget SIZE, or tiercast link set {peer} --node {node} --budget SIZE",
+        "[per=job? the budget is raised][!per=job,until? it is {until:at}, or the budget is raised]"
+        "[!per=job,!until? the next period begins, or the budget is raised]",
+        "[!terms? tiercast job set JOB --budget SIZE, or tiercast link set {peer} --node {node} --budget SIZE]"
+        "[terms=job? tiercast job set JOB --budget SIZE]"
+        "[terms=link? tiercast link set {peer} --node {node} --budget SIZE]"
+        "[terms=output? tiercast link set --output --node {node} --budget SIZE]",
     ),
     "link.metered": Kind(
         (GATEWAY, SERVER),
