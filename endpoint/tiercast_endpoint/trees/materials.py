@@ -275,7 +275,9 @@ class Materials:
     async def fetch(self, job: Job, tell: Progress, asked: Callable[[Sequence[Digest]], None] | None = None) -> None:
         """Bring the data chunks that no store or file here holds and no patch makes; `asked` hears of each first."""
         taken = await self.selection(job)
-        await self.patches.content(job.root, job.job, self._needed, self._wanted)
+        size = taken.root.size
+        told: Callable[[int], None] = lambda made: tell(min(made, size), size)  # noqa: E731 - shorter than a method
+        await self.patches.content(job.root, job.job, self._needed, self._wanted, told)
         if taken.choice.whole and await self._all_here(taken.root):
             tell(taken.root.size, taken.root.size)
             return

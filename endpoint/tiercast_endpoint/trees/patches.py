@@ -101,16 +101,18 @@ class Patches:
         job: str,
         needed: Callable[[], Awaitable[set[Digest]]],
         wanted: Callable[[Digest], Awaitable[Collection[Digest] | None]],
+        told: Callable[[int], None],
     ) -> None:
         """Make what a patch makes of the package's data chunks, with its index held.
 
         `needed` names what must stay when the steps in between are given up; `wanted` those data chunks of a package
-        that are taken here, None for all.
+        that are taken here, None for all; `told` hears how many of the package's bytes the last step has made so far.
         """
         way = await self._way(root)
         for offer in way:
             taken = await wanted(offer.result)
-            if not await self._step(offer, p.CONTENT, job, taken) and offer is not way[-1]:
+            last = offer is way[-1]
+            if not await self._step(offer, p.CONTENT, job, taken, told if last else None) and not last:
                 break  # without the version in between the next step has no base
         if way:
             await self._tidy(way, needed)
@@ -129,11 +131,18 @@ class Patches:
             return False
         return all([await self._store.has(digest) for digest in lists])
 
-    async def _step(self, offer: PatchOffer, kind: int, job: str, wanted: Collection[Digest] | None = None) -> bool:
+    async def _step(
+        self,
+        offer: PatchOffer,
+        kind: int,
+        job: str,
+        wanted: Collection[Digest] | None = None,
+        told: Callable[[int], None] | None = None,
+    ) -> bool:
         """One patch, as far as `kind` goes; False when something of it has to come as chunks."""
         try:
             patch = await self._patcher.fetch(offer, job)
-            return await self._patcher.apply(patch, kind, job, wanted)
+            return await self._patcher.apply(patch, kind, job, wanted, told)
         except (ChunkMissing, ChunkCorrupt, ProtocolError, StoreFull) as error:
             self._patcher.tally.failed += 1
             log.warning("patch.failed", job=job, patch=offer.patch.hex()[:16], reason=str(error))

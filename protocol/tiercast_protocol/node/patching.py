@@ -83,8 +83,17 @@ class _Running:
     job: str
     tasks: asyncio.TaskGroup
     wanted: Container[Digest] | None = None
+    told: Callable[[int], None] | None = None
+    made: int = 0
     content: tuple[p.ContentOrder, p.ContentOrder] | None = None
     ahead: dict[int, asyncio.Task[TiercastError | None]] = field(default_factory=dict)
+
+    def count(self, digests: Sequence[Digest], lengths: Sequence[int]) -> None:
+        """These are held now."""
+        wanted = self.wanted
+        self.made += sum(n for one, n in zip(digests, lengths, strict=True) if wanted is None or one in wanted)
+        if self.told is not None:
+            self.told(self.made)
 
 
 class Patcher:
@@ -136,15 +145,25 @@ class Patcher:
             raise MessageInvalid("it is not what was offered", "patch")
         return patch
 
-    async def apply(self, patch: p.Patch, kind: int, job: str = "", wanted: Container[Digest] | None = None) -> bool:
+    async def apply(
+        self,
+        patch: p.Patch,
+        kind: int,
+        job: str = "",
+        wanted: Container[Digest] | None = None,
+        told: Callable[[int], None] | None = None,
+    ) -> bool:
         """Make what the regions of `kind` make, of content what is `wanted` (None: all); whether it is held now.
+
+        After each region that is, `told` hears how many raw bytes of them are held.
 
         Raises:
             StoreFull: no room for a result.
         """
         try:
             async with asyncio.TaskGroup() as tasks:
-                return await self._apply(_Running(patch, job, tasks, wanted if kind == p.CONTENT else None), kind)
+                wanted = wanted if kind == p.CONTENT else None
+                return await self._apply(_Running(patch, job, tasks, wanted, told), kind)
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
 
@@ -197,6 +216,7 @@ class Patcher:
         try:
             digests, lengths = await self._results(running, region)
             if not await self._lacks(_of(digests, running.wanted)):
+                running.count(digests, lengths)
                 return True
             p.check_sizes(0, lengths)
             if not await self._can(running, region):
@@ -209,6 +229,7 @@ class Patcher:
             async with self._turn:
                 await self._make(region, digests, lengths, reference, running.wanted)
             self._give_back()
+            running.count(digests, lengths)
         except (ChunkMissing, ChunkCorrupt, ProtocolError) as error:
             self.tally.failed += 1
             result = running.patch.result.hex()[:16]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from tests.endpoint.lab import Agent, Package, Region, agent_over, pack
 from tests.support.sealed import like_code, shifted
 
+from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.trees import holdings
+from tiercast_endpoint.trees.materials import Progress
 from tiercast_protocol.content.package.filegroups import FileGroup
-from tiercast_protocol.content.patches import patchmake
+from tiercast_protocol.content.patches import patchmake, patchplan
 from tiercast_protocol.content.patches.patchmake import make_patch
 from tiercast_protocol.content.patches.patchplan import Side
 from tiercast_protocol.content.sealed.chunk import unseal
@@ -74,6 +77,35 @@ async def test_an_upgrade_fetches_the_patch_and_nothing_else(agent: Agent, packa
     left = set(await agent.store.digests())
     assert not left & set(chunks), "a payload that was used up goes"
     assert not left & two.data
+
+
+async def test_its_progress_is_told_region_by_region(
+    agent: Agent, packages: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, _ = packages
+    monkeypatch.setattr(patchplan, "RESULT", 100_000)  # so that a small file takes several
+    offer, chunks = patch_of(one, two)
+    await installed(agent, one)
+    agent.fetcher.chunks.update(chunks)
+    await agent.materials.patches.hear([offer])
+    told: list[tuple[int, int]] = []
+    fetch = agent.materials.fetch
+
+    async def listened(job: Job, tell: Progress, asked: Callable[[Sequence[bytes]], None] | None = None) -> None:
+        def both(done: int, size: int) -> None:
+            told.append((done, size))
+            tell(done, size)
+
+        await fetch(job, both, asked)
+
+    monkeypatch.setattr(agent.materials, "fetch", listened)
+    assert (await agent.do("up", "install", two)).state == "done"
+    size = sum(len(content) for content in TWO.values() if isinstance(content, bytes))
+    steps = [done for done, _ in told]
+    assert len(steps) > 3
+    assert steps == sorted(steps)
+    assert 0 < steps[0] < size
+    assert told[-1] == (size, size)
 
 
 async def test_several_steps_if_no_single_one_leads_there(agent: Agent, packages: Three, patches: Made) -> None:
