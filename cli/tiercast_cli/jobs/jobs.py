@@ -358,7 +358,7 @@ async def _pages(asked: dict[str, Any]) -> dict[str, Any]:
     """The job with all targets that were asked for, a page after the other."""
     found: dict[str, Any] = await ask("job.show", **asked)
     while after := found.get("next"):
-        page: dict[str, Any] = await ask("job.show", **asked, after=after)
+        page: dict[str, Any] = await ask("job.show", **asked, after=after, alone=True)
         found["targets"] += page["targets"]
         found["left_out"] -= len(page["targets"])
         found["next"] = page["next"]

@@ -4,7 +4,7 @@ Rules
 - An answer holds at most `PAGE` targets, so that it takes a moment whatever the job's size; who wants more asks for
   those after the last one.  Counts are always of all.
 - Of a part without a place the first that count are given: who ended badly, who is at work, who waits, who is done.
-- Which rows those are is decided on the narrow table first: names and placings are joined to what is shown alone.
+  Which those are is decided on the narrow table first: names and placings are joined to what is shown alone.
 """
 
 from __future__ import annotations
@@ -28,12 +28,16 @@ _BAD = tuple(state for state, final in STATES.items() if final and state != "don
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which targets: at most so many (0: a page), those after a name, of these names, whose owners chose something."""
+    """Which targets: at most so many (0: a page), those after a name, of these names, whose owners chose something.
+
+    `alone`: nothing else of the job, for who has that from the page before.
+    """
 
     most: int = 0
     after: str = ""
     on: tuple[str, ...] = ()
     chosen: bool = False
+    alone: bool = False
 
     @property
     def is_part(self) -> bool:
@@ -67,17 +71,13 @@ async def page(connection: AsyncConnection, job: str, wanted: Wanted) -> tuple[l
         which.append(c.node.in_(wanted.on))
     if wanted.chosen:
         which.append(c.owner != "")
-    names = select(c.node).where(*which)
     if wanted.most and not wanted.is_part:
         rank = case((c.state == "done", 3), (c.state.in_(_BAD), 0), (c.done > 0, 1), else_=2)
-        names = names.order_by(rank, c.node).limit(most)
-    else:
-        names = names.order_by(c.node).limit(most + 1)
-    picked = [row.node for row in await connection.execute(names)]
-    in_order = wanted.is_part or not wanted.most
-    more = in_order and len(picked) > most
-    rows = await _rows(connection, job, picked[:most])
-    return rows, rows[-1]["node"] if more else ""
+        names = select(c.node).where(*which).order_by(rank, c.node).limit(most)
+        picked = [row.node for row in await connection.execute(names)]
+        return await _rows(connection, c.job == job, c.node.in_(picked)), ""
+    rows = await _rows(connection, *which, most=most + 1)
+    return rows[:most], rows[most - 1]["node"] if len(rows) > most else ""
 
 
 async def all_of(connection: AsyncConnection, job: str) -> list[dict[str, Any]]:
@@ -87,7 +87,7 @@ async def all_of(connection: AsyncConnection, job: str) -> list[dict[str, Any]]:
     return [dict(row) for row in (await connection.execute(query)).mappings()]
 
 
-async def _rows(connection: AsyncConnection, job: str, names: list[str]) -> list[dict[str, Any]]:
+async def _rows(connection: AsyncConnection, *which: ColumnElement[bool], most: int = PAGE) -> list[dict[str, Any]]:
     c = targets.c
     columns = (c.node, c.parent, c.state, c.code, c.detail, c.done, c.total, c.at, c.attempt, c.proved, c.owner)
     present = func.coalesce(func.nullif(placings.c.parent, ""), nodes_table.c.parent, c.parent).label("present")
@@ -95,12 +95,15 @@ async def _rows(connection: AsyncConnection, job: str, names: list[str]) -> list
         select(*columns, present)
         .outerjoin(nodes_table, nodes_table.c.name == c.node)
         .outerjoin(placings, placings.c.node == c.node)
-        .where(c.job == job, c.node.in_(names))
+        .where(*which)
         .order_by(c.node)
+        .limit(most)
     )
     found = []
-    for row in (await connection.execute(query)).mappings():
-        shown = dict(row)
+    rows = await connection.execute(query)
+    names = tuple(rows.keys())
+    for row in rows:
+        shown = dict(zip(names, row, strict=True))
         owner = chosen.read(shown.pop("owner"))
         found.append(shown | ({"owner": owner.shown()} if owner is not None else {}))
     return found

@@ -132,6 +132,7 @@ def _wanted(call: Call) -> Wanted:
     return Wanted(
         most=max(0, call.number("most", 0)),
         after=call.text("after", ""),
+        alone=call.flag("alone", default=False),
         on=tuple(call.texts("on", [])[:PAGE]),
         chosen=call.flag("chosen", default=False),
     )

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tiercast_protocol.content.jobs import jobtypes
 from tiercast_protocol.content.jobs.receipt import Receipt
@@ -100,6 +101,8 @@ class JobView:
             said, folder = await requests.asked_with(connection, found.id) or ({}, "")
             wanted = wanted or Wanted()
             rows, following = await job_targets.page(connection, found.id, wanted)
+            if wanted.alone:
+                return await self._alone(connection, found, rows, following)
             counted, held = await job_targets.counts(connection, found)
             phased = await sets.phases_of(connection, found)
             relayed = await job_targets.hops_of(connection, found.id)
@@ -147,6 +150,20 @@ class JobView:
         shown["missed"] = missed(found.options, looked, relayed, gateways, now=self._region.clock()) if whole else {}
         why.explain(rows, parents, shown["hops"])
         return shown
+
+    async def _alone(
+        self, connection: AsyncConnection, job: job_rows.Job, rows: list[dict[str, Any]], following: str
+    ) -> dict[str, Any]:
+        """A further page: the targets, and why they wait."""
+        relayed = await job_targets.hops_of(connection, job.id)
+        parents = await why.gateways(connection)
+        sets.show_phases(job, rows)
+        parents |= {row["node"]: row.pop("present") for row in rows}
+        said = (
+            self._own_hops({"job": job.id, "state": job.state, "type": job.type}) if self._own_hops is not None else []
+        )
+        why.explain(rows, parents, said + relayed)
+        return {"job": job.id, "targets": rows, "next": following}
 
     async def watch(self, job: str, wanted: Wanted | None = None) -> AsyncIterator[dict[str, Any]]:
         """Snapshots as `show` gives them: the present one, each change, the final one."""

@@ -26,7 +26,9 @@ async def test_pages_put_together_are_all_of_them(world: Any, monkeypatch: pytes
         seen += [row["node"] for row in shown["targets"]]
         if not shown["next"]:
             break
+        alone = await world.view.show(job, Wanted(after=shown["next"], alone=True))
         shown = await world.view.show(job, Wanted(after=shown["next"]))
+        assert alone == {name: shown[name] for name in ("job", "targets", "next")}, "nothing else is looked up again"
     assert seen == names
     some = await world.view.show(job, Wanted(on=("pc3", "nobody")))
     assert [row["node"] for row in some["targets"]] == ["pc3"]
