@@ -149,7 +149,7 @@ def test_targets_come_page_after_page_and_some_alone(daemon: Daemon) -> None:
     shown = daemon.json("job", "show", "j1")["job"]
     assert [target["node"] for target in shown["targets"]] == ["pc-1", "pc-2"]
     assert shown["left_out"] == 0
-    assert daemon.asked[-1] == ("job.show", {"job": "j1", "after": "pc-1"})
+    assert daemon.asked[-1] == ("job.show", {"job": "j1", "after": "pc-1", "alone": True})
     said = daemon.run("job", "show", "j1", "--deferred", "--on", "pc-2")
     assert daemon.asked[-2][1] == {"job": "j1", "on": ["pc-2"], "chosen": True}
     assert "(alice: deferred once, until" in said
