@@ -7,7 +7,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
@@ -114,23 +114,31 @@ def ask(sock: socket.socket, size: int = 1) -> float:
 def ask_anew(port: int) -> float:
     """The same over a new connection."""
     with socket.create_connection(("127.0.0.1", port)) as sock:
-        sock.settimeout(10)
+        sock.settimeout(60)
         return ask(sock)
+
+
+def quickest(once: Callable[[], float], enough: float) -> float:
+    """The least that it took: a busy machine makes one longer, none shorter.  Ends with one below `enough`."""
+    took = [once()]
+    while took[-1] >= enough and len(took) < 20:
+        took.append(once())
+    return min(took)
 
 
 def test_delay_and_rate_are_those_asked_for(echo: int) -> None:
     with FaultyLink(echo) as link, socket.create_connection(("127.0.0.1", link.port)) as sock:
-        sock.settimeout(10)
+        sock.settimeout(60)
         ask(sock)
         link.tell(both={"delay": 0.05})
-        assert 0.1 <= ask(sock) < 0.25
+        assert 0.1 <= quickest(lambda: ask(sock), 0.25) < 0.25
         link.tell(both={"delay": 0}, down={"rate": 1e6})
-        assert 0.15 <= ask(sock, 200_000) < 0.6
+        assert 0.15 <= quickest(lambda: ask(sock, 200_000), 0.6) < 0.6
 
 
 def test_a_hole_holds_back_and_a_reset_ends(echo: int) -> None:
     with FaultyLink(echo) as link, socket.create_connection(("127.0.0.1", link.port)) as sock:
-        sock.settimeout(10)
+        sock.settimeout(60)
         ask(sock)
         link.tell(down={"hole": True})
         sock.sendall(frame(b"x"))
@@ -138,7 +146,7 @@ def test_a_hole_holds_back_and_a_reset_ends(echo: int) -> None:
         with pytest.raises(TimeoutError):
             sock.recv(1)
         link.tell(down={"hole": False})
-        sock.settimeout(10)
+        sock.settimeout(60)
         assert sock.recv(1) == b"0"
         told = link.tell(reset=True, resetting=True)
         assert told["resets"] == 1
@@ -152,7 +160,7 @@ def test_a_hole_holds_back_and_a_reset_ends(echo: int) -> None:
 
 def test_a_link_stops_by_itself_after_so_many_bytes_and_goes_on_when_told(echo: int) -> None:
     with FaultyLink(echo) as link, socket.create_connection(("127.0.0.1", link.port)) as sock:
-        sock.settimeout(10)
+        sock.settimeout(60)
         ask(sock)
         came = link.tell()["down"]["delivered"]
         link.tell(down={"stop": came + 1000})
@@ -163,7 +171,7 @@ def test_a_link_stops_by_itself_after_so_many_bytes_and_goes_on_when_told(echo: 
         with pytest.raises(TimeoutError):
             sock.recv(1)
         link.tell(down={"stop": 0})
-        sock.settimeout(10)
+        sock.settimeout(60)
         assert sock.recv(1) == b"0"
 
 

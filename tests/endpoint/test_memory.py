@@ -39,7 +39,7 @@ async def test_only_what_was_quiet_for_a_while_is_swept(monkeypatch: pytest.Monk
         quiet.soon()
         await asyncio.sleep(0)
     last = asyncio.get_running_loop().time()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await done.wait()
     assert len(swept) == 1
     assert swept[0] >= last

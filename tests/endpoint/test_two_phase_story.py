@@ -34,7 +34,7 @@ async def order(agent: Agent, step: str, revision: int, package: Package = NEW) 
 
 
 async def says(agent: Agent, code: str, revision: int = 1) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (await agent.row("j2", revision)).code != code:  # noqa: ASYNC110 - a row of its journal
             await asyncio.sleep(0.01)
 

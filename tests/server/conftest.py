@@ -411,14 +411,14 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewDatabase]:
-    """Gives places for databases, a new one each time: files, or databases at a server."""
+    """Gives places for empty databases, another each time: files, or databases at a server."""
     with ExitStack() as stack:
         if request.param == "sqlite":
             numbers, ground = count(), request.getfixturevalue("ground")
             yield lambda: shutil.copyfile(ground, tmp_path / f"region{next(numbers)}.db")
         else:
             server: Postgres = request.getfixturevalue("postgres")
-            yield lambda: stack.enter_context(server.database())
+            yield lambda: stack.enter_context(server.borrowed())
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import tree
-from commands import Commands
+from commands import FOUNDING, Commands
 from linkbytes import connections, sockets_of
 from region import Region, tail
 from tiercast_protocol.node.control.framing import LENGTH, pack, unpack
@@ -34,16 +34,21 @@ ROOMS = ("protocol", "gateway", "server", "endpoint", "cli")
 KEEPALIVE = 4
 
 _COMMANDS = Commands(sys.executable)
+_FOUNDING = {module: Commands(sys.executable, modules) for module, modules in FOUNDING.items()}
 
 
 class ForkedRegion(Region):
-    """A region whose command lines are forked, where they run beside us: no interpreter starts for each."""
+    """A region whose command lines are forked, where they run beside us: no interpreter starts for each.
+
+    So are those that found it and join it.  Daemons are whole programs, begun as a service manager does.
+    """
 
     def finish(self, module: str, args: Sequence[str], at: str) -> subprocess.CompletedProcess[str]:
         """See `Region`."""
-        if module != "tiercast_cli" or self._inside(at):
+        commands = _COMMANDS if module == "tiercast_cli" else _FOUNDING[module] if args[0] in {"init", "join"} else None
+        if commands is None or self._inside(at):
             return super().finish(module, args, at)
-        return _COMMANDS.run(args, self.environment())
+        return commands.run(args, self.environment())
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The commands `tiercast` and `tiercast-endpoint` for tests: a process has one imported, and forks a run for each call.
+"""The commands of Tiercast for tests: a process has one imported, and forks a run for each call.
 
     python commands.py SOCKET MODULE...        serves the first until its stdin ends
 
@@ -46,6 +46,12 @@ OWNER = (
     "rich.table",
     "tiercast_protocol.node.control.client",
 )
+#: How the nodes of a region come to be: the first words of their own commands, by module.
+FOUNDING = {
+    "tiercast_server": ("tiercast_server.__main__", "tiercast_server.founding", "tiercast_protocol.node.logs"),
+    "tiercast_gateway": ("tiercast_gateway.__main__", "tiercast_gateway.joining", "tiercast_protocol.node.logs"),
+    "tiercast_endpoint": (*OWNER, "tiercast_endpoint.joining", "tiercast_protocol.node.logs"),
+}
 
 
 class Commands:

@@ -23,7 +23,7 @@ def checked(script: str, *, needs: str = "tree", **more: Any) -> Package:
 
 async def waits(agent: Agent, code: str) -> str:
     records = agent.post.records
-    async with asyncio.timeout(20), agent.post.final:
+    async with asyncio.timeout(60), agent.post.final:
         await agent.post.final.wait_for(lambda: any(record.code == code for record in records))
     return next(record.detail for record in records if record.code == code)
 

@@ -68,7 +68,7 @@ class Above:
         return b""
 
     async def until(self, count: int) -> Inventory:
-        async with asyncio.timeout(20), self.news:
+        async with asyncio.timeout(60), self.news:
             await self.news.wait_for(lambda: len(self.said) >= count)
         return self.said[count - 1]
 

@@ -185,6 +185,6 @@ async def test_the_line_is_closed_when_nobody_asks(halved: Agent, monkeypatch: p
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not holds():  # noqa: ASYNC110 - no event for us
             await asyncio.sleep(0.005)

@@ -211,7 +211,7 @@ async def test_strangers_and_garbage(tmp_path: Path, region: Region) -> None:
         for garbage in (b"\xff" * 64, struct.pack(">I", 5) + b"hello", b"GET / HTTP/1.1\r\n\r\n" + b"x" * 100):
             reader, writer = await asyncio.open_unix_connection(str(other.path))
             writer.write(garbage)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 assert await reader.read() == b""
             writer.close()
         async with asking(other.path) as line:

@@ -91,7 +91,7 @@ async def test_it_is_begun_by_its_socket_and_gone_when_idle(tmp_path: Path, regi
                     record = await agent.do(f"j{number}", "install", package)
                     assert (record.state, record.detail) == ("done", "")
                     assert agent.tree("hello") == package.files
-                    async with asyncio.timeout(30):
+                    async with asyncio.timeout(60):
                         while len(activator.codes) < number:  # noqa: ASYNC110 - no event for us
                             await asyncio.sleep(0.01)
             manager.cancel()

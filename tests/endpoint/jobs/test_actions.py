@@ -190,7 +190,7 @@ async def test_an_inventory_is_said_when_it_is_asked_for(agent: Agent) -> None:
 async def test_a_restart_is_answered_by_the_next_life(tmp_path: Path, region: Region) -> None:
     async with agent_over(tmp_path / "agent", region) as agent:
         await agent.order(agent.region.order("j1", "restart", None))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await agent.restart.wait()
         assert not [r for r in agent.post.records if r.receipt]
     async with agent_over(tmp_path / "agent", region) as agent:
@@ -303,7 +303,7 @@ async def test_nothing_is_begun_before_the_journal_knows_it(
     async with agent_over(tmp_path / "agent", region) as agent:
         monkeypatch.setattr(Actions, "_started", forever)
         await agent.order(region.order("j1", "run", None, options=options("touch", str(ran))))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await stopped.wait()
     monkeypatch.undo()
     async with agent_over(tmp_path / "agent", region) as agent:

@@ -73,7 +73,7 @@ async def counted(bench: Bench, *, lives: int) -> int:
 async def test_it_is_asked_again_until_it_confirms(bench: Bench) -> None:
     bench.terms = Confirmation(("./health.sh", "${word}"), within_s=60, every_s=1)
     health(bench, "test -e ../yes && echo $1")
-    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         asking = tasks.create_task(bench.made().perform(JOB, Step.CONFIRM, print))
         await counted(bench, lives=0)
         (bench.folder / "yes").touch()
@@ -94,7 +94,7 @@ async def test_each_life_counts_what_the_one_before_did(bench: Bench) -> None:
     bench.terms = replace(bench.terms, within_s=3, every_s=1)
     health(bench, "exit 1")
     for spent in (0, 1000, 2000):
-        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
             life = tasks.create_task(bench.made().perform(JOB, Step.CONFIRM, print))
             assert await counted(bench, lives=spent // 1000) >= spent
             life.cancel()

@@ -239,7 +239,7 @@ def soon(**seconds: float) -> dict[str, str | int | bool]:
 
 async def told(agent: Agent, code: str) -> StatusRecord:
     """The first record with this code, when it came."""
-    async with asyncio.timeout(30), agent.post.final:
+    async with asyncio.timeout(60), agent.post.final:
         while not (found := [record for record in agent.post.records if record.code == code]):
             await agent.post.final.wait()
         return found[0]
@@ -332,7 +332,7 @@ async def test_a_forced_cancel_does_not_wait_for_a_program(tmp_path: Path, regio
     async with agent_over(tmp_path / "a", region, chunks=one.chunks | two.chunks) as agent:
         assert (await agent.do("j1", "install", one)).state == "done"
         await agent.order(region.order("j2", "install", two))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not (await agent.row("j2")).running:  # noqa: ASYNC110 - the journal has no event
                 await asyncio.sleep(0.01)
         await agent.order(replace(region.order("j2", "cancel", None, revision=2), options={"force": True}))

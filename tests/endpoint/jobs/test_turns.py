@@ -28,7 +28,7 @@ async def test_what_is_prepared_passes_a_long_fetch_of_its_package_and_of_others
     async with agent_over(tmp_path / "a", region, chunks=one.chunks) as agent:
         soon = int((time.time() + 2) * 1000)
         await agent.order(replace(region.order("j1", "install", one), options={"install_at": soon}))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while (await agent.row("j1")).snapshot.step is not Step.HOLD:  # noqa: ASYNC110 - the journal has no event
                 await asyncio.sleep(0.01)
         agent.offer(two, *others)
@@ -97,7 +97,7 @@ async def test_what_is_ready_waits_for_the_installation_that_runs(tmp_path: Path
     async with agent_over(tmp_path / "a", region, chunks=one.chunks | two.chunks) as agent:
         soon = int((time.time() + 0.4) * 1000)
         await agent.order(replace(region.order("j1", "install", one), options={"install_at": soon}))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not (row := await agent.row("j1")).running:  # noqa: ASYNC110 - the journal has no event
                 await asyncio.sleep(0.01)
             await agent.order(region.order("j2", "install", two))

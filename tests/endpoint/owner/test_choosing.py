@@ -20,7 +20,7 @@ TOOL = pack("tool", "2.1", {"b": b"b"})
 
 async def told(agent: Agent, job: str, code: str) -> None:
     """The job said that it waits for `code`."""
-    async with asyncio.timeout(20), agent.post.final:
+    async with asyncio.timeout(60), agent.post.final:
         await agent.post.final.wait_for(lambda: _last(agent, job) == code)
 
 

@@ -23,7 +23,7 @@ def program(folder: Path, text: str) -> str:
 
 
 async def lines(file: Path, count: int) -> list[str]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not file.exists() or len(file.read_text().splitlines()) < count:  # noqa: ASYNC110 - another process writes
             await asyncio.sleep(0.01)
     return file.read_text().splitlines()
@@ -31,9 +31,9 @@ async def lines(file: Path, count: int) -> list[str]:
 
 async def test_it_is_called_with_the_event_and_a_hanging_call_does_not_keep_the_next(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    script = f'echo "$1 $TIERCAST_EVENT $TIERCAST_JSON" >> {out}; [ "$TIERCAST_JOB" = j1 ] && sleep 60; exit 3'
+    script = f'echo "$1 $TIERCAST_EVENT $TIERCAST_JSON" >> {out}; [ "$TIERCAST_JOB" = j1 ] && sleep 600; exit 3'
     feed = Feed(lambda: 7)
-    settings = NotifySettings(program=(program(tmp_path, script), "for-me"), timeout=Duration(0.3))
+    settings = NotifySettings(program=(program(tmp_path, script), "for-me"), timeout=Duration(1.5))
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(Notifying(settings, feed).run())
         await asyncio.sleep(0)

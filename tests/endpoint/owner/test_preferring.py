@@ -110,7 +110,7 @@ async def test_the_owners_word_holds_at_once_and_over_a_restart(tmp_path: Path, 
 
 
 async def waits(agent: Agent, code: str) -> None:
-    async with asyncio.timeout(20), agent.post.final:
+    async with asyncio.timeout(60), agent.post.final:
         await agent.post.final.wait_for(lambda: bool(agent.post.records) and agent.post.records[-1].code == code)
 
 

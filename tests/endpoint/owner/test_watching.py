@@ -35,12 +35,12 @@ async def test_who_watches_sees_what_is_open_and_then_every_change(agent: Agent)
     agent.offer(HELLO)
     await agent.order(agent.region.order("j1", "offer", HELLO))
     records = agent.post.records
-    async with asyncio.timeout(20), agent.post.final:
+    async with asyncio.timeout(60), agent.post.final:
         await agent.post.final.wait_for(lambda: bool(records) and records[-1].code == "offer.open")
     call = Call("owner.watch", {}, Peer(1, 1000, 1000), "viewer", "alice", "cause")
     handler: Any = agent.verbs.named("owner.watch").handler
     seen: list[dict[str, Any]] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for event in handler(call):
             seen.append(event)
             if event.get("present"):

@@ -149,7 +149,7 @@ async def test_a_failed_sync_indexes_nothing_and_is_tried_again(lab: Lab, monkey
 
 async def test_it_becomes_durable_by_itself(lab: Lab) -> None:
     lab.expect()
-    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(lab.placing.run())
         await lab.placing.put_many(SEALED)
         while not await lab.sources(4):  # noqa: ASYNC110 - a row has no event for us

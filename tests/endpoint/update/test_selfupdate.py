@@ -47,7 +47,7 @@ async def test_it_starts_again_and_is_good_when_it_reaches_a_parent(tmp_path: Pa
     old = update(tmp_path, inner, OLD, restart, connected=True)
     async with asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(old.perform(JOB, Step.AFTER, nothing))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await restart.asked.wait()
         assert restart.but == "j1"
         assert not waiting.done()

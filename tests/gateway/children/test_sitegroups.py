@@ -148,7 +148,7 @@ async def test_whoever_comes_to_be_meant_is_ordered_with_nobody_above_and_once(t
 
 
 async def until_ordered(tree: SubTree, *names: str) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while sorted(await ordered(tree)) != list(names):  # noqa: ASYNC110 - the outbox sets no event
             await asyncio.sleep(0.01)
 
@@ -185,7 +185,7 @@ async def test_who_was_written_down_before_a_kill_and_not_ordered_is_ordered_aft
 
         tree.sites._order = killed  # type: ignore[method-assign]
         await tree.sites.take(site_order(), "j1")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not await tree.sites.shown("j1"):  # noqa: ASYNC110 - the database sets no event
                 await asyncio.sleep(0.01)
         assert (told(above), await ordered(tree)) == ([], [])

@@ -40,7 +40,7 @@ async def waiting(tree: SubTree, kind: str) -> list[str]:
 
 async def come(tree: SubTree, kind: str, *peers: str) -> None:
     """Wait until messages of this kind lie in the outbox for these, and no others."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while sorted(await waiting(tree, kind)) != list(peers):  # noqa: ASYNC110 - the outbox sets no event
             await asyncio.sleep(0.005)
 

@@ -22,7 +22,7 @@ MAC = "52:54:00:12:34:56"
 def ear() -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heard:
         heard.bind(("127.0.0.1", 0))
-        heard.settimeout(5)
+        heard.settimeout(60)
         yield heard
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -33,4 +34,5 @@ async def test_limits_of_an_earlier_version_come_along(tmp_path: Path) -> None:
         said = Said(db)
         await said.load()
         assert dict(said.all(s.LINK)) == {"pc": {"rate": 500_000}}
-    assert not sqlite3.connect(path).execute("SELECT 1 FROM sqlite_master WHERE name = 'link_rates'").fetchall()
+    with contextlib.closing(sqlite3.connect(path)) as raw:
+        assert not raw.execute("SELECT 1 FROM sqlite_master WHERE name = 'link_rates'").fetchall()

@@ -93,7 +93,7 @@ async def test_a_subtree_is_suspended_and_goes_on(top: SubTree, tmp_path: Path) 
             await top.admit(admitted("deep", "low"))
             await until(lambda: low.enrolment.known("deep"))
             await top.steering.suspensions.suspend([Hold("", "mid", by="anna@top")])
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(25):
                 await until(lambda: "deep" in low.steering.now.lanes)
             assert set(top.steering.now.lanes) == {"mid"}, "the other child goes on"
             assert set(mid.steering.now.lanes) == {"low"}
@@ -127,7 +127,7 @@ async def test_a_suspension_ends_by_itself(top: SubTree) -> None:
     end = time.time_ns() // 1_000_000 + 600
     await top.steering.suspensions.suspend([Hold("", "pc", end, "anna@top")])
     assert set(top.steering.now.lanes) == {"pc"}
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(60):
         await until(lambda: not top.steering.now.lanes)
     assert time.time_ns() // 1_000_000 >= end
     assert top.steering.suspensions.shown() == []

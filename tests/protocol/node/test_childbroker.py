@@ -76,7 +76,7 @@ async def _connect(url: str, context: ssl.SSLContext) -> BulkClient:
         tls=context,
         on_message=lambda _topic, _payload: None,
         on_lost=lambda _error: None,
-        timeout=10,
+        timeout=60,
     )
 
 

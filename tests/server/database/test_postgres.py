@@ -52,7 +52,7 @@ async def test_who_waits_gets_it_when_the_first_one_ends(postgres: Postgres) -> 
         async with asyncio.TaskGroup() as tasks, Database.open(where) as db, db.read() as connection:
             tasks.create_task(second())
             waiting = text("select count(*) from pg_locks where locktype = 'advisory' and not granted")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not (await connection.execute(waiting)).scalar_one():  # noqa: ASYNC110 - in another process
                     await asyncio.sleep(0.01)
             assert not opened.is_set()
@@ -86,14 +86,14 @@ async def test_a_server_that_syncs_nothing_is_refused(postgres: Postgres) -> Non
         postgres.sql("alter system set full_page_writes = off")
         postgres.sql("select pg_reload_conf()")
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while postgres.sql("show full_page_writes") != "off":  # noqa: ASYNC110 - in another process
                     await asyncio.sleep(0.01)
             assert "full_page_writes is off" in await refused(where)
         finally:
             postgres.sql("alter system reset full_page_writes")
             postgres.sql("select pg_reload_conf()")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while postgres.sql("show full_page_writes") != "on":  # noqa: ASYNC110 - in another process
                     await asyncio.sleep(0.01)
 
