@@ -165,7 +165,7 @@ def changes(before: Desired, after: Desired) -> list[t.SenderEvent]:
 
 
 def _link(found: Desired, child: str, terms: LinkTerms, wall: float) -> None:
-    rate, reason = _rate(terms.pace.rate, terms.windows, wall)
+    rate, reason = _rate(terms.pace.rate, terms.windows, wall, "link" if child != OUTPUT else "output")
     if reason is None and terms.budget is not None:
         reason = terms.budget.reason
     if reason is not None:
@@ -177,7 +177,7 @@ def _link(found: Desired, child: str, terms: LinkTerms, wall: float) -> None:
 
 def _job(found: Desired, job: str, said: JobTerms, wall: float) -> None:
     pace = said.policy.pace
-    rate, reason = _rate(pace.rate, said.windows, wall)
+    rate, reason = _rate(pace.rate, said.windows, wall, "job")
     if wall < said.begins:
         reason = because("time.distribute", until=int(said.begins * 1000))
     if reason is not None:
@@ -196,11 +196,13 @@ def _suspended(hold: Hold) -> Reason:
     return because("suspended", by=hold.by, until=hold.until, what=what, of=hold.of if what == "node" else None, at=at)
 
 
-def _rate(rate: float | None, windows: tuple[Window, ...], wall: float) -> tuple[float | None, Reason | None]:
+def _rate(
+    rate: float | None, windows: tuple[Window, ...], wall: float, whose: str
+) -> tuple[float | None, Reason | None]:
     """The rate at this moment, and why it is 0."""
     inside = calendar.rate_at(windows, wall)
     if inside == 0.0:
         change = calendar.next_change(windows, wall)
         until = int(change * 1000) if change < calendar.NEVER else 0
-        return 0.0, because("window.shut", window=calendar.shown(windows), until=until)
+        return 0.0, because("window.shut", window=calendar.shown(windows), until=until, terms=whose)
     return min((one for one in (rate, inside) if one is not None), default=None), None

@@ -33,6 +33,8 @@ LOOK_SHARE = 60
 #: Most children whose reasons are told of one job; of the rest nobody could read more.
 MOST_CHILDREN = 500
 MIB = 1 << 20
+#: What the machine sees of a job that goes, or would if it were its turn.
+_WHILE_OTHERS = frozenset({"", gates.RATE, views.CREDIT})
 #: Moments are below it.
 _MOST = 1 << 53
 #: A pause that is longer is told with its end.
@@ -78,7 +80,8 @@ def reason_of(
     if view.reason == views.FROM_ABOVE and above is not None:
         return above
     if (terms := _terms(view, lane, said, job)) is not None:
-        return terms
+        first = _first(view, lane, said) if view.reason in {"", gates.RATE} else ""
+        return because("priority", first=first) if first else terms
     return _seen(view, lane)
 
 
@@ -86,8 +89,7 @@ def _seen(view: JobView, lane: LaneView) -> Reason:
     """What the machine sees, where no terms say it."""
     code = CODE_OF.get(view.reason, "sending")
     if code == "priority":
-        first = ", ".join(sorted(one.job for one in lane.jobs if one.priority > view.priority and one.state != "done"))
-        return because(code, first=first or "a job of higher priority")
+        return because(code, first=_before(view, lane) or "a job of higher priority")
     if code == "yields" and lane.slowed is not None:
         return because(code, rate=int(lane.slowed), queueing=round(1000 * (lane.queueing or 0)))
     return because(code)
@@ -113,6 +115,22 @@ def _terms(view: JobView, lane: LaneView, said: Desired, job: str) -> Reason | N
         return because("pause", frame_pause=pace.frame_pause * 1000, frames=pace.frames, terms=interval)
     most = whose[rate].rate
     return because("rate", rate=most, terms=rate) if most and view.reason in {"", gates.RATE, views.CREDIT} else None
+
+
+def _before(view: JobView, lane: LaneView) -> str:
+    """The jobs of higher priority on the lane that want something."""
+    return ", ".join(sorted(one.job for one in lane.jobs if one.priority > view.priority and one.state != "done"))
+
+
+def _first(view: JobView, lane: LaneView, said: Desired) -> str:
+    """Those of them that take what the link carries: no terms of their own hold them."""
+    going = [one for one in lane.jobs if one.reason in _WHILE_OTHERS and not _own_rate(said, one.job)]
+    return _before(view, replace(lane, jobs=tuple(going)))
+
+
+def _own_rate(said: Desired, job: str) -> bool:
+    policy = said.jobs.get(job)
+    return policy is not None and bool(policy.pace.rate)
 
 
 def _silence(pause: float, after: int | None) -> float:

@@ -113,7 +113,8 @@ class JobView:
                 looked = await job_targets.all_of(connection, found.id)
         sets.show_phases(found, rows)
         gateways = frozenset(parents)
-        parents |= {row["node"]: row.pop("present") for row in rows}
+        for row in rows:  # whoever moved is shown where it is, not where it was when the job was ordered
+            parents[row["node"]] = row["parent"] = row.pop("present")
         shown: dict[str, Any] = {
             "job": found.id,
             "type": found.type,

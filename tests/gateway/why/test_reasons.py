@@ -140,6 +140,26 @@ def test_the_strictest_of_several_terms_is_told_and_whose_it_is() -> None:
         assert found == because("pause", pause=30.0, segment=1 << 16, terms="link")
 
 
+def test_who_shares_a_link_with_a_job_of_higher_priority_waits_for_that_whatever_its_own_terms_are() -> None:
+    mine, said = Pace(segment=1 << 20, pause=1.0), Desired(jobs={"j1": JobPolicy(Pace(segment=1 << 20, pause=1.0))})
+    for first, own, waits in (
+        (gates.RATE, "", "priority"),  # it has what the link carries
+        ("", "", "priority"),
+        (views.FROM_ABOVE, "", "pause"),  # it can't send, so nobody waits for it
+        (views.SUSPENDED, "", "pause"),
+        (gates.RATE, "slow", "pause"),  # its own rate holds it: what is left is ours
+    ):
+        policy = {"j2": JobPolicy(Pace(rate=5000), 9)} if own else {}
+        view = a_view(gates.RATE)
+        lane = a_lane(view, a_view(first, "j2", 9), pace=Pace(rate=1e6))
+        found = reason_of(lane, view, Desired(jobs={**said.jobs, **policy}), child="pc", job="j1", above=None)
+        assert found is not None
+        assert found.code == waits, first
+    pausing = a_view(gates.SEGMENT_PAUSE)
+    found = reason_of(a_lane(pausing, a_view("", "j2", 9)), pausing, said, child="pc", job="j1", above=None)
+    assert found == because("pause", pause=mine.pause, segment=mine.segment, terms="job"), "its own pause is its own"
+
+
 def test_what_was_said_goes_before_what_is_seen() -> None:
     said = Desired(lanes={"pc": because("suspended", by="anna")})
     assert code(views.FROM_ABOVE, said) == "suspended"

@@ -4,8 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from tiercast_protocol.errors import UsageError
+from tiercast_server.database import tables
 from tiercast_server.jobs.targets import Wanted
 
 
@@ -34,6 +36,16 @@ async def test_the_list_is_newest_first_with_counts(world: Any) -> None:
 async def test_a_job_is_found_by_its_number_too(world: Any) -> None:
     job = await _job(world)
     assert (await world.view.show("1"))["job"] == (await world.view.show("j1"))["job"] == job
+
+
+async def test_a_target_that_moved_is_shown_below_its_present_parent(world: Any) -> None:
+    job = await _job(world)
+    assert [row["parent"] for row in (await world.view.show(job))["targets"]] == ["server"]
+    async with world.region.db.write() as connection:
+        await connection.execute(update(tables.nodes).where(tables.nodes.c.name == "pc1").values(parent="rome"))
+    (row,) = (await world.view.show(job))["targets"]
+    assert row["parent"] == "rome"
+    assert "present" not in row
 
 
 async def test_watching_shows_each_change_and_ends_with_the_end(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,10 +28,14 @@ KINDS: dict[str, Kind] = {
     ),
     "window.shut": Kind(
         (ENDPOINT, GATEWAY, SERVER),
-        "its window {window} is shut[ until {until:at}]",
+        "[terms=link? the link's][terms=output? the output's][terms=job? the job's][!terms? its] window {window}"
+        " is shut[ until {until:at}]",
         "the window opens[ at {until:at}]",
-        "wait; a transfer's window: tiercast job set JOB --window none, or"
-        " tiercast link window remove {peer} --node {node}",
+        "[!terms? wait; a transfer's window: tiercast job set JOB --window none, or"
+        " tiercast link window remove {peer} --node {node}]"
+        "[terms=job? wait, or: tiercast job set JOB --window none]"
+        "[terms=link? wait, or see them: tiercast link window list {peer} --node {node}]"
+        "[terms=output? wait, or see them: tiercast link window list --node {node}]",
     ),
     "budget.spent": Kind(
         (GATEWAY, SERVER),
