@@ -8,6 +8,8 @@ Rules
 - `undo_ms`: a second version, whose run-after fails, is switched to and taken back; from the record of that step to its
   end, the old version stands again.
 - `placed_vs_cp`: the same files placed by an action at a path of the machine, out of the tree that is built first.
+- `halves_vs_one`, with --halves: the same installation by an agent of two halves (two processes, each with its journal;
+  chunks cross a socket and are proved in the half that writes), right after the one of one process.
 - Processor seconds stand beside: on a machine that is shared they say more than the clock.
 - What was installed is compared with the folder, byte for byte, once.
 """
@@ -85,11 +87,10 @@ def order(folder: Path, job: str, definition: Definition, root: bytes, region: R
     (folder / f"{job}.order").write_bytes(pickle.dumps((region, region.order(job, "install", package))))
 
 
-def ours(folder: Path, job: str) -> dict[str, Any]:
+def ours(folder: Path, job: str, *how: str) -> dict[str, Any]:
     """One life of the agent, with what it tells."""
-    done = subprocess.run(
-        [sys.executable, str(HERE / "one_life.py"), str(folder), job], check=True, stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, str(HERE / "one_life.py"), str(folder), job, *how]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return told
 
@@ -176,6 +177,17 @@ class Runs:
                 raise RuntimeError(str(undone))
         return {**told, "switch_ms": told["steps"]["switch"], "undo_ms": undone["steps"]["undo"]}
 
+    def halves(self) -> dict[str, Any]:
+        """Install by an agent of two processes."""
+        with new_disk(self.folder, self.disk_size) as top:
+            subprocess.run(["cp", "-a", str(self.folder / "state"), f"{top}/state"], check=True)
+            settled(top)
+            told = ours(top / "state", "one", "halves")
+            if told["state"] != "done":
+                raise RuntimeError(str(told))
+            subprocess.run(["diff", "-r", str(self.tree), f"{top}/state/root/big"], check=True)
+        return told
+
     def placed(self) -> float:
         """Seconds to have the files at a path of the machine."""
         with new_disk(self.folder, self.disk_size) as top:
@@ -205,12 +217,14 @@ def work(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
     rows: list[dict[str, Any]] = []
     for _ in range(pairs()):
         told = runs.ours()
+        halves = runs.halves() if asked("halves") else {}
         (dpkg_s, dpkg_cpu), (cp_s, cp_cpu) = runs.theirs("dpkg"), runs.theirs("cp")
         row = {
             "ours_s": round(told["seconds"], 3),
             "dpkg_s": round(dpkg_s, 3),
             "cp_s": round(cp_s, 3),
             "cpu_s": {"ours": round(told["cpu_s"], 3), "dpkg": round(dpkg_cpu, 3), "cp": round(cp_cpu, 3)},
+            "halves": {key: round(halves[key], 3) for key in ("seconds", "cpu_s") if halves},
             "placed_s": round(runs.placed(), 3),
             "switch_ms": round(told["switch_ms"], 1),
             "undo_ms": round(told["undo_ms"], 1),
@@ -233,6 +247,15 @@ def work(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
         "cpu_vs_cp": statistics.median(row["cpu_s"]["ours"] / row["cpu_s"]["cp"] for row in rows),
         "ours_s": statistics.median(row["ours_s"] for row in rows),
         "cp_s": statistics.median(row["cp_s"] for row in rows),
+        **(_halves(rows) if asked("halves") else {}),
+    }
+
+
+def _halves(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Two processes beside one: the clock's seconds, and the processor's."""
+    return {
+        "halves_vs_one": statistics.median(row["halves"]["seconds"] / row["ours_s"] for row in rows),
+        "halves_cpu_vs_one": statistics.median(row["halves"]["cpu_s"] / row["cpu_s"]["ours"] for row in rows),
     }
 
 
@@ -240,6 +263,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     """How large it is."""
     parser.add_argument("--files", type=int, default=20_000, help="files of the package (20000)")
     parser.add_argument("--mib", type=int, default=1024, help="MiB of the package (1024)")
+    parser.add_argument("--halves", type=int, default=0, help="1: an agent of two halves, too (0)")
 
 
 def main() -> int:

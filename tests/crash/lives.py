@@ -5,6 +5,7 @@
 Rules
 - A life works on a folder, is given orders, and ends when all of their jobs have ended, or before its instant `fatal`;
   0 never comes.
+- A package that restarts the machine runs a stand-in, which gives it another id (`boot_id`): the agent starts again.
 - Instants are: the moments of the machine, each change of the file system before it is made, each sync, each start of
   a program and every few milliseconds while it runs, and each commit of the journal, before and after.
 - The process that forks has no thread and no loop: what is forked is as good as new, and costs a tenth of a start.
@@ -30,6 +31,7 @@ from typing import Any
 from tests.endpoint.lab import Agent, Region, agent_over, unwatched
 
 from tiercast_endpoint.jobs.journal import Job
+from tiercast_endpoint.jobs.powering import PowerSettings
 from tiercast_endpoint.jobs.restart import Restart
 from tiercast_endpoint.jobs.run import Performer, Watch
 from tiercast_endpoint.jobs.story import Step
@@ -42,6 +44,8 @@ from tiercast_protocol.node.database import Database
 REPOSITORY = Path(__file__).parents[2]
 #: A file beside the agent's folder that says that its package is the agent's own.
 OWN = "own"
+#: Likewise: the id of the machine's present life, and the program that gives it another one.
+BOOT_ID, REBOOT = "boot_id", "reboot.sh"
 #: Audit events that change a file system; `open` only counts when it writes.
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.chmod", "os.truncate", "os.link"}
 SECONDS = 120
@@ -137,19 +141,34 @@ async def ended(
 ) -> AsyncIterator[Agent]:
     """An agent all of whose jobs have ended; where it updates itself, after the starts that this takes."""
     while True:
-        restart = Restart()
+        restart, power = Restart(), power_of(folder)
         wrap = _own(folder / "agent", restart) if (folder / OWN).exists() else None
-        async with agent_over(folder / "agent", region, watch=watch, chunks=chunks, wrap=wrap, pace=PACE) as agent:
+        async with agent_over(
+            folder / "agent", region, watch=watch, chunks=chunks, wrap=wrap, pace=PACE, reboots=power
+        ) as agent:
             async with asyncio.TaskGroup() as tasks:
                 over = tasks.create_task(carry_out(agent, orders))
                 again = tasks.create_task(restart.asked.wait())
-                await asyncio.wait([over, again], return_when=asyncio.FIRST_COMPLETED)
+                down = tasks.create_task(_restarted(Path(power.boot_id)))
+                await asyncio.wait([over, again, down], return_when=asyncio.FIRST_COMPLETED)
                 done = over.done()
-                over.cancel()
-                again.cancel()
+                for task in (over, again, down):
+                    task.cancel()
             if done:
                 yield agent
                 return
+
+
+def power_of(folder: Path) -> PowerSettings:
+    """What stands in for the command that restarts the machine, and for the id of its present life."""
+    return PowerSettings(reboot_command=(str(folder / REBOOT),), boot_id=str(folder / BOOT_ID))
+
+
+async def _restarted(boot_id: Path) -> None:
+    """Until the machine has another life."""
+    life = boot_id.read_bytes()
+    while boot_id.read_bytes() == life:  # noqa: ASYNC110 - a file that another process writes
+        await asyncio.sleep(0.005)
 
 
 def _own(folder: Path, restart: Restart) -> Callable[[Performer], Performer]:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.crash.lives import OWN
+from tests.crash.lives import BOOT_ID, OWN, REBOOT
 from tests.endpoint.acting.site import act
 from tests.endpoint.lab import Agent, Package, Region, agent_over, pack
 
@@ -111,6 +111,12 @@ UNCONFIRMED = pack(
 )
 
 
+#: The machine restarts between the installation and its end.
+REBOOTS = pack("hello", "13.0", NEW, run_after=Program(("./b/after.sh",)), reboot="now")
+RESTARTS = (
+    '#!/bin/sh\ncat /proc/sys/kernel/random/uuid > "${0%/*}/boot_id.new"\nmv "${0%/*}/boot_id.new" "${0%/*}/boot_id"\n'
+)
+
 AGENT = {"lib": None, "lib/tiercast_endpoint": None, "lib/tiercast_endpoint/version": b"1"}
 OWN_ONE = pack("hello", "9.0", AGENT)
 OWN_TWO = pack(
@@ -176,6 +182,9 @@ class Story:
     async def prepare(self, folder: Path, region: Region, work: Path) -> None:
         """The agent's folder and the orders, in `folder`, of which `work` is to be a copy."""
         folder.mkdir()
+        (folder / BOOT_ID).write_text("first")
+        (folder / REBOOT).write_text(RESTARTS)
+        (folder / REBOOT).chmod(0o755)
         prefix = folder / "agent/prefix"
         (prefix / "etc").mkdir(parents=True)
         for name in ("info", "updates", "triggers"):
@@ -239,6 +248,7 @@ PACKAGES = (
     PLACED_FAILS,
     CONFIRMED,
     UNCONFIRMED,
+    REBOOTS,
 )
 STORIES = (
     Story(
@@ -358,6 +368,14 @@ STORIES = (
         {"failed": [PLACED], "interrupted": [PLACED]},
         {"did": {"failed"}, "undid": {"failed"}},
         says={"failed": "confirm.timeout"},
+    ),
+    Story(
+        "a restart of the machine",
+        "restart",
+        ONE,
+        lambda region, _: [region.order("j", "install", REBOOTS)],
+        {"done": [REBOOTS], "interrupted": [ONE]},
+        {"after": {"done"}},
     ),
 )
 

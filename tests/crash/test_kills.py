@@ -2,7 +2,7 @@
 
 Rules
 - By story, the steps of a whole life are hit in turn, at any instant of the step; later lives are killed, too, so that
-  recoveries are cut off.
+  recoveries are cut off.  After some of the kills it is the machine that starts again, and not the agent alone.
 - After the last kill a life is let end, and all is looked at: the whole tree, the rows, the programs, the receipts; and
   once more after another start, which must change nothing.
 - What was interrupted is counted, and printed with the instants by class and step (pytest -s).
@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import pytest
 from tests.crash.lives import Nursery, ended, nursery
+from tests.crash.restarts import restart_machine
 from tests.crash.stories import MURDERER, STORIES, Story, machine, shown
 from tests.endpoint.lab import ME, Region
 
@@ -30,6 +31,10 @@ from tiercast_protocol.content.trust.keys import PrivateKey
 
 KILLS = 60
 LONG = 300
+#: Restarts of the machine at seeded instants, one after each kill.
+RESTARTS = 50
+#: How many of the other kills end the machine's life, too.
+FALLS = 0.3
 MOST_IN_A_ROW = 3
 #: Steps that are never left out: prepare, commit, accept, and the trial between them.
 STEPS = {"assemble", "switch", "apply", "confirm", "settle"}
@@ -54,11 +59,14 @@ class Tally:
     def __init__(self) -> None:
         self.kills: Counter[tuple[str, str]] = Counter()
         self.ends: Counter[str] = Counter()
+        self.restarts = 0
+        self.recovered = 0
 
     def __str__(self) -> str:
         hit = [f"{kind}, {step}: {count}" for (kind, step), count in sorted(self.kills.items())]
         ends = ", ".join(f"{state} {count}" for state, count in sorted(self.ends.items()))
-        return f"{self.kills.total()} kills\n" + "\n".join(hit) + f"\njobs ended: {ends}"
+        fell = f"{self.restarts} restarts of the machine, {self.recovered} actions recovered before the agent"
+        return f"{self.kills.total()} kills, {fell}\n" + "\n".join(hit) + f"\njobs ended: {ends}"
 
 
 def by_step(steps: Sequence[str]) -> dict[str, list[int]]:
@@ -95,10 +103,13 @@ async def look(story: Story, folder: Path, region: Region, may: Machines) -> lis
         return rows
 
 
-async def campaign(forks: Nursery, folder: Path, seed: str, kills: int, *, each: bool) -> Tally:
-    """So many kills, over all stories in turn; at least one in each of `STEPS`, or in each step of each story."""
+async def campaign(forks: Nursery, folder: Path, seed: str, kills: int, *, each: bool, falls: float = FALLS) -> Tally:
+    """So many kills, over all stories in turn; at least one in each of `STEPS`, or in each step of each story.
+
+    `falls` is the share of them after which the whole machine starts again.
+    """
     region = Region(PrivateKey.generate(), PrivateKey.generate())
-    chance = random.Random(seed)
+    chance, fall = random.Random(seed), random.Random(f"{seed}, machine")
     instants: dict[str, dict[str, list[int]]] = {}
     turns: dict[str, list[str]] = {}
     may: dict[str, Machines] = {}
@@ -136,6 +147,9 @@ async def campaign(forks: Nursery, folder: Path, seed: str, kills: int, *, each:
                 hit = life.at.partition(" ")[0]  # an instant may come at another step than it did the first time
                 missing -= {"", f"{story.name} {hit}"}
                 tally.kills[story.kind, hit] += 1
+                if fall.random() < falls:
+                    tally.restarts += 1
+                    tally.recovered += len(restart_machine(work))
             rows = await look(story, work, region, may[story.name])
             assert await look(story, work, region, may[story.name]) == rows, "what had ended did not stay as it was"
             tally.ends[rows[-1].state + (", undo not known" if rows[-1].code == "undo.failed" else "")] += 1
@@ -149,6 +163,7 @@ async def test_a_kill_at_any_instant_leaves_all_new_or_all_old(forks: Nursery, t
     print(tally)  # noqa: T201 - for who asks with -s
     assert {kind for kind, _ in tally.kills} == {story.kind for story in STORIES}
     assert {step for _, step in tally.kills} >= STEPS
+    assert tally.restarts > KILLS / 10
 
 
 @pytest.mark.long
@@ -157,6 +172,15 @@ async def test_a_kill_at_any_of_many_instants(forks: Nursery, tmp_path: Path) ->
     tally = await campaign(forks, tmp_path, "long", LONG, each=True)
     print(tally)  # noqa: T201 - as above
     assert tally.kills.total() >= LONG
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)  # as above
+async def test_a_restart_of_the_machine_at_any_of_many_instants(forks: Nursery, tmp_path: Path) -> None:
+    tally = await campaign(forks, tmp_path, "restarts", RESTARTS, each=False, falls=1.0)
+    print(tally)  # noqa: T201 - as above
+    assert tally.restarts >= RESTARTS
+    assert tally.recovered, "none of them came between the names of placed files"
 
 
 async def test_an_installer_that_kills_the_agent(forks: Nursery, tmp_path: Path) -> None:

@@ -19,13 +19,15 @@ from tiercast_endpoint.facts.checking import Checks
 from tiercast_endpoint.facts.judging import Judging
 from tiercast_endpoint.halves import halves
 from tiercast_endpoint.halves.halves import Halves, SeenRoot
-from tiercast_endpoint.jobs import confirming, former, journal
+from tiercast_endpoint.jobs import confirming, former, journal, rebooting
 from tiercast_endpoint.jobs.actions import Actions
 from tiercast_endpoint.jobs.confirming import Confirming, Parents
 from tiercast_endpoint.jobs.install import Step
 from tiercast_endpoint.jobs.jobs import Jobs
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.jobs.orders import Identity, open_bundle
+from tiercast_endpoint.jobs.powering import PowerSettings
+from tiercast_endpoint.jobs.rebooting import Rebooting
 from tiercast_endpoint.jobs.reports import Reporter
 from tiercast_endpoint.jobs.run import Performer
 from tiercast_endpoint.jobs.steps import Steps
@@ -382,11 +384,12 @@ async def agent_over(
     readers: int = 1,
     wrap: Callable[[Performer], Performer] | None = None,
     pace: float = 1.0,
+    reboots: PowerSettings | None = None,
 ) -> AsyncIterator[Agent]:
     """An agent whose parent is a dictionary of chunks; `root_half` is the socket of the other half, if it has one.
 
     Store and databases may lie elsewhere than on the disk; `wrap` puts a performer around all others; the time in which
-    a version is to be confirmed goes `pace` times faster than ours.
+    a version is to be confirmed goes `pace` times faster than ours; `reboots` restarts the machine, where packages do.
     """
     async with AsyncExitStack() as stack:
         folder.mkdir(exist_ok=True)
@@ -409,7 +412,8 @@ async def agent_over(
                         + preferring.SCHEMA
                         + effects.SCHEMA
                         + journal.ACTIONS
-                        + confirming.SCHEMA,
+                        + confirming.SCHEMA
+                        + rebooting.SCHEMA,
                     )
                 ],
                 connect=connect,
@@ -465,6 +469,8 @@ async def agent_over(
         feed = watching.feed
         steps: Performer = Actions(db=db, steps=acting, restart=restart, look=look, now_ms=clock, kept=feed.message)
         steps = wrap(steps) if wrap is not None else steps
+        if reboots is not None:
+            steps = Rebooting(db=db, settings=reboots, steps=steps, now_ms=clock, free=root.free)
         half = None
         if root_half is not None:
             steps = half = Halves(db=db, materials=materials, own=steps, path=root_half)

@@ -54,10 +54,20 @@ async def inspect(folder: Path, definition: Path | None, library: Library | None
             before=read.before,
             version_order=read.version_order,
         )
-        for one in await library(canonical(asked if mistakes else read)):
+        for one in await _judged(library, canonical(asked if mistakes else read), known=bool(mistakes)):
             line = line_of(lines, one["key"])
             found.append(_finding(line, one["key"], one["problem"], one["expected"], warning=bool(one["warning"])))
     return sorted(found, key=lambda one: (one["warning"], one["line"] or len(text)))
+
+
+async def _judged(library: Library, text: str, *, known: bool) -> list[Finding]:
+    """What the library says; where it can't read what the text says of others, that is among the mistakes `known`."""
+    try:
+        return await library(text)
+    except UsageError as error:
+        if known and error.code == "config.invalid":
+            return []
+        raise
 
 
 def _text(folder: Path, where: Path) -> str:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiercast_protocol.content.sealed.manifest import Kind, check_path, check_target, folder_of, order_key
+from tiercast_protocol.content.sealed.paths import folded
 from tiercast_protocol.errors import MessageInvalid, UsageError
 
 _SPECIAL = {
@@ -161,11 +162,11 @@ def _check_case(top: Path, found: list[Found], wrong: Wrong) -> None:
     seen: dict[tuple[str, str], str] = {}
     for entry in found:
         folder = folder_of(entry.path)
-        key = (folder, entry.path[len(folder) :].casefold())
+        key = (folder, folded(entry.path[len(folder) :]))
         other = seen.setdefault(key, entry.path)
         if other != entry.path:
             todo = "Rename one, or set allow_case_collisions = true if no endpoint's file system folds case."
-            what = f"two names differ by case only: {other} and {entry.path}"
+            what = f"two names differ by case only, or by how an accent is written: {other} and {entry.path}"
             wrong(UsageError("tree.case", what, str(top), todo))
 
 

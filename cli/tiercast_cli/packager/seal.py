@@ -28,6 +28,7 @@ from tiercast_protocol.content.sealed.chunk import LEVEL, pack
 from tiercast_protocol.content.sealed.chunking import TC1, Parameters
 from tiercast_protocol.content.sealed.digest import Digest, digest_of
 from tiercast_protocol.content.sealed.manifest import FORMAT, MAX_LISTS, Entry, Kind, ListCutter, Root, encode_root
+from tiercast_protocol.content.sealed.paths import folded
 from tiercast_protocol.errors import MessageInvalid, UsageError
 
 #: Raw bytes, and chunks, of one batch.
@@ -265,9 +266,9 @@ def check_groups(definition: Definition, found: Iterable[Found], folder: Path, w
             todo = "Rename one of both; links of a group lead to what the group or the rest holds."
             wrong(UsageError("group.tree", what, str(folder), todo))
             continue
-        folded: dict[str, str] = {}
+        alike: dict[str, str] = {}
         for path in [] if definition.allow_case_collisions else taken:
-            if (other := folded.setdefault(path.casefold(), path)) != path:
+            if (other := alike.setdefault(folded(path), path)) != path:
                 what = f"for the group {group.name} two names differ by case only: {other} and {path}"
                 todo = "Rename one, or set allow_case_collisions = true if no endpoint's file system folds case."
                 wrong(UsageError("tree.case", what, str(folder), todo))

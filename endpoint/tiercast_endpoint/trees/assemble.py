@@ -33,6 +33,7 @@ from tiercast_endpoint.trees.treewriter import TreeWriter
 from tiercast_endpoint.trees.walk import Found, Walk, is_large
 from tiercast_endpoint.trees.wholesale import Stretch, Wholesale
 from tiercast_protocol.content.sealed.manifest import Entry, Kind, Part, Root, TreeCheck
+from tiercast_protocol.content.sealed.paths import folded
 from tiercast_protocol.errors import TiercastError
 from tiercast_protocol.node.chunks.port import Reading
 from tiercast_protocol.transfer.ranges import RangeSet
@@ -339,7 +340,7 @@ class Assembler:
         if entry.start or self._case_collisions:
             return
         # 8 bytes per path instead of the path: 100,000 files fit, and two of them meet by chance once in 10^9 packages.
-        key = hash(entry.path.casefold())
+        key = hash(folded(entry.path))
         if key in seen:
             raise TreeError("tree.collision", f"{entry.path!r} differs from another path in capitals alone")
         seen.add(key)

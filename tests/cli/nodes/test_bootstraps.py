@@ -107,6 +107,42 @@ def test_the_script_installs_joins_and_splits(tmp_path: Path) -> None:
     assert "sha256" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("source", "home", "says"),
+    [
+        ("x.deb", "home", "a .deb is for root: sudo sh"),
+        ("x.whl", "", "say TIERCAST_DIR=FOLDER, where the agent is to live"),
+        ("x.whl", "file", "can't be written: say TIERCAST_DIR=FOLDER for another place"),
+        ("y.whl", "home", "is not on this machine: bring it here"),
+        ("x.whl", "joined", "has joined already; start it with: "),
+    ],
+)
+def test_a_user_is_told_what_he_can_do_before_anything_is_made(
+    tmp_path: Path, source: str, home: str, says: str
+) -> None:
+    env = machine(tmp_path / "bin", 1000)
+    for name in ("x.deb", "x.whl", "file"):
+        (tmp_path / name).touch()
+    joined = tmp_path / "joined/.local/share/tiercast/endpoint"
+    joined.mkdir(parents=True)
+    (joined / "enrolled.json").touch()
+    env.pop("HOME")
+    done = subprocess.run(
+        ["sh", "-s"],
+        input=bootstraps.render(token(), str(tmp_path / source), ""),
+        env=env | ({"HOME": str(tmp_path / home)} if home else {}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "bin/log").exists()
+    assert not (tmp_path / "home").exists()
+
+
 def test_machines_are_pushed_to_side_by_side_and_each_has_its_result(invites: Daemon, tmp_path: Path) -> None:
     stand_in(
         tmp_path,

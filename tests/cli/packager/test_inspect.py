@@ -49,7 +49,23 @@ async def test_names_that_a_case_insensitive_disk_confuses(tmp_path: Path) -> No
     (tmp_path / "README").write_text("")
     (tmp_path / "readme").write_text("")
     (found,) = await inspect(tmp_path, None, None)
-    assert "differ by case only: README and readme" in found["problem"]
+    assert "differ by case only, or by how an accent is written: README and readme" in found["problem"]
+    (tmp_path / "readme").unlink()
+    for name in ("caf\u00e9", "cafe\u0301"):
+        (tmp_path / name).write_text("")
+    (found,) = await inspect(tmp_path, None, None)
+    assert "caf\u00e9" in found["problem"]
+
+
+async def test_what_the_library_can_not_read_is_told_with_the_line_that_the_text_has(tmp_path: Path) -> None:
+    (tmp_path / "package.toml").write_text('# mine\nname = "a"\nversion = "1"\nrequires = ["a"]\n')
+
+    async def library(text: str) -> list[dict[str, Any]]:
+        parse_definition(text)
+        return []
+
+    (found,) = await inspect(tmp_path, None, library)
+    assert (found["line"], found["key"], found["problem"]) == (4, "requires", "names the package itself: 'a'")
 
 
 async def test_nothing_wrong(tmp_path: Path) -> None:

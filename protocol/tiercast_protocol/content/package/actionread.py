@@ -21,7 +21,7 @@ from tiercast_protocol.content.facts.versions import read_requirement
 from tiercast_protocol.content.package.actiontypes import FOLDERS, PATHS, TYPES, Action, Key, Scalar, Setting, Value
 from tiercast_protocol.content.package.programs import MAX_OUTPUT, MAX_TIMEOUT_S, read_argv
 from tiercast_protocol.content.package.reader import UNITS_B, UNITS_S, Reader, bare, quoted, shown
-from tiercast_protocol.content.sealed.paths import check_path
+from tiercast_protocol.content.sealed.paths import check_path, folded
 from tiercast_protocol.errors import MessageInvalid
 from tiercast_protocol.wire.topics import valid_name
 
@@ -279,7 +279,7 @@ _READ: Mapping[str, _Read] = {
 def _compare(found: list[tuple[Reader, Action]], *, collisions: bool) -> None:
     seen: dict[str, Action] = {}
     paths: dict[str, Action] = {}
-    folded: dict[str, str] = {}
+    alike: dict[str, str] = {}
     for reader, action in found:
         key = "path" if action.type in PATHS else "name"
         what = action.text("path") if key == "path" else action.identity
@@ -288,7 +288,7 @@ def _compare(found: list[tuple[Reader, Action]], *, collisions: bool) -> None:
         seen.setdefault(what, action)
         if key == "path":
             paths[what] = action
-            first = folded.setdefault(what.casefold(), what)
+            first = alike.setdefault(folded(what), what)
             if first != what and not collisions:
                 expected = "names that differ by more than case, or allow_case_collisions = true"
                 reader.wrong(key, f"{shown(what)} and {shown(first)} differ by case only", expected)

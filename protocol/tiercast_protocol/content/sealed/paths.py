@@ -7,9 +7,12 @@ Rules
 - A link climbs first ("../") and then only descends.  Above a link there are real folders alone
   (`tree.TreeCheck` sees to it), so climbing is exact; descending through other links keeps inside, because they obey
   the same rule.  "a/../b" would be read by its text here and by what "a" is there, so it is refused.
+- Disks that take capitals and small letters for one take the two ways to write an accent for one, too: `folded`.
 """
 
 from __future__ import annotations
+
+import unicodedata
 
 from tiercast_protocol.errors import MessageInvalid
 
@@ -21,6 +24,13 @@ MAX_PART = 255
 
 def _refuse(path: str, reason: str) -> MessageInvalid:
     return MessageInvalid(f"path {path[:80]!r}: {reason}", "manifest")
+
+
+def folded(path: str) -> str:
+    """What a disk without regard to case compares: two paths that are folded alike are one there."""
+    if path.isascii():
+        return path.lower()
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
 
 
 def check_path(path: str) -> None:

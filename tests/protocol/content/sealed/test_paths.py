@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiercast_protocol.content.sealed.paths import check_path, check_target, folder_of, order_key
+from tiercast_protocol.content.sealed.paths import check_path, check_target, folded, folder_of, order_key
 from tiercast_protocol.errors import ProtocolError
 
 PART = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=6).filter(
@@ -101,3 +101,14 @@ def test_order_is_that_of_parts(paths: list[list[str]]) -> None:
 
 def test_folder_of() -> None:
     assert (folder_of("a"), folder_of("a/b"), folder_of("a/b/c")) == ("", "a", "a/b")
+
+
+def test_what_a_disk_without_regard_to_case_takes_for_one() -> None:
+    for one, other in (
+        ("README", "readme"),
+        ("caf\u00c9", "cafe\u0301"),
+        ("stra\u00dfe", "STRASSE"),
+        ("\u212b", "\u00e5"),
+    ):
+        assert folded(one) == folded(other)
+    assert folded("a/b") != folded("a/c")
