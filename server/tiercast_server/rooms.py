@@ -4,8 +4,9 @@ Rules
 - A gateway keeps what an open job needs, so a quota below the package's stored bytes makes the job impossible: it is
   refused when it is ordered, with the figures.
 - Quotas are asked for over the tree, all at once and with a short deadline, and remembered for a while; one that is
-  far from small for this package for longer, for it comes from a file that hardly ever changes.  Who is not there can't
-  be asked: the job is ordered, and the gateway says why it waits.
+  far from small for this package for longer, for it comes from a file that hardly ever changes.  One that is too small
+  is asked for again each time: whoever was refused raises it and comes back.  Who is not there can't be asked: the job
+  is ordered, and the gateway says why it waits.
 """
 
 from __future__ import annotations
@@ -79,6 +80,8 @@ class Rooms:
 
     def _is_stale(self, name: str, size: int, now: float) -> bool:
         at, quota = self._known.get(name, (float("-inf"), None))
+        if quota is not None and 0 < quota < size:
+            return True
         ample = quota is not None and (quota == 0 or quota >= AMPLE * size)
         return now - at >= (LONG_S if ample else FRESH_S)
 

@@ -52,6 +52,19 @@ async def test_who_has_ample_room_is_not_asked_for_a_while(world: Any, monkeypat
         await rooms.check(a_request("pc1"))
 
 
+async def test_a_quota_that_was_raised_after_the_refusal_counts_at_once(world: Any) -> None:
+    """As the message says: raise it, restart that gateway, order again."""
+    await world.package("app", "1", {"a": b"x" * 10_000})
+    await world.join("mid", "gateway")
+    await world.join("pc1", "endpoint", "mid")
+    rooms = Rooms(world.region, world.tree, world.targeting)
+    world.tree.answers["mid", "status"] = {"depot": {"quota": 50}}
+    with pytest.raises(UsageError):
+        await rooms.check(a_request("pc1"))
+    world.tree.answers["mid", "status"] = {"depot": {"quota": 20_000}}
+    await rooms.check(a_request("pc1"))
+
+
 async def test_who_does_not_answer_stops_nobody(world: Any) -> None:
     await world.package("app", "1")
     await world.join("mid", "gateway")
