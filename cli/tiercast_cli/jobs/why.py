@@ -17,6 +17,8 @@ from tiercast_cli.said.options import At, Job, Json, child_completion
 from tiercast_cli.shown import words
 from tiercast_cli.talk.session import ask, emit, run
 
+#: What is no job, but has some.
+_OF_MANY = frozenset({"plan", "rollout"})
 #: Lines of a whole job.
 LINES = 5
 _EPILOG = """\b
@@ -65,9 +67,10 @@ def lines(found: Body, job: str, now: float, *, everything: bool = False) -> lis
     head = [f"assignment {found['assignment']}: {found['says']}"] if "assignment" in found else []
     if found["type"] != "assignment":
         about = " ".join(part for part in (found["type"], words.subject(found)) if part)
-        head.append(f"job {found['job']}: {about}, {words.state_of(found)}")
+        noun, about = ("job", about) if found["type"] not in _OF_MANY else (found["type"], words.subject(found))
+        head.append(f"{noun} {found['job']}: {about}, {words.state_of(found)}")
     if "chain" in found:
-        head += of_target(found, found["target"], job, now)
+        head += of_target(found, found["target"], found.get("job") or job, now)
     head += _above(found, now)
     if "reasons" in found:
         head += of_job(found, now, everything=everything)

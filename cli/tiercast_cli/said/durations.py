@@ -94,5 +94,9 @@ def moment_of(text: str, option: str, now: float) -> int:
         return int(read_moment(text, now) * 1000)
     except ValueError as error:
         what = str(error) if "over" in str(error) else f"{text!r} is no time"
-        todo = "Write 18:00 or 2026-12-24 18:00, still to come; a length of time goes with --for."
+        todo = "Write 18:00 or 2026-12-24 18:00, still to come."
+        if (found := _NUMBER.match(text)) and found.group(2):
+            todo += (
+                " That is a length of time: an option that takes one, --for or --expires say, is meant, or a moment."
+            )
         raise UsageError("time.invalid", what, option, todo) from None

@@ -146,6 +146,9 @@ def cancel(plan: Plan, *, json: Json = False) -> None:
         if json:
             emit(done)
             return
+        if done["again"]:
+            print(f"Plan {done['plan']} was being cancelled already.  What it waits for: tiercast why {done['plan']}")
+            return
         jobs = f": {', '.join(done['jobs'])}" if done["jobs"] else ""
         print(f"Plan {done['plan']} is being cancelled, with {words.count(len(done['jobs']), 'open job')}{jobs}.")
 

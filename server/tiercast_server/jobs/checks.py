@@ -112,7 +112,7 @@ def check_targets(request: Request, picked: Picked) -> None:
     """
     found = picked.nodes
     if not found:
-        empty = f" (empty: {', '.join(request.groups)})" if request.groups else ""
+        empty = f": nobody is in {', '.join(f'group {group}' for group in request.groups)}" if request.groups else ""
         if picked.unknown:
             empty += f"; not known: {', '.join(f'{fact} of {n}' for fact, n in picked.unknown.most_common(10))}"
         if request.target and not picked.unknown:

@@ -209,6 +209,9 @@ class Plans:
                 if plan.state != "running":
                     todo = f"`tiercast plan show {plan.id}` shows what became of it. Nothing was done."
                     raise UsageError("plan.closed", f"The plan {plan.id} has ended: {plan.state}.", todo=todo)
+                if plan.cancelling and isinstance(event, SuspendAsked):
+                    what = f"The plan {plan.id} is being cancelled: nothing more of it begins."
+                    raise UsageError("plan.closed", what, todo=f"`tiercast why {plan.id}` says what it waits for.")
                 moved = await self._move(connection, plan, [event], _Prepared())
             await self._told(plan.id, moved)
         return plan, moved

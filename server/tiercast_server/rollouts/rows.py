@@ -263,7 +263,7 @@ def check_open(one: Rollout, verb: str) -> None:
     if one.state not in OPEN:
         raise UsageError(
             code="rollout.ended",
-            what=f"The rollout {one.id} is {one.state}; there is nothing to {verb}.",
+            what=f"The rollout {one.id} is {one.state}: `rollout {verb}` is for one in which a wave may still begin.",
             todo=f"`tiercast rollout show {one.id}` shows what came of it.",
         )
 

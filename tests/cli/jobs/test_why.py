@@ -94,3 +94,12 @@ def test_what_those_above_say_stands_below_a_machines_own_word() -> None:
 def test_a_job_about_no_package_is_named_by_its_type() -> None:
     found = a_job(waiting=0, reasons=[], ended=[]) | {"type": "restart", "package": "", "version": ""}
     assert lines(found, "j17", NOW)[0] == "job j17: restart, open"
+
+
+def test_what_is_no_job_is_called_what_it_is_and_commands_name_the_job_that_waits() -> None:
+    found = {"job": "p1-ab12", "type": "plan", "about": "night", "state": "running", "waiting": 0, "targets": 0}
+    assert lines({**found, "reasons": [], "ended": []}, "p1", NOW)[0] == "plan p1-ab12: night, running"
+    chain = {"target": "pc-1", "target_state": "running", "chain": [reason("run")], "result": {}}
+    told = lines(a_job(**chain, cancelling=True), "p1", NOW)
+    assert told[0] == "job j17: install app 2, cancelling"
+    assert told[-1].strip() == "you can: tiercast job set j17", "asked of its plan, which no job is called"

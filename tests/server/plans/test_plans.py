@@ -157,6 +157,8 @@ async def test_a_cancelled_plan_begins_nothing_and_cancels_what_is_open(world: A
     (job,) = done["jobs"]
     assert [(order.job, order.type) for order, _ in world.orders()] == [(job, "restart"), (job, "cancel")]
     assert await plans.cancel(plan) == {"plan": plan, "again": True, "jobs": []}
+    for on in (True, False):  # it would not go on, whatever was answered
+        await refused(plans.suspend(plan, on=on), "plan.closed")
     await world.intake.take([world.record(job, "pc1", "cancelled", revision=2)])
     await plans.go_on()
     assert await states(plans, plan) == {"a": "failed", "b": "cancelled", "plan": "cancelled"}

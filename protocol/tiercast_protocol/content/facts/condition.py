@@ -14,6 +14,7 @@ Rules
 
 from __future__ import annotations
 
+import difflib
 import re
 import sys
 import threading
@@ -57,6 +58,7 @@ _TOKEN = re.compile(
     r"|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<number>[0-9][0-9A-Za-z_.]*)|(?P<sign>&&|\|\||[=!<>]=|\S)",
     re.DOTALL,
 )
+_PARSER_SAYS = re.compile(r"<input>:\d+:(\d+): (?:Syntax error: )?(.*?)(?: expecting .*)?")
 _WORDS_OF_CEL = {"true", "false", "null", "in"}
 _MAPS = ("packages", "labels", "custom", "failed", "networks", SOFTWARE)
 #: Entries of a map that are shown, and numbers that are shown with three digits.
@@ -310,11 +312,13 @@ def _check_calls(text: str, tokens: list[_Token]) -> None:
 def _check_facts(text: str, names: list[str]) -> tuple[str, ...]:
     unknown = sorted(set(names) - FACTS.keys())
     if unknown:
+        like = difflib.get_close_matches(unknown[0], FACTS, n=1)
+        near = f"Did you mean {like[0]!r}? " if like else ""
         raise UsageError(
             code="fact.unknown",
             what=f"No fact is called {', '.join(map(repr, unknown))}.",
             where=text,
-            todo=f"Facts: {', '.join(FACTS)}. Text stands in quotes.",
+            todo=f"{near}Facts: {', '.join(FACTS)}. Text stands in quotes.",
         )
     if not names:
         raise UsageError(
@@ -366,9 +370,13 @@ def _decoder_of(facts: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
 
 
 def _syntax(text: str, reason: str) -> UsageError:
+    place = ""
+    if found := _PARSER_SAYS.fullmatch(reason):
+        at, said = found.groups()
+        place, reason = f" at column {at}", "something is missing at its end" if "<EOF>" in said else said
     return UsageError(
         code="condition.syntax",
-        what=f"The condition can't be read: {reason}",
+        what=f"The condition can't be read{place}: {reason}",
         where=text,
         todo='As in: memory >= 8000000000 && distribution == "debian" && !("editor" in packages).',
     )

@@ -186,3 +186,16 @@ def test_versions_compare_in_the_order_that_is_named() -> None:
     assert compile_condition('compare(kernel, "1.0", "packaging") < 0').is_true("pc-1", facts)
     assert compile_condition('compare(kernel, "1.0") > 0').is_true("pc-1", facts)
     assert compile_condition('compare("1:0.1", kernel, "debian") > 0').is_true("pc-1", facts)
+
+
+def test_what_was_mistyped_is_said_in_words() -> None:
+    for text, what, todo in (
+        ("cpus >", "The condition can't be read at column 7: something is missing at its end", "As in: "),
+        ("cpus > > 4", "can't be read at column 8: ", "As in: "),
+        ("cpu > 4", "No fact is called 'cpu'.", "Did you mean 'cpus'? "),
+    ):
+        with pytest.raises(UsageError) as caught:
+            compile_condition(text)
+        assert what in caught.value.what
+        assert "expecting {" not in caught.value.what
+        assert caught.value.todo.startswith(todo)
