@@ -13,6 +13,7 @@ import typer
 from tiercast_cli.jobs import actions, drafts, history, jobs, why
 from tiercast_cli.jobs.contents import add_contents
 from tiercast_cli.jobs.endings import add_endings
+from tiercast_cli.jobs.records import add_records
 from tiercast_cli.jobs.sets import add_sets
 from tiercast_cli.jobs.suspensions import add_suspensions
 from tiercast_cli.library import cabinets, depots, packages
@@ -41,6 +42,7 @@ app = typer.Typer(
     help="Gets packages onto many machines through thin links, and proves what happened.",
     epilog=_EPILOG,
 )
+add_records(jobs.app)
 actions.add_actions(jobs.app)
 drafts.add_drafts(jobs.app)
 add_endings(jobs.app)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from tiercast_endpoint.jobs import journal
 from tiercast_endpoint.jobs.called import called
-from tiercast_endpoint.jobs.jobs import describe
+from tiercast_endpoint.jobs.showing import describe
 from tiercast_endpoint.owner import messages
 from tiercast_endpoint.trees import holdings
 from tiercast_protocol.errors import UsageError

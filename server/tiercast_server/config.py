@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tiercast_gateway.config import GuestSettings
+from tiercast_gateway.config import GuestSettings, LogSettings
 from tiercast_gateway.power.power import PowerSettings
 from tiercast_protocol.node.brokers import BrokerConfig
 from tiercast_protocol.node.config import Duration, Size, setting
-from tiercast_protocol.node.logs import Format, Level
 from tiercast_server.jobs.checks import CONFIRM_ABOVE
 
 TITLE = "Settings of this Tiercast server.  Restart it after a change."
@@ -65,14 +64,6 @@ class JobSettings:
     tested_only: bool = setting(
         default=False, doc='Packages are ordered only after "tiercast package test" of them ended well.'
     )
-
-
-@dataclass(frozen=True, slots=True)
-class LogSettings:
-    """What is logged."""
-
-    level: Level = setting("info", doc='"debug", "info", "warning" or "error".')
-    format: Format = setting("auto", doc='"json", "console", or "auto": console on a terminal.')
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,26 +12,17 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from tiercast_cli.library.media import Contents, OnMedia, Reader, Writer, read_index
+from tiercast_cli.talk.parcels import Server, lacking, parcels, split
 from tiercast_protocol.content.sealed.chunk import unseal
 from tiercast_protocol.errors import ChunkCorrupt, MessageInvalid, UsageError
 from tiercast_protocol.node.giving import MOST_DIGESTS, VERB, Taking
 
-DIGEST = 32
-#: Digests in one question, bytes of chunks in one message.
+#: Digests in one question.
 BATCH = 8192
-MESSAGE_BYTES = 2 << 20
 Tell = Callable[[int, int], None]
-
-
-class Server(Protocol):
-    """What of a control client is needed here."""
-
-    async def call(self, verb: str, **args: Any) -> Any:
-        """One call, one answer."""
-        ...
 
 
 async def export(server: Server, package: str, folder: Path, *, node: str, tell: Tell) -> dict[str, Any]:
@@ -41,9 +32,9 @@ async def export(server: Server, package: str, folder: Path, *, node: str, tell:
         UsageError: the package is not whole there, or the media can't be written.
     """
     head = await server.call("depot.members", package=package, at=0, node=node)
-    digests = _split(head["digests"])
+    digests = split(head["digests"])
     while len(digests) < head["count"]:
-        more = _split((await server.call("depot.members", package=package, at=len(digests), node=node))["digests"])
+        more = split((await server.call("depot.members", package=package, at=len(digests), node=node))["digests"])
         if not more:
             break
         digests += more
@@ -98,9 +89,9 @@ async def seed(server: Server, folder: Path, *, tell: Tell) -> dict[str, Any]:
     try:
         sent, sent_bytes = await _announce(server, reader, contents, damaged)
         for part in _batches(contents):
-            missing = _split((await server.call("package.missing", digests=b"".join(part)))["missing"])
-            parcels = _parcels(reader, missing, damaged)
-            while parcel := await asyncio.to_thread(next, parcels, None):
+            missing = await lacking(server, part)
+            messages = parcels(_readable(reader, missing, damaged))
+            while parcel := await asyncio.to_thread(next, messages, None):
                 await server.call("package.store", chunks=parcel)
                 sent += len(parcel)
                 sent_bytes += sum(len(stored) for _, stored in parcel)
@@ -121,9 +112,9 @@ async def seed(server: Server, folder: Path, *, tell: Tell) -> dict[str, Any]:
 async def _announce(server: Server, reader: Reader, contents: Contents, damaged: list[str]) -> tuple[int, int]:
     """The roots first: a depot knows then what comes, and lets anything else go before it.  Chunks and bytes sent."""
     roots = [root for root in contents.packages if root in contents.chunks]
-    missing = _split((await server.call("package.missing", digests=b"".join(roots)))["missing"])
+    missing = await lacking(server, roots)
     sent = size = 0
-    for parcel in await asyncio.to_thread(list, _parcels(reader, missing, damaged)):
+    for parcel in await asyncio.to_thread(list, parcels(_readable(reader, missing, damaged))):
         await server.call("package.store", chunks=parcel)
         sent += len(parcel)
         size += sum(len(stored) for _, stored in parcel)
@@ -147,23 +138,11 @@ def _batches(contents: Contents) -> Iterator[list[bytes]]:
         yield digests[at : at + BATCH]
 
 
-def _parcels(reader: Reader, digests: Sequence[bytes], damaged: list[str]) -> Iterator[list[tuple[bytes, bytes]]]:
-    parcel: list[tuple[bytes, bytes]] = []
-    size = 0
+def _readable(reader: Reader, digests: Sequence[bytes], damaged: list[str]) -> Iterator[tuple[bytes, bytes]]:
     for digest in digests:
         try:
             stored = reader.chunk(digest)
         except ChunkCorrupt as error:
             damaged.append(f"{digest.hex()[:16]}: {error.reason}")
             continue
-        if parcel and size + len(stored) > MESSAGE_BYTES:
-            yield parcel
-            parcel, size = [], 0
-        parcel.append((digest, stored))
-        size += len(stored)
-    if parcel:
-        yield parcel
-
-
-def _split(joined: bytes) -> list[bytes]:
-    return [joined[at : at + DIGEST] for at in range(0, len(joined), DIGEST)]
+        yield digest, stored

@@ -4,40 +4,27 @@ Rules
 - The server is asked for every batch of digests before anything is compressed: what it holds costs 32 bytes a chunk.
 - Nothing is remembered here between runs: a build that was cut off asks again, and finds the server holding
   what came through.
-- A message stays well below the control socket's limit, whatever the chunks weigh.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from tiercast_cli.packager.seal import Batch, TreeSealer
+from tiercast_cli.packager.seal import TreeSealer
 from tiercast_cli.packager.template import SCHEMA_FILE
 from tiercast_cli.shown import words
+from tiercast_cli.talk.parcels import Server, lacking, parcels
 from tiercast_protocol.content.package.definition import Definition, canonical, parse_definition
-from tiercast_protocol.content.sealed.digest import Digest
 from tiercast_protocol.errors import UsageError
 
 #: The definition's name when it lies in the folder itself; it is not part of the tree then.
 IN_FOLDER = "package.toml"
 #: What lies at the top of the folder and is no part of the tree.
 OUTSIDE = (IN_FOLDER, SCHEMA_FILE)
-#: Bytes of stored chunks in one message of the control socket.
-MESSAGE_BYTES = 2 << 20
-DIGEST = 32
-
-
-class Server(Protocol):
-    """What of a control client is needed here."""
-
-    async def call(self, verb: str, **args: Any) -> Any:
-        """One call, one answer."""
-        ...
 
 
 def load_definition(path: Path | None, folder: Path, *, name: str, version: str, revision: int) -> Definition:
@@ -85,9 +72,9 @@ async def build_package(
     batches = sealer.batches()
     seen = sent = sent_bytes = 0
     while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-        missing = await _missing(server, batch)
-        parcels = _parcels(batch, missing)
-        while parcel := await asyncio.to_thread(next, parcels, None):
+        missing = set(await lacking(server, batch.digests))
+        messages = parcels(batch.stored(missing))
+        while parcel := await asyncio.to_thread(next, messages, None):
             await server.call("package.store", chunks=parcel)
             sent += len(parcel)
             sent_bytes += sum(len(stored) for _, stored in parcel)
@@ -109,27 +96,6 @@ def _sealer(folder: Path, definition: Definition) -> TreeSealer:
     outside = [name for name in OUTSIDE if (folder / name).is_file()]
     # a schema without its definition is a file like any other
     return TreeSealer(folder, definition, exclude=outside if IN_FOLDER in outside else ())
-
-
-async def _missing(server: Server, batch: Batch) -> set[Digest]:
-    if not batch.chunks:
-        return set()
-    answer = await server.call("package.missing", digests=b"".join(batch.digests))
-    found: bytes = answer["missing"]
-    return {found[at : at + DIGEST] for at in range(0, len(found), DIGEST)}
-
-
-def _parcels(batch: Batch, missing: set[Digest]) -> Iterator[list[tuple[Digest, bytes]]]:
-    parcel: list[tuple[Digest, bytes]] = []
-    size = 0
-    for digest, stored in batch.stored(missing):
-        if parcel and size + len(stored) > MESSAGE_BYTES:
-            yield parcel
-            parcel, size = [], 0
-        parcel.append((digest, stored))
-        size += len(stored)
-    if parcel:
-        yield parcel
 
 
 def _report(text: str, *, show: bool) -> None:

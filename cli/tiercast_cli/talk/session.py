@@ -16,9 +16,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from tiercast_cli.talk.exitcodes import ExitCode, exit_code_of
+
+if TYPE_CHECKING:
+    from tiercast_protocol.errors import UsageError
 
 T = TypeVar("T")
 
@@ -141,6 +144,15 @@ def run(work: Callable[[], Awaitable[T]], *, as_json: bool = False, on_interrupt
     except (ConnectionError, OSError) as error:
         _complain("failed", f"the connection to the daemon broke: {error}", str(session.path), "", as_json=as_json)
         raise SystemExit(ExitCode.FAILED) from None
+
+
+def refuse(error: UsageError, *, as_json: bool = False) -> NoReturn:
+    """Leave with a mistake that was found before `run`, in just the way in which `run` does."""
+
+    async def found() -> NoReturn:
+        raise error
+
+    run(found, as_json=as_json)
 
 
 def _complain(code: str, what: str, where: str, todo: str, *, as_json: bool) -> None:

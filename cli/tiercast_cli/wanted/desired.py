@@ -13,7 +13,7 @@ import typer
 
 from tiercast_cli.said.options import Json
 from tiercast_cli.shown import words
-from tiercast_cli.talk.session import ask, emit, run
+from tiercast_cli.talk.session import ask, emit, refuse, run
 
 Body = dict[str, Any]
 _APPLY = """\b
@@ -170,17 +170,14 @@ def _asked(file: str, *, json: bool) -> dict[str, Any]:
     from tiercast_cli.wanted.desiredfiles import document_of  # noqa: PLC0415 - late: only who has a file pays for it
     from tiercast_protocol.errors import UsageError  # noqa: PLC0415 - as above
 
-    wrong = UsageError("file.missing", "No file was named.", todo="Say -f FILE; - is the standard input.")
+    if not file:
+        refuse(
+            UsageError("file.missing", "No file was named.", todo="Say -f FILE; - is the standard input."), as_json=json
+        )
     try:
-        if file:
-            return document_of(file)
+        return document_of(file)
     except UsageError as error:
-        wrong = error
-
-    async def tell() -> dict[str, Any]:
-        raise wrong
-
-    return run(tell, as_json=json)
+        refuse(error, as_json=json)
 
 
 def add(app: typer.Typer) -> None:

@@ -16,7 +16,7 @@ import typer
 from tiercast_cli.said.options import Json, Plan
 from tiercast_cli.shown import words
 from tiercast_cli.talk.exitcodes import ExitCode
-from tiercast_cli.talk.session import ask, connected, emit, run
+from tiercast_cli.talk.session import ask, connected, emit, refuse, run
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Activity plans: jobs that follow each other, out of one file."
@@ -308,12 +308,7 @@ def _plan(file: str, *, json: bool) -> dict[str, Any]:
     try:
         return plan_of(file)
     except UsageError as error:
-        wrong = error
-
-    async def tell() -> dict[str, Any]:
-        raise wrong
-
-    return run(tell, as_json=json)
+        refuse(error, as_json=json)
 
 
 def _counts(counts: dict[str, int]) -> str:

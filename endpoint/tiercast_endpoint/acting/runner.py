@@ -64,13 +64,7 @@ class JobRunner:
             await self._db.write(lambda connection: journal.set_running(connection, job.n, ""))
         if ran.exit == -signal.SIGKILL and job.job:
             await in_thread(end_strays, job.job)
-        result = ProgramResult(
-            argv=list(argv),
-            exit=ran.exit,
-            timed_out=ran.timed_out,
-            seconds=round(ran.seconds, 3),
-            output=ran.output.decode("utf-8", "replace"),
-        )
+        result = ran.result(argv)
         if not quiet:
             self.results.append(result)
         _judge(result, ran.output, exits)

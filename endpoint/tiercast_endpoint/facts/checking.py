@@ -155,14 +155,7 @@ async def ask_check(db: Database, root: Path, job: Job, check: Check) -> tuple[J
         )
     except OSError as error:
         return replace(job, running=""), not_started(check.argv, f"could not be started: {error.strerror}")
-    result = ProgramResult(
-        argv=list(check.argv),
-        exit=ran.exit,
-        timed_out=ran.timed_out,
-        seconds=round(ran.seconds, 3),
-        output=ran.output.decode("utf-8", "replace"),
-    )
-    return replace(job, running=""), result
+    return replace(job, running=""), ran.result(check.argv)
 
 
 def not_started(argv: Sequence[str], why: str) -> ProgramResult:

@@ -48,7 +48,7 @@ def made(
     )
 
     async def on_groups(_peer: str, envelope: Envelope) -> None:
-        await informer.told(body_of(envelope, GroupsTold))
+        await informer.groups.told(body_of(envelope, GroupsTold))
 
     async def on_asked(_peer: str, envelope: Envelope) -> None:
         await informer.asked(body_of(envelope, InventoryAsk))

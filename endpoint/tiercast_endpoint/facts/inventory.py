@@ -3,12 +3,10 @@
 Rules
 - Said at every start, when something is another than was said, and when a job asks for it; but for a job's, only while
   the parent is there, so that a cut fills no outbox.  Its number is committed before it is sent.
-- The owner's wishes stand in the database until he takes them back or the region refuses them; those of the settings
-  always stand.
+- In which groups it wants to be stands with its facts (`owngroups.py`).
 - What another parent may hold already is told by its number alone, and whole to one that asks; a list of software
   goes whole the first time, and then by its difference (`lists.py`).
 - A package is told of while its name leads to a tree in the install root: what somebody deleted by hand is gone.
-- What the region answers to a wish is a word for the owner, no more: nothing is done by it here.
 """
 
 from __future__ import annotations
@@ -25,33 +23,29 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
-from tiercast_endpoint.facts import lists
+from tiercast_endpoint.facts import lists, owngroups
 from tiercast_endpoint.facts.facts import read_facts, settled
 from tiercast_endpoint.facts.lists import Listed
 from tiercast_endpoint.facts.ownfacts import Found, OwnFacts
+from tiercast_endpoint.facts.owngroups import OwnGroups
 from tiercast_endpoint.trees import holdings
-from tiercast_protocol.content.facts.inventory import MOST_GROUPS, Facts, Inventory, sign_inventory
-from tiercast_protocol.errors import MessageInvalid, TiercastError, UsageError
+from tiercast_protocol.content.facts.inventory import Facts, Inventory, sign_inventory
+from tiercast_protocol.errors import MessageInvalid, TiercastError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.joined import Enrolled
 from tiercast_protocol.node.post import Post
 from tiercast_protocol.wire import codec
-from tiercast_protocol.wire.facts import GroupsTold, Inventories, InventoryAsk, InventoryEntry, InventorySame
-from tiercast_protocol.wire.topics import valid_name
+from tiercast_protocol.wire.facts import Inventories, InventoryAsk, InventoryEntry, InventorySame
 
 log = structlog.get_logger(__name__)
 
-SCHEMA = """
+SCHEMA = f"""
 CREATE TABLE inventory (one INTEGER PRIMARY KEY, seq INTEGER NOT NULL, data BLOB NOT NULL, signature BLOB NOT NULL);
-CREATE TABLE own_group (
-    name TEXT PRIMARY KEY, wished INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
+{owngroups.SCHEMA}
 """
 #: Seconds between two looks at the system; between two looks whether the parent is there; in which changes gather.
 EVERY_S, AWAY_S, GATHER_S = 60.0, 0.5, 0.2
-#: Longest that a wish waits for the region's answer, in seconds.
-_PATIENCE_S = 60
-ASKED, JOINED, REFUSED = "asked", "joined", "refused"
 
 
 class Parent(Protocol):
@@ -121,8 +115,8 @@ class Informer:
         self._listed: Listed | None = None
         self._looking = asyncio.Event()
         self._again = True
-        self._anew = True
-        self._told = asyncio.Condition()
+        #: What the machine wants to be in.
+        self.groups = OwnGroups(db, owned.groups, me.generation, self.changed)
 
     def changed(self) -> None:
         """Something may be another than was said."""
@@ -179,7 +173,7 @@ class Informer:
         """Say what this machine is though nothing changed, to the byte; it is in the outbox then."""
         if self._owned.programs is not None:
             await self._owned.programs.ask(anew=True)
-        await self._say(await self.now(), await self._groups(), await self._listing(), urgent=True)
+        await self._say(await self.now(), await self.groups.wanted(), await self._listing(), urgent=True)
 
     async def asked(self, message: InventoryAsk) -> None:
         """The parent holds less than this machine told: say it whole."""
@@ -199,16 +193,17 @@ class Informer:
 
     async def _look(self) -> None:
         said, facts = await self._said(), await self.facts()
-        groups, listed = await self._groups(), await self._listing()
+        groups, listed = await self.groups.wanted(), await self._listing()
         # A wish that waits for its answer is said under a new number: what was said before is answered already.
-        anew = self._anew and await self._db.read(_waits)
+        anew = await self.groups.unsaid()
         present = (facts, groups, self._me.generation, listed.digest)
         if anew or said is None or (said.facts, said.groups, said.generation, said.software) != present:
             await self._say(facts, groups, listed, urgent=anew or said is None)
         elif self._again:
             same = InventorySame(generation=said.generation, seq=said.seq)
             await self._post.send(self._upstream.parent, same)
-        self._again = self._anew = False
+        self._again = False
+        self.groups.said()
 
     async def _say(self, facts: Facts, groups: list[str], listed: Listed, *, urgent: bool) -> None:
         """Write the next word, and send it with what is new of its list."""
@@ -218,10 +213,6 @@ class Informer:
         await self._post.send(
             self._upstream.parent, Inventories(entries=await self._entries(urgent=urgent), lists=news)
         )
-
-    async def _groups(self) -> list[str]:
-        wished = await self._db.read(_wished)
-        return sorted({*wished, *self._owned.groups})[:MOST_GROUPS]
 
     async def _entries(self, *, urgent: bool) -> list[InventoryEntry]:
         row = await self._db.read(lambda c: c.execute("SELECT seq, data, signature FROM inventory").fetchone())
@@ -261,133 +252,13 @@ class Informer:
         connection.execute("INSERT OR REPLACE INTO inventory VALUES (1, ?, ?, ?)", (seq, data, signature))
         lists.keep(connection, listed)
 
-    # -- groups ------------------------------------------------------------------------------------------
-
-    async def told(self, message: GroupsTold) -> None:
-        """The region says what came of the wishes; what it says of an older word than the last changes nothing."""
-        if message.generation != self._me.generation:
-            return
-        await self._db.write(partial(_answer, message))
-        async with self._told:
-            self._told.notify_all()
-
     def register(self, verbs: Verbs) -> None:
         """Put what the owner may see and wish into the socket's table."""
         verbs.add("inventory", "viewer", self._show)
-        verbs.add("group.list", "viewer", self._list)
-        verbs.add("group.join", "operator", self._join)
-        verbs.add("group.leave", "operator", self._leave)
+        self.groups.register(verbs)
 
     async def _show(self, call: Call) -> dict[str, Any]:
         """What this machine is, as the region is told."""
         del call
         found: dict[str, Any] = msgspec.to_builtins(await self.facts())
         return found
-
-    async def _list(self, call: Call) -> list[dict[str, str]]:
-        """The groups that this machine asked for, and what came of it."""
-        del call
-        rows = await self._db.read(lambda c: c.execute("SELECT name, wished, state, reason FROM own_group").fetchall())
-        settled_ = self._owned.groups
-        found = {
-            name: {"group": name, "state": state, "reason": reason}
-            for name, wished, state, reason in rows
-            if wished or name in settled_
-        }
-        for name in settled_:
-            found.setdefault(name, {"group": name, "state": ASKED, "reason": ""})
-        return [found[name] for name in sorted(found)]
-
-    async def _join(self, call: Call) -> dict[str, str]:
-        """Ask to be in a group, and wait `wait_s` seconds for the answer."""
-        name, wait = call.text("group"), call.number("wait_s", 0)
-        if not valid_name(name):
-            raise UsageError("name.invalid", f"{name[:80]!r} can't name a group.", todo="Type it as the region does.")
-        if not 0 <= wait <= _PATIENCE_S:
-            raise UsageError("argument.invalid", f"wait_s must be 0 to {_PATIENCE_S}.", "group.join")
-        await self._db.write(partial(_wish, name))
-        self._anew = True
-        self.changed()
-        state, reason = await self._answered(name, wait)
-        if state == REFUSED:
-            raise UsageError(
-                code="group.refused",
-                what=f"The region does not let this machine into {name!r}: {reason}.",
-                todo="Ask its administrator; a group that machines may join is made with --self-join.",
-            )
-        return {"group": name, "state": state}
-
-    async def _answered(self, name: str, wait: int) -> tuple[str, str]:
-        found = [ASKED, ""]
-
-        async def is_answered() -> None:
-            async with self._told:
-                while found[0] == ASKED:
-                    row = await self._db.read(partial(_state, name))
-                    found[:] = row if row is not None else (REFUSED, "it was taken back")
-                    if found[0] == ASKED:
-                        await self._told.wait()
-
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait):
-                await is_answered()
-        return found[0], found[1]
-
-    async def _leave(self, call: Call) -> dict[str, str]:
-        """Take a wish back."""
-        name = call.text("group")
-        if name in self._owned.groups:
-            raise UsageError(
-                code="group.settled",
-                what=f"The settings of this machine say that it wants to be in {name!r}.",
-                todo="Take it out of `groups` in endpoint.toml, and restart the agent.",
-            )
-        if not await self._db.write(partial(_take_back, name)):
-            raise UsageError(
-                code="group.unknown",
-                what=f"This machine did not ask to be in {name!r}.",
-                todo="`tiercast-endpoint group list` shows what it asked for; an administrator's groups are his.",
-            )
-        self.changed()
-        return {"group": name, "state": "left"}
-
-
-def _wished(connection: sqlite3.Connection) -> list[str]:
-    rows = connection.execute("SELECT name FROM own_group WHERE wished = 1 AND state != ?", (REFUSED,))
-    return [row[0] for row in rows]
-
-
-def _waits(connection: sqlite3.Connection) -> bool:
-    return connection.execute("SELECT 1 FROM own_group WHERE state = ? LIMIT 1", (ASKED,)).fetchone() is not None
-
-
-def _take_back(name: str, connection: sqlite3.Connection) -> int:
-    return connection.execute("DELETE FROM own_group WHERE name = ? AND wished = 1", (name,)).rowcount
-
-
-def _wish(name: str, connection: sqlite3.Connection) -> None:
-    connection.execute(
-        "INSERT INTO own_group (name, wished, state) VALUES (?, 1, ?)"
-        " ON CONFLICT (name) DO UPDATE SET wished = 1, state = iif(state = ?, excluded.state, state), reason = ''",
-        (name, ASKED, REFUSED),
-    )
-
-
-def _state(name: str, connection: sqlite3.Connection) -> tuple[str, str] | None:
-    row: tuple[str, str] | None = connection.execute(
-        "SELECT state, reason FROM own_group WHERE name = ?", (name,)
-    ).fetchone()
-    return row
-
-
-def _answer(message: GroupsTold, connection: sqlite3.Connection) -> None:
-    row = connection.execute("SELECT seq FROM inventory").fetchone()
-    if row is None or message.seq < row[0]:
-        return
-    rows = [(JOINED, "", name) for name in message.joined]
-    rows += [(REFUSED, reason[:500], name) for name, reason in message.refused.items()]
-    connection.executemany(
-        "INSERT INTO own_group (state, reason, name, wished) VALUES (?, ?, ?, 0)"
-        " ON CONFLICT (name) DO UPDATE SET state = excluded.state, reason = excluded.reason",
-        rows,
-    )

@@ -31,7 +31,6 @@ from tiercast_endpoint.jobs.run import Performer
 from tiercast_endpoint.owner import messages
 from tiercast_endpoint.threads import in_thread
 from tiercast_protocol.content.jobs import times
-from tiercast_protocol.content.jobs.receipt import ProgramResult
 from tiercast_protocol.content.package import actions
 from tiercast_protocol.errors import StoreFull
 from tiercast_protocol.node.database import Database
@@ -145,13 +144,7 @@ class Actions:
             )
         except OSError as error:
             raise _CanNotRunError("program.start", f"{program} could not be started: {error.strerror}.") from error
-        result = ProgramResult(
-            argv=list(said.argv),
-            exit=ran.exit,
-            timed_out=ran.timed_out,
-            seconds=round(ran.seconds, 3),
-            output=ran.output.decode("utf-8", "replace"),
-        )
+        result = ran.result(said.argv)
         return replace(job, running="", programs=(result,)), _end_of(said, ran, allowed)
 
     async def _started(self, job: Job, pid: int) -> None:

@@ -171,13 +171,7 @@ async def ask_health(db: Database, root: Path, job: Job, terms: Confirmation) ->
         # It may be there the next time; what never starts never confirms.
         output = f"could not be started: {error.strerror}"
         return job, ProgramResult(argv=list(terms.argv), exit=127, timed_out=False, seconds=0.0, output=output)
-    return replace(job, running=""), ProgramResult(
-        argv=list(terms.argv),
-        exit=ran.exit,
-        timed_out=ran.timed_out,
-        seconds=round(ran.seconds, 3),
-        output=ran.output.decode("utf-8", "replace"),
-    )
+    return replace(job, running=""), ran.result(terms.argv)
 
 
 def terms_of(taken: Selection) -> Confirmation | None:

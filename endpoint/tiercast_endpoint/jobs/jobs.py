@@ -1,7 +1,7 @@
 """All jobs of the agent: orders come in, and each package's jobs take turns (`turns.py`).
 
 Rules
-- An order is journaled before it is acknowledged; what is refused is journaled too, with its receipt.
+- An order is journaled before it is acknowledged (`intake.py`).
 - Opposite orders for one package are both carried out, in the order in which they came: the last one stands.
 - Who waits for a time has no turn: others of the package go before it, and it comes after those that are there when its
   time comes.
@@ -13,7 +13,6 @@ Rules
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Protocol
@@ -27,32 +26,26 @@ from tiercast_endpoint.jobs.gate import NO_WISH, Gate, Preferred, share_of
 from tiercast_endpoint.jobs.group_windows import Windows, read_windows
 from tiercast_endpoint.jobs.install import (
     HARMLESS,
-    INSTALL,
     RESTING,
-    RUN,
-    STATE_OF,
     HeldBack,
     Outcome,
-    Plan,
-    Snapshot,
     Step,
     Stopping,
     TimeCame,
 )
+from tiercast_endpoint.jobs.intake import enter
 from tiercast_endpoint.jobs.journal import Job
-from tiercast_endpoint.jobs.orders import Accepted, Identity, Refused, Repeated, Seen, Verdict, judge, open_bundle
+from tiercast_endpoint.jobs.orders import Accepted, Identity, Refused, open_bundle
 from tiercast_endpoint.jobs.reports import Reporter
 from tiercast_endpoint.jobs.run import Performer, Run, Watch, _unwatched
 from tiercast_endpoint.jobs.turns import Lanes
 from tiercast_endpoint.owner import choices
 from tiercast_endpoint.why import Look
 from tiercast_protocol.content.jobs import order as o
-from tiercast_protocol.content.jobs import power, provisos, times
+from tiercast_protocol.content.jobs import provisos, times
 from tiercast_protocol.content.jobs.jobtypes import OFFER, REPAIR
-from tiercast_protocol.content.jobs.order import Order
-from tiercast_protocol.content.jobs.reason import Reason, told
-from tiercast_protocol.content.jobs.vouching import SITE, windows_of
-from tiercast_protocol.content.package import phases
+from tiercast_protocol.content.jobs.reason import Reason
+from tiercast_protocol.content.jobs.vouching import windows_of
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.transfer.calendar import Window
 from tiercast_protocol.wire.envelope import Envelope
@@ -192,7 +185,7 @@ class Jobs:
         vouched = windows_of(bundle.targets, self._me.name)
         async with self._accepting:
             verdict, job = await self._db.write(
-                lambda connection: self._enter(connection, order, envelope.cause, vouched)
+                lambda connection: enter(connection, order, cause=envelope.cause, vouched=vouched, now_ms=self._clock())
             )
             self._signed_time = max(self._signed_time, order.issued)
         log.info("order", job=order.job, revision=order.revision, type=order.type, verdict=type(verdict).__name__)
@@ -212,38 +205,6 @@ class Jobs:
             await self._reporter.final(job, verdict.outcome)
         elif job.seq:
             await self._reporter.repeat(job)
-
-    def _enter(
-        self, connection: sqlite3.Connection, order: Order, cause: str, vouched: Mapping[str, str]
-    ) -> tuple[Verdict | further.Further, Job | None]:
-        """Judge and journal in one transaction."""
-        seen = Seen(
-            journal.counter(connection, journal.EPOCH),
-            journal.counter(connection, journal.TIME),
-            journal.newest_revision(connection, order.job),
-        )
-        now = self._clock()
-        if SITE in order.options and (done := further.done_before(connection, order)) is not None:
-            return Repeated(), done
-        verdict = judge(order, seen, now_ms=now)
-        if isinstance(verdict, Repeated):
-            return verdict, journal.job_at(connection, order.job, order.revision)
-        told: Verdict | further.Further = verdict
-        moved: Job | None = None
-        if phases.STEP in order.options:
-            told, moved = further.take(connection, order, verdict)
-        if isinstance(verdict, Accepted):
-            journal.raise_counter(connection, journal.EPOCH, order.epoch)
-            journal.raise_counter(connection, journal.TIME, order.issued)
-        if not isinstance(told, (Accepted, Refused)):
-            return told, moved
-        job = Job(
-            *(order.job, order.revision, order.type, order.package, order.version, order.package_revision),
-            *(order.root, order.issued, order.expires, cause, "ordered", now),
-            snapshot=_first_snapshot(order, told),
-            options={**order.options, **vouched},
-        )
-        return told, journal.add_job(connection, job)
 
     # -- jobs at work --------------------------------------------------------------------------------------
 
@@ -337,44 +298,3 @@ class Jobs:
     async def _end(self, job: Job, outcome: Outcome) -> None:
         await self._reporter.final(job, outcome)
         self._rest()
-
-
-def _first_snapshot(order: Order, verdict: Verdict) -> Snapshot:
-    """What is refused is journaled as ended: a crash before its receipt must not bring it to life."""
-    if isinstance(verdict, Refused):
-        return Snapshot(order.type, Step.END, outcome=verdict.outcome)
-    if order.type == RUN:
-        return Snapshot(order.type, plan=Plan(before=bool(order.options.get("idempotent"))))
-    if order.type in power.TYPES:
-        return Snapshot(order.type, plan=Plan(before=True))  # `powering` knows whether the machine went down
-    # An offer is installed as anything is, once it is accepted.
-    return Snapshot(INSTALL if order.type in {OFFER, REPAIR} else order.type, phase=phases.step_of(order.options))
-
-
-def describe(job: Job) -> dict[str, object]:
-    """A job as the control socket shows it."""
-    return {
-        "job": job.job,
-        "revision": job.revision,
-        "type": job.type,
-        "package": job.package,
-        "version": job.version,
-        "root": job.root.hex(),
-        "state": job.state,
-        "code": job.code,
-        "detail": told(job.code, job.detail),
-        "step": "" if job.finished else STATE_OF.get(job.snapshot.step, Step.END.value),
-        "done": job.done,
-        "total": job.total,
-        "seq": job.seq,
-        "issued": job.issued,
-        "expires": job.expires,
-        "started": job.started,
-        "finished": job.finished,
-        "reported": job.reported,
-        "programs": [
-            {"argv": p.argv, "exit": p.exit, "timed_out": p.timed_out, "seconds": p.seconds, "output": p.output}
-            for p in job.programs
-        ],
-        "actions": [{"action": a.action, "did": a.did, "seconds": a.seconds} for a in job.actions],
-    }

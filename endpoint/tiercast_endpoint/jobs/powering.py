@@ -19,7 +19,6 @@ from tiercast_endpoint.jobs.install import Event, Step, StepDone, StepFailed
 from tiercast_endpoint.jobs.journal import Job
 from tiercast_endpoint.jobs.run import Performer
 from tiercast_protocol.content.jobs.power import SHUTDOWN, TYPES
-from tiercast_protocol.content.jobs.receipt import ProgramResult
 from tiercast_protocol.node.config import Duration, setting
 from tiercast_protocol.node.database import Database
 
@@ -103,13 +102,7 @@ class Powering:
             ran = await run_command(argv, job.job)
         except OSError as error:
             return job, StepFailed(step, "program.start", f"{argv[0]} could not be started: {error.strerror}.")
-        said = ProgramResult(
-            argv=list(argv),
-            exit=ran.exit,
-            timed_out=ran.timed_out,
-            seconds=round(ran.seconds, 3),
-            output=ran.output.decode("utf-8", "replace"),
-        )
+        said = ran.result(argv)
         job = replace(job, running="", programs=(said,))
         if not ran.ok:
             how = f"ended with status {ran.exit}" if not ran.timed_out else "took too long"

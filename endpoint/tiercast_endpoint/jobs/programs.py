@@ -24,6 +24,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tiercast_protocol.content.jobs.receipt import ProgramResult
+
 #: Seconds between SIGTERM and SIGKILL.
 GRACE_S = 5.0
 #: Seconds that the pipe is read after the program has ended.
@@ -52,6 +54,16 @@ class Ran:
     def ok(self) -> bool:
         """Whether it ended by itself with status 0."""
         return self.exit == 0 and not self.timed_out
+
+    def result(self, argv: Sequence[str]) -> ProgramResult:
+        """As receipts tell it; `argv` is what was asked for, wherever that lies."""
+        return ProgramResult(
+            argv=list(argv),
+            exit=self.exit,
+            timed_out=self.timed_out,
+            seconds=round(self.seconds, 3),
+            output=self.output.decode("utf-8", "replace"),
+        )
 
 
 class HeadAndTail:

@@ -34,9 +34,7 @@ from tiercast_endpoint.trees.root_folder import RootFolder
 from tiercast_endpoint.trees.tree import TreeError
 from tiercast_endpoint.trees.verifying import without_programs
 from tiercast_protocol.content.jobs import times
-from tiercast_protocol.content.jobs.receipt import ProgramResult
 from tiercast_protocol.content.package import phases, reboots
-from tiercast_protocol.content.package.programs import Program
 from tiercast_protocol.content.package.variables import fill
 from tiercast_protocol.node.database import Database
 
@@ -216,7 +214,7 @@ class Steps:
             )
         except OSError as error:
             raise Failed("program.start", f"{which} could not be started: {error.strerror}.") from error
-        job = replace(job, running="", programs=(*job.programs, _result_of(program, ran)))
+        job = replace(job, running="", programs=(*job.programs, ran.result(program.argv)))
         if ran.ok:
             return job, StepDone(step)
         if ran.timed_out:
@@ -355,16 +353,6 @@ class Steps:
                     continue
                 await self._db.write(lambda connection, tree=tree: holdings.remove_tree(connection, tree.tree))  # type: ignore[misc]
                 await in_thread(self._root.delete_tree, tree.tree)
-
-
-def _result_of(program: Program, ran: programs.Ran) -> ProgramResult:
-    return ProgramResult(
-        argv=list(program.argv),
-        exit=ran.exit,
-        timed_out=ran.timed_out,
-        seconds=round(ran.seconds, 3),
-        output=ran.output.decode("utf-8", "replace"),
-    )
 
 
 def same_file_system(a: os.PathLike[str], b: os.PathLike[str]) -> bool:

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from tiercast_endpoint.facts.judging import said_of, terms_of
 from tiercast_endpoint.jobs import journal
 from tiercast_endpoint.jobs.called import called
-from tiercast_endpoint.jobs.jobs import describe
 from tiercast_endpoint.jobs.journal import Job
+from tiercast_endpoint.jobs.showing import describe
 from tiercast_endpoint.owner import choices
 from tiercast_endpoint.owner.choices import ALL, Choice, Terms
 from tiercast_protocol.content.jobs import provisos

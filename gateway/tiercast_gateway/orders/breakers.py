@@ -168,11 +168,7 @@ class Breakers:
         """
         known, held = self._breakers.get(rollout), self._above().get(rollout)
         if known is None and held is None:
-            raise UsageError(
-                code="rollout.unknown",
-                what=f"No rollout {rollout[:60]!r} with a breaker passed {self._tree.name}.",
-                todo="`tiercast rollout list` shows those that did.",
-            )
+            raise self._unknown(rollout)
         if known is None or not known.open:
             above = held is not None
             raise UsageError(
@@ -213,6 +209,13 @@ class Breakers:
         held = self.held()
         return {job: reason_of(held[rollout]) for job, rollout in self._open.items() if rollout in held} if held else {}
 
+    def _unknown(self, rollout: str) -> UsageError:
+        return UsageError(
+            code="rollout.unknown",
+            what=f"No rollout {rollout[:60]!r} with a breaker passed {self._tree.name}.",
+            todo="`tiercast rollout list` shows those that did.",
+        )
+
     def shown(self, rollout: str) -> dict[str, Any]:
         """What one is, for a person.
 
@@ -221,11 +224,7 @@ class Breakers:
         """
         known, held = self._breakers.get(rollout), self.held().get(rollout)
         if known is None and held is None:
-            raise UsageError(
-                code="rollout.unknown",
-                what=f"No rollout {rollout[:60]!r} with a breaker passed {self._tree.name}.",
-                todo="`tiercast rollout list` shows those that did.",
-            )
+            raise self._unknown(rollout)
         seen = known.counted if known is not None else Counted(0, 0)
         return {
             "rollout": rollout,

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tiercast_cli.packager.send import MESSAGE_BYTES, build_package, load_definition
+from tiercast_cli.packager.send import build_package, load_definition
+from tiercast_cli.talk.parcels import MESSAGE_BYTES
 from tiercast_protocol.content.package.definition import Definition
 from tiercast_protocol.content.sealed.chunk import unseal
 from tiercast_protocol.content.sealed.manifest import decode_root

@@ -163,9 +163,9 @@ async def test_a_wish_is_answered_and_taken_back(db: Database, tmp_path: Path) -
             asked = tasks.create_task(do(informer, "group.join", group="testers", wait_s=20))
             said = await above.until(2)
             assert said.groups == ["policy", "testers"]
-            await informer.told(GroupsTold(generation=1, seq=said.seq - 1, refused={"testers": "an old word"}))
-            await informer.told(GroupsTold(generation=9, seq=said.seq, refused={"testers": "another machine's"}))
-            await informer.told(GroupsTold(generation=1, seq=said.seq, joined=["policy", "testers"]))
+            await informer.groups.told(GroupsTold(generation=1, seq=said.seq - 1, refused={"testers": "an old word"}))
+            await informer.groups.told(GroupsTold(generation=9, seq=said.seq, refused={"testers": "another machine's"}))
+            await informer.groups.told(GroupsTold(generation=1, seq=said.seq, joined=["policy", "testers"]))
         assert asked.result() == {"group": "testers", "state": "joined"}
         listed = {one["group"]: one["state"] for one in await do(informer, "group.list")}
         assert listed == {"policy": "joined", "testers": "joined"}
@@ -188,7 +188,7 @@ async def test_a_refused_wish_says_why_and_may_be_tried_again(db: Database, tmp_
                 while "boss" not in said.groups:
                     count += 1
                     said = await above.until(count)
-                await informer.told(GroupsTold(generation=1, seq=said.seq, refused={"boss": "nobody may"}))
+                await informer.groups.told(GroupsTold(generation=1, seq=said.seq, refused={"boss": "nobody may"}))
                 count += 1
             assert "nobody may" in asked.result().what
         with pytest.raises(UsageError, match="can't name"):
