@@ -136,6 +136,18 @@ def small_edit(at: Upgrades, folder: Path) -> dict[str, Any]:
     return {"files": SMALL_FILES, "ours": carried} | seen
 
 
+def measure(folder: Path, pairs: list[tuple[str, str, str]], cache: Path, kept: Path, edited: Path) -> None:
+    """These pairs, a row for each in `kept`, and the small edit."""
+    trees = {(name, v): unpacked(cache, name, v) for name, *versions in pairs for v in versions}
+    with Region(folder / "r") as region:
+        at = Upgrades(region)
+        for name, before, after in pairs:
+            row = upgrade(at, folder, name, (before, trees[name, before]), (after, trees[name, after]))
+            (kept / f"{name}.json").write_text(json.dumps(row))
+        if not edited.exists():
+            edited.write_text(json.dumps(small_edit(at, folder)))
+
+
 def asked_for() -> list[tuple[str, str, str]]:
     """The pairs that the command line leaves."""
     only = {name for name in asked("only").split(",") if name}
@@ -152,17 +164,14 @@ def work(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
         shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir(parents=True, exist_ok=True)
     pairs = asked_for()
-    trees = {(name, v): unpacked(cache, name, v) for name, *versions in pairs for v in versions}
-    rows: list[dict[str, Any]] = []
-    with Region(folder / "r") as region:
-        at = Upgrades(region)
-        for name, before, after in pairs:
-            row = kept / f"{name}.json"
-            if not row.exists():
-                found = upgrade(at, folder, name, (before, trees[name, before]), (after, trees[name, after]))
-                row.write_text(json.dumps(found))
-            rows.append(json.loads(row.read_text()))
-        small = small_edit(at, folder)
+    files = [kept / f"{name}.json" for name, *_ in pairs]
+    edited = kept / "small edit.json"
+    if not all(file.exists() for file in (*files, edited)):
+        measure(
+            folder, [pair for pair, file in zip(pairs, files, strict=True) if not file.exists()], cache, kept, edited
+        )
+    rows: list[dict[str, Any]] = [json.loads(file.read_text()) for file in files]
+    small: dict[str, Any] = json.loads(edited.read_text())
     shutil.rmtree(kept)
     sums = {key: sum(row[key] for row in rows) for key in ("ours", "casync", "rsync", "zstd")}
     peaks = {key: max(row[key] for row in (*rows, small)) for key in small if key.endswith("_peak_mib")}
