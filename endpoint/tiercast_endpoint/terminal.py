@@ -57,12 +57,20 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _misplaced(context: typer.Context, folder: str) -> str:
+    """Who puts the folder before the command is told where it stands."""
+    if folder and not context.resilient_parsing:
+        raise typer.BadParameter(f"comes after the command: tiercast-endpoint list --state {folder}")
+    return folder
+
+
 @app.callback()
 def options(
     *,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
     ] = False,
+    state: Annotated[str, typer.Option("--state", hidden=True, callback=_misplaced)] = "",
 ) -> None:
     """Options before the command."""
 

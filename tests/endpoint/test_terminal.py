@@ -27,3 +27,10 @@ def test_an_agent_that_does_not_run_is_named_with_what_to_do(tmp_path: Path) -> 
     assert done.exit_code == 3
     assert "daemon.unreachable" in done.output
     assert f"tiercast-endpoint run --state {tmp_path}" in done.output
+
+
+def test_the_folder_before_the_command_is_told_where_it_stands() -> None:
+    done = CliRunner().invoke(terminal.app, ["--state", "./pc-1", "list"])
+    assert done.exit_code == 2
+    assert "comes after the command: tiercast-endpoint list --state ./pc-1" in " ".join(done.output.split())
+    assert "--state" not in CliRunner().invoke(terminal.app, ["--help"]).output.partition("Examples")[0]
