@@ -22,7 +22,7 @@ from tiercast_protocol.transfer.books import CUT, FOUND, PUBLISHED, Came, Place,
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from tiercast_gateway.subtree import SubTree
     from tiercast_protocol.node.control.peers import Role
@@ -175,9 +175,13 @@ class Ledgers:
         for row in await self._ledger.totals(side=SENT, link=only):
             if row.key.session:
                 sent.setdefault(row.key.link, {}).setdefault(row.key.session, {})[row.key.reason] = row
-        return list(await asyncio.gather(*(self._link(child, sessions, patience) for child, sessions in sent.items())))
+        written = await self._ledger.places()
+        links = (self._link(child, sessions, patience, written) for child, sessions in sent.items())
+        return list(await asyncio.gather(*links))
 
-    async def _link(self, child: str, sessions: dict[str, dict[str, Row]], patience: float) -> dict[str, Any]:
+    async def _link(
+        self, child: str, sessions: dict[str, dict[str, Row]], patience: float, written: Mapping[tuple[str, int], Place]
+    ) -> dict[str, Any]:
         side = await self._ask(child, patience)
         books = self._tree.streams.books
         totals = dict.fromkeys(("published", "arrived", "lost", "surplus", "left_over", "frames_left_over"), 0)
@@ -185,7 +189,8 @@ class Ledgers:
         frames = under_way = 0
         for name, reasons in sessions.items():
             session = int(name, 16)
-            place = books.place(child, session) or Place(0, 0)
+            # the books remember the last legs of a child; where older ones ended was written down
+            place = books.place(child, session) or written.get((child, session)) or Place(0, 0)
             book = _sent(reasons)
             frames += book.frames
             live = books.live(child, session)

@@ -16,7 +16,8 @@ from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call, Verbs
 from tiercast_protocol.node.kernel import Peer
-from tiercast_protocol.node.ledger import CAME, DEPOT, SENT
+from tiercast_protocol.node.ledger import CAME, DEPOT, SENT, Key
+from tiercast_protocol.transfer.books import PUBLISHED, Place
 
 KEY = PrivateKey.generate()
 
@@ -98,6 +99,26 @@ async def test_a_parent_that_began_anew_goes_on_with_its_books(tmp_path: Path) -
         check = await Ledgers(top).check(asked())
         assert not check["balanced"]
         assert check["links"][0]["left_over"] < 0
+
+
+async def test_legs_that_are_over_long_ago_are_compared_by_where_they_were_written_to_end(tmp_path: Path) -> None:
+    """More of them than the books remember: a child that was killed a dozen times with bytes under way."""
+    held = chunks(5)
+    async with (
+        parent_node(tmp_path, children=["mid"], key=KEY, name="top") as top,
+        gateway_node(tmp_path, "mid", top, KEY) as mid,
+    ):
+        answering(mid)
+        assert mid.books.arrivals is not None
+        for session in range(1, 13):
+            top.books.ledger.add(Key(SENT, "mid", PUBLISHED, f"{session:x}"), 1000, frames=1)
+            top.books.ledger.stand("mid", session, Place(1000, 400))
+            mid.books.ledger.add(Key(CAME, "top", "useful", f"{session:x}"), 400)
+        for digest, stored in held.items():
+            await top.depot.put(digest, stored)
+        await fetch(mid, list(held))
+        (link,) = (await Ledgers(top).check(asked()))["links"]
+        assert (link["even"], link["left_over"], link["lost"]) == (True, 0, 12 * 600)
 
 
 async def test_a_child_that_does_not_answer_is_said_to_be_silent(

@@ -8,16 +8,16 @@ Rules
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import fields
 from functools import partial
 
 from blake3 import blake3
+from tests.simulation.bookkeeping import Bookkeeper
+from tests.simulation.steering import Words, jobs_below
 from tests.simulation.world import Link, World
 
 from tiercast_protocol.transfer import events as e
-from tiercast_protocol.transfer.books import CUT, FOUND, PUBLISHED, Balance, Came, Place, Sent, SentBooks, compare
+from tiercast_protocol.transfer.lanestates import ACTIVE, CHANGES
 from tiercast_protocol.transfer.receiver import Receiver
 from tiercast_protocol.transfer.sender import Sender
 from tiercast_protocol.wire.frame import PIECE_HEADER
@@ -37,7 +37,7 @@ def check(truth: bool, what: str) -> None:
         raise Broken(what)
 
 
-class Node:
+class Node(Bookkeeper):
     """A server, gateway or endpoint."""
 
     def __init__(
@@ -50,8 +50,7 @@ class Node:
         make_receiver: Callable[[int, int], Receiver],
         verify: bool = True,
     ) -> None:
-        self.world = world
-        self.name = name
+        super().__init__(world, name)
         self.window = window
         self.verify = verify
         self.store: dict[bytes, bytes] = {}
@@ -61,12 +60,11 @@ class Node:
         self.life = 0
         self.up = True
         self.store_delay = 0.001
+        #: What people said here of the links and jobs below, and the job that this node wants its content for.
+        self.words = Words()
+        self.job = ""
         self.subscribed: set[int] = set()
         self.fetched = 0
-        #: What its ledger says, as it stands on its disk.
-        self.written: Counter[tuple[str, int, str]] = Counter()
-        self.places: dict[tuple[str, int], Place] = {}
-        self._written_at = 0.0
         #: What it had before the story began.
         self.held: frozenset[bytes] = frozenset()
         self.on_stored: Callable[[bytes], None] = lambda _digest: None
@@ -76,8 +74,7 @@ class Node:
         self._begin()
 
     def _begin(self) -> None:
-        self.books = SentBooks(self.places)
-        self._counted: dict[str, int] = {}
+        self.open_books()
         self.sender = self._make_sender() if self.name[0] != "e" else None
         self.receiver = (
             None if self.name == "server" else self._make_receiver(self.world.random.getrandbits(63), self.window)
@@ -85,47 +82,11 @@ class Node:
         self.buffers: dict[bytes, bytearray] = {}
         self.asked: dict[bytes, None] = {}
         self.subscribed = set()
+        self.lane_states: dict[str, tuple[int, str]] = {}
         self.heard: dict[str, tuple[int, set[bytes]]] = {}
         self.under_way: dict[str, dict[tuple[bytes, int, tuple[int, int]], int]] = {}
         self._wake: dict[str, float] = {}
         self._bytes: list[tuple[Piece, memoryview]] = []
-
-    # -- the ledger -------------------------------------------------------------------------------
-
-    def write_down(self, *, now: bool = False) -> None:
-        """Every half second: who is killed loses what it counted since."""
-        if not now and self.world.now < self._written_at + 0.5:
-            return
-        self._written_at = self.world.now
-        for step in self.books.take():
-            self.written[step.child, step.session, step.reason] += step.bytes
-            self.written[step.child, step.session, f"{step.reason} frames"] += step.frames
-        self.places.update(self.books.places())
-        if self.receiver is not None and self.parent is not None:
-            counters = {field.name: getattr(self.receiver.counters, field.name) for field in fields(Came)}
-            for name, count in counters.items():
-                self.written[self.parent.name, self.receiver.session, name] += count - self._counted.get(name, 0)
-            self._counted = counters
-
-    def balances(self) -> dict[int, Balance]:
-        """The books of this node's leg to its parent and of its parent, side by side, by session."""
-        assert self.parent is not None
-        assert self.receiver is not None
-        parent, found = self.parent, {}
-        for (child, session), place in parent.places.items():
-            if child != self.name:
-                continue
-            sent = Sent(
-                published=parent.written[child, session, PUBLISHED],
-                frames=parent.written[child, session, f"{PUBLISHED} frames"],
-                cut=parent.written[child, session, CUT],
-                found=parent.written[child, session, FOUND],
-            )
-            came = Came(**{field.name: self.written[parent.name, session, field.name] for field in fields(Came)})
-            found[session] = compare(
-                sent, came, place, over=session != self.receiver.session or not parent.books.live(self.name, session)
-            )
-        return found
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -136,6 +97,10 @@ class Node:
 
     def revive(self) -> None:
         self.up = True
+        for event in self.words.again():
+            self.tell_sender(event)
+        for job, policy in self.words.policies.items():
+            self.tell_receiver(e.JobPolicySet(job, policy))
 
     def _alive(self, life: int, do: Callable[[], None]) -> None:
         if self.up and self.life == life:
@@ -234,6 +199,8 @@ class Node:
     def tell_sender(self, event: e.SenderEvent) -> None:
         if self.sender is None or not self.up:
             return
+        if isinstance(event, e.ChildLost):
+            self.lane_states.pop(event.child, None)
         commands = self.sender.handle(event, now=self.world.now)
         self.books.note(commands, self.sender.account, heard=event.child if isinstance(event, e.ReportReceived) else "")
         self.write_down()
@@ -287,9 +254,14 @@ class Node:
                 self._link(child).control(partial(node.tell_receiver, e.AbsentReceived(digests, reason)))
             case e.WakeAt(time):
                 self._set_wake("sender", time)
-            case e.LaneChanged(child, state):
-                check(state in ("active", "demoted", "parked"), "a state that is none")
-                world.injected[f"({state})"] += 1
+            case e.LaneChanged(child, state, reason):
+                account = self.sender.account(child) if self.sender is not None else None
+                before = self.lane_states.get(child, (0, ACTIVE))
+                was = before[1] if account is not None and account.session == before[0] else ACTIVE
+                legal = any(was in one.origins and (one.state, one.reason) == (state, reason) for one in CHANGES)
+                check(legal, f"a lane went from {was} to {state}: {reason}")
+                self.lane_states[child] = (account.session if account is not None else 0, state)
+                world.injected[f"({was} > {state}: {reason})"] += 1
             case e.LaneSlowed(_, rate):
                 check(rate is None or rate > 0, "slowed to nothing")
                 world.injected["(slowed)"] += 1
@@ -323,6 +295,8 @@ class Node:
             length += piece.length
         check(bool(command.pieces), "an empty frame")
         for child in command.children:
+            forbidden = self.words.forbids(child, jobs_below(self.children[child]), length)
+            check(not forbidden, f"sent to {child} though {forbidden}")
             wanted = self.heard[child][1]
             check(all(piece.digest in wanted for piece in command.pieces), "sent what was not wanted")
         targets = command.children

@@ -13,6 +13,7 @@ from functools import partial
 
 from blake3 import blake3
 from tests.simulation.nodes import Broken, Node
+from tests.simulation.steering import Steering
 from tests.simulation.world import NO_FAULTS, Faults, Link, World
 
 from tiercast_protocol.transfer import events as e
@@ -23,6 +24,8 @@ from tiercast_protocol.transfer.sender import Sender
 TROUBLE = 8.0
 DEADLINE = 400.0
 MOST_EVENTS = 500_000
+#: Words that people say in a story that is steered.
+STEERED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class Region:
     """The tree and its content."""
 
     def __init__(self, seed: int, faults: Faults, shape: Shape, parts: Parts) -> None:
+        self.seed = seed
         self.world = World(seed, faults)
         self.shape = shape
         self.parts = parts
@@ -116,8 +120,9 @@ class Region:
                 if digest not in self.lists and digest != self.root and world.random.random() < shape.held:
                     node.store[digest] = chunk
             node.held = frozenset(node.store)
+            node.job = f"j{name[-2]}" if world.faults.steered else ""
             node.on_stored = partial(self._go_on, node)
-            node.on_absent = lambda digest, _reason: node.soon(1.0, partial(node.want, (digest,)))
+            node.on_absent = lambda digest, _reason: node.soon(1.0, partial(node.want, (digest,), node.job))
             world.after(world.random.uniform(0, shape.start), self._start, node, 0)
         return node
 
@@ -126,14 +131,14 @@ class Region:
     def _start(self, node: Node, life: int) -> None:
         if not node.up or node.life != life:
             return
-        node.want((self.root,))
+        node.want((self.root,), node.job)
         for digest in [digest for digest in node.store if digest == self.root or digest in self.lists]:
             self._go_on(node, digest)
 
     def _go_on(self, node: Node, digest: bytes) -> None:
         if digest == self.root or digest in self.lists:
             names = node.store[digest]
-            node.want(names[at : at + 32] for at in range(0, len(names), 32))
+            node.want((names[at : at + 32] for at in range(0, len(names), 32)), node.job)
 
     def complete(self, node: Node) -> bool:
         return len(node.store) >= len(self.content)
@@ -152,6 +157,8 @@ class Region:
         ):
             for _ in range(times):
                 world.at(world.random.uniform(0.05, TROUBLE), do, world.random.choice(nodes))
+        if faults.steered:
+            Steering(world, self.nodes, self.seed).say(faults.steered, TROUBLE)
         world.at(TROUBLE, setattr, world, "troubled", False)
 
     def _cut(self, node: Node) -> None:
@@ -300,4 +307,4 @@ def _check_books(node: Node) -> None:
 
 def only(kind: str) -> Faults:
     """No fault but one."""
-    return replace(Faults(0, 0, 0, 0, 0, 0, 0, 0, 0), **{kind: getattr(Faults(), kind)})
+    return replace(Faults(0, 0, 0, 0, 0, 0, 0, 0, 0), **{kind: getattr(Faults(steered=STEERED), kind)})

@@ -7,10 +7,11 @@ from collections import Counter
 from dataclasses import fields
 
 import pytest
-from tests.simulation.region import Shape, only, story
+from tests.simulation.region import STEERED, Shape, only, story
 from tests.simulation.world import NO_FAULTS, Faults
 
 from tiercast_protocol.transfer.books import Balance
+from tiercast_protocol.transfer.lanestates import CHANGES
 
 SEEDS = 200
 KINDS = (
@@ -24,23 +25,31 @@ KINDS = (
     "restart",
     "slow child",
 )
+WORDS = ("link policy", "job policy", "suspended job", "suspended host", "suspended sub-tree", "wish")
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_every_story_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
     injected: Counter[str] = Counter()
     longest = 0.0
     for seed in range(SEEDS):
-        outcome = story(seed, Faults())
+        # every second one is steered while it runs
+        outcome = story(seed, Faults(steered=STEERED * (seed % 2)))
         injected += outcome.injected
         longest = max(longest, outcome.seconds)
     with capsys.disabled():
-        faults = ", ".join(f"{kind} {injected[kind]}" for kind in KINDS)
+        faults = ", ".join(f"{kind} {injected[kind]}" for kind in (*KINDS, *WORDS))
         states = ", ".join(f"{kind[1:-1]} {number}" for kind, number in sorted(injected.items()) if kind[0] == "(")
         told = f"{SEEDS} seeds: {faults}; longest {longest:.0f} virtual seconds; {states}"
         sys.stdout.write(f"\n{told}\n")
     for kind in KINDS:
         assert injected[kind] >= 500, f"only {injected[kind]} of {kind}"
+    for kind in WORDS:
+        assert injected[kind] >= 40, f"only {injected[kind]} of {kind}"
+    for change in CHANGES:
+        for origin in change.origins:
+            told = f"({origin} > {change.state}: {change.reason})"
+            assert injected[told], f"no story told of {told}"
 
 
 @pytest.mark.parametrize("kind", [field.name for field in fields(Faults)])
@@ -78,7 +87,7 @@ def test_what_a_child_holds_is_not_sent() -> None:
 
 
 def test_the_same_seed_tells_the_same_story() -> None:
-    first, second = story(7, Faults()), story(7, Faults())
+    first, second = story(7, Faults(steered=STEERED)), story(7, Faults(steered=STEERED))
     assert (first.seconds, first.injected) == (second.seconds, second.injected)
     for name, node in first.region.nodes.items():
         other = second.region.nodes[name]

@@ -31,6 +31,8 @@ class Faults:
     one_way_cuts: int = 4
     restarts: int = 4
     slow: int = 4
+    #: Words of people about jobs and links (`steering`): no faults, and yet all may come together.
+    steered: int = 0
 
 
 NO_FAULTS = Faults(loss=0, duplicate=0, reorder=0, corrupt=0, unpublished=0, cuts=0, one_way_cuts=0, restarts=0, slow=0)

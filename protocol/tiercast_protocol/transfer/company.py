@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 
 from tiercast_protocol.transfer.cutting import FIRST_FRAME
 from tiercast_protocol.transfer.events import Child
-from tiercast_protocol.transfer.lanes import LAG_AFTER, Lane, usual
+from tiercast_protocol.transfer.lanes import Lane, usual
+from tiercast_protocol.transfer.lanestates import LAG_AFTER
 
 #: So many lanes are a crowd.
 CROWD = 24

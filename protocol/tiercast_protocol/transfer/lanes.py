@@ -19,6 +19,17 @@ from typing import TYPE_CHECKING
 
 from tiercast_protocol.transfer.credit import Flow
 from tiercast_protocol.transfer.events import Child, Digest, Job
+from tiercast_protocol.transfer.lanestates import (
+    ACTIVE,
+    BACK_AFTER,
+    BACK_PROGRESS,
+    LAG_AFTER,
+    LAG_TRIPS,
+    PARK_AFTER,
+    PARKED,
+    USUAL_MOST,
+    USUAL_TIMES,
+)
 from tiercast_protocol.transfer.links import Link
 from tiercast_protocol.transfer.queues import JobBytes, Queue, Want
 from tiercast_protocol.transfer.ranges import Span
@@ -27,8 +38,6 @@ from tiercast_protocol.wire.messages import Piece
 if TYPE_CHECKING:
     from tiercast_protocol.transfer.groups import Group
 
-#: Seconds without progress, with bytes under way, after which a child is parked.
-PARK_AFTER = 10.0
 #: Least seconds without progress before a mark: while there is more to send, and at the end.
 MARK_BUSY = 0.5
 MARK_LAST = 0.2
@@ -38,12 +47,6 @@ _TRIP_GUESS = 0.25
 _TRIP_LONGEST = 2.0
 #: Longest pause between two marks.
 _MARK_LONGEST = 5.0
-#: A frame that was not reported for so long, or three usual round trips, lags if others go on.
-LAG_AFTER = 0.17
-#: Nobody is to blame for a trip that is less than so many times what a quarter of the others had of late too, up to so
-#: many seconds: where all are late in turn, the next one is always a little later than most.
-_USUAL_TIMES = 2.0
-_USUAL_MOST = 2.0
 #: Settled chunks remembered per lane, to tell a chunk sent again from one sent first.
 _REMEMBERED = 2048
 
@@ -69,7 +72,7 @@ class Lane:
     sent: OrderedDict[Digest, int] = field(default_factory=OrderedDict)
     #: The child's count when it dropped a chunk: a report from before that came late does not bring it back.
     dropped: OrderedDict[Digest, int] = field(default_factory=OrderedDict)
-    state: str = "active"
+    state: str = ACTIVE
     state_at: float = float("-inf")
     group: Group | None = None
     #: Bytes that jobs of lower priority may send before the higher ones go on.
@@ -184,7 +187,7 @@ class Lane:
     def mark_due(self, *, more: bool) -> float:
         """When a mark is due if nothing changes; `more`: there is something else to send."""
         flow = self.flow
-        if not flow.in_flight or self.state == "parked":
+        if not flow.in_flight or self.state == PARKED:
             return float("inf")
         if self.mark_forced:
             return float("-inf")
@@ -197,10 +200,14 @@ class Lane:
 
     def lag_due(self) -> float:
         """When the child counts as straggling if nothing changes: what it was sent takes far longer than usual."""
-        if self.state != "active" or not self.flow.in_flight:
+        if self.state != ACTIVE or not self.flow.in_flight:
             return float("inf")
         trip = self.flow.rtt if self.flow.rtt is not None else _TRIP_GUESS
-        return max(self.flow.oldest + max(LAG_AFTER, 3 * trip), self.lag_from)
+        return max(self.flow.oldest + max(LAG_AFTER, LAG_TRIPS * trip), self.lag_from)
+
+    def keeps_up(self, now: float) -> bool:
+        """Whether a demoted lane may take part again."""
+        return now - self.state_at >= BACK_AFTER and now - self.flow.progress_at < BACK_PROGRESS
 
     def holds(self, now: float) -> bool:
         """Whether what others want too waits for the group that is being founded."""
@@ -208,7 +215,7 @@ class Lane:
 
     def park_due(self) -> float:
         """When the lane is parked if nothing changes."""
-        if not self.flow.in_flight or self.state == "parked":
+        if not self.flow.in_flight or self.state == PARKED:
             return float("inf")
         return max(self.flow.progress_at, self.flow.waiting_since, self.heard_at) + PARK_AFTER
 
@@ -218,5 +225,5 @@ def usual(lanes: Iterable[Lane], but: Lane | None = None) -> float:
 
     On a machine that is busy all are heard irregularly, and to be late is no sign of a slow child.
     """
-    trips = sorted(lane.flow.longest for lane in lanes if lane is not but and lane.state == "active")
-    return min(_USUAL_TIMES * trips[3 * (len(trips) - 1) // 4], _USUAL_MOST) if trips else 0.0
+    trips = sorted(lane.flow.longest for lane in lanes if lane is not but and lane.state == ACTIVE)
+    return min(USUAL_TIMES * trips[3 * (len(trips) - 1) // 4], USUAL_MOST) if trips else 0.0

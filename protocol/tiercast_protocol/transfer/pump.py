@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tiercast_protocol.transfer import lanestates
 from tiercast_protocol.transfer.company import Company
 from tiercast_protocol.transfer.cutting import FRAME_COST, PIECE_COST, cut
 from tiercast_protocol.transfer.events import (
@@ -26,7 +27,8 @@ from tiercast_protocol.transfer.events import (
 from tiercast_protocol.transfer.gates import NEVER, ready_at
 from tiercast_protocol.transfer.groups import Group
 from tiercast_protocol.transfer.jobs import Job, Jobs
-from tiercast_protocol.transfer.lanes import LAG_AFTER, Lane
+from tiercast_protocol.transfer.lanes import Lane
+from tiercast_protocol.transfer.lanestates import LAG_AFTER
 from tiercast_protocol.transfer.links import Link
 from tiercast_protocol.transfer.membership import Membership
 from tiercast_protocol.transfer.pacing import TokenBucket
@@ -102,13 +104,13 @@ class Pump:
             self._judge_from = now + LAG_AFTER / 2
         self._armed = None
 
-    def change(self, lane: Lane, state: str, reason: str, now: float, out: list[SenderCommand]) -> None:
+    def change(self, lane: Lane, change: lanestates.Change, now: float, out: list[SenderCommand]) -> None:
         """Put the lane into a state and say so."""
-        lane.state = state
+        lane.state = change.state
         lane.state_at = now
-        if state != "active":
+        if change.state != lanestates.ACTIVE:
             self.membership.leave(lane, now, out)
-        out.append(LaneChanged(lane.child, state, reason))
+        out.append(LaneChanged(lane.child, change.state, change.reason))
 
     def wake(self, lane: Lane, now: float) -> None:
         """Something changed for the lane: let it take a turn, and look at its deadlines."""
@@ -173,15 +175,15 @@ class Pump:
         if lane.holds(now):
             self._schedule.look_at(lane, lane.hold_until)
         if now >= lane.park_due():
-            self.change(lane, "parked", "no progress", now, out)
+            self.change(lane, lanestates.SILENT, now, out)
         elif now >= self._lag_due(lane):
             lane.lag_from = now + LAG_AFTER / 4
             until = max(lane.flow.oldest + self._company.usual(now, lane), self._judge_from)
             if until > now:
                 lane.lag_from = until
             elif self._company.waits_for(lane, now):
-                self.change(lane, "demoted", "falls behind while others go on", now, out)
-        if lane.state != "parked" and now >= self._mark_due(lane):
+                self.change(lane, lanestates.BEHIND, now, out)
+        if lane.state != lanestates.PARKED and now >= self._mark_due(lane):
             lane.mark += 1
             lane.mark_at = now
             lane.mark_tries += 1
@@ -195,7 +197,7 @@ class Pump:
             self._schedule.look_at(group, self._judge_from)
             return
         for child in self.membership.look_at(group, now, out):
-            self.change(self._lanes[child], "demoted", "lags behind its group", now, out)
+            self.change(self._lanes[child], lanestates.HELD_BACK, now, out)
         if group.alive:
             self._schedule.ready(group)
 

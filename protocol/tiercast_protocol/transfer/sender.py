@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tiercast_protocol.transfer import reports
+from tiercast_protocol.transfer import lanestates, reports
 from tiercast_protocol.transfer.books import Account
 from tiercast_protocol.transfer.credit import Flow
 from tiercast_protocol.transfer.events import (
@@ -51,8 +51,6 @@ from tiercast_protocol.transfer.views import LaneView, lane_view
 from tiercast_protocol.wire.messages import Piece, Report
 
 NO_WISH = Pace()
-#: A demoted child that kept up for so many seconds may take part in groups again.
-BACK_AFTER = 5.0
 #: Sessions of earlier lives of a child whose late reports are ignored.
 _RETIRED = 8
 
@@ -140,12 +138,12 @@ class Sender:
         if flow.settle(report.received, now, exact=exact, measure=not (exact or lane.mark_tries)):
             lane.mark_tries = 0
             self._yield(lane, now, out)
-        if lane.state == "parked":
+        if lane.state == lanestates.PARKED:
             # Heard again; what is still under way is settled by a mark at once.
             lane.mark_tries = 0
-            self._pump.change(lane, "active", "heard again", now, out)
-        elif lane.state == "demoted" and now - lane.state_at >= BACK_AFTER and now - flow.progress_at < 1.0:
-            self._pump.change(lane, "active", "kept up again", now, out)
+            self._pump.change(lane, lanestates.HEARD, now, out)
+        elif lane.state == lanestates.DEMOTED and lane.keeps_up(now):
+            self._pump.change(lane, lanestates.CAUGHT_UP, now, out)
         if report.segment or report.rate or lane.link.wish != NO_WISH:
             self._settings.wish(lane, report, now, out)
         reports.take_wants(lane, report, self.supply, lambda name: self._settings.queue(lane, name, now))

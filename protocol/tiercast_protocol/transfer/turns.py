@@ -18,6 +18,7 @@ from tiercast_protocol.transfer.gates import NEVER, Gate, most, ready_at
 from tiercast_protocol.transfer.groups import PAIR, Group
 from tiercast_protocol.transfer.jobs import Job, Jobs
 from tiercast_protocol.transfer.lanes import Lane
+from tiercast_protocol.transfer.lanestates import PARKED
 from tiercast_protocol.transfer.links import Link
 from tiercast_protocol.transfer.membership import Membership
 from tiercast_protocol.transfer.policy import HIGHEST_PRIORITY
@@ -108,7 +109,7 @@ class Turns:
     # -- one lane ---------------------------------------------------------------------------------
 
     def _of_lane(self, lane: Lane, now: float) -> Turn | None:
-        if lane.state == "parked":
+        if lane.state == PARKED:
             return None
         size = self.size(lane)
         room = lane.flow.room(size)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from tiercast_protocol.transfer import lanestates
 from tiercast_protocol.transfer.cutting import frame_size
 from tiercast_protocol.transfer.events import Child, Job
 from tiercast_protocol.transfer.gates import NEVER, why
@@ -157,7 +158,7 @@ def _why(lane: Lane, queue: Queue, output: Link, now: float) -> tuple[str, float
     """Why nothing of the job goes to the child now, and until when; ("", now) when it does."""
     if queue.closed:
         return queue.closed, NEVER
-    if lane.state == "parked":
+    if lane.state == lanestates.PARKED:
         return PARKED, NEVER
     reason, until = why((*output.chain, *lane.link.chain, *queue.chain), now)
     if reason:

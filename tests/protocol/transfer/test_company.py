@@ -8,7 +8,8 @@ import pytest
 
 from tiercast_protocol.transfer.company import CROWD, STANDS, Company
 from tiercast_protocol.transfer.credit import Flow
-from tiercast_protocol.transfer.lanes import LAG_AFTER, Lane, usual
+from tiercast_protocol.transfer.lanes import Lane, usual
+from tiercast_protocol.transfer.lanestates import LAG_AFTER
 from tiercast_protocol.transfer.links import Link
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from tiercast_protocol.transfer.credit import Flow
 from tiercast_protocol.transfer.jobs import Job
-from tiercast_protocol.transfer.lanes import MARK_BUSY, MARK_LAST, PARK_AFTER, Lane, usual
+from tiercast_protocol.transfer.lanes import MARK_BUSY, MARK_LAST, Lane, usual
+from tiercast_protocol.transfer.lanestates import PARK_AFTER
 from tiercast_protocol.transfer.links import Link
 from tiercast_protocol.transfer.queues import Queue
 from tiercast_protocol.wire.messages import Piece
