@@ -171,18 +171,34 @@ class Ledgers:
         return link == self._tree.above.parent or any(link == user.name for user in self._tree.enrolment.children())
 
     async def _links(self, only: str, patience: float) -> list[dict[str, Any]]:
+        # What was heard of before a child answers, and what was sent by then: bytes that pass while it does are under
+        # way, whichever end counted them.
+        before = {place: stood.received for place, stood in self._tree.streams.books.places().items()}
+        children = list(await self._sent(only))
+        sides = await asyncio.gather(*(self._ask(child, patience) for child in children))
+        await self._ledger.write()
+        sent, written = await self._sent(only), await self._ledger.places()
+        return [
+            self._link(child, sent.get(child, {}), side, before, written)
+            for child, side in zip(children, sides, strict=True)
+        ]
+
+    async def _sent(self, only: str) -> dict[str, dict[str, dict[str, Row]]]:
+        """What was sent to each child in each session, by reason."""
         sent: dict[str, dict[str, dict[str, Row]]] = {}
         for row in await self._ledger.totals(side=SENT, link=only):
             if row.key.session:
                 sent.setdefault(row.key.link, {}).setdefault(row.key.session, {})[row.key.reason] = row
-        written = await self._ledger.places()
-        links = (self._link(child, sessions, patience, written) for child, sessions in sent.items())
-        return list(await asyncio.gather(*links))
+        return sent
 
-    async def _link(
-        self, child: str, sessions: dict[str, dict[str, Row]], patience: float, written: Mapping[tuple[str, int], Place]
+    def _link(
+        self,
+        child: str,
+        sessions: dict[str, dict[str, Row]],
+        side: _Side | None,
+        before: Mapping[tuple[str, int], int],
+        written: Mapping[tuple[str, int], Place],
     ) -> dict[str, Any]:
-        side = await self._ask(child, patience)
         books = self._tree.streams.books
         totals = dict.fromkeys(("published", "arrived", "lost", "surplus", "left_over", "frames_left_over"), 0)
         came_all = dict.fromkeys((*(field.name for field in fields(Came)), CORRUPT), 0)
@@ -191,6 +207,7 @@ class Ledgers:
             session = int(name, 16)
             # the books remember the last legs of a child; where older ones ended was written down
             place = books.place(child, session) or written.get((child, session)) or Place(0, 0)
+            place = Place(place.position, min(place.received, before.get((child, session), place.received)))
             book = _sent(reasons)
             frames += book.frames
             live = books.live(child, session)
@@ -212,6 +229,7 @@ class Ledgers:
             "parent": self._tree.name,
             "child": child,
             "heard": side is not None,
+            "online": self._tree.children.online(child),
             "even": side is not None and not totals["left_over"] and not totals["frames_left_over"],
             "frames": frames,
             "under_way": under_way,

@@ -121,6 +121,38 @@ async def test_legs_that_are_over_long_ago_are_compared_by_where_they_were_writt
         assert (link["even"], link["left_over"], link["lost"]) == (True, 0, 12 * 600)
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_what_passes_while_a_child_answers_is_under_way_and_left_over_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """A check in the middle of a transfer, with a child that counts later, or earlier, than its parent."""
+    held = chunks(40)
+    digests = list(held)
+    async with parent_node(tmp_path, children=["mid"], key=KEY, name="top") as top:
+        for digest, stored in held.items():
+            await top.depot.put(digest, stored)
+        async with gateway_node(tmp_path, "mid", top, KEY) as mid:
+            answering(mid)
+            await fetch(mid, digests[:10])
+            ask = top.queries.ask
+
+            async def slowly(*args: Any, **more: Any) -> Any:
+                if when == "before":
+                    await fetch(mid, digests[10:])
+                answer = await ask(*args, **more)
+                if when == "after":
+                    await fetch(mid, digests[10:])
+                return answer
+
+            monkeypatch.setattr(top.queries, "ask", slowly)
+            (link,) = (await Ledgers(top).check(asked()))["links"]
+            assert (link["even"], link["left_over"], link["frames_left_over"]) == (True, 0, 0)
+            assert link["published"] == sum(map(len, held.values()))
+            monkeypatch.undo()
+            (link,) = (await Ledgers(top).check(asked()))["links"]
+            assert (link["even"], link["lost"], link["under_way"]) == (True, 0, 0)
+
+
 async def test_a_child_that_does_not_answer_is_said_to_be_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

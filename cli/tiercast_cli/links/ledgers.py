@@ -77,13 +77,19 @@ def check(*, node: At = "", json: Json = False) -> None:
         for one in uneven:
             print(f"{one['parent']} -> {one['child']}: {_left_over(one)}")
         if answer["silent"]:
-            print(f"Not heard, so not compared: {', '.join(answer['silent'])}")
+            why = {one["child"]: _silent(one) for one in answer["links"] if not one["heard"]}
+            print(f"Not heard, so not compared: {', '.join(why.get(name, name) for name in answer['silent'])}")
         heard = len([one for one in answer["links"] if one["heard"]])
         print(f"{words.count(heard, 'link')} compared: " + ("balanced." if answer["balanced"] else "NOT balanced."))
         return bool(answer["balanced"])
 
     if not run(work, as_json=json):
         raise typer.Exit(1)
+
+
+def _silent(link: dict[str, Any]) -> str:
+    """A child that did not answer, and why that is where it is known: it went to another parent, or is away."""
+    return str(link["child"]) + ("" if link.get("online", True) else f" (not connected to {link['parent']} now)")
 
 
 async def _all_rows(answer: dict[str, Any], args: dict[str, Any]) -> list[dict[str, Any]]:

@@ -80,6 +80,10 @@ def test_the_check_says_what_is_left_over(daemon: Daemon) -> None:
     said = daemon.run("ledger", "check")
     assert "1 link compared: balanced" in said
     assert "not compared: rome" in said
+    gone = a_link(child="rome", parent="mid", heard=False, online=False)
+    daemon.answers["ledger.check"]["links"].append(gone)
+    assert "not compared: rome (not connected to mid now)" in daemon.run("ledger", "check")
+    daemon.answers["ledger.check"]["links"].remove(gone)
     assert daemon.asked[-1] == ("ledger.check", {"node": "", "below": True})
     daemon.answers["ledger.check"] = {
         "node": "server", "balanced": False, "silent": [], "links": [a_link(even=False, left_over=-5)],
