@@ -64,7 +64,7 @@ def lack(
             opened = opened or because("dependency.open", needs=str(one), job=under_way[0].job)
         elif ways and ways[0].state != "done":
             last = ways[0]
-            result = f"{last.state} {last.code}".strip()
+            result = last.state if last.code in {"", last.state} else f"{last.state} {last.code}"
             return Lack(because("dependency.failed", needs=str(one), job=last.job, result=result), fetch=True)
         else:
             return Lack(because("dependency.missing", needs=str(one), held=held or None), fetch=True)

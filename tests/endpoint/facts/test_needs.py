@@ -37,6 +37,9 @@ def test_what_failed_is_named_with_its_result() -> None:
     assert found.reason.code == "dependency.failed"
     assert words(found.reason) == "needs b >= 2, and j3, which was to install it, ended failed disk.short"
     assert "j3" in todo(found.reason)
+    gone = lack([B2], [], {}, [bringer("j3", state="cancelled", code="cancelled")])
+    assert gone is not None
+    assert words(gone.reason).endswith("to install it, ended cancelled")
     assert freed(found.reason)
 
 

@@ -74,7 +74,7 @@ MACHINE: dict[str, Kind] = {
         (ENDPOINT,),
         "needs {needs}, which is not installed[ ({held} is)] and no job brings",
         "{needs} is installed",
-        "tiercast job install it on {node}",
+        "order it there: tiercast job install PACKAGE --on {node}",
     ),
     "before.open": Kind(
         (ENDPOINT,),

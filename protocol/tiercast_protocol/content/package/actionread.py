@@ -116,7 +116,7 @@ def _read(reader: Reader, kind: str, *, setuid: bool) -> Action:
 
 
 def _path(reader: Reader, key: str, _rule: Key) -> str:
-    expected = 'an absolute path without "." and "..", as in "/etc/app/app.conf"'
+    expected = 'an absolute path below "/", without "." and "..", as in "/etc/app/app.conf"'
     path = reader.text(key, expected)
     if key in reader.texts:
         try:
