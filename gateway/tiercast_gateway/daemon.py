@@ -69,6 +69,7 @@ async def serve(stack: AsyncExitStack, folder: Path) -> None:
         tls=settings.tls.context(present.url),
         clean=present.name != home.name,
     )
+    upstream.quota = settings.depot.quota or 0
     above.join(upstream)
     subtree.books.arrivals = Arrivals(subtree.books.ledger, upstream)
     owner = Owner(settings.transfer.checked(here.config), here.folder, upstream)

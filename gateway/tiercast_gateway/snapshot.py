@@ -78,6 +78,7 @@ def children(tree: SubTree) -> list[dict[str, Any]]:
                 "role": user.role,
                 "online": child.online,
                 "since": child.since,
+                "quota": child.quota,
                 "software": child.software,
                 "free": child.free,
                 "lane": lane.state if lane else "",

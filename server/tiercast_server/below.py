@@ -79,7 +79,7 @@ class Below:
 
     def children(self) -> list[Child]:
         """See `Tree.children`."""
-        return [Child(c["name"], c["online"], c["since"]) for c in snapshot.children(self.subtree)]
+        return [Child(c["name"], c["online"], c["since"], c["quota"]) for c in snapshot.children(self.subtree)]
 
     def sending_rate(self) -> int:
         """Bytes per second that went to all children in the last seconds."""

@@ -3,10 +3,11 @@
 Rules
 - A gateway keeps what an open job needs, so a quota below the package's stored bytes makes the job impossible: it is
   refused when it is ordered, with the figures.
-- Quotas are asked for over the tree, all at once and with a short deadline, and remembered for a while; one that is
-  far from small for this package for longer, for it comes from a file that hardly ever changes.  One that is too small
-  is asked for again each time: whoever was refused raises it and comes back.  Who is not there can't be asked: the job
-  is ordered, and the gateway says why it waits.
+- Gateways directly below say their quotas as they connect (older ones don't).  Others are asked over the tree, all at
+  once and with a short deadline, and what they say is remembered for a while; what is far from small for this package
+  for longer, for it comes from a file that hardly ever changes.  One that is too small is asked for again each time:
+  whoever was refused raises it and comes back.  Who is not there can't be asked: the job is ordered, and the gateway
+  says why it waits.
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ class Rooms:
 
     async def _ask(self, names: list[str], size: int) -> None:
         now = time.monotonic()
-        stale = [name for name in names if self._is_stale(name, size, now)]
+        said = {one.name: one.quota for one in self._tree.children() if one.online and one.quota >= 0}
+        self._known |= {name: (now, said[name]) for name in names if name in said}
+        stale = [name for name in names if name not in said and self._is_stale(name, size, now)]
         quotas = await asyncio.gather(*(self._quota(name) for name in stale))
         self._known |= {name: (now, quota) for name, quota in zip(stale, quotas, strict=True)}
 

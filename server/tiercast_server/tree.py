@@ -17,11 +17,15 @@ from tiercast_protocol.wire.site import BreakersOpened, SiteOrder
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A direct child as the sub-tree sees it; `since` in milliseconds since 1970 (0: never seen)."""
+    """A direct child as the sub-tree sees it; `since` in milliseconds since 1970 (0: never seen).
+
+    `quota` is that of a gateway's depot, 0 for none; -1 where it did not say.
+    """
 
     name: str
     online: bool
     since: int
+    quota: int = -1
 
 
 class Tree(Protocol):

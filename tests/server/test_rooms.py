@@ -9,6 +9,7 @@ import pytest
 from tiercast_protocol.errors import UsageError
 from tiercast_server.jobs.checks import Request
 from tiercast_server.rooms import LONG_S, Rooms
+from tiercast_server.tree import Child
 
 
 def a_request(*targets: str, type_: str = "install", package: str = "app") -> Request:
@@ -63,6 +64,39 @@ async def test_a_quota_that_was_raised_after_the_refusal_counts_at_once(world: A
         await rooms.check(a_request("pc1"))
     world.tree.answers["mid", "status"] = {"depot": {"quota": 20_000}}
     await rooms.check(a_request("pc1"))
+
+
+async def test_who_said_it_as_he_connected_is_not_asked(world: Any) -> None:
+    await world.package("app", "1", {"a": b"x" * 10_000})
+    for name, parent in (("mid", ""), ("old", ""), ("low", "mid")):
+        await world.join(name, "gateway", parent)
+    for name, parent in (("pc1", "low"), ("pc2", "old")):
+        await world.join(name, "endpoint", parent)
+    old = Child("old", online=True, since=1)
+    world.tree.present = [Child("mid", online=True, since=1, quota=0), old]
+    asked: list[str] = []
+    answer = world.tree.ask
+
+    async def ask(node: str, verb: str, args: dict[str, Any], *, deadline: float) -> Any:
+        asked.append(node)
+        return await answer(node, verb, args, deadline=deadline)
+
+    world.tree.ask = ask
+    world.tree.answers |= {(name, "status"): {"depot": {"quota": 1 << 40}} for name in ("mid", "old", "low")}
+    rooms = Rooms(world.region, world.tree, world.targeting)
+    await rooms.check(a_request("pc1", "pc2"))
+    assert sorted(asked) == ["low", "old"], "an older gateway says nothing of it, nor does one that is no child"
+    world.tree.present = [
+        Child("mid", online=True, since=2, quota=50),
+        old,
+    ]  # it was restarted with another one, and connected again
+    with pytest.raises(UsageError) as caught:
+        await rooms.check(a_request("pc1"))
+    assert "mid at most 50 bytes" in caught.value.what
+    world.tree.present = [Child("mid", online=False, since=3, quota=50), old]
+    world.tree.answers["mid", "status"] = {"depot": {"quota": 20_000}}
+    await rooms.check(a_request("pc1"))
+    assert asked[2:] == ["mid"], "what it said last is no word of now"
 
 
 async def test_who_does_not_answer_stops_nobody(world: Any) -> None:

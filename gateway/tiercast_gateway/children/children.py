@@ -31,6 +31,7 @@ class Child:
     software: str = ""
     free: int = 0
     metered: int = 0
+    quota: int = -1
 
 
 class Children:
@@ -83,6 +84,7 @@ class Children:
             child.since = _now()
         child.online, child.boot = True, hello.boot
         child.role, child.software, child.free = hello.role, hello.software, hello.free
+        child.quota = hello.quota
         if child.metered != hello.metered:
             child.metered = hello.metered
             self.on_terms()

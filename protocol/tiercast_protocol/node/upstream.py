@@ -96,6 +96,7 @@ class Upstream:
         self.waiting = ""
         #: Gives what `Hello` says of the link: nothing (0), that it is metered (1), that all jobs may use it (2).
         self.metered: Callable[[], int] = lambda: 0
+        self.quota = -1  # of the depot, as `Hello` says it
         self._later: set[Digest] = set()
         self._role, self._free = role, free
         self._post = post
@@ -292,7 +293,8 @@ class Upstream:
 
     def _hello(self) -> Hello:
         free = self._free() if self._free is not None else 0
-        return Hello(boot=self._caller.boot, role=self._role, software=__version__, free=free, metered=self.metered())
+        link, boot, role = self.metered(), self._caller.boot, self._role
+        return Hello(boot=boot, role=role, software=__version__, free=free, metered=link, quota=self.quota)
 
     # -- the transfer --------------------------------------------------------------------------------
 

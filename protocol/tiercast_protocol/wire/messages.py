@@ -39,6 +39,7 @@ class Hello(Message, frozen=True, kw_only=True, omit_defaults=True):
 
     `path`, from a parent that reaches the server: the names from there down to it.
     `metered`: 0 says nothing of the link to the parent, 1 that it is metered, 2 that all jobs may use it all the same.
+    `quota`, from a gateway: the most bytes that its depot holds, 0 for what its disk has; -1 says nothing.
     """
 
     boot: bytes
@@ -47,6 +48,7 @@ class Hello(Message, frozen=True, kw_only=True, omit_defaults=True):
     free: int = 0
     path: list[str] = msgspec.field(default_factory=list)
     metered: int = 0
+    quota: int = -1
 
 
 class Gone(Message, frozen=True, kw_only=True, omit_defaults=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tiercast_gateway.children.children import Children
 from tiercast_protocol.wire.messages import Hello
 
-FIRST, SECOND = Hello(boot=b"1", role="gateway", free=7), Hello(boot=b"2", role="gateway")
+FIRST, SECOND = Hello(boot=b"1", role="gateway", free=7, quota=9), Hello(boot=b"2", role="gateway")
 
 
 def test_the_first_hello_is_news_and_the_second_is_not() -> None:
@@ -15,6 +15,7 @@ def test_the_first_hello_is_news_and_the_second_is_not() -> None:
     assert children.hello("a", FIRST) == (False, False)
     assert children.online("a")
     assert (children.get("a").role, children.get("a").free, children.get("a").lane) == ("gateway", 7, lane)
+    assert (children.get("a").quota, Hello(boot=b"1").quota) == (9, -1), "who says nothing of it has said nothing"
 
 
 def test_another_boot_is_another_process_with_a_new_lane() -> None:
