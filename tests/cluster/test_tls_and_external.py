@@ -124,7 +124,7 @@ class Administrator:
             raise
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
     def _listens(self) -> bool:
         with socket.socket() as probe:

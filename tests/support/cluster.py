@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import tree
-from commands import FOUNDING, Commands
+from commands import NODES, Commands
 from linkbytes import connections, sockets_of
 from region import Region, tail
 from tiercast_protocol.node.control.framing import LENGTH, pack, unpack
@@ -34,18 +34,20 @@ ROOMS = ("protocol", "gateway", "server", "endpoint", "cli")
 KEEPALIVE = 4
 
 _COMMANDS = Commands(sys.executable)
-_FOUNDING = {module: Commands(sys.executable, modules) for module, modules in FOUNDING.items()}
+_NODES = {module: Commands(sys.executable, modules) for module, modules in NODES.items()}
+#: Commands of nodes that end by themselves: no daemon, and nothing that becomes another user.
+_SHORT = frozenset({"init", "join", "parent", "parents", "status", "verify", "why"})
 
 
 class ForkedRegion(Region):
     """A region whose command lines are forked, where they run beside us: no interpreter starts for each.
 
-    So are those that found it and join it.  Daemons are whole programs, begun as a service manager does.
+    So are those of its nodes that found it, join it or show one.  Daemons are whole programs, as of a service manager.
     """
 
     def finish(self, module: str, args: Sequence[str], at: str) -> subprocess.CompletedProcess[str]:
         """See `Region`."""
-        commands = _COMMANDS if module == "tiercast_cli" else _FOUNDING[module] if args[0] in {"init", "join"} else None
+        commands = _COMMANDS if module == "tiercast_cli" else _NODES.get(module) if args[0] in _SHORT else None
         if commands is None or self._inside(at):
             return super().finish(module, args, at)
         return commands.run(args, self.environment())

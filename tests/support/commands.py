@@ -5,7 +5,8 @@
 Rules
 - A run is the command's own `main`, in a process of its own, with the arguments, environment and folder of the call;
   only the imports are not made again, which are nine tenths of its time.
-- The process that forks has no thread and no loop.  It ends with the test process that started it.
+- The process that forks has no thread and no loop.  It ends with the test process that started it, whatever ended that,
+  and takes its folder with it.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ OWNER = (
     "rich.table",
     "tiercast_protocol.node.control.client",
 )
-#: How the nodes of a region come to be: the first words of their own commands, by module.
-FOUNDING = {
+#: Those of nodes, by module, with what founding and joining import late.
+NODES = {
     "tiercast_server": ("tiercast_server.__main__", "tiercast_server.founding", "tiercast_protocol.node.logs"),
     "tiercast_gateway": ("tiercast_gateway.__main__", "tiercast_gateway.joining", "tiercast_protocol.node.logs"),
     "tiercast_endpoint": (*OWNER, "tiercast_endpoint.joining", "tiercast_protocol.node.logs"),
@@ -97,7 +98,7 @@ class Commands:
                     stdin=subprocess.PIPE,
                     start_new_session=True,
                 )
-                atexit.register(_end, process, folder)
+                atexit.register(_end, process)
                 deadline = time.monotonic() + _START_S
                 while not path.exists():
                     assert process.poll() is None, "the command can't be imported"
@@ -107,11 +108,10 @@ class Commands:
             return self._socket
 
 
-def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     if process.stdin is not None:
         process.stdin.close()
     process.wait(_START_S)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _serve(path: Path, modules: Sequence[str]) -> None:
@@ -127,6 +127,7 @@ def _serve(path: Path, modules: Sequence[str]) -> None:
         while True:
             found = {key.fileobj for key, _ in ready.select()}
             if 0 in found:
+                shutil.rmtree(path.parent, ignore_errors=True)
                 return
             client, _ = server.accept()
             if os.fork() == 0:
