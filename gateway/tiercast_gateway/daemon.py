@@ -18,8 +18,9 @@ import structlog
 from tiercast_gateway.above import ParentAbove
 from tiercast_gateway.config import GatewaySettings, check_own_broker
 from tiercast_gateway.depot.marks import Marks
-from tiercast_gateway.subtree import SubTree, open_subtree
+from tiercast_gateway.subtree import SubTree
 from tiercast_gateway.subtree_config import SubTreeConfig
+from tiercast_gateway.subtree_opening import open_subtree
 from tiercast_gateway.verbs import add_common_verbs, add_parent_verbs
 from tiercast_protocol.content.trust.proving import Prover
 from tiercast_protocol.node import config, joined, lifecycle, logs, standing

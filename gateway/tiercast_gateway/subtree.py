@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -51,17 +50,16 @@ from tiercast_gateway.snapshot import snapshot
 from tiercast_gateway.steering.steering import Steering
 from tiercast_gateway.streams import Streams
 from tiercast_gateway.subtree_config import SubTreeConfig
-from tiercast_gateway.tables import SCHEMA
 from tiercast_gateway.why.way import WhyWay
 from tiercast_protocol.content.jobs.breaker import formers_of
 from tiercast_protocol.content.jobs.order import PURGE, Order
 from tiercast_protocol.errors import UsageError
-from tiercast_protocol.node.brokers import Broker, open_broker
+from tiercast_protocol.node.brokers import Broker
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.fetch import Fetcher
 from tiercast_protocol.node.leases import CHILD
-from tiercast_protocol.node.ledger import Ledger, open_ledger
+from tiercast_protocol.node.ledger import Ledger
 from tiercast_protocol.node.post import Post
 from tiercast_protocol.node.queries import Queries
 from tiercast_protocol.wire.messages import (
@@ -357,44 +355,3 @@ class SubTree:
             while not self._settled.empty():  # one look for all that came meanwhile
                 jobs |= self._settled.get_nowait()
             await self.orders.settle(jobs)
-
-
-@asynccontextmanager
-async def open_subtree(
-    config: SubTreeConfig, above: Above, *, fetcher: Fetcher | None = None
-) -> AsyncIterator[SubTree]:
-    """The sub-tree of one node, running; everything of it ends with the context.
-
-    Args:
-        config: what it needs to know.
-        above: the parent, or the region.
-        fetcher: brings chunks for this node's own preload; None where it can't be ordered to (the server).
-
-    Raises:
-        StateError: the state folder is damaged, or of a newer version.
-        UsageError: the broker can't be started as configured.
-    """
-    async with AsyncExitStack() as stack:
-        config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        db = await stack.enter_async_context(Database.open(config.folder / "node.db", SCHEMA))
-        store = await stack.enter_async_context(
-            DiskStore.open(config.folder / "depot", quota=config.quota, reserve=config.reserve)
-        )
-        broker = await stack.enter_async_context(
-            open_broker(config.broker, folder=config.folder / "broker", region=config.region, owner=config.me)
-        )
-        ledger = await stack.enter_async_context(open_ledger(config.folder))
-        subtree = SubTree(config, above, broker=broker, db=db, store=store, fetcher=fetcher, ledger=ledger)
-        above.attach(subtree)
-        await subtree.load()
-        failure: Exception | None = None
-        async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(subtree.run())
-            try:
-                yield subtree
-            except Exception as error:  # noqa: BLE001 - raised below, bare: the group would wrap it
-                failure = error
-            finally:
-                running.cancel()
-        if failure is not None:
-            raise failure

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tiercast_gateway import snapshot
-from tiercast_gateway.subtree import SubTree, open_subtree
+from tiercast_gateway.subtree import SubTree
 from tiercast_gateway.subtree_config import SubTreeConfig
+from tiercast_gateway.subtree_opening import open_subtree
 from tiercast_gateway.why.reasons import encoded, lasting
 from tiercast_protocol.content.jobs import jobtypes
 from tiercast_protocol.content.trust.keys import PrivateKey

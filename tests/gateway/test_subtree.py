@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from tests.support.hop import (
     made_package,
     order_for,
     parent_node,
+    remember,
     until,
 )
 
@@ -23,7 +23,6 @@ from tiercast_protocol.content.jobs.receipt import open_receipt
 from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.errors import SignatureInvalid
 from tiercast_protocol.node.fetch import fetch_package
-from tiercast_protocol.wire.envelope import Envelope
 from tiercast_protocol.wire.messages import OrderBundle, PatchOffer, PatchOffers, Status, StatusRecord, body_of
 
 KEY = PrivateKey.generate()
@@ -85,13 +84,6 @@ async def test_an_order_goes_down_its_content_follows_once_and_its_status_comes_
             assert await mid.orders.needed() == set()
 
 
-def remember(into: list[tuple[str, Envelope]]) -> Callable[[str, Envelope], Awaitable[None]]:
-    async def handler(peer: str, envelope: Envelope) -> None:
-        into.append((peer, envelope))
-
-    return handler
-
-
 async def test_a_gateway_preloads_and_purges_what_it_is_ordered_to(tmp_path: Path) -> None:
     package, above, own = made_package(100), FakeAbove(), PrivateKey.generate()
     above.library = package.chunks
@@ -131,17 +123,6 @@ async def test_an_order_waits_for_the_route_to_its_target(tmp_path: Path) -> Non
         async with child_node(tmp_path, "late", top.broker.children_url) as late:
             late.post.on("order.v1", remember(late.received))
             await until(lambda: bool(late.received))
-
-
-async def test_orders_routes_and_users_survive_a_restart(tmp_path: Path) -> None:
-    async with parent_node(tmp_path, children=["one"], key=KEY) as top:
-        await top.take_order(order_for(KEY, {"one": b"1" * 32}, root=b"r" * 32))
-    async with parent_node(tmp_path, children=[], key=KEY) as top:
-        assert top.routes.via("one") == "one"
-        assert await top.orders.needed() == {b"r" * 32}
-        async with child_node(tmp_path, "one", top.broker.children_url) as one:
-            one.post.on("order.v1", remember(one.received))
-            await until(lambda: bool(one.received))
 
 
 async def test_a_patch_made_after_the_order_is_offered_to_those_that_wait(tmp_path: Path) -> None:

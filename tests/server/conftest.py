@@ -13,8 +13,9 @@ import pytest
 from sqlalchemy import insert, select
 from tests.support.postgres import Postgres, running
 
-from tiercast_gateway.subtree import SubTree, open_subtree
+from tiercast_gateway.subtree import SubTree
 from tiercast_gateway.subtree_config import SubTreeConfig
+from tiercast_gateway.subtree_opening import open_subtree
 from tiercast_mqtt.password import hash_password
 from tiercast_protocol.content.facts.inventory import Facts, Inventory, sign_inventory
 from tiercast_protocol.content.jobs.order import Order, check_target, open_order

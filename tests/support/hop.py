@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tiercast_gateway.above import ParentAbove
-from tiercast_gateway.subtree import SubTree, open_subtree
+from tiercast_gateway.subtree import SubTree
 from tiercast_gateway.subtree_config import SubTreeConfig
+from tiercast_gateway.subtree_opening import open_subtree
 from tiercast_mqtt.password import hash_password
 from tiercast_protocol.content.jobs.order import Order, sign_order
 from tiercast_protocol.content.sealed import merkle
@@ -146,6 +147,15 @@ async def parent_node(
 def admitted(name: str, parent: str, role: str = "endpoint") -> Admitted:
     """The region's word that the node joined, with the tests' password."""
     return Admitted(name=name, role=role, parent=parent, public_key=b"k" * 32, password_hash=HASH, generation=1)
+
+
+def remember(into: list[tuple[str, Envelope]]) -> Callable[[str, Envelope], Awaitable[None]]:
+    """A handler that keeps what came, and from whom."""
+
+    async def handler(peer: str, envelope: Envelope) -> None:
+        into.append((peer, envelope))
+
+    return handler
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from sqlalchemy import Select, select
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.node.control.verbs import Call
 from tiercast_server.database.assignment_tables import assignments
+from tiercast_server.database.plan_tables import plans
 from tiercast_server.database.rollout_tables import rollouts
 from tiercast_server.database.tables import (
     cabinets,
@@ -21,7 +22,6 @@ from tiercast_server.database.tables import (
     jobs,
     nodes,
     packages,
-    plans,
     templates,
 )
 from tiercast_server.packages import cabinet_rights

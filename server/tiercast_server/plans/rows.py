@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tiercast_protocol.content.jobs.receipt import STATES
 from tiercast_protocol.errors import UsageError
 from tiercast_protocol.wire import codec
-from tiercast_server.database.tables import jobs, plan_steps, plans, targets
+from tiercast_server.database.plan_tables import plan_steps, plans
+from tiercast_server.database.tables import jobs, targets
 from tiercast_server.jobs.requests import about
 from tiercast_server.plans.checks import Planned
 from tiercast_server.plans.life import PlanLife, PlanState, Step, StepState
