@@ -17,6 +17,7 @@ from tiercast_cli.said.durations import moment_of, seconds_of
 from tiercast_cli.said.options import At, Job, Json, Node, OnBelow, OnHosts
 from tiercast_cli.said.terms import JOB, taking, terms_of
 from tiercast_cli.shown import words
+from tiercast_cli.shown.terms import told
 from tiercast_cli.talk.session import ask, emit, run
 from tiercast_protocol.errors import UsageError
 
@@ -59,7 +60,7 @@ def set_job(job: Job, *, json: Json = False, **given: Any) -> None:
         if json:
             emit(result)
             return
-        said = ", ".join(f"{key} {value}" for key, value in result["terms"].items()) or "the usual terms"
+        said = told(result["terms"]) or "the usual terms"
         print(f"Job {result['job']}: {said}, from now on.")
 
     run(work, as_json=json)

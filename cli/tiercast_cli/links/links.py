@@ -8,7 +8,7 @@ import typer
 
 from tiercast_cli.said.options import At, Json, child_completion
 from tiercast_cli.said.terms import LINK, taking, terms_of, window_text
-from tiercast_cli.shown import words
+from tiercast_cli.shown import terms, words
 from tiercast_cli.talk.session import ask, emit, run
 from tiercast_protocol.errors import UsageError
 
@@ -77,7 +77,7 @@ def show(child: Child = "", *, node: At = "", json: Json = False) -> None:
             return
         print(f"{link['parent']} -> {link['child'] or 'all children together'}")
         for key, value in link["terms"].items():
-            print(f"  {key:>14}  {_term(key, value)}")
+            print(f"  {terms.name(key):>14}  {terms.value(key, value)}")
         if link["rate_now"] is not None:
             print(f"  {'now':>14}  {words.rate(link['rate_now']) if link['rate_now'] else 'nothing'}")
         for line in _going(link):
@@ -109,14 +109,14 @@ def set_(child: Child = "", *, output: Output = False, node: At = "", json: Json
 
     async def work() -> None:
         _check(child, output=output)
-        terms = terms_of(given)
-        if not terms.options and not terms.clear:
+        given_ = terms_of(given)
+        if not given_.options and not given_.clear:
             raise UsageError("option.invalid", "Nothing was said of the link", "link set", "Give --rate, for example.")
-        result = await ask("link.set", node=node, child=child, options=terms.options, clear=terms.clear)
+        result = await ask("link.set", node=node, child=child, options=given_.options, clear=given_.clear)
         if json:
             emit({"link": result})
             return
-        said = ", ".join(f"{key} {_term(key, value)}" for key, value in result["terms"].items()) or "no limits"
+        said = terms.told(result["terms"]) or "no limits"
         print(f"{_whom(child)}: {said}, from now on.")
 
     run(work, as_json=json)
@@ -175,7 +175,7 @@ def remove_window(
 def _going(link: dict[str, Any]) -> list[str]:
     """What the link does now, beside what was said of it."""
     found = [
-        ("asked", f"{key} {_term(key, value)}, by {link['child']}") for key, value in (link.get("asked") or {}).items()
+        ("asked", f"{terms.told({key: value})}, by {link['child']}") for key, value in (link.get("asked") or {}).items()
     ]
     if link.get("slowed") is not None:
         waits = f"{link['queueing_ms']:g} ms of queueing" if link.get("queueing_ms") else "a queue"
@@ -217,13 +217,3 @@ def _check(child: str, *, output: bool) -> None:
 
 def _whom(child: str) -> str:
     return f"The link to {child}" if child else "The output"
-
-
-def _term(key: str, value: Any) -> str:
-    if key in {"rate", "floor"}:
-        return words.rate(value)
-    if key in {"segment", "budget"}:
-        return words.size(value)
-    if key in {"pause", "budget_s"}:
-        return words.span(value)
-    return f"{value} ms" if key == "frame_pause_ms" else str(value)

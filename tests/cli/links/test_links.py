@@ -27,7 +27,7 @@ def test_links_are_listed_and_limited(daemon: Daemon) -> None:
     daemon.answers["link.set"] = a_link(terms={"rate": 2_000_000, "segment": 4096, "pause": 90, "metered": True})
     assert "2 MB/s" in daemon.run("link", "list")
     said = daemon.run("link", "set", "berlin", "--rate", "2MB/s")
-    assert "metered True, pause 1 min 30 s, rate 2 MB/s, segment 4.00 KiB" in said
+    assert "metered yes, pause 1 min 30 s, rate 2 MB/s, segment 4.00 KiB" in said
     asked = {"node": "", "child": "berlin", "options": {"rate": 2_000_000}, "clear": []}
     assert daemon.asked[-1] == ("link.set", asked)
     daemon.run("link", "set", "--output", "--rate", "unlimited", "--adaptive", "--budget", "none")
