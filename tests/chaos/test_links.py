@@ -70,7 +70,7 @@ def story(
     site.number += 1
     site.heal()
     region, name = site.region, f"app{site.number}"
-    source = random_tree(folder / name, seed=site.number, files=12, size=SIZE)
+    source = random_tree(folder / name, seed=site.number, files=80, size=SIZE)
     stored = build(region, source, name, "1")["stored_bytes"]
     # Each link stops by itself with much left to carry, the upper one later: the fault hits both, however late we are.
     stops = [told["down"].get("delivered", 0) + share * stored for told, share in zip(site.tell(), PARTS, strict=True)]
@@ -127,7 +127,7 @@ def test_server_and_gateway_stopped_and_continued(site: Site, tmp_path: Path) ->
     site.number += 1
     site.heal()
     region, name = site.region, f"app{site.number}"
-    source = random_tree(tmp_path / name, seed=site.number, files=12, size=SIZE)
+    source = random_tree(tmp_path / name, seed=site.number, files=80, size=SIZE)
     stored = build(region, source, name, "1")["stored_bytes"]
     before = site.links[1].tell()["down"]["delivered"]
     job = region.cli("job", "install", name, "--on", "pc-1", "--on", "pc-2")["job"]

@@ -1,4 +1,5 @@
-"""Every daemon is killed with -9 in the middle of transfers and installations; every endpoint verifies in the end.
+"""Every daemon is killed with -9 in the middle of transfers and installations; every endpoint verifies in the end, and
+the books of every leg are even.
 
 A kill counts only while progress is between 5 and 95 per cent: the bytes that the kernel counted on the
 endpoint's link, against the package's.  In every second transfer two daemons die at the same moment: who then comes
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import asked, assert_installed, build, random_tree, running, until
+from cluster import asked, assert_balanced, assert_installed, build, random_tree, running, until
 from linkbytes import Meter
 from region import Region
 
@@ -54,7 +55,7 @@ def start_again(region: Region, names: Sequence[str]) -> None:
         ready()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_each_daemon_killed_at_ten_instants_of_a_transfer(tmp_path: Path) -> None:
     rng = random.Random(20)
     kills: dict[str, int] = dict.fromkeys(CHAIN, 0)
@@ -84,6 +85,7 @@ def test_each_daemon_killed_at_ten_instants_of_a_transfer(tmp_path: Path) -> Non
             ended = region.cli("job", "watch", job)["job"]
             assert ended["counts"] == {"done": 2}, ended
             assert_installed(region, ["pc-1", "pc-2"], "app", source)
+        assert_balanced(region)
     assert all(count >= INSTANTS for count in kills.values()), kills
 
 
@@ -120,6 +122,7 @@ def test_what_a_killed_gateway_had_made_durable_does_not_cross_its_link_again(tm
         assert region.cli("job", "watch", job)["job"]["counts"] == {"done": 1}
         again = before + region.meter().bytes()[link] - package
         assert again <= 0.25 * before, f"{again} of {before} bytes came twice"
+        assert_balanced(region)
 
 
 @pytest.mark.timeout(600)
@@ -171,3 +174,4 @@ def test_each_daemon_killed_at_ten_instants_of_an_installation(tmp_path: Path) -
             else:
                 assert ended["counts"] == {"interrupted": 1}, ended
                 assert ran == 1
+        assert_balanced(region)

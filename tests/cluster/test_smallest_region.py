@@ -28,7 +28,7 @@ def test_install_upgrade_downgrade_and_remove(small: Region, tmp_path: Path) -> 
     assert_installed(small, ["pc-1", "pc-2"], "app", source)
 
     (source / "part-0" / "file-000.bin").write_bytes(b"changed")
-    (source / "part-0" / "file-007.bin").unlink()
+    next(source.rglob("file-007.bin")).unlink()
     (source / "new.txt").write_text("new\n")
     upgrade = build(small, source, "app", "2")
     assert upgrade["sent_chunks"] < upgrade["chunks"]

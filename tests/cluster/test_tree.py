@@ -28,7 +28,7 @@ def _region(request: pytest.FixtureRequest) -> Iterator[Region]:
 
 
 def test_one_copy_crosses_each_link_and_an_upgrade_only_what_is_new(region: Region, tmp_path: Path) -> None:
-    source = random_tree(tmp_path / "app", seed=1, files=60, size=12_000_000)
+    source = random_tree(tmp_path / "app", seed=1, files=150, size=12_000_000)
     package = build(region, source, "app", "1")
     meter = region.meter()
     meter.restart()

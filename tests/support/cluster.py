@@ -96,10 +96,14 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 120.0) -> An
 
 
 def random_tree(folder: Path, *, seed: int, files: int, size: int) -> Path:
-    """A tree of `files` incompressible files, about `size` bytes in all, in a few folders."""
+    """A tree of `files` incompressible files, about `size` bytes in all, in a few folders, and folders within those.
+
+    Beyond 64 of them a tree is written in more than one batch.
+    """
     rng = random.Random(seed)
     for number in range(files):
-        path = folder / f"part-{number % 7}" / f"file-{number:03}.bin"
+        inner = ("", f"inner-{number % 5}", f"inner-{number % 5}/deep-{number % 3}/deeper")[number // 7 % 3]
+        path = folder / f"part-{number % 7}" / inner / f"file-{number:03}.bin"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(rng.randbytes(rng.randrange(size // files, 2 * size // files)))
     return folder

@@ -25,7 +25,8 @@ WAITING: Mapping[str, str] = {
     " those of the job or of a group are the administrator's",
     "window.short": "wait for the next window that is long enough",
     "depot.full": "wait; other parents that have room may be among: tiercast-endpoint parents",
-    "parent.lost": "see that this machine reaches its network; where else it may go: tiercast-endpoint parents",
+    "parent.lost": "see that this machine reaches its network; what was tried, where else it may go, and what to say"
+    " where a parent has another address now: tiercast-endpoint parents",
     "turn": "[tiercast-endpoint why {before}][tiercast-endpoint jobs shows the {busy:n} others]",
     "hold": "tiercast-endpoint jobs shows the others",
     "plan": "",
