@@ -236,6 +236,7 @@ class Agent:
             url=where.present.url,
             login=me.login,
             store=store,
+            placer=store,
             post=post,
             window=settings.window,
             role="endpoint",

@@ -14,18 +14,15 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable, Sequence
-from typing import cast
+from functools import partial
+from typing import Self, cast
 
-from tiercast_mqtt import codec
+from tiercast_mqtt import codec, packets
 from tiercast_mqtt.errors import ConnectionRefused, MalformedPacket
 from tiercast_mqtt.packets import (
-    CONNACK,
-    PINGRESP,
-    PUBACK,
-    SUBACK,
-    UNSUBACK,
     Connack,
     Connect,
+    Packet,
     Puback,
     Publish,
     Suback,
@@ -43,7 +40,7 @@ WRITE_HIGH, WRITE_LOW = 64 * 1024, 1
 #: Parts smaller than this are joined before they are written: one system call instead of many.
 JOIN = 16 * 1024
 _LAST_ID = 65_535
-_KINDS = {CONNACK << 4, PUBACK << 4, SUBACK << 4, UNSUBACK << 4, PINGRESP << 4}
+_KINDS = {kind << 4 for kind in (packets.CONNACK, packets.PUBACK, packets.SUBACK, packets.UNSUBACK, packets.PINGRESP)}
 
 
 class BulkClient(PacketStream):
@@ -57,7 +54,7 @@ class BulkClient(PacketStream):
         on_lost: Callable[[Exception | None], None],
         packet_limit: int = PACKET_LIMIT,
     ) -> None:
-        super().__init__(limit=packet_limit, reuse=True, opening=CONNACK)
+        super().__init__(limit=packet_limit, reuse=True, opening=packets.CONNACK)
         self._loop = asyncio.get_running_loop()
         self._keepalive = keepalive
         self._on_message = on_message
@@ -91,7 +88,7 @@ class BulkClient(PacketStream):
         packet_limit: int = PACKET_LIMIT,
         timeout: float = 20.0,
         subscriptions: Sequence[str] = (),
-    ) -> BulkClient:
+    ) -> Self:
         """Connect over TCP (`host`, `port`; `tls` or not) or a UNIX socket (`path`).
 
         Args:
@@ -120,11 +117,11 @@ class BulkClient(PacketStream):
             raise ValueError("a broker is at a path, or at a host and port")
         loop = asyncio.get_running_loop()
 
-        def make() -> BulkClient:
-            return cls(keepalive=keepalive, on_message=on_message, on_lost=on_lost, packet_limit=packet_limit)
-
+        make: Callable[[], Self] = partial(
+            cls, keepalive=keepalive, on_message=on_message, on_lost=on_lost, packet_limit=packet_limit
+        )
         where = path if path is not None else f"{host}:{port}"
-        client: BulkClient | None = None
+        client: Self | None = None
         stands = False
         try:
             async with asyncio.timeout(timeout):
@@ -267,8 +264,11 @@ class BulkClient(PacketStream):
 
     def packet_arrived(self, first: int, body: memoryview, packet: memoryview, *, owned: bool) -> None:  # noqa: ARG002
         """A packet from the broker."""
-        arrived = codec.decode(first, body)
-        match arrived:
+        self.act(first, codec.decode(first, body))
+
+    def act(self, first: int, packet: Packet) -> None:
+        """Act on a packet whose first byte is `first`.  Raises MalformedPacket."""
+        match packet:
             case Publish(topic, payload, qos, _, _, packet_id):
                 if not self.connected:
                     raise MalformedPacket("a message before CONNACK")

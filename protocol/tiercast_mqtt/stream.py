@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
@@ -54,6 +55,8 @@ class PacketStream(asyncio.BufferedProtocol):
         self._handed: bytearray | None = None
         self._spares: list[bytearray] = []
         self._spare_bytes = 0
+        #: Of the spares: what was lent may come back while a thread reads.
+        self._sparing = threading.Lock()
         self._socket: socket.socket | None = None
         self._wakes_at = 1
         self._halted = False
@@ -204,22 +207,25 @@ class PacketStream(asyncio.BufferedProtocol):
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wakes_at)
 
     def _buffer_of(self, size: int) -> bytearray:
-        for n, spare in enumerate(self._spares):
-            if len(spare) >= size:
-                del self._spares[n]
-                self._spare_bytes -= len(spare)
-                return spare
+        with self._sparing:
+            for n, spare in enumerate(self._spares):
+                if len(spare) >= size:
+                    del self._spares[n]
+                    self._spare_bytes -= len(spare)
+                    return spare
         return bytearray(-(-size // GRAIN) * GRAIN)
 
     def _take_back(self, buffer: bytearray) -> None:
-        if self._spare_bytes + len(buffer) <= MOST_SPARE:
-            self._spares.append(buffer)
-            self._spare_bytes += len(buffer)
+        with self._sparing:
+            if self._spare_bytes + len(buffer) <= MOST_SPARE:
+                self._spares.append(buffer)
+                self._spare_bytes += len(buffer)
 
     def drop_spares(self) -> int:
         """Give up buffers that wait for the next large packet, where none is expected soon; their bytes."""
-        dropped, self._spare_bytes = self._spare_bytes, 0
-        self._spares.clear()
+        with self._sparing:
+            dropped, self._spare_bytes = self._spare_bytes, 0
+            self._spares.clear()
         return dropped
 
     def _compact(self) -> None:

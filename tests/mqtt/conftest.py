@@ -25,10 +25,10 @@ import uvloop
 from authority import Authority
 from tiercast_mqtt import codec
 from tiercast_mqtt.broker import Broker, open_broker
-from tiercast_mqtt.bulk import BulkClient
 from tiercast_mqtt.packets import Connack, Connect, Packet
 from tiercast_mqtt.password import hash_password
 from tiercast_mqtt.settings import Listener, Settings
+from tiercast_mqtt.threaded import Taker, ThreadedClient
 
 DEADLINE = 60.0
 PROTOCOL = Path(__file__).resolve().parents[2] / "protocol"
@@ -90,6 +90,8 @@ class Kit:
     stack: AsyncExitStack
     messages: list[tuple[str, bytes]] = field(default_factory=list)
     lost: list[Exception | None] = field(default_factory=list)
+    #: What sees the bulk client's messages first, in a thread; None has the loop read.
+    taker: Taker | None = None
 
     async def broker(self, **given: object) -> Broker:
         """An embedded broker in this loop; TCP and UNIX listeners unless told otherwise."""
@@ -118,7 +120,7 @@ class Kit:
         self.stack.callback(one.close)
         return one
 
-    async def bulk(self, where: int | Path | Broker, client_id: str = "bulk", **given: object) -> BulkClient:
+    async def bulk(self, where: int | Path | Broker, client_id: str = "bulk", **given: object) -> ThreadedClient:
         if isinstance(where, Broker):
             where = int(where.listening[0]["port"])
         given.setdefault("host", None if isinstance(where, Path) else "localhost")
@@ -128,8 +130,10 @@ class Kit:
         given.setdefault("password", None)
         given.setdefault("on_message", lambda topic, view: self.messages.append((topic, bytes(view))))
         given.setdefault("on_lost", self.lost.append)
-        client = await BulkClient.connect(client_id=client_id, **given)  # type: ignore[arg-type]
+        client = await ThreadedClient.connect(client_id=client_id, **given)  # type: ignore[arg-type]
         self.stack.push_async_callback(client.close)
+        if self.taker is not None:
+            client.read_in_thread(self.taker)
         return client
 
     async def until(self, condition: Callable[[], bool], timeout: float = DEADLINE) -> None:

@@ -18,6 +18,13 @@ from tiercast_mqtt.settings import Listener, Tls
 Where = tuple[int, Path]
 
 
+@pytest.fixture(params=["loop", "thread"], autouse=True)
+def _reading(request: pytest.FixtureRequest, kit: Any) -> None:
+    """Whoever reads, all of it holds."""
+    if request.param == "thread":
+        kit.taker = lambda _payload: (None, False)
+
+
 @pytest.fixture(params=["embedded", "mosquitto"])
 async def where(request: pytest.FixtureRequest, kit: Any) -> AsyncIterator[Where]:
     """A broker's TCP port and UNIX socket; anna has the password "a" and may not touch `forbidden`."""

@@ -31,6 +31,7 @@ from tiercast_protocol.node.brokers import BrokerConfig
 from tiercast_protocol.node.chunks.disk import DiskStore
 from tiercast_protocol.node.database import Database
 from tiercast_protocol.node.post import Post
+from tiercast_protocol.node.taking import Placer
 from tiercast_protocol.node.upstream import Upstream
 from tiercast_protocol.wire.envelope import Envelope
 from tiercast_protocol.wire.messages import Admitted, Message, OrderBundle, OrderTarget
@@ -159,7 +160,9 @@ def remember(into: list[tuple[str, Envelope]]) -> Callable[[str, Envelope], Awai
 
 
 @asynccontextmanager
-async def child_node(folder: Path, name: str, url: str, *, parent: str = "parent") -> AsyncIterator[ChildNode]:
+async def child_node(
+    folder: Path, name: str, url: str, *, parent: str = "parent", placer: Placer | None = None
+) -> AsyncIterator[ChildNode]:
     """A child, running; it is connected a moment later."""
     place = folder / name
     place.mkdir(exist_ok=True)
@@ -174,7 +177,14 @@ async def child_node(folder: Path, name: str, url: str, *, parent: str = "parent
 
         post = Post(db, me=name, transmit=transmit)
         upstream = Upstream(
-            me=name, region=REGION, parent=parent, url=url, login=(name, PASSWORD), store=store, post=post
+            me=name,
+            region=REGION,
+            parent=parent,
+            url=url,
+            login=(name, PASSWORD),
+            store=store,
+            post=post,
+            placer=placer,
         )
         late.append(upstream)
         node = ChildNode(name, upstream, store, post)

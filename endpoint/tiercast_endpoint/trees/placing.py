@@ -3,6 +3,7 @@
 Rules (docs/on-the-endpoint.md)
 - Whoever builds a tree says for chunks that are asked for where they go (`expect`).  What comes is proved, written
   there and indexed as a source, so that it is never stored beside.
+- Most are written in the thread that reads the connection (`take`), and count when the loop says so (`taken`).
 - A row of the index is written after the file's bytes are synced: after 16 MiB, after half a second, or by `sync`.
 - It is a gift: what can't be placed, or would take what is to stay free on the disk, goes to the store, as if nobody
   had expected it; the store says what is wrong.
@@ -14,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -36,6 +38,8 @@ log = structlog.get_logger(__name__)
 FLUSH_BYTES, MOST_PENDING = 16 << 20, 64 << 20
 FLUSH_SECONDS = 0.5
 _RETRY = 1.0
+#: Seconds that the thread that reads waits for the disk before it goes on: then the store's own limits hold.
+_CALM_SECONDS = 30.0
 
 Row = tuple[Digest, int, int, str, int]
 
@@ -73,6 +77,9 @@ class Placing:
         self._pending_bytes = 0
         self._syncing = asyncio.Lock()
         self._news, self._enough = asyncio.Event(), asyncio.Event()
+        #: Not set while so much is pending that what comes waits for it.
+        self._calm = threading.Event()
+        self._calm.set()
 
     async def run(self) -> None:
         """Keep what is placed durable, until cancelled."""
@@ -125,6 +132,28 @@ class Placing:
                 if self._pending.get(digest) == place:
                     del self._pending[digest]
             self._pending_bytes -= size
+            if self._pending_bytes < MOST_PENDING:
+                self._calm.set()
+
+    # -- the thread that reads -------------------------------------------------------------------------
+
+    def take(self, chunks: Sequence[tuple[Digest, memoryview]]) -> Mapping[Digest, object]:
+        """See `Placer`: those that are expected go to their places; `Place` is what is to be known of each."""
+        places = self._places
+        mine = [(*chunk, place) for chunk in chunks if (place := places.get(chunk[0])) is not None]
+        if not mine or sum(place.length for _, _, place in mine) > self._room():
+            return {}
+        self._calm.wait(_CALM_SECONDS)
+        results = _place_all(mine)
+        found = {digest: (place, results[digest]) for digest, _, place in mine if digest in results}
+        return {digest: place if result is True else result for digest, (place, result) in found.items()}
+
+    def taken(self, digest: Digest, what: object) -> None:
+        """See `Placer`."""
+        assert isinstance(what, Place)  # noqa: S101 - for the type checker: it is ours
+        if self._places.get(digest) is what:
+            del self._places[digest]
+        self._note(digest, what)
 
     # -- the store -------------------------------------------------------------------------------------
 
@@ -177,6 +206,8 @@ class Placing:
         self._news.set()
         if self._pending_bytes >= FLUSH_BYTES:
             self._enough.set()
+        if self._pending_bytes >= MOST_PENDING:
+            self._calm.clear()
 
 
 def _place_all(chunks: Sequence[tuple[Digest, bytes | memoryview, Place]]) -> dict[Digest, Taken]:

@@ -5,6 +5,7 @@ Rules
 - Subscriptions are remembered and made again at every connect.
 - `on_message` runs in the loop and gets a view that is valid only during the call; it decides to
   `pause()` when what it feeds is behind, and `resume()` continues.
+- Where there is a taker a thread reads, and it sees each message first (`ThreadedClient`).
 - Nothing here is repeated: what was lost is settled by the transfer's marks (docs/protocol.md, section 6).
 """
 
@@ -17,7 +18,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from tiercast_mqtt.bulk import BulkClient
+from tiercast_mqtt.threaded import Taker, ThreadedClient
 from tiercast_protocol.errors import BrokerLost
 from tiercast_protocol.node.address import TlsFiles, parse_address
 from tiercast_protocol.node.kernel import TcpInfo, tcp_info
@@ -48,6 +49,7 @@ class BulkLink:
         on_down: Callable[[], Awaitable[None]] | None = None,
         tls: ssl.SSLContext | None = None,
         rng: random.Random | None = None,
+        taker: Taker | None = None,
     ) -> None:
         self.url = url
         self._address = parse_address(url)
@@ -59,7 +61,8 @@ class BulkLink:
         self._on_down = on_down
         self._tls = tls or TlsFiles().context(url)  # never plain where the address says mqtts
         self._pauses = Pauses(rng)
-        self._client: BulkClient | None = None
+        self._taker = taker
+        self._client: ThreadedClient | None = None
         self._paused = False
         self.up = asyncio.Event()
 
@@ -92,6 +95,11 @@ class BulkLink:
     def lend(self) -> Callable[[], None] | None:
         """Within `on_message`: keep the view's memory after the call; see `PacketStream.lend`."""
         return self._client.lend() if self._client is not None else None
+
+    @property
+    def taken(self) -> object:
+        """Within `on_message`: what the taker made of this message; None where it saw none."""
+        return self._client.taken if self._client is not None else None
 
     async def publish(self, topic: str, *parts: bytes | memoryview) -> None:
         """Send one frame made of `parts`; returns when the socket takes more.  Raises BrokerLost."""
@@ -136,7 +144,7 @@ class BulkLink:
             log.warning(event, url=self.url, client=self._client_id, error=reason, again_in=round(pause, 1))
             await asyncio.sleep(pause)
 
-    def _connection(self) -> BulkClient:
+    def _connection(self) -> ThreadedClient:
         if self._client is None or not self.up.is_set():
             raise BrokerLost(self.url, "not connected")
         return self._client
@@ -152,7 +160,7 @@ class BulkLink:
 
         address, login = self._address, self._login
         first = tuple(self._subscriptions)
-        client = await BulkClient.connect(
+        client = await ThreadedClient.connect(
             host=address.host,
             port=address.port,
             path=address.path,
@@ -175,6 +183,8 @@ class BulkLink:
             self._client = client
             if self._paused:
                 client.pause()
+            if self._taker is not None:
+                client.read_in_thread(self._taker)
             self.up.set()
             began = asyncio.get_running_loop().time()
             _connects.add(label=self._client_id)

@@ -22,6 +22,7 @@ from typing import Protocol
 
 import structlog
 
+from tiercast_mqtt.threaded import Taker
 from tiercast_protocol.errors import BrokerLost, MessageInvalid
 from tiercast_protocol.node.grouptopics import GroupTopics
 from tiercast_protocol.node.link import BulkLink, ControlLink, Login
@@ -57,6 +58,7 @@ class Caller:
         login: user and password at the broker.
         boot: of this process, said in `Hello` and in the will.
         hello: gives the present `Hello`.
+        taker: sees each bulk frame first, in the thread that reads; None has the loop read.
     """
 
     me: str
@@ -64,6 +66,7 @@ class Caller:
     login: Login | None
     boot: bytes
     hello: Callable[[], Hello]
+    taker: Taker | None = None
 
 
 class Listener(Protocol):
@@ -152,6 +155,7 @@ class Hop:
             on_up=self._link_up,
             on_down=self._link_lost,
             tls=tls,
+            taker=caller.taker,
         )
         self.groups = GroupTopics(
             lambda group: self.bulk.subscribe(topics.group(parent.name, group)),

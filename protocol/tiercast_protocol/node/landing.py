@@ -8,6 +8,7 @@ Rules
 - Who passes nothing on may gather: a batch that is not large waits so many seconds for company, or until `hurry`: each
   batch wakes two threads, and on a thin link that would be most of the work.
 - When more than the limit waits, reading from the broker stops until half of it is gone.
+- What a placer took where it was read (`taking`) is not stored again: all of a moment is settled together.
 - A chunk that does not verify is thrown away and said to be rejected; a full store is said to be full.
 """
 
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tiercast_protocol.errors import ChunkCorrupt, StoreFull
+from tiercast_protocol.node.taking import Arrived, Placer
 from tiercast_protocol.wire.messages import Piece
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class Landing:
         on_rejected: called with digest and reason when the bytes are not the chunk's.
         on_full: called when the store has no room.
         gather: seconds that a small batch waits for company.
+        placer: took what stands as taken in a frame.
     """
 
     def __init__(
@@ -62,8 +65,12 @@ class Landing:
         on_rejected: Callable[[Digest, str], None],
         on_full: Callable[[Digest, StoreFull], None],
         gather: float = 0.0,
+        placer: Placer | None = None,
     ) -> None:
         self._store, self._limit = store, limit
+        self._placer = placer
+        #: Taken by the placer, and not told yet: with its size, and what the placer said of it.
+        self._placed: list[tuple[Digest, int, object]] = []
         self._pause, self._resume = pause, resume
         self._on_stored, self._on_rejected, self._on_full = on_stored, on_rejected, on_full
         self._buffers: dict[Digest, bytearray] = {}
@@ -84,9 +91,11 @@ class Landing:
             for _ in range(STORERS):
                 tasks.create_task(self._store_chunks())
 
-    def keep(self, piece: Piece, frame: Sequence[tuple[Piece, memoryview]]) -> None:
+    def keep(self, piece: Piece, frame: Arrived) -> None:
         """Copy the bytes of `piece` out of the frame being read, whose views are gone afterwards."""
-        for sent, view in frame:
+        if piece.digest in frame.taken:
+            return
+        for sent, view in frame.pieces:
             start = piece.offset - sent.offset
             if sent.digest == piece.digest and start >= 0 and start + piece.length <= sent.length:
                 self._copy(piece, view[start : start + piece.length])
@@ -106,19 +115,29 @@ class Landing:
         """Throw away what was kept of a chunk."""
         self._buffers.pop(digest, None)
 
-    def assemble(self, digest: Digest) -> None:
-        """The chunk is whole: have it verified and stored."""
+    def assemble(self, digest: Digest, frame: Arrived) -> None:
+        """The chunk is whole with this frame: have it verified and stored."""
+        if digest in frame.taken:
+            self.discard(digest)
+            size = next(piece.size for piece, _ in frame.pieces if piece.digest == digest)
+            self._place((digest, size, frame.taken[digest]))
+            return
         data = self._buffers.pop(digest)
         self._queue([(digest, memoryview(data))], len(data), None)
 
-    def store(self, pieces: Sequence[Piece], frame: Sequence[tuple[Piece, memoryview]], lend: Lend) -> None:
+    def store(self, pieces: Sequence[Piece], frame: Arrived, lend: Lend) -> None:
         """Each of `pieces`, which stand in the frame being read in this order, is a whole chunk: have it stored.
 
         `lend` keeps the frame's memory; where it can't, the bytes are copied.
         """
+        if taken := frame.taken:
+            self._place(*[(p.digest, p.length, taken[p.digest]) for p in pieces if p.digest in taken])
+            pieces = [piece for piece in pieces if piece.digest not in taken]
+            if not pieces:
+                return
         give_back = lend()
         chunks: _Chunks = []
-        sent = iter(frame)
+        sent = iter(frame.pieces)
         for piece in pieces:
             for there, view in sent:
                 if there is piece:
@@ -127,6 +146,23 @@ class Landing:
             else:
                 raise RuntimeError("a piece was stored that is not in the frame")
         self._queue(chunks, sum(piece.length for piece in pieces), give_back)
+
+    def _place(self, *placed: tuple[Digest, int, object]) -> None:
+        if placed and not self._placed:
+            asyncio.get_running_loop().call_soon(self._settle_placed)
+        self._placed += placed
+
+    def _settle_placed(self) -> None:
+        assert self._placer is not None  # noqa: S101 - for the type checker: nobody else takes
+        placed, self._placed = self._placed, []
+        results: list[Taken] = []
+        for digest, _, what in placed:
+            if isinstance(what, ChunkCorrupt):
+                results.append(what)
+            else:
+                self._placer.taken(digest, what)
+                results.append(True)
+        self._settle([(digest, size) for digest, size, _ in placed], results)
 
     def _queue(self, chunks: _Chunks, size: int, give_back: Callable[[], None] | None) -> None:
         self._waiting += size

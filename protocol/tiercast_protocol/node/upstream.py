@@ -26,12 +26,13 @@ from tiercast_protocol.node.grouptopics import GroupTopics
 from tiercast_protocol.node.hop import Caller, Hop, Parent
 from tiercast_protocol.node.landing import Landing
 from tiercast_protocol.node.metrics import METRICS
+from tiercast_protocol.node.taking import NOTHING, Arrived, Placer, arrived, taker_of
 from tiercast_protocol.node.wishes import Wishes
 from tiercast_protocol.transfer import events as t
 from tiercast_protocol.transfer.counters import ReceiverCounters
 from tiercast_protocol.transfer.receiver import Receiver
 from tiercast_protocol.wire import codec, frame
-from tiercast_protocol.wire.messages import Hello, Message, Piece
+from tiercast_protocol.wire.messages import Hello, Message
 
 if TYPE_CHECKING:
     from tiercast_protocol.node.chunks.port import WritableStore
@@ -69,6 +70,7 @@ class Upstream:
         tls: for a broker at mqtts://; None is the system's authorities.
         clean: away from home: the broker keeps nothing for us.
         gather: seconds that what came may wait before it is stored, where nothing is passed on.
+        placer: takes whole chunks to where they belong, in a thread that reads; None has all of them stored.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Upstream:
         tls: ssl.SSLContext | None = None,
         clean: bool = False,
         gather: float = 0.0,
+        placer: Placer | None = None,
     ) -> None:
         self.me = me
         self.bytes_in = self.chunks_in = self.rejected = 0
@@ -102,18 +105,17 @@ class Upstream:
         self._post = post
         self._on_chunk, self._on_absent = on_chunk, on_absent
         self._receiver = Receiver(int.from_bytes(os.urandom(7), "big") + 1, window)
-        self._views: tuple[tuple[Piece, memoryview], ...] = ()
+        self._frame: Arrived = NOTHING
         self._reports: asyncio.Queue[bytes] = asyncio.Queue(MOST_REPORTS)
-        self._unsaid = False
+        self._unsaid = self._paused = False
         self._wishes = Wishes(
             store.held,
             lambda digests, job: self._feed(t.ChunksWanted(digests, job)),
             lambda digests: self._feed(t.ChunksUnwanted(digests)),
         )
         self._timer: asyncio.TimerHandle | None = None
-        self._caller = Caller(me, region, login, os.urandom(8), self._hello)
+        self._caller = Caller(me, region, login, os.urandom(8), self._hello, taker_of(placer) if placer else None)
         self.hop = Hop(Parent(parent, url), self._caller, self, tls=tls, clean=clean)
-        self._paused = False
         self._landing = Landing(
             store,
             limit=window,
@@ -123,6 +125,7 @@ class Upstream:
             on_rejected=self._rejected,
             on_full=self._give_up,
             gather=gather,
+            placer=placer,
         )
         self._moved = asyncio.Event()
         #: Awaited with the names of the old and the new parent, between the two.
@@ -301,19 +304,19 @@ class Upstream:
     def frame_arrived(self, view: memoryview) -> None:
         """See `Listener`."""
         try:
-            pieces, mark = frame.parse(view)
+            found = arrived(view, self.hop.bulk.taken)
         except MessageInvalid as error:
             _bad_frames.add()
             log.warning("frame.invalid", peer=self.parent, reason=error.reason)
             return
-        if mark is not None:
+        if (mark := found.mark) is not None:
             self._feed(t.MarkReceived(mark.session, mark.mark, mark.charged))
             return
-        self._views = pieces
+        self._frame = found
         try:
-            self._feed(t.FrameReceived(tuple(piece for piece, _ in pieces)))
+            self._feed(t.FrameReceived(tuple([piece for piece, _ in found.pieces])))
         finally:
-            self._views = ()
+            self._frame = NOTHING
         if not self._receiver.outstanding:
             self._landing.hurry()
 
@@ -321,11 +324,11 @@ class Upstream:
         for command in self._receiver.handle(event, now=asyncio.get_running_loop().time()):
             match command:
                 case t.KeepPiece(piece):
-                    self._landing.keep(piece, self._views)
+                    self._landing.keep(piece, self._frame)
                 case t.StoreChunks(pieces):
-                    self._landing.store(pieces, self._views, self.hop.bulk.lend)
+                    self._landing.store(pieces, self._frame, self.hop.bulk.lend)
                 case t.AssembleChunk(digest):
-                    self._landing.assemble(digest)
+                    self._landing.assemble(digest, self._frame)
                 case t.SendReport(report):
                     if self._reports.full():
                         self._unsaid = True

@@ -167,3 +167,60 @@ async def test_a_tree_that_was_forgotten_gets_no_rows(lab: Lab) -> None:
         return int(connection.execute("SELECT count(*) FROM source").fetchone()[0])
 
     assert await lab.db.read(count) == 0
+
+
+def _views(number: int = 5) -> list[tuple[bytes, memoryview]]:
+    return [(digest, memoryview(stored)) for digest, stored in SEALED[:number]]
+
+
+async def test_what_is_taken_where_it_is_read_counts_when_the_loop_says_so(lab: Lab) -> None:
+    lab.expect()
+    found = await asyncio.to_thread(lab.placing.take, _views())
+    assert list(found) == [digest for digest, _ in SEALED]
+    assert lab.path.read_bytes() == b"".join(RAWS)
+    assert not await lab.placing.has(SEALED[1][0])
+    lab.placing.taken(SEALED[1][0], found[SEALED[1][0]])
+    assert await lab.placing.has(SEALED[1][0])
+    await lab.placing.sync()
+    assert await lab.sources(1) == [holdings.Source(0, 5000, TREE, "big", 5000)]
+    assert await lab.sources(2) == []
+    assert list(lab.placing.take(_views(3))) == [SEALED[0][0], SEALED[2][0]], "what counts has no place any more"
+
+
+async def test_what_has_no_place_is_not_taken(lab: Lab) -> None:
+    assert lab.placing.take(_views()) == {}
+    lab.expect()
+    lab.room = sum(map(len, RAWS)) - 1
+    assert lab.placing.take(_views()) == {}
+    lab.room += 1
+    digest, stored = SEALED[0]
+    found = lab.placing.take([(digest, memoryview(stored[:-1] + bytes([stored[-1] ^ 1])))])
+    assert isinstance(found[digest], ChunkCorrupt)
+    lab.file.close()
+    assert lab.placing.take(_views()) == {}, "the tree has gone meanwhile"
+
+
+async def test_a_place_that_is_another_meanwhile_stays_expected(lab: Lab) -> None:
+    lab.expect()
+    digest = SEALED[0][0]
+    found = lab.placing.take(_views(1))
+    lab.placing.withdraw(TREE)
+    other = GrowingFile("other", lambda: os.open(lab.path, os.O_RDWR))
+    lab.placing.expect(digest, Place("tree-2", other, 0, len(RAWS[0])))
+    lab.placing.taken(digest, found[digest])
+    again = lab.placing.take(_views(1))[digest]
+    assert isinstance(again, Place)
+    assert again.tree == "tree-2"
+
+
+async def test_who_reads_waits_while_too_much_is_not_durable(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tiercast_endpoint.trees.placing.MOST_PENDING", 10_000)
+    lab.expect()
+    for digest, what in lab.placing.take(_views(2)).items():
+        lab.placing.taken(digest, what)
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(asyncio.to_thread(lab.placing.take, _views(3)))
+        done, _ = await asyncio.wait([waiting], timeout=0.1)
+        assert not done
+        await lab.placing.sync()
+    assert list(waiting.result()) == [SEALED[2][0]]

@@ -13,6 +13,7 @@ from tiercast_protocol.content.sealed.chunk import verify
 from tiercast_protocol.errors import ChunkCorrupt, StoreFull
 from tiercast_protocol.node.chunks.port import Taken
 from tiercast_protocol.node.landing import BATCH, Landing
+from tiercast_protocol.node.taking import NOTHING, Arrived
 from tiercast_protocol.wire.messages import Piece
 
 
@@ -56,6 +57,8 @@ class Store:
 class Child:
     def __init__(self, limit: int, gather: float) -> None:
         self.store, self.log = Store(), list[str]()
+        #: What the placer was told that it took.
+        self.placed: list[tuple[bytes, object]] = []
         self.landing = Landing(
             self.store,
             limit=limit,
@@ -65,7 +68,14 @@ class Child:
             on_rejected=lambda _digest, _reason: self.log.append("rejected"),
             on_full=lambda _digest, _error: self.log.append("full"),
             gather=gather,
+            placer=self,
         )
+
+    def take(self, chunks: Sequence[tuple[bytes, memoryview]]) -> dict[bytes, object]:
+        raise NotImplementedError
+
+    def taken(self, digest: bytes, what: object) -> None:
+        self.placed.append((digest, what))
 
     def receive(self, digest: bytes, stored: bytes, step: int) -> None:
         """The whole chunk, in pieces of `step` bytes, two pieces a frame, the last first."""
@@ -74,8 +84,8 @@ class Child:
             some = pieces[::-1][at : at + 2]
             frame = [(piece, memoryview(stored)[piece.offset : piece.offset + piece.length]) for piece in some]
             for piece in some:
-                self.landing.keep(piece, frame)
-        self.landing.assemble(digest)
+                self.landing.keep(piece, Arrived(tuple(frame)))
+        self.landing.assemble(digest, NOTHING)
 
 
 @asynccontextmanager
@@ -103,10 +113,10 @@ async def test_a_part_of_a_piece_may_be_kept() -> None:
     async with running() as child:
         ((digest, stored),) = chunks(1).items()
         size = len(stored)
-        whole = [(Piece(digest, size, 0, size), memoryview(stored))]
+        whole = Arrived(((Piece(digest, size, 0, size), memoryview(stored)),))
         child.landing.keep(Piece(digest, size, 0, 10), whole)
         child.landing.keep(Piece(digest, size, 10, size - 10), whole)
-        child.landing.assemble(digest)
+        child.landing.assemble(digest, whole)
         await until(lambda: child.store.chunks == {digest: stored})
         with pytest.raises(RuntimeError, match="not in the frame"):
             child.landing.keep(Piece(b"x" * 32, 5, 0, 5), whole)
@@ -118,7 +128,7 @@ async def test_lies_are_thrown_away() -> None:
         child.receive(digest, b"\0" + bytes(len(stored) - 1), 50_000)
         await until(lambda: child.log == ["rejected"])
         half = Piece(digest, len(stored), 0, 100)
-        child.landing.keep(half, [(half, memoryview(b"x" * 100))])
+        child.landing.keep(half, Arrived(((half, memoryview(b"x" * 100)),)))
         child.landing.discard(digest)
         child.receive(digest, stored, 9_000)
         await until(lambda: child.store.chunks == {digest: stored})
@@ -140,7 +150,7 @@ async def test_whole_chunks_go_to_the_store_out_of_the_frame_that_is_lent_until_
         made = chunks(3)
         pieces = [Piece(digest, len(stored), 0, len(stored)) for digest, stored in made.items()]
         buffers = [bytearray(stored) for stored in made.values()]
-        frame = [(piece, memoryview(buffer)) for piece, buffer in zip(pieces, buffers, strict=True)]
+        frame = Arrived(tuple((piece, memoryview(buffer)) for piece, buffer in zip(pieces, buffers, strict=True)))
         child.store.open.clear()
         child.landing.store(pieces[1:], frame, lambda: lambda: child.log.append("given back"))
         child.landing.store(pieces[:1], frame, lambda: None)
@@ -197,3 +207,33 @@ async def test_who_passes_nothing_on_gathers_until_it_is_enough_or_nothing_more_
         child.landing.hurry()
         await until(lambda: len(child.store.chunks) == 40)
         assert len(counts) <= 4
+
+
+async def test_what_a_placer_took_is_not_stored_again_and_all_of_a_moment_is_told_together() -> None:
+    async with running() as child:
+        made = list(chunks(4).items())
+        pieces = [Piece(digest, len(stored), 0, len(stored)) for digest, stored in made]
+        views = tuple((piece, memoryview(stored)) for piece, (_, stored) in zip(pieces, made, strict=True))
+        taken = {made[0][0]: "a", made[1][0]: ChunkCorrupt(made[1][0], "flipped"), made[3][0]: "d"}
+        child.landing.store(pieces[:3], Arrived(views[:3], None, taken), lambda: None)
+        child.landing.store(pieces[3:], Arrived(views[3:], None, taken), lambda: pytest.fail("it needs no memory"))
+        assert child.placed == []
+        await until(lambda: len(child.log) == 4)
+        assert child.placed == [(made[0][0], "a"), (made[3][0], "d")]
+        assert child.store.chunks == {made[2][0]: made[2][1]}
+        sizes = [f"stored {len(made[n][1])}" for n in (0, 3, 2)]
+        assert child.log == ["rejected", *sizes]
+
+
+async def test_a_chunk_that_was_taken_ends_what_was_kept_of_it() -> None:
+    async with running() as child:
+        ((digest, stored),) = chunks(1).items()
+        half, whole = Piece(digest, len(stored), 0, 100), Piece(digest, len(stored), 0, len(stored))
+        child.landing.keep(half, Arrived(((half, memoryview(stored[:100])),)))
+        frame = Arrived(((whole, memoryview(b"")),), None, {digest: "here"})
+        child.landing.keep(whole, frame)
+        child.landing.assemble(digest, frame)
+        await until(lambda: child.log == [f"stored {len(stored)}"])
+        assert (child.placed, child.store.chunks) == ([(digest, "here")], {})
+        child.receive(digest, stored, 9_000)
+        await until(lambda: child.store.chunks == {digest: stored})

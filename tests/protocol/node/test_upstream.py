@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.hop import FakeAbove, child_node, chunks, parent_node, until
 
-from tiercast_protocol.errors import BrokerLost, StoreFull
+from tiercast_protocol.errors import BrokerLost, ChunkCorrupt, StoreFull
 from tiercast_protocol.node.chunks.port import Taken
 from tiercast_protocol.node.upstream import MOST_REPORTS
 from tiercast_protocol.transfer import events as t
@@ -32,6 +32,42 @@ async def test_wants_are_told_of_by_callbacks(tmp_path: Path) -> None:
         traffic = child.upstream.traffic()
         assert traffic["chunks"] == 3
         assert traffic["received"] > traffic["chunk_bytes"] == sum(map(len, held.values()))
+
+
+class Picky:
+    """Takes every second chunk; the first time, one of them is found damaged."""
+
+    def __init__(self, digests: Sequence[bytes]) -> None:
+        self.mine, self.damaged = set(digests[::2]), digests[0]
+        self.told: dict[bytes, object] = {}
+
+    def take(self, chunks: Sequence[tuple[bytes, memoryview]]) -> dict[bytes, object]:
+        found: dict[bytes, object] = {}
+        for digest, view in chunks:
+            if digest == self.damaged:
+                self.damaged = b""
+                found[digest] = ChunkCorrupt(digest, "flipped")
+            elif digest in self.mine:
+                found[digest] = bytes(view)
+        return found
+
+    def taken(self, digest: bytes, what: object) -> None:
+        self.told[digest] = what
+
+
+async def test_what_a_placer_takes_counts_as_stored_and_what_it_finds_damaged_is_asked_again(tmp_path: Path) -> None:
+    held = chunks(9)
+    placer = Picky(list(held))
+    async with (
+        parent_node(tmp_path, children=["one"], above=FakeAbove(library=held)) as parent,
+        child_node(tmp_path, "one", parent.broker.children_url, placer=placer) as child,
+    ):
+        await child.upstream.fetch(list(held))
+        assert placer.told == {digest: held[digest] for digest in list(held)[::2]}
+        assert set(child.store.held(list(held))) == set(list(held)[1::2])
+        counters = child.upstream.counters
+        assert (counters.stored, counters.rejected, child.upstream.rejected) == (9, 1, 1)
+        assert child.upstream.bytes_in == sum(map(len, held.values()))
 
 
 async def test_a_child_that_stops_with_half_of_its_links_is_known_to_be_away(tmp_path: Path) -> None:
@@ -95,7 +131,7 @@ async def test_a_full_store_ends_the_fetch_and_nothing_goes_in_circles(
         with pytest.raises(StoreFull):
             await child.upstream.fetch(list(held))
         monkeypatch.undo()
-        await until(lambda: child.upstream._receiver.idle)
+        await until(child.upstream._receiver.idle)
         await child.upstream.fetch(list(held))
         assert parent.streams.bytes_out <= 2 * sum(map(len, held.values()))
 
