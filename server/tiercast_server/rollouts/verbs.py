@@ -64,7 +64,7 @@ def add_rollout_verbs(verbs: Verbs, desk: Desk, audited: Callable[[Handler], Han
             call.text("rollout"),
             call.user,
             call.number("expires_s", _DAYS_30),
-            go_on=share_of(call.text("go_on", "0%"), "rollout.go-on", "Going on at"),
+            go_on=share_of(call.text("go_on", "0%"), "rollout.go-on", "The --go-on"),
             dry_run=call.flag("dry_run", default=False),
         )
 
@@ -114,7 +114,7 @@ def rules(*, go_on: str, soak: int, by_hand: bool, stop_at: str, stop_at_site: s
     at_site = stop_at_site.strip()
     site = stop if not at_site else Limit() if at_site == "off" else _limit(at_site, "rollout.stop-at-site")
     return Rules(
-        go_on=share_of(go_on, "rollout.go-on", "Going on at"),
+        go_on=share_of(go_on, "rollout.go-on", "The --go-on"),
         soak_ms=soak * 1000,
         by_hand=by_hand,
         stop_share=stop.share,
@@ -134,7 +134,8 @@ def _limit(text: str, code: str) -> Limit:
     if not text:
         return Limit()
     is_number = text.isdecimal() and len(text) <= len(str(_MOST_NUMBER))
-    found = Limit(number=int(text)) if is_number else Limit(share=share_of(text, code, "Stopping at"))
+    option = f"The --{code.removeprefix('rollout.')}"
+    found = Limit(number=int(text)) if is_number else Limit(share=share_of(text, code, option))
     if not found:
         raise UsageError(
             code=code,

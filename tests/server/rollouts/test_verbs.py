@@ -41,6 +41,8 @@ def test_rules_that_can_not_be(call: Any, args: dict[str, Any], code: str) -> No
     with pytest.raises(UsageError) as caught:
         rules_of(call("rollout.start", **args))
     assert caught.value.code == code
+    if "no share" in caught.value.what:
+        assert f"--{code.removeprefix('rollout.')} " in caught.value.what, "the option that was typed"
 
 
 class Patches:
