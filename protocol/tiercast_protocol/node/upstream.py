@@ -26,12 +26,12 @@ from tiercast_protocol.node.grouptopics import GroupTopics
 from tiercast_protocol.node.hop import Caller, Hop, Parent
 from tiercast_protocol.node.landing import Landing
 from tiercast_protocol.node.metrics import METRICS
+from tiercast_protocol.node.reporting import Reports
 from tiercast_protocol.node.taking import NOTHING, Arrived, Placer, arrived, taker_of
 from tiercast_protocol.node.wishes import Wishes
 from tiercast_protocol.transfer import events as t
 from tiercast_protocol.transfer.counters import ReceiverCounters
 from tiercast_protocol.transfer.receiver import Receiver
-from tiercast_protocol.wire import codec, frame
 from tiercast_protocol.wire.messages import Hello, Message
 
 if TYPE_CHECKING:
@@ -47,8 +47,6 @@ Digest = bytes
 NO_ROOM = "no room"
 NO_ROOM_AGAIN = 3.0
 WINDOW = 8 << 20
-#: Reports that wait for the socket; what does not fit is said again, all at once, when there is room.
-MOST_REPORTS = 256
 
 
 class Upstream:
@@ -106,8 +104,8 @@ class Upstream:
         self._on_chunk, self._on_absent = on_chunk, on_absent
         self._receiver = Receiver(int.from_bytes(os.urandom(7), "big") + 1, window)
         self._frame: Arrived = NOTHING
-        self._reports: asyncio.Queue[bytes] = asyncio.Queue(MOST_REPORTS)
-        self._unsaid = self._paused = False
+        self._reports = Reports(lambda payload: self.hop.report(payload), self._say_again)  # noqa: PLW0108 - the hop of then
+        self._paused = False
         self._wishes = Wishes(
             store.held,
             lambda digests, job: self._feed(t.ChunksWanted(digests, job)),
@@ -168,7 +166,7 @@ class Upstream:
         """Keep the way to the parent and work, until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._publish_reports())
+                tasks.create_task(self._reports.run())
                 tasks.create_task(self._landing.run())
                 at = self.parent
                 while True:
@@ -330,10 +328,7 @@ class Upstream:
                 case t.AssembleChunk(digest):
                     self._landing.assemble(digest, self._frame)
                 case t.SendReport(report):
-                    if self._reports.full():
-                        self._unsaid = True
-                    else:
-                        self._reports.put_nowait(frame.guarded(codec.encode(report)))
+                    self._reports.say(report)
                 case t.DiscardChunk(digest):
                     self._landing.discard(digest)
                 case t.ReportAbsent(digest, reason):
@@ -380,13 +375,9 @@ class Upstream:
         if self._on_absent is not None:
             self._on_absent(digest, reason)
 
-    async def _publish_reports(self) -> None:
-        while True:
-            await self.hop.report(await self._reports.get())  # lost: `ParentConnected` has it all said again
-            if self._unsaid and self._reports.empty():
-                self._unsaid = False
-                if self.connected:
-                    self._feed(t.ParentConnected())
+    def _say_again(self) -> None:
+        if self.connected:
+            self._feed(t.ParentConnected())
 
     def _pause(self) -> None:
         self._paused = True

@@ -11,7 +11,7 @@ from tests.support.hop import FakeAbove, child_node, chunks, parent_node, until
 
 from tiercast_protocol.errors import BrokerLost, ChunkCorrupt, StoreFull
 from tiercast_protocol.node.chunks.port import Taken
-from tiercast_protocol.node.upstream import MOST_REPORTS
+from tiercast_protocol.node.reporting import MOST_REPORTS
 from tiercast_protocol.transfer import events as t
 from tiercast_protocol.wire.messages import GroupJoin, GroupLeave, Hello
 
@@ -218,7 +218,7 @@ async def test_what_waits_for_the_socket_is_bounded_and_nothing_is_forgotten(
         for n in range(1, 2000):
             upstream._feed(t.MarkReceived(upstream._receiver.session, n, 0))
         upstream.want(list(held))
-        assert upstream._reports.qsize() <= MOST_REPORTS
+        assert upstream._reports.waiting <= MOST_REPORTS
         taking.set()
         async with asyncio.timeout(60):
             await upstream.fetch(list(held))
