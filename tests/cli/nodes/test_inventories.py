@@ -98,5 +98,5 @@ def test_a_group_of_the_answer(daemon: Daemon) -> None:
     assert daemon.asked[-1] == ("group.add", {"name": "g", "members": [], "where": "cpus > 1"})
     daemon.run("inventory", "group", "g", "--target", "below berlin", "--static")
     assert daemon.asked[-1] == ("group.add", {"name": "g", "members": ["pc-1", "pc-2"]})
-    assert "--static" in daemon.run("inventory", "group", "g", "--target", "below berlin", code=1)
+    assert "--static" in daemon.run("inventory", "group", "g", "--target", "below berlin", code=2)
     assert daemon.json("inventory", "group", "g", "--where", "cpus > 1")["members"] == 2
