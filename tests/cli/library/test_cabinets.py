@@ -30,7 +30,7 @@ def test_rename_rights_and_moves(daemon: Daemon) -> None:
     assert "readers: ann" in said
     assert "writers: everybody" in said
     assert daemon.asked[-1] == ("cabinet.rights", {"name": "a", "readers": ["ann"], "writers": []})
-    assert "nobody is named" in daemon.run("cabinet", "rights", "a", code=1)
+    assert "nobody is named" in daemon.run("cabinet", "rights", "a", code=2)
     daemon.run("cabinet", "delete", "a", "--into", "b")
     assert daemon.asked[-1] == ("cabinet.delete", {"name": "a", "into": "b"})
     assert "editor=1/1 in the cabinet b" in daemon.run("package", "move", "editor", "--into", "b")

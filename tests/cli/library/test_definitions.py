@@ -43,7 +43,7 @@ def test_init_then_check_then_change(daemon: Daemon, tmp_path: Path) -> None:
     assert "2 mistakes" in said
     found = daemon.json("package", "check", str(tree), "--offline", code=1)
     assert [one["key"] for one in found["mistakes"]] == ["colour", "versoin"]
-    assert "is a definition already" in daemon.run("package", "init", str(tree), code=2)
+    assert "is a definition already" in daemon.run("package", "init", str(tree), code=1)
 
 
 def test_init_refuses_what_can_not_be(daemon: Daemon, tmp_path: Path) -> None:
