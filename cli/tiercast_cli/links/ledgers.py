@@ -78,7 +78,7 @@ def check(*, node: At = "", json: Json = False) -> None:
             print(f"{one['parent']} -> {one['child']}: {_left_over(one)}")
         if answer["silent"]:
             why = {one["child"]: _silent(one) for one in answer["links"] if not one["heard"]}
-            print(f"Not heard, so not compared: {', '.join(why.get(name, name) for name in answer['silent'])}")
+            print(f"Not heard, so not compared: {', '.join(why.get(name) or name for name in answer['silent'])}")
         heard = len([one for one in answer["links"] if one["heard"]])
         print(f"{words.count(heard, 'link')} compared: " + ("balanced." if answer["balanced"] else "NOT balanced."))
         return bool(answer["balanced"])

@@ -152,7 +152,7 @@ def refuse(error: UsageError, *, as_json: bool = False) -> NoReturn:
     async def found() -> NoReturn:
         raise error
 
-    run(found, as_json=as_json)
+    raise SystemExit(run(found, as_json=as_json))
 
 
 def _complain(code: str, what: str, where: str, todo: str, *, as_json: bool) -> None:
