@@ -35,7 +35,7 @@ from tiercast_protocol.content.package.actionread import unpack_actions
 from tiercast_protocol.content.trust.keys import PrivateKey
 from tiercast_protocol.node.files import make_folder
 
-STARTED = 8
+STARTED = 4
 RAN = "prefix/ran"
 
 
@@ -172,8 +172,10 @@ async def test_every_power_cut_leaves_installers_that_the_journal_knows_and_none
     assert breaks(run, tmp_path / "cut", every=3) == ""
     chance, ends = random.Random(4), Counter[str]()
     around = [n for n in range(run.first, len(run.disk.operations)) if "new='ran" in str(run.disk.operations[n])]
-    for number in range(STARTED):
-        prefix = chance.choice(around) + 1 if number % 2 else chance.randrange(run.first, len(run.disk.operations) + 1)
+    prefixes = [chance.randrange(run.first, len(run.disk.operations) + 1) for _ in range(STARTED)]
+    # An installer has done its work, and the journal does not know it yet.
+    prefixes += [n + after for n in around for after in (1, 2, 3)]
+    for number, prefix in enumerate(prefixes):
         place = tmp_path / f"started{number}"
         trees = run.look(place, prefix, chance, (0.0, 0.5)[number // 2 % 2])
         folder = place / str(run.folder)[1:]

@@ -58,6 +58,8 @@ BEGUN, READY, RUNNING, DONE, BACK = "begun", "ready", "running", "done", "back"
 #: It could not be taken back, which the job is still to tell when it ends.
 LOST = "lost"
 DO, TAKE = "do", "take"
+#: In the state of an action that stands: taking it back was begun once and not seen to finish, so nobody knows.
+UNSURE = "unsure"
 #: Kinds of what is owned besides those of images: a folder put there whole, a file of settings, a file beside another.
 WHOLE, SETTINGS, BESIDE = "whole", "settings", "beside"
 
@@ -144,7 +146,8 @@ def undone(connection: sqlite3.Connection, effect: Effect, failed: str = "") -> 
     _own(connection, effect.package, effect.now, effect.was)
     _unset_acted(connection, effect.package, effect.identity)
     if effect.old is not None:
-        _put_acted(connection, effect.old)
+        unsure = {UNSURE: True} if effect.kind == TAKE and effect.phase == RUNNING else {}
+        _put_acted(connection, replace(effect.old, state=effect.old.state | unsure))
     if failed:
         lost = Effect(effect.kind, effect.package, effect.identity, effect.action, effect.tree, effect.position)
         body = msgspec.msgpack.encode(replace(lost, did=failed, phase=LOST))

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -235,7 +235,7 @@ class Engine:
             position=deed.position,
             old=deed.old,
             # What is gone back to is what was before the package came, not before this version of it.
-            state=deed.old.state if deed.old else looked,
+            state=_state(deed, looked),
             changes=draft.changes,
             was=draft.was,
             now=draft.now,
@@ -320,6 +320,8 @@ class Engine:
         return told
 
     async def _remove(self, effect: e.Effect, native: Native) -> str:
+        if effect.state.get(e.UNSURE) and not await native.again():
+            return "what takes it back was begun by an earlier job and not seen to finish, so it was not begun again"
         brought = not effect.state.get(native.shared)
         if native.shared and (heir := await self._db.write(lambda c: e.inherit(c, effect, brought=brought))):
             return f"left to the package {heir!r}, which names it too"
@@ -365,6 +367,13 @@ def _shown(deed: Deed) -> str:
     if deed.action is not None:
         return deed.action.shown
     return unpack_actions(deed.old.action)[0].shown if deed.old else ""
+
+
+def _state(deed: Deed, looked: dict[str, Any]) -> dict[str, Any]:
+    """What the machine was like before the package came; once it is done anew nothing of it is unsure."""
+    if deed.old is None:
+        return looked
+    return {key: value for key, value in deed.old.state.items() if key != e.UNSURE or deed.kind == e.TAKE}
 
 
 def _interrupted(effect: e.Effect, what: str = "") -> ActError:

@@ -73,5 +73,5 @@ def test_ids_look_like_none_of_a_job() -> None:
 
 def test_nothing_is_said_of_one_that_has_ended() -> None:
     rollout_rows.check_open(ONE, "pause")
-    with pytest.raises(UsageError, match="nothing to pause"):
+    with pytest.raises(UsageError, match="in which a wave may still begin"):
         rollout_rows.check_open(replace(ONE, state="stopping"), "pause")
