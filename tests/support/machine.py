@@ -21,6 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from tiercast_protocol.node.child import tied
+
 _SYSTEMD = Path("/lib/systemd/systemd")
 _CGROUPS = Path("/sys/fs/cgroup")
 #: Units of this machine that have no business in a namespace.
@@ -118,7 +120,7 @@ class Machine:
         log = (self._folder / "machine.log").open("wb")
         try:
             self._process = subprocess.Popen(
-                ["sh", "-c", entered, "sh", *command],
+                tied(["/bin/sh", "-c", entered, "sh", *command]),  # not even a killed run of tests leaves it
                 env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         finally:
