@@ -130,9 +130,6 @@ class ThreadedClient(BulkClient):
             first, packet, self._taken, self._held = inbox.popleft()
             try:
                 self.act(first, packet)
-            except MalformedPacket as error:
-                self.stop()
-                self._abort(error)
             except Exception as error:  # noqa: BLE001 - as asyncio does: it ends the connection, and is its reason
                 self._abort(error)
             finally:

@@ -101,7 +101,7 @@ class Effect:
         state: what the machine was like before.
         changes: of placed files.
         was, now: what the package owned of the paths concerned, and owns.
-        did: what came of it, once it is done.
+        did: what came of it, once that was seen.
     """
 
     kind: str
@@ -146,7 +146,7 @@ def undone(connection: sqlite3.Connection, effect: Effect, failed: str = "") -> 
     _own(connection, effect.package, effect.now, effect.was)
     _unset_acted(connection, effect.package, effect.identity)
     if effect.old is not None:
-        unsure = {UNSURE: True} if effect.kind == TAKE and effect.phase == RUNNING else {}
+        unsure = {UNSURE: True} if effect.kind == TAKE and effect.phase == RUNNING and not effect.did else {}
         _put_acted(connection, replace(effect.old, state=effect.old.state | unsure))
     if failed:
         lost = Effect(effect.kind, effect.package, effect.identity, effect.action, effect.tree, effect.position)

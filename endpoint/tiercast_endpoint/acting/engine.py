@@ -290,7 +290,12 @@ class Engine:
             if effect.phase == e.RUNNING and not await native.again():
                 raise _interrupted(effect, "The undo of ")
             await self._db.write(lambda connection: e.save(connection, effect, e.RUNNING))
-            told.append(await self._remove(effect, native))
+            try:
+                told.append(await self._remove(effect, native))
+            except ActError as error:  # it was seen to end, so a later job may try it again
+                failed = replace(effect, did=str(error))
+                await self._db.write(lambda connection: e.save(connection, failed, e.RUNNING))
+                raise
         await in_thread(self._changer.switch, effect.changes)
         if native is not None:
             await native.settle(effect.state)

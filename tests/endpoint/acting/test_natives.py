@@ -165,6 +165,50 @@ async def test_an_undo_that_was_cut_off_is_told_by_whichever_life_ends_the_job(s
     assert (site.top / "ran").read_text() == "x\n"
 
 
+RAN = b"echo x >> $TIERCAST_PREFIX/ran; "
+
+
+async def test_an_undo_that_was_seen_to_fail_is_tried_again_by_a_later_job(site: Lab) -> None:
+    site.files(
+        "one", {"do.sh": b"#!/bin/sh\n:\n", "undo.sh": b"#!/bin/sh\n" + RAN + b"test -e $TIERCAST_PREFIX/mended\n"}
+    )
+    await site.settled(1, "one", act("program", name="do", argv=["./do.sh"], undo=["./undo.sh"]))
+    with pytest.raises(ActError) as caught:
+        await site.apply(2, "one")
+    assert caught.value.code == "program.failed"
+    site.new()  # whoever goes back knows it from the journal
+    await site.revert(2, "one")
+    (site.top / "mended").touch()
+    done = await site.settled(3, "one")
+    assert [one.did for one in done.actions] == ["taken back; undone"]
+    assert (site.top / "ran").read_text() == "x\nx\n"
+
+
+@pytest.mark.parametrize("anew", [False, True])
+async def test_an_undo_nobody_saw_the_end_of_is_not_begun_by_a_later_job_until_it_was_done_anew(
+    site: Lab, anew: bool
+) -> None:
+    site.files("one", {"do.sh": b"#!/bin/sh\n:\n", "undo.sh": b"#!/bin/sh\n" + RAN + b"sleep 1000\n"})
+    do = act("program", name="do", argv=["./do.sh"], undo=["./undo.sh"])
+    await site.settled(1, "one", do)
+    task = asyncio.get_running_loop().create_task(site.apply(2, "one"))
+    async with asyncio.timeout(60):
+        while not (site.top / "ran").exists():  # noqa: ASYNC110 - no event for us
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task])
+    site.new()
+    with pytest.raises(ActError) as caught:
+        await site.apply(2, "one")
+    assert caught.value.code == "program.interrupted"
+    await site.revert(2, "one")
+    if anew:
+        site.files("two", {"do.sh": b"#!/bin/sh\n:\n", "undo.sh": b"#!/bin/sh\n" + RAN})
+        await site.settled(3, "two", do)
+    (done,) = (await site.settled(4, "two" if anew else "one")).actions
+    assert ("begun by an earlier job" in done.did, (site.top / "ran").read_text()) == (not anew, "x\n" * (1 + anew))
+
+
 async def test_a_file_for_nobody_is_refused(site: Lab) -> None:
     site.files("one", {"a": b"A"})
     with pytest.raises(ActError, match="no user 'ghost'"):
